@@ -1,0 +1,135 @@
+//! What can be refused without looking at a run: sizes, names and shapes.
+use crate::encoded::Encoded;
+use crate::entity::EntityRef;
+use crate::error::{Error, ErrorKind};
+use crate::id::RunId;
+use crate::limits::Limits;
+use crate::operation::Operation;
+use crate::run_meta::RunSpec;
+use crate::value::Value;
+
+impl Operation {
+    /// Refuses what breaks a limit. Callers do so before anything is sent; validation does it again.
+    ///
+    /// # Errors
+    /// `InvalidArgument` naming the limit, the given size and the entity.
+    pub fn check(&self, run: RunId, limits: &Limits) -> Result<(), Error> {
+        let check = Check { run, limits };
+        match self {
+            Self::KvGet { key }
+            | Self::KvExists { key }
+            | Self::KvTtl { key }
+            | Self::KvDelete { key }
+            | Self::KvIncrement { key, .. }
+            | Self::KvSetDeadline { key, .. }
+            | Self::KvClearDeadline { key } => check.key(key),
+            Self::KvGetMany { keys } => {
+                check.of_run(limits.check_items(keys.len(), "list of keys"))?;
+                keys.iter().try_for_each(|key| check.key(key))
+            }
+            Self::KvList { prefix, start_after, limit, .. } => {
+                check.of_run(limits.check_prefix(prefix))?;
+                check.of_run(limits.check_prefix(start_after.as_deref().unwrap_or("")))?;
+                check.page(*limit)
+            }
+            Self::KvCount { prefix } | Self::KvDeletePrefix { prefix } => {
+                check.of_run(limits.check_prefix(prefix))
+            }
+            Self::KvPut { key, value, .. } | Self::KvPutIf { key, value, .. } => check.put(key, value),
+            Self::KvPutMany { entries } => {
+                check.of_run(limits.check_items(entries.len(), "list of entries"))?;
+                entries.iter().try_for_each(|entry| check.put(&entry.key, &entry.value))
+            }
+            Self::KvExpire { limit } => check.page(*limit),
+            Self::EventAppend { kind, payload, .. } => check.event(kind, payload),
+            Self::EventAppendMany { events } => {
+                check.of_run(limits.check_items(events.len(), "list of events"))?;
+                events.iter().try_for_each(|event| check.event(&event.kind, &event.payload))
+            }
+            Self::EventRange { limit, .. } => check.page(*limit),
+            Self::EventByType { kind, limit, .. } => {
+                check.of_run(limits.check_event_kind(kind))?;
+                check.page(*limit)
+            }
+            Self::EventLen { kind } | Self::EventHead { kind } => {
+                kind.iter().try_for_each(|kind| check.of_run(limits.check_event_kind(kind)))
+            }
+            Self::RunCreate { spec } | Self::RunBegin { spec } => check.spec(spec),
+            Self::RunSetTags { tags } => check.of_run(limits.check_tags(tags)),
+            Self::RunSetMetadata { metadata } => encode_metadata(metadata, run, limits).map(drop),
+            Self::EventRead { .. }
+            | Self::EventVerifyChain
+            | Self::RunGet
+            | Self::RunUpdateStatus { .. }
+            | Self::RunDelete => Ok(()),
+        }
+    }
+}
+
+/// The stored form of a run's metadata, refused beyond its own, lower limit.
+pub(crate) fn encode_metadata(metadata: &Value, run: RunId, limits: &Limits) -> Result<Encoded, Error> {
+    let lower = Limits { value_size_max: limits.metadata_size_max, ..limits.clone() };
+    Encoded::from_value(metadata, &lower, || EntityRef::run(run))
+        .map_err(|error| error.with_context("metadata"))
+}
+
+struct Check<'a> {
+    run: RunId,
+    limits: &'a Limits,
+}
+
+impl Check<'_> {
+    fn of_run(&self, result: Result<(), Error>) -> Result<(), Error> {
+        result.map_err(|error| error.with_entity(EntityRef::run(self.run)))
+    }
+
+    /// A key that is too long to be one is not repeated in the error: the run stands for it.
+    fn key(&self, key: &str) -> Result<(), Error> {
+        self.limits.check_key(key).map_err(|error| {
+            let is_printable = key.len() <= self.limits.key_size_max;
+            error.with_entity(if is_printable {
+                EntityRef::kv(self.run, key)
+            } else {
+                EntityRef::run(self.run)
+            })
+        })
+    }
+
+    fn put(&self, key: &str, value: &Encoded) -> Result<(), Error> {
+        self.key(key)?;
+        value.check(self.limits).map_err(|error| error.with_entity(EntityRef::kv(self.run, key)))
+    }
+
+    fn event(&self, kind: &str, payload: &Encoded) -> Result<(), Error> {
+        self.of_run(self.limits.check_event_kind(kind))?;
+        self.of_run(payload.check(self.limits))
+    }
+
+    fn page(&self, limit: usize) -> Result<(), Error> {
+        if limit > 0 {
+            return Ok(());
+        }
+        self.of_run(Err(invalid("a page of 0 items was asked for, at least 1 is needed".to_owned())))
+    }
+
+    fn spec(&self, spec: &RunSpec) -> Result<(), Error> {
+        let RunSpec { name, namespace, parent, tags, metadata, durability: _ } = spec;
+        if let Some(name) = name {
+            self.of_run(self.limits.check_run_name(name))?;
+        }
+        self.of_run(self.limits.check_namespace(namespace))?;
+        self.of_run(self.limits.check_tags(tags))?;
+        if *parent == Some(self.run) {
+            return self.of_run(Err(invalid("a run cannot be its own parent".to_owned())));
+        }
+        encode_metadata(metadata, self.run, self.limits).map(drop)
+    }
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(ErrorKind::InvalidArgument, message)
+}
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

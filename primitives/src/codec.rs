@@ -1,0 +1,236 @@
+//! The bytes of integers, byte strings and text: little-endian, fixed width, lengths as `u32`.
+//!
+//! Integers go through bincode's fixed-width little-endian configuration. The bytes are the contract, not the
+//! crate: golden tests here and beside every format pin them down. Nothing here panics on any input, and no
+//! length is believed before that many bytes are seen to be there.
+use crate::error::{Error, ErrorKind};
+use bincode::config::{Configuration, Fixint, LittleEndian};
+use bincode::enc::write::Writer;
+
+const CONFIG: Configuration<LittleEndian, Fixint> =
+    bincode::config::standard().with_little_endian().with_fixed_int_encoding();
+
+/// Why bytes could not be read back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The input ends inside a field.
+    #[error("truncated: {needed} bytes needed, {left} left")]
+    Truncated {
+        /// Bytes the field needs.
+        needed: usize,
+        /// Bytes that were left.
+        left: usize,
+    },
+    /// A tag nobody has ever written.
+    #[error("unknown {what} tag {tag}")]
+    UnknownTag {
+        /// What the tag should have said.
+        what: &'static str,
+        /// The tag found.
+        tag: u8,
+    },
+    /// Text that is not UTF-8.
+    #[error("text is not UTF-8")]
+    NotText,
+    /// A value nested deeper than any value may be.
+    #[error("value nested deeper than {limit}")]
+    TooDeep {
+        /// The greatest depth there is.
+        limit: usize,
+    },
+    /// A float that is not in its canonical form.
+    #[error("float {bits:#018x} is not canonical")]
+    NotCanonical {
+        /// The bits found.
+        bits: u64,
+    },
+    /// Bytes behind the end of what was to be read.
+    #[error("{count} bytes left over")]
+    LeftOver {
+        /// How many.
+        count: usize,
+    },
+}
+
+impl From<DecodeError> for Error {
+    fn from(error: DecodeError) -> Self {
+        Error::new(ErrorKind::Corrupt, error.to_string()).with_source(error)
+    }
+}
+
+/// Appends one byte.
+#[inline]
+pub fn put_u8(out: &mut Vec<u8>, value: u8) {
+    out.push(value);
+}
+
+/// Appends a `u32`.
+#[inline]
+pub fn put_u32(out: &mut Vec<u8>, value: u32) {
+    put(out, value);
+}
+
+/// Appends a `u64`.
+#[inline]
+pub fn put_u64(out: &mut Vec<u8>, value: u64) {
+    put(out, value);
+}
+
+/// Appends an `i64`.
+#[inline]
+pub fn put_i64(out: &mut Vec<u8>, value: i64) {
+    put(out, value);
+}
+
+/// Appends the length of `bytes`, then the bytes.
+///
+/// # Panics
+/// If `bytes` is 4 GiB or longer; limits refuse such values long before.
+#[inline]
+pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_u32(out, size_u32(bytes.len()));
+    out.extend_from_slice(bytes);
+}
+
+/// Appends the length of `text` in bytes, then its UTF-8.
+#[inline]
+pub fn put_str(out: &mut Vec<u8>, text: &str) {
+    put_bytes(out, text.as_bytes());
+}
+
+/// Takes one byte from the front of `input`.
+#[inline]
+pub fn take_u8(input: &mut &[u8]) -> Result<u8, DecodeError> {
+    take(input)
+}
+
+/// Takes a `u32` from the front of `input`.
+#[inline]
+pub fn take_u32(input: &mut &[u8]) -> Result<u32, DecodeError> {
+    take(input)
+}
+
+/// Takes a `u64` from the front of `input`.
+#[inline]
+pub fn take_u64(input: &mut &[u8]) -> Result<u64, DecodeError> {
+    take(input)
+}
+
+/// Takes an `i64` from the front of `input`.
+#[inline]
+pub fn take_i64(input: &mut &[u8]) -> Result<i64, DecodeError> {
+    take(input)
+}
+
+/// Takes `N` bytes from the front of `input`.
+#[inline]
+pub fn take_array<const N: usize>(input: &mut &[u8]) -> Result<[u8; N], DecodeError> {
+    let (head, rest) =
+        input.split_first_chunk().ok_or(DecodeError::Truncated { needed: N, left: input.len() })?;
+    *input = rest;
+    Ok(*head)
+}
+
+/// Takes a length and that many bytes from the front of `input`.
+#[inline]
+pub fn take_bytes<'a>(input: &mut &'a [u8]) -> Result<&'a [u8], DecodeError> {
+    let needed = take_u32(input)? as usize;
+    let (head, rest) =
+        input.split_at_checked(needed).ok_or(DecodeError::Truncated { needed, left: input.len() })?;
+    *input = rest;
+    Ok(head)
+}
+
+/// Takes a length and that many bytes of UTF-8 from the front of `input`.
+#[inline]
+pub fn take_str<'a>(input: &mut &'a [u8]) -> Result<&'a str, DecodeError> {
+    str::from_utf8(take_bytes(input)?).map_err(|_| DecodeError::NotText)
+}
+
+/// Fails unless everything was taken.
+pub fn expect_end(input: &[u8]) -> Result<(), DecodeError> {
+    if input.is_empty() { Ok(()) } else { Err(DecodeError::LeftOver { count: input.len() }) }
+}
+
+/// The stored form of a length or count.
+///
+/// # Panics
+/// If it does not fit: limits refuse such sizes long before.
+pub(crate) fn size_u32(size: usize) -> u32 {
+    u32::try_from(size).expect("limits keep lengths and counts below 4 Gi")
+}
+
+struct Sink<'a>(&'a mut Vec<u8>);
+
+impl Writer for Sink<'_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+#[inline]
+fn put<T: bincode::Encode>(out: &mut Vec<u8>, value: T) {
+    bincode::encode_into_writer(value, Sink(out), CONFIG).expect("memory takes every integer");
+}
+
+#[inline]
+fn take<T: bincode::Decode<()>>(input: &mut &[u8]) -> Result<T, DecodeError> {
+    // A fixed-width integer can only fail by running out of bytes.
+    let (value, size) = bincode::decode_from_slice(input, CONFIG)
+        .map_err(|_| DecodeError::Truncated { needed: size_of::<T>(), left: input.len() })?;
+    *input = &input[size..];
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_every_field_kind_never_change() {
+        let mut out = Vec::new();
+        put_u8(&mut out, 0x01);
+        put_u32(&mut out, 0x0302_0100);
+        put_u64(&mut out, 0x0706_0504_0302_0100);
+        put_i64(&mut out, -2);
+        put_bytes(&mut out, &[9, 8]);
+        put_str(&mut out, "é");
+        let golden: &[u8] = &[
+            1, 0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0,
+            0, 9, 8, 2, 0, 0, 0, 0xc3, 0xa9,
+        ];
+        assert_eq!(out, golden);
+        let mut input = &out[..];
+        assert_eq!(take_u8(&mut input), Ok(1));
+        assert_eq!(take_u32(&mut input), Ok(0x0302_0100));
+        assert_eq!(take_u64(&mut input), Ok(0x0706_0504_0302_0100));
+        assert_eq!(take_i64(&mut input), Ok(-2));
+        assert_eq!(take_bytes(&mut input), Ok(&[9, 8][..]));
+        assert_eq!(take_str(&mut input), Ok("é"));
+        assert_eq!(expect_end(input), Ok(()));
+    }
+
+    #[test]
+    fn a_field_cut_short_says_how_much_is_missing() {
+        assert_eq!(take_u8(&mut &[][..]), Err(DecodeError::Truncated { needed: 1, left: 0 }));
+        assert_eq!(take_u64(&mut &[0; 7][..]), Err(DecodeError::Truncated { needed: 8, left: 7 }));
+        assert_eq!(take_array::<4>(&mut &[0; 3][..]), Err(DecodeError::Truncated { needed: 4, left: 3 }));
+        let huge = [0xff, 0xff, 0xff, 0xff, 1];
+        assert_eq!(
+            take_bytes(&mut &huge[..]),
+            Err(DecodeError::Truncated { needed: u32::MAX as usize, left: 1 }),
+            "a damaged length is refused before anything is allocated"
+        );
+    }
+
+    #[test]
+    fn damage_is_reported_as_corrupt() {
+        assert_eq!(take_str(&mut &[1, 0, 0, 0, 0xff][..]), Err(DecodeError::NotText));
+        assert_eq!(expect_end(&[1, 2]), Err(DecodeError::LeftOver { count: 2 }));
+        let error = Error::from(DecodeError::UnknownTag { what: "value", tag: 7 });
+        assert_eq!(error.to_string(), "corrupt: unknown value tag 7");
+    }
+}

@@ -1,0 +1,306 @@
+//! A value's canonical bytes: what is stored, logged and sent.
+//!
+//! One tag byte, then the content, little-endian:
+//!
+//! ```text
+//! 0 null    -                      4 float   u64 bits, canonical
+//! 1 false   -                      5 string  u32 size, UTF-8
+//! 2 true    -                      6 bytes   u32 size, bytes
+//! 3 int     i64                    7 array   u32 count, values
+//!                                  8 object  u32 count, (u32 size, UTF-8 name, value)
+//! ```
+use crate::codec::{self, DecodeError, size_u32};
+use crate::entity::EntityRef;
+use crate::error::{Error, ErrorKind};
+use crate::limits::{Limits, VALUE_DEPTH_MAX};
+use crate::value::{Value, canonical_bits};
+use rustc_hash::FxHashSet;
+use std::fmt;
+use std::sync::Arc;
+
+const NULL: u8 = 0;
+const FALSE: u8 = 1;
+const TRUE: u8 = 2;
+const INT: u8 = 3;
+const FLOAT: u8 = 4;
+const STRING: u8 = 5;
+const BYTES: u8 = 6;
+const ARRAY: u8 = 7;
+const OBJECT: u8 = 8;
+
+/// Tag and length before the content of a string, bytes, array or object.
+const HEAD_SIZE: usize = 1 + 4;
+
+/// A value in its canonical encoding, shared and cheap to clone. Equal values have equal bytes.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Encoded(Arc<[u8]>);
+
+impl Encoded {
+    /// Encodes `value` with one allocation of exactly its size.
+    ///
+    /// # Errors
+    /// `InvalidArgument` about `entity` when a limit is exceeded or an object names a member twice; found out
+    /// before anything is allocated.
+    pub fn from_value(
+        value: &Value,
+        limits: &Limits,
+        entity: impl FnOnce() -> EntityRef,
+    ) -> Result<Self, Error> {
+        match measure(value, limits, limits.depth_max.min(VALUE_DEPTH_MAX)) {
+            Ok(size) if size <= limits.value_size_max.saturating_add(HEAD_SIZE) => {
+                Ok(Self::write(value, size))
+            }
+            Ok(size) => Err(too_large(limits, size - HEAD_SIZE).with_entity(entity())),
+            Err(error) => Err(error.with_entity(entity())),
+        }
+    }
+
+    /// The encoding of a whole number.
+    pub fn from_int(value: i64) -> Self {
+        let mut bytes = [INT; 9];
+        bytes[1..].copy_from_slice(&value.to_le_bytes());
+        Self(Arc::from(&bytes[..]))
+    }
+
+    /// Takes over bytes that are trusted to be a canonical encoding, as read back from a checked record.
+    ///
+    /// [`to_value`](Self::to_value) reports bytes that are not.
+    pub fn from_canonical(bytes: &[u8]) -> Self {
+        Self(Arc::from(bytes))
+    }
+
+    /// Decodes the value.
+    ///
+    /// # Errors
+    /// `Corrupt` when the bytes are not an encoding; they cannot make this panic or allocate without bound.
+    pub fn to_value(&self) -> Result<Value, Error> {
+        Ok(self.decode()?)
+    }
+
+    pub(crate) fn decode(&self) -> Result<Value, DecodeError> {
+        let mut input = self.as_bytes();
+        let value = take_value(&mut input, 0)?;
+        codec::expect_end(input)?;
+        Ok(value)
+    }
+
+    /// The whole number, if this encodes one.
+    pub fn as_int(&self) -> Option<i64> {
+        match self.as_bytes() {
+            [INT, number @ ..] => number.try_into().ok().map(i64::from_le_bytes),
+            _ => None,
+        }
+    }
+
+    /// The kind of value this encodes, as messages say it.
+    pub fn kind(&self) -> &'static str {
+        match self.as_bytes().first() {
+            Some(&NULL) => "null",
+            Some(&(FALSE | TRUE)) => "bool",
+            Some(&INT) => "int",
+            Some(&FLOAT) => "float",
+            Some(&STRING) => "string",
+            Some(&BYTES) => "bytes",
+            Some(&ARRAY) => "array",
+            Some(&OBJECT) => "object",
+            _ => "damaged",
+        }
+    }
+
+    /// The size of the encoding in bytes.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are no bytes at all, which no value encodes to.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The encoding.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Refuses an encoding that is larger than `limits` allow, without decoding it.
+    pub fn check(&self, limits: &Limits) -> Result<(), Error> {
+        if self.len() <= limits.value_size_max.saturating_add(HEAD_SIZE) {
+            return Ok(());
+        }
+        Err(too_large(limits, self.len() - HEAD_SIZE))
+    }
+
+    fn write(value: &Value, size: usize) -> Self {
+        // An iterator of known length fills a shared slice in place; collecting a `Vec` first would copy it.
+        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, size).collect();
+        let mut rest = Arc::get_mut(&mut bytes).expect("nobody else has seen the new slice");
+        put_value(&mut rest, value);
+        assert!(rest.is_empty(), "a value is as large as it was measured");
+        Self(bytes)
+    }
+}
+
+impl fmt::Debug for Encoded {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.to_value() {
+            Ok(value) => write!(formatter, "Encoded({value})"),
+            Err(error) => write!(formatter, "Encoded({} bytes, {error})", self.len()),
+        }
+    }
+}
+
+#[cold]
+fn too_large(limits: &Limits, size: usize) -> Error {
+    let limit = limits.value_size_max;
+    invalid(format!("value_size_max is {limit} bytes, the value has {size}"))
+}
+
+#[cold]
+fn invalid(message: String) -> Error {
+    Error::new(ErrorKind::InvalidArgument, message)
+}
+
+/// The size of the encoding of `value`. `depth_left` bounds the recursion, so that no value overflows the stack.
+fn measure(value: &Value, limits: &Limits, depth_left: usize) -> Result<usize, Error> {
+    let below = || {
+        depth_left.checked_sub(1).ok_or_else(|| {
+            invalid(format!(
+                "depth_max is {}, the value is nested deeper",
+                limits.depth_max.min(VALUE_DEPTH_MAX)
+            ))
+        })
+    };
+    let content = match value {
+        Value::Null | Value::Bool(_) => return Ok(1),
+        Value::Int(_) | Value::Float(_) => return Ok(1 + 8),
+        Value::String(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
+        Value::Array(items) => {
+            let below = below()?;
+            limits.check_items(items.len(), "array")?;
+            items.iter().try_fold(0, |size: usize, item| {
+                let size = size + measure(item, limits, below)?;
+                if size <= limits.value_size_max { Ok(size) } else { Err(too_large(limits, size)) }
+            })?
+        }
+        Value::Object(members) => {
+            let below = below()?;
+            limits.check_items(members.len(), "object")?;
+            refuse_repeated_names(members)?;
+            members.iter().try_fold(0, |size: usize, (name, item)| {
+                let size = size + 4 + name.len() + measure(item, limits, below)?;
+                if size <= limits.value_size_max { Ok(size) } else { Err(too_large(limits, size)) }
+            })?
+        }
+    };
+    Ok(HEAD_SIZE + content)
+}
+
+fn refuse_repeated_names(members: &[(String, Value)]) -> Result<(), Error> {
+    let repeated = if members.len() <= 8 {
+        let is_repeated =
+            |index: &usize| members[..*index].iter().any(|(name, _)| *name == members[*index].0);
+        (0..members.len()).find(is_repeated).map(|index| &members[index].0)
+    } else {
+        let mut seen = FxHashSet::with_capacity_and_hasher(members.len(), Default::default());
+        members.iter().map(|(name, _)| name).find(|name| !seen.insert(*name))
+    };
+    match repeated {
+        None => Ok(()),
+        Some(name) => Err(invalid(format!("the object names {name:?} twice"))),
+    }
+}
+
+fn put_value(out: &mut &mut [u8], value: &Value) {
+    match value {
+        Value::Null => put(out, &[NULL]),
+        Value::Bool(false) => put(out, &[FALSE]),
+        Value::Bool(true) => put(out, &[TRUE]),
+        Value::Int(number) => {
+            put(out, &[INT]);
+            put(out, &number.to_le_bytes());
+        }
+        Value::Float(number) => {
+            put(out, &[FLOAT]);
+            put(out, &canonical_bits(*number).to_le_bytes());
+        }
+        Value::String(text) => {
+            put(out, &[STRING]);
+            put_sized(out, text.as_bytes());
+        }
+        Value::Bytes(bytes) => {
+            put(out, &[BYTES]);
+            put_sized(out, bytes);
+        }
+        Value::Array(items) => {
+            put(out, &[ARRAY]);
+            put(out, &size_u32(items.len()).to_le_bytes());
+            items.iter().for_each(|item| put_value(out, item));
+        }
+        Value::Object(members) => {
+            put(out, &[OBJECT]);
+            put(out, &size_u32(members.len()).to_le_bytes());
+            for (name, item) in members {
+                put_sized(out, name.as_bytes());
+                put_value(out, item);
+            }
+        }
+    }
+}
+
+fn put_sized(out: &mut &mut [u8], bytes: &[u8]) {
+    put(out, &size_u32(bytes.len()).to_le_bytes());
+    put(out, bytes);
+}
+
+fn put(out: &mut &mut [u8], bytes: &[u8]) {
+    let space = out.split_off_mut(..bytes.len()).expect("a value is as large as it was measured");
+    space.copy_from_slice(bytes);
+}
+
+fn take_value(input: &mut &[u8], depth: usize) -> Result<Value, DecodeError> {
+    if depth > VALUE_DEPTH_MAX {
+        return Err(DecodeError::TooDeep { limit: VALUE_DEPTH_MAX });
+    }
+    Ok(match codec::take_u8(input)? {
+        NULL => Value::Null,
+        FALSE => Value::Bool(false),
+        TRUE => Value::Bool(true),
+        INT => Value::Int(codec::take_i64(input)?),
+        FLOAT => {
+            let bits = codec::take_u64(input)?;
+            let float = f64::from_bits(bits);
+            if canonical_bits(float) != bits {
+                return Err(DecodeError::NotCanonical { bits });
+            }
+            Value::Float(float)
+        }
+        STRING => Value::String(codec::take_str(input)?.to_owned()),
+        BYTES => Value::Bytes(codec::take_bytes(input)?.to_owned()),
+        ARRAY => Value::Array(take_items(input, |input| take_value(input, depth + 1))?),
+        OBJECT => Value::Object(take_items(input, |input| {
+            Ok((codec::take_str(input)?.to_owned(), take_value(input, depth + 1)?))
+        })?),
+        tag => return Err(DecodeError::UnknownTag { what: "value", tag }),
+    })
+}
+
+/// Takes a count and that many items, reserving only what the remaining bytes could hold.
+fn take_items<'a, T>(
+    input: &mut &'a [u8],
+    mut take: impl FnMut(&mut &'a [u8]) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, DecodeError> {
+    let count = codec::take_u32(input)? as usize;
+    if count > input.len() {
+        return Err(DecodeError::Truncated { needed: count, left: input.len() });
+    }
+    let mut items = Vec::with_capacity(count.min(1024));
+    for _ in 0..count {
+        items.push(take(input)?);
+    }
+    Ok(items)
+}
+
+#[cfg(test)]
+#[path = "encoded_tests.rs"]
+mod tests;

@@ -1,0 +1,238 @@
+//! The events of a run: appended for ever, in chunks, each hashed onto the one before.
+use crate::encoded::Encoded;
+use crate::version::{Stamp, Timestamp, Version};
+use rustc_hash::FxSeededState;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+/// Events in one chunk. A run's first chunk grows up to it, so that a small run stays small.
+const CHUNK_COUNT_MAX: usize = 256;
+
+/// What the first event is hashed onto.
+pub(crate) const CHAIN_START: [u8; 32] = [0; 32];
+
+/// An event as it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// Its number in the run, from 0 without gaps.
+    pub sequence: u64,
+    /// Its type.
+    pub kind: Arc<str>,
+    /// What happened.
+    pub payload: Encoded,
+    /// The commit that appended it.
+    pub version: Version,
+    /// The time of that commit.
+    pub timestamp: Timestamp,
+    /// BLAKE3 over the hash before, sequence, type, timestamp, and the salted hash of the payload.
+    pub hash: [u8; 32],
+}
+
+/// What a check of all hashes found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChainReport {
+    /// Whether every event hashes to what is stored.
+    pub valid: bool,
+    /// How many events there are.
+    pub length: u64,
+    /// The first event that does not.
+    pub first_invalid: Option<u64>,
+    /// How many payloads are erased, which leaves the chain valid.
+    pub erased: u64,
+    /// The version this is true at.
+    pub version: Version,
+    /// The time of that version.
+    pub timestamp: Timestamp,
+}
+
+/// The hash of an event.
+///
+/// The payload enters as its own salted hash, so that it can be erased without breaking the chain, and guessing an
+/// erased payload cannot be confirmed without the salt.
+pub fn event_hash(
+    previous: &[u8; 32],
+    sequence: u64,
+    kind: &str,
+    timestamp: Timestamp,
+    payload: &Encoded,
+    salt: &[u8; 16],
+) -> [u8; 32] {
+    let payload = blake3::Hasher::new().update(salt).update(payload.as_bytes()).finalize();
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(previous).update(&sequence.to_le_bytes());
+    hasher.update(&(kind.len() as u64).to_le_bytes()).update(kind.as_bytes());
+    hasher.update(&timestamp.0.to_le_bytes()).update(payload.as_bytes());
+    *hasher.finalize().as_bytes()
+}
+
+/// An event as it is kept; its sequence is its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Event {
+    pub(crate) kind: Arc<str>,
+    pub(crate) payload: Encoded,
+    pub(crate) salt: [u8; 16],
+    pub(crate) hash: [u8; 32],
+    pub(crate) stamp: Stamp,
+}
+
+impl Event {
+    pub(crate) fn stored(&self, sequence: u64) -> StoredEvent {
+        StoredEvent {
+            sequence,
+            kind: Arc::clone(&self.kind),
+            payload: self.payload.clone(),
+            version: self.stamp.version,
+            timestamp: self.stamp.timestamp,
+            hash: self.hash,
+        }
+    }
+
+    /// Whether this is what was hashed onto `previous`.
+    pub(crate) fn is_hashed_onto(&self, previous: &[u8; 32], sequence: u64) -> bool {
+        let hash =
+            event_hash(previous, sequence, &self.kind, self.stamp.timestamp, &self.payload, &self.salt);
+        hash == self.hash
+    }
+}
+
+/// Every event of a run, and where those of each type are.
+#[derive(Debug)]
+pub(crate) struct EventLog {
+    chunks: Vec<Vec<Event>>,
+    by_kind: HashMap<Arc<str>, Vec<u64>, FxSeededState>,
+}
+
+impl EventLog {
+    pub(crate) fn new(hash_seed: usize) -> Self {
+        Self { chunks: Vec::new(), by_kind: HashMap::with_hasher(FxSeededState::with_seed(hash_seed)) }
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        let full = self.chunks.len().saturating_sub(1) * CHUNK_COUNT_MAX;
+        (full + self.chunks.last().map_or(0, Vec::len)) as u64
+    }
+
+    /// The hash that the next event is hashed onto.
+    pub(crate) fn head_hash(&self) -> [u8; 32] {
+        self.chunks.last().and_then(|chunk| chunk.last()).map_or(CHAIN_START, |event| event.hash)
+    }
+
+    pub(crate) fn get(&self, sequence: u64) -> Option<&Event> {
+        let index = usize::try_from(sequence).ok()?;
+        self.chunks.get(index / CHUNK_COUNT_MAX)?.get(index % CHUNK_COUNT_MAX)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Event> {
+        self.chunks.iter().flatten()
+    }
+
+    /// The sequences of all events of a type, ascending.
+    pub(crate) fn of_kind(&self, kind: &str) -> &[u64] {
+        self.by_kind.get(kind).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn append(&mut self, mut event: Event) {
+        let sequence = self.len();
+        match self.by_kind.entry(Arc::clone(&event.kind)) {
+            Entry::Occupied(mut occupied) => {
+                // All events of a type share the text of the first one.
+                event.kind = Arc::clone(occupied.key());
+                occupied.get_mut().push(sequence);
+            }
+            Entry::Vacant(vacant) => drop(vacant.insert(vec![sequence])),
+        }
+        match self.chunks.last_mut() {
+            Some(chunk) if chunk.len() < CHUNK_COUNT_MAX => chunk.push(event),
+            last => {
+                let capacity = if last.is_some() { CHUNK_COUNT_MAX } else { 1 };
+                let mut chunk = Vec::with_capacity(capacity);
+                chunk.push(event);
+                self.chunks.push(chunk);
+            }
+        }
+    }
+
+    /// Takes the newest event back.
+    pub(crate) fn take_back(&mut self) {
+        let chunk = self.chunks.last_mut().expect("an event was appended");
+        let event = chunk.pop().expect("no chunk is empty");
+        if chunk.is_empty() {
+            self.chunks.pop();
+        }
+        let sequences = self.by_kind.get_mut(&event.kind).expect("every event is found by its type");
+        sequences.pop();
+        if sequences.is_empty() {
+            self.by_kind.remove(&event.kind);
+        }
+    }
+
+    /// Whether two logs hold the same events.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.chunks == other.chunks && self.by_kind == other.by_kind
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(kind: &str, number: u64) -> Event {
+        Event {
+            kind: kind.into(),
+            payload: Encoded::from_int(number as i64),
+            salt: [0; 16],
+            hash: [number as u8; 32],
+            stamp: Stamp { version: Version(number), timestamp: Timestamp(number) },
+        }
+    }
+
+    #[test]
+    fn events_are_found_by_sequence_and_by_type_across_chunks() {
+        let mut log = EventLog::new(1);
+        assert_eq!((log.len(), log.head_hash(), log.get(0)), (0, CHAIN_START, None));
+        let count = CHUNK_COUNT_MAX as u64 * 2 + 3;
+        for number in 0..count {
+            log.append(event(if number % 2 == 0 { "even" } else { "odd" }, number));
+            assert_eq!(log.len(), number + 1);
+        }
+        assert_eq!(log.get(300), Some(&event("even", 300)));
+        assert_eq!((log.get(count), log.get(u64::MAX)), (None, None));
+        assert_eq!(log.of_kind("odd")[..2], [1, 3]);
+        assert_eq!(log.of_kind("other"), [0; 0]);
+        assert_eq!(log.iter().count() as u64, count);
+        assert!(Arc::ptr_eq(&log.get(0).unwrap().kind, &log.get(2).unwrap().kind), "types are shared");
+    }
+
+    #[test]
+    fn taking_events_back_leaves_nothing_behind() {
+        let mut log = EventLog::new(1);
+        for number in 0..CHUNK_COUNT_MAX as u64 + 1 {
+            log.append(event("k", number));
+        }
+        assert!(!log.is_same(&EventLog::new(1)));
+        for left in (0..CHUNK_COUNT_MAX as u64 + 1).rev() {
+            log.take_back();
+            assert_eq!(log.len(), left);
+        }
+        assert!(log.is_same(&EventLog::new(1)));
+    }
+
+    #[test]
+    fn the_hash_of_an_event_never_changes_and_covers_every_field() {
+        let payload = Encoded::from_int(1);
+        let hash = event_hash(&CHAIN_START, 0, "k", Timestamp(5), &payload, &[9; 16]);
+        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "e1bb4d82ff424a2416553d6793aa59a63a0df4b1f9ecea83edc4ed6189d6d686");
+        for other in [
+            event_hash(&[1; 32], 0, "k", Timestamp(5), &payload, &[9; 16]),
+            event_hash(&CHAIN_START, 1, "k", Timestamp(5), &payload, &[9; 16]),
+            event_hash(&CHAIN_START, 0, "l", Timestamp(5), &payload, &[9; 16]),
+            event_hash(&CHAIN_START, 0, "k", Timestamp(6), &payload, &[9; 16]),
+            event_hash(&CHAIN_START, 0, "k", Timestamp(5), &Encoded::from_int(2), &[9; 16]),
+            event_hash(&CHAIN_START, 0, "k", Timestamp(5), &payload, &[8; 16]),
+        ] {
+            assert_ne!(hash, other);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What a run remembers, and how one operation changes it.
+//!
+//! Everything here is a pure state machine: no threads, no files, no clock, no randomness; time and salts arrive
+//! inside the operation. `validate` decides and may refuse, `RunState::apply` changes and cannot fail, and the
+//! mutations between them are what the log holds. Read in this order: `operation`, `outcome`, `mutation`,
+//! `run_state`, then the primitives (`kv`, `event`, `run_meta`) and `validate`.
+#![forbid(unsafe_code)]
+
+pub mod cause;
+pub mod check;
+pub mod codec;
+pub mod draft;
+pub mod effect;
+pub mod encoded;
+pub mod entity;
+pub mod error;
+pub mod event;
+pub mod id;
+pub mod kv;
+pub mod limits;
+pub mod mutation;
+pub mod operation;
+pub mod outcome;
+pub mod receipt;
+pub mod run_filter;
+pub mod run_meta;
+pub mod run_state;
+pub mod validate;
+pub mod value;
+pub mod version;
+
+pub use cause::Cause;
+pub use codec::DecodeError;
+pub use draft::Draft;
+pub use effect::Effect;
+pub use encoded::Encoded;
+pub use entity::EntityRef;
+pub use error::{Error, ErrorKind};
+pub use event::{ChainReport, StoredEvent};
+pub use id::{Namespace, OperationId, RunId};
+pub use limits::Limits;
+pub use mutation::{Mutation, MutationRow};
+pub use operation::{
+    Access, Condition, Deadline, Direction, NewEvent, Operation, OperationRow, PutEntry, mutations_of,
+};
+pub use outcome::{EventPage, KvItem, KvPage, Outcome, Ttl};
+pub use receipt::Receipt;
+pub use run_filter::RunFilter;
+pub use run_meta::{RunInfo, RunMeta, RunSpec, RunStatus};
+pub use run_state::{Replaced, RunState};
+pub use validate::{Answer, Context, validate};
+pub use value::Value;
+pub use version::{Commit, Durability, Stamp, Timestamp, Version, Versioned};

@@ -1,0 +1,232 @@
+//! What the log holds: unconditional changes with absolute results, and their bytes.
+//!
+//! Every mutation is one tag byte, the version its target had before, and its fields, little-endian:
+//!
+//! ```text
+//!  1 kv_put       u64 previous, u64 deadline (0 none), key, value
+//!  2 kv_delete    u64 previous, key
+//!  3 kv_deadline  u64 previous, u64 deadline (0 none), key
+//!  4 event_append u64 sequence, [16] salt, [32] hash, kind, payload
+//!  5 run_create   u64 previous, meta
+//!  6 run_begin    u64 previous, u64 boot
+//!  7 run_status   u64 previous, u8 status
+//!  8 run_tags     u64 previous, u32 count, tags
+//!  9 run_metadata u64 previous, metadata
+//! 10 run_delete   u64 previous
+//! ```
+//! A key, value, kind, payload, tag or metadata is a `u32` size and its bytes. `meta` is an optional name (u8, then
+//! text), three texts of namespace, an optional parent (u8, then 16 bytes), tags, metadata, u8 status, u64 created,
+//! u64 boot, u8 durability (0 none). Tags are never changed or reused.
+use crate::codec::{self, DecodeError};
+use crate::encoded::Encoded;
+use crate::run_meta::{RunMeta, RunStatus, decode_metadata, decode_tags, encode_tags};
+use crate::version::{Timestamp, Version};
+use std::sync::Arc;
+
+/// One unconditional change of one run. `previous` is the version the changed thing had, 0 if it was not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "fields are named for what they are; each variant says what it does")]
+pub enum Mutation {
+    /// A key has this value and deadline.
+    KvPut { key: Arc<str>, value: Encoded, deadline: Option<Timestamp>, previous: Version },
+    /// A key is gone.
+    KvDelete { key: Arc<str>, previous: Version },
+    /// A key has this deadline; its value stays.
+    KvDeadline { key: Arc<str>, deadline: Option<Timestamp>, previous: Version },
+    /// The event with this sequence happened.
+    EventAppend { sequence: u64, kind: Arc<str>, payload: Encoded, salt: [u8; 16], hash: [u8; 32] },
+    /// The run is there, with this description.
+    RunCreate { meta: Box<RunMeta>, previous: Version },
+    /// The run is active in this boot of the store.
+    RunBegin { boot: u64, previous: Version },
+    /// The run has this status.
+    RunStatus { status: RunStatus, previous: Version },
+    /// The run has these tags.
+    RunTags { tags: Vec<String>, previous: Version },
+    /// The run has this metadata.
+    RunMetadata { metadata: Encoded, previous: Version },
+    /// The run and everything in it is gone.
+    RunDelete { previous: Version },
+}
+
+/// One line of the table of mutations.
+#[derive(Debug, PartialEq, Eq)]
+pub struct MutationRow {
+    /// The name, as tools print it.
+    pub name: &'static str,
+    /// The number in the log. Never changes, never reused; row `n` has tag `n + 1`.
+    pub tag: u8,
+}
+
+const KV_PUT: u8 = 1;
+const KV_DELETE: u8 = 2;
+const KV_DEADLINE: u8 = 3;
+const EVENT_APPEND: u8 = 4;
+const RUN_CREATE: u8 = 5;
+const RUN_BEGIN: u8 = 6;
+const RUN_STATUS: u8 = 7;
+const RUN_TAGS: u8 = 8;
+const RUN_METADATA: u8 = 9;
+const RUN_DELETE: u8 = 10;
+
+static TABLE: [MutationRow; 10] = [
+    MutationRow { name: "kv_put", tag: KV_PUT },
+    MutationRow { name: "kv_delete", tag: KV_DELETE },
+    MutationRow { name: "kv_deadline", tag: KV_DEADLINE },
+    MutationRow { name: "event_append", tag: EVENT_APPEND },
+    MutationRow { name: "run_create", tag: RUN_CREATE },
+    MutationRow { name: "run_begin", tag: RUN_BEGIN },
+    MutationRow { name: "run_status", tag: RUN_STATUS },
+    MutationRow { name: "run_tags", tag: RUN_TAGS },
+    MutationRow { name: "run_metadata", tag: RUN_METADATA },
+    MutationRow { name: "run_delete", tag: RUN_DELETE },
+];
+
+impl Mutation {
+    /// Every mutation there is, by ascending tag.
+    pub fn table() -> &'static [MutationRow] {
+        &TABLE
+    }
+
+    /// The number in the log.
+    pub fn tag(&self) -> u8 {
+        match self {
+            Self::KvPut { .. } => KV_PUT,
+            Self::KvDelete { .. } => KV_DELETE,
+            Self::KvDeadline { .. } => KV_DEADLINE,
+            Self::EventAppend { .. } => EVENT_APPEND,
+            Self::RunCreate { .. } => RUN_CREATE,
+            Self::RunBegin { .. } => RUN_BEGIN,
+            Self::RunStatus { .. } => RUN_STATUS,
+            Self::RunTags { .. } => RUN_TAGS,
+            Self::RunMetadata { .. } => RUN_METADATA,
+            Self::RunDelete { .. } => RUN_DELETE,
+        }
+    }
+
+    /// The name, as tools print it.
+    pub fn name(&self) -> &'static str {
+        TABLE[usize::from(self.tag()) - 1].name
+    }
+
+    /// The size of the encoding in bytes; for mutations of the run itself, an encoding is made to find out.
+    pub fn encoded_size(&self) -> usize {
+        match self {
+            Self::KvPut { key, value, .. } => 1 + 8 + 8 + 4 + key.len() + 4 + value.len(),
+            Self::KvDelete { key, .. } => 1 + 8 + 4 + key.len(),
+            Self::KvDeadline { key, .. } => 1 + 8 + 8 + 4 + key.len(),
+            Self::EventAppend { kind, payload, .. } => 1 + 8 + 16 + 32 + 4 + kind.len() + 4 + payload.len(),
+            of_run => {
+                let mut bytes = Vec::new();
+                of_run.encode(&mut bytes);
+                bytes.len()
+            }
+        }
+    }
+
+    /// Appends the encoding, as drawn at the top of this file.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        codec::put_u8(out, self.tag());
+        match self {
+            Self::KvPut { key, value, deadline, previous } => {
+                codec::put_u64(out, previous.0);
+                put_deadline(out, *deadline);
+                codec::put_str(out, key);
+                codec::put_bytes(out, value.as_bytes());
+            }
+            Self::KvDelete { key, previous } => {
+                codec::put_u64(out, previous.0);
+                codec::put_str(out, key);
+            }
+            Self::KvDeadline { key, deadline, previous } => {
+                codec::put_u64(out, previous.0);
+                put_deadline(out, *deadline);
+                codec::put_str(out, key);
+            }
+            Self::EventAppend { sequence, kind, payload, salt, hash } => {
+                codec::put_u64(out, *sequence);
+                out.extend_from_slice(salt);
+                out.extend_from_slice(hash);
+                codec::put_str(out, kind);
+                codec::put_bytes(out, payload.as_bytes());
+            }
+            Self::RunCreate { meta, previous } => {
+                codec::put_u64(out, previous.0);
+                meta.encode(out);
+            }
+            Self::RunBegin { boot, previous } => {
+                codec::put_u64(out, previous.0);
+                codec::put_u64(out, *boot);
+            }
+            Self::RunStatus { status, previous } => {
+                codec::put_u64(out, previous.0);
+                codec::put_u8(out, status.code());
+            }
+            Self::RunTags { tags, previous } => {
+                codec::put_u64(out, previous.0);
+                encode_tags(tags, out);
+            }
+            Self::RunMetadata { metadata, previous } => {
+                codec::put_u64(out, previous.0);
+                codec::put_bytes(out, metadata.as_bytes());
+            }
+            Self::RunDelete { previous } => codec::put_u64(out, previous.0),
+        }
+    }
+
+    /// Takes one mutation from the front of `input`. Nothing in `input` can make this panic.
+    pub fn decode(input: &mut &[u8]) -> Result<Self, DecodeError> {
+        let tag = codec::take_u8(input)?;
+        if tag == EVENT_APPEND {
+            return take_event(input);
+        }
+        let previous = Version(codec::take_u64(input)?);
+        Ok(match tag {
+            KV_PUT => {
+                let deadline = take_deadline(input)?;
+                let key = codec::take_str(input)?.into();
+                Self::KvPut { key, value: take_encoded(input)?, deadline, previous }
+            }
+            KV_DELETE => Self::KvDelete { key: codec::take_str(input)?.into(), previous },
+            KV_DEADLINE => {
+                let deadline = take_deadline(input)?;
+                Self::KvDeadline { key: codec::take_str(input)?.into(), deadline, previous }
+            }
+            RUN_CREATE => Self::RunCreate { meta: Box::new(RunMeta::decode(input)?), previous },
+            RUN_BEGIN => Self::RunBegin { boot: codec::take_u64(input)?, previous },
+            RUN_STATUS => Self::RunStatus { status: RunStatus::decode(input)?, previous },
+            RUN_TAGS => Self::RunTags { tags: decode_tags(input)?, previous },
+            RUN_METADATA => Self::RunMetadata { metadata: decode_metadata(input)?, previous },
+            RUN_DELETE => Self::RunDelete { previous },
+            tag => return Err(DecodeError::UnknownTag { what: "mutation", tag }),
+        })
+    }
+}
+
+fn take_event(input: &mut &[u8]) -> Result<Mutation, DecodeError> {
+    Ok(Mutation::EventAppend {
+        sequence: codec::take_u64(input)?,
+        salt: codec::take_array(input)?,
+        hash: codec::take_array(input)?,
+        kind: codec::take_str(input)?.into(),
+        payload: take_encoded(input)?,
+    })
+}
+
+/// A value is stored as it came and decoded by who asks for it.
+fn take_encoded(input: &mut &[u8]) -> Result<Encoded, DecodeError> {
+    Ok(Encoded::from_canonical(codec::take_bytes(input)?))
+}
+
+/// Deadlines lie in the future of a commit, so 0 is free to say "none".
+fn put_deadline(out: &mut Vec<u8>, deadline: Option<Timestamp>) {
+    codec::put_u64(out, deadline.map_or(0, |deadline| deadline.0));
+}
+
+fn take_deadline(input: &mut &[u8]) -> Result<Option<Timestamp>, DecodeError> {
+    Ok(Some(codec::take_u64(input)?).filter(|micros| *micros != 0).map(Timestamp))
+}
+
+#[cfg(test)]
+#[path = "mutation_tests.rs"]
+mod tests;

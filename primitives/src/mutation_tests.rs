@@ -1,0 +1,136 @@
+//! Golden bytes of every mutation, and what damage does to them.
+use super::*;
+use crate::id::{Namespace, RunId};
+use crate::version::Durability;
+
+fn meta() -> RunMeta {
+    RunMeta {
+        name: Some("n".into()),
+        namespace: Namespace::new("t", "", "g"),
+        parent: Some(RunId::from_bytes([6; 16])),
+        tags: vec!["x".into()],
+        metadata: Encoded::from_canonical(&[0]),
+        status: RunStatus::Active,
+        created: Timestamp(9),
+        begun_in_boot: 3,
+        durability: Some(Durability::Strict),
+    }
+}
+
+fn golden() -> Vec<(Mutation, &'static str)> {
+    let value = || Encoded::from_canonical(&[2]);
+    let previous = Version(4);
+    let bare = RunMeta { name: None, parent: None, tags: vec![], durability: None, ..meta() };
+    vec![
+        (
+            Mutation::KvPut { key: "k".into(), value: value(), deadline: None, previous },
+            "01 0400000000000000 0000000000000000 010000006b 0100000002",
+        ),
+        (
+            Mutation::KvPut { key: "k".into(), value: value(), deadline: Some(Timestamp(7)), previous },
+            "01 0400000000000000 0700000000000000 010000006b 0100000002",
+        ),
+        (Mutation::KvDelete { key: "k".into(), previous }, "02 0400000000000000 010000006b"),
+        (
+            Mutation::KvDeadline { key: "k".into(), deadline: Some(Timestamp(7)), previous },
+            "03 0400000000000000 0700000000000000 010000006b",
+        ),
+        (
+            Mutation::EventAppend {
+                sequence: 5,
+                kind: "e".into(),
+                payload: value(),
+                salt: [0xaa; 16],
+                hash: [0xbb; 32],
+            },
+            "04 0500000000000000 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa \
+             bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb 0100000065 0100000002",
+        ),
+        (
+            Mutation::RunCreate { meta: Box::new(meta()), previous },
+            "05 0400000000000000 01 010000006e 0100000074 00000000 0100000067 \
+             01 06060606060606060606060606060606 01000000 0100000078 0100000000 \
+             01 0900000000000000 0300000000000000 03",
+        ),
+        (
+            Mutation::RunCreate { meta: Box::new(bare), previous },
+            "05 0400000000000000 00 0100000074 00000000 0100000067 \
+             00 00000000 0100000000 01 0900000000000000 0300000000000000 00",
+        ),
+        (Mutation::RunBegin { boot: 8, previous }, "06 0400000000000000 0800000000000000"),
+        (Mutation::RunStatus { status: RunStatus::Failed, previous }, "07 0400000000000000 03"),
+        (
+            Mutation::RunTags { tags: vec!["x".into(), "yz".into()], previous },
+            "08 0400000000000000 02000000 0100000078 02000000797a",
+        ),
+        (Mutation::RunMetadata { metadata: value(), previous }, "09 0400000000000000 0100000002"),
+        (Mutation::RunDelete { previous }, "0a 0400000000000000"),
+    ]
+}
+
+fn encoded(mutation: &Mutation) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    mutation.encode(&mut bytes);
+    bytes
+}
+
+#[test]
+fn the_bytes_of_every_mutation_never_change() {
+    for (mutation, golden) in golden() {
+        let bytes = encoded(&mutation);
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, golden.replace(' ', ""), "{}", mutation.name());
+        assert_eq!(bytes.len(), mutation.encoded_size());
+        let mut input = &bytes[..];
+        assert_eq!(Mutation::decode(&mut input).unwrap(), mutation);
+        assert!(input.is_empty());
+    }
+}
+
+#[test]
+fn the_golden_bytes_cover_the_whole_table() {
+    for (index, row) in Mutation::table().iter().enumerate() {
+        assert_eq!(usize::from(row.tag), index + 1, "{}", row.name);
+        assert!(
+            golden().iter().any(|(mutation, _)| mutation.tag() == row.tag && mutation.name() == row.name)
+        );
+    }
+}
+
+#[test]
+fn a_mutation_cut_anywhere_is_refused() {
+    for (mutation, _) in golden() {
+        let bytes = encoded(&mutation);
+        for cut in 0..bytes.len() {
+            assert!(Mutation::decode(&mut &bytes[..cut]).is_err(), "{} cut at {cut}", mutation.name());
+        }
+    }
+}
+
+#[test]
+fn a_mutation_with_any_bit_flipped_is_decoded_or_refused_but_never_panics() {
+    for (mutation, _) in golden() {
+        let bytes = encoded(&mutation);
+        for bit in 0..bytes.len() * 8 {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(decoded) = Mutation::decode(&mut &damaged[..]) {
+                assert_ne!(decoded, mutation, "bit {bit} of {} is not looked at", mutation.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn unknown_tags_and_undecodable_metadata_are_refused() {
+    let unknown = [[11].as_slice(), &[0; 8]].concat();
+    assert_eq!(
+        Mutation::decode(&mut &unknown[..]),
+        Err(DecodeError::UnknownTag { what: "mutation", tag: 11 })
+    );
+    let damaged = Mutation::RunMetadata { metadata: Encoded::from_canonical(&[99]), previous: Version(0) };
+    assert_eq!(
+        Mutation::decode(&mut &encoded(&damaged)[..]),
+        Err(DecodeError::UnknownTag { what: "value", tag: 99 })
+    );
+}

@@ -1,0 +1,360 @@
+//! What can be asked of a run: one table for embedding, network and every other surface.
+use crate::encoded::Encoded;
+use crate::error::{Error, ErrorKind};
+use crate::run_meta::{RunSpec, RunStatus};
+use crate::value::Value;
+use crate::version::{Timestamp, Version};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One thing asked of one run. Keys and values move through it into the run without being copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "fields are named for what they are; each variant says what it asks")]
+pub enum Operation {
+    /// The value of a key.
+    KvGet { key: Arc<str> },
+    /// The values of several keys at one version.
+    KvGetMany { keys: Vec<Arc<str>> },
+    /// Whether a key is there.
+    KvExists { key: Arc<str> },
+    /// The deadline of a key.
+    KvTtl { key: Arc<str> },
+    /// A page of keys in order, with or without values, behind `start_after`.
+    KvList {
+        prefix: Arc<str>,
+        start_after: Option<Arc<str>>,
+        limit: usize,
+        direction: Direction,
+        values: bool,
+    },
+    /// How many keys begin with a prefix.
+    KvCount { prefix: Arc<str> },
+    /// Sets a key; without a deadline an earlier one is cleared.
+    KvPut { key: Arc<str>, value: Encoded, deadline: Deadline },
+    /// Sets several keys at once.
+    KvPutMany { entries: Vec<PutEntry> },
+    /// Sets a key if it is as expected, else `Conflict`.
+    KvPutIf { key: Arc<str>, value: Encoded, deadline: Deadline, condition: Condition },
+    /// Deletes a key; reveals whether it was there.
+    KvDelete { key: Arc<str> },
+    /// Deletes every key with a prefix; reveals how many.
+    KvDeletePrefix { prefix: Arc<str> },
+    /// Adds to a whole number; a missing key counts from 0. Keeps the deadline; reveals the sum.
+    KvIncrement { key: Arc<str>, by: i64 },
+    /// Gives a key a deadline; reveals whether the key was there.
+    KvSetDeadline { key: Arc<str>, deadline: Deadline },
+    /// Takes a key's deadline away; reveals whether the key was there.
+    KvClearDeadline { key: Arc<str> },
+    /// Deletes up to `limit` expired keys. The cleaner's own, never a caller's.
+    KvExpire { limit: usize },
+    /// Appends an event; reveals its sequence.
+    EventAppend { kind: Arc<str>, payload: Encoded, salt: [u8; 16] },
+    /// Appends several events; reveals the first sequence.
+    EventAppendMany { events: Vec<NewEvent> },
+    /// One event.
+    EventRead { sequence: u64 },
+    /// A page of events from `start` on, which is included; without it from the end `direction` begins at.
+    EventRange { start: Option<u64>, limit: usize, direction: Direction },
+    /// The same, of one type only.
+    EventByType { kind: Arc<str>, start: Option<u64>, limit: usize, direction: Direction },
+    /// How many events there are, or how many of a type.
+    EventLen { kind: Option<Arc<str>> },
+    /// The newest event, or the newest of a type.
+    EventHead { kind: Option<Arc<str>> },
+    /// Recomputes the hash of every event.
+    EventVerifyChain,
+    /// Creates the run; `AlreadyExists` if it is there.
+    RunCreate { spec: Box<RunSpec> },
+    /// Resumes the run if it is there and unfinished, else creates it; reveals whether it was there.
+    RunBegin { spec: Box<RunSpec> },
+    /// What is known about the run.
+    RunGet,
+    /// Moves the run to another status.
+    RunUpdateStatus { status: RunStatus },
+    /// Replaces the run's tags.
+    RunSetTags { tags: Vec<String> },
+    /// Replaces the run's metadata.
+    RunSetMetadata { metadata: Value },
+    /// Deletes the run and everything in it; leaves a tombstone that keeps its version numbers.
+    RunDelete,
+}
+
+/// One key to set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutEntry {
+    /// The key.
+    pub key: Arc<str>,
+    /// Its new value.
+    pub value: Encoded,
+    /// When it expires.
+    pub deadline: Deadline,
+}
+
+/// One event to append.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    /// The type of the event.
+    pub kind: Arc<str>,
+    /// What happened.
+    pub payload: Encoded,
+    /// Random bytes, so that the hash of an erased payload cannot be guessed.
+    pub salt: [u8; 16],
+}
+
+/// Which way a page runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Direction {
+    /// Ascending.
+    #[default]
+    Forward,
+    /// Descending.
+    Reverse,
+}
+
+/// What must hold for a conditional put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// The key is not there.
+    Absent,
+    /// The key was last written by this commit.
+    Version(Version),
+}
+
+/// When a key expires, as the caller says it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Deadline {
+    /// Never.
+    #[default]
+    None,
+    /// This long after the commit.
+    In(Duration),
+    /// At this time.
+    At(Timestamp),
+}
+
+impl Deadline {
+    /// The absolute deadline, which is what is stored.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when it is not after `now`, or beyond the end of time.
+    pub fn resolve(self, now: Timestamp) -> Result<Option<Timestamp>, Error> {
+        let refuse = |message: String| Err(Error::new(ErrorKind::InvalidArgument, message));
+        match self {
+            Self::None => Ok(None),
+            Self::In(ttl) if ttl.as_micros() == 0 => {
+                refuse(format!("a time to live of {ttl:?} is already over"))
+            }
+            Self::In(ttl) => {
+                match u64::try_from(ttl.as_micros()).ok().and_then(|micros| now.0.checked_add(micros)) {
+                    Some(deadline) => Ok(Some(Timestamp(deadline))),
+                    None => refuse(format!("a time to live of {ttl:?} ends beyond the last timestamp")),
+                }
+            }
+            Self::At(deadline) if deadline <= now => {
+                refuse(format!("the deadline {deadline} is not after the present {now}"))
+            }
+            Self::At(deadline) => Ok(Some(deadline)),
+        }
+    }
+}
+
+/// What an operation needs of the run's status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing: the run may be missing.
+    Any,
+    /// The run is there, in any status.
+    Existing,
+    /// The run is there and active.
+    Active,
+}
+
+/// One line of the table of operations.
+#[derive(Debug, PartialEq, Eq)]
+pub struct OperationRow {
+    /// The name on every surface.
+    pub name: &'static str,
+    /// The number in the log and on the wire. Never changes, never reused; row `n` has tag `n + 1`.
+    pub tag: u8,
+    /// Whether it may change anything.
+    pub write: bool,
+    /// What it needs of the run's status.
+    pub access: Access,
+    /// The tags of the mutations it may produce.
+    pub mutations: &'static [u8],
+}
+
+const fn read(tag: u8, name: &'static str) -> OperationRow {
+    OperationRow { name, tag, write: false, access: Access::Existing, mutations: &[] }
+}
+
+const fn write(tag: u8, name: &'static str, access: Access, mutations: &'static [u8]) -> OperationRow {
+    OperationRow { name, tag, write: true, access, mutations }
+}
+
+static TABLE: [OperationRow; 30] = [
+    read(1, "kv_get"),
+    read(2, "kv_get_many"),
+    read(3, "kv_exists"),
+    read(4, "kv_ttl"),
+    read(5, "kv_list"),
+    read(6, "kv_count"),
+    write(7, "kv_put", Access::Active, &[1]),
+    write(8, "kv_put_many", Access::Active, &[1]),
+    write(9, "kv_put_if", Access::Active, &[1]),
+    write(10, "kv_delete", Access::Active, &[2]),
+    write(11, "kv_delete_prefix", Access::Active, &[2]),
+    write(12, "kv_increment", Access::Active, &[1]),
+    write(13, "kv_set_deadline", Access::Active, &[3]),
+    write(14, "kv_clear_deadline", Access::Active, &[3]),
+    // Expiry goes on in a run that takes no writes: its deadlines were accepted while it did.
+    write(15, "kv_expire", Access::Existing, &[2]),
+    write(16, "event_append", Access::Active, &[4]),
+    write(17, "event_append_many", Access::Active, &[4]),
+    read(18, "event_read"),
+    read(19, "event_range"),
+    read(20, "event_by_type"),
+    read(21, "event_len"),
+    read(22, "event_head"),
+    read(23, "event_verify_chain"),
+    write(24, "run_create", Access::Any, &[5]),
+    write(25, "run_begin", Access::Any, &[5, 6]),
+    OperationRow { name: "run_get", tag: 26, write: false, access: Access::Any, mutations: &[] },
+    write(27, "run_update_status", Access::Existing, &[6, 7]),
+    write(28, "run_set_tags", Access::Existing, &[8]),
+    write(29, "run_set_metadata", Access::Existing, &[9]),
+    write(30, "run_delete", Access::Existing, &[10]),
+];
+
+/// The mutations that the operation with this tag may produce.
+pub fn mutations_of(tag: u8) -> &'static [u8] {
+    TABLE.iter().find(|row| row.tag == tag).map_or(&[], |row| row.mutations)
+}
+
+impl Operation {
+    /// Every operation there is, by ascending tag.
+    pub fn table() -> &'static [OperationRow] {
+        &TABLE
+    }
+
+    /// This operation's line in the table.
+    pub fn row(&self) -> &'static OperationRow {
+        &TABLE[usize::from(self.tag()) - 1]
+    }
+
+    /// The name on every surface.
+    pub fn name(&self) -> &'static str {
+        self.row().name
+    }
+
+    /// Whether it may change anything.
+    pub fn is_write(&self) -> bool {
+        self.row().write
+    }
+
+    /// Whether it walks keys in order, so that [`RunState::ensure_order`](crate::RunState::ensure_order) must come
+    /// before it.
+    pub fn needs_order(&self) -> bool {
+        match self {
+            Self::KvList { .. } | Self::KvDeletePrefix { .. } => true,
+            Self::KvCount { prefix } => !prefix.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// The number in the log and on the wire.
+    pub fn tag(&self) -> u8 {
+        match self {
+            Self::KvGet { .. } => 1,
+            Self::KvGetMany { .. } => 2,
+            Self::KvExists { .. } => 3,
+            Self::KvTtl { .. } => 4,
+            Self::KvList { .. } => 5,
+            Self::KvCount { .. } => 6,
+            Self::KvPut { .. } => 7,
+            Self::KvPutMany { .. } => 8,
+            Self::KvPutIf { .. } => 9,
+            Self::KvDelete { .. } => 10,
+            Self::KvDeletePrefix { .. } => 11,
+            Self::KvIncrement { .. } => 12,
+            Self::KvSetDeadline { .. } => 13,
+            Self::KvClearDeadline { .. } => 14,
+            Self::KvExpire { .. } => 15,
+            Self::EventAppend { .. } => 16,
+            Self::EventAppendMany { .. } => 17,
+            Self::EventRead { .. } => 18,
+            Self::EventRange { .. } => 19,
+            Self::EventByType { .. } => 20,
+            Self::EventLen { .. } => 21,
+            Self::EventHead { .. } => 22,
+            Self::EventVerifyChain => 23,
+            Self::RunCreate { .. } => 24,
+            Self::RunBegin { .. } => 25,
+            Self::RunGet => 26,
+            Self::RunUpdateStatus { .. } => 27,
+            Self::RunSetTags { .. } => 28,
+            Self::RunSetMetadata { .. } => 29,
+            Self::RunDelete => 30,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mutation::Mutation;
+
+    #[test]
+    fn row_n_has_tag_n_plus_one_and_names_are_distinct() {
+        for (index, row) in Operation::table().iter().enumerate() {
+            assert_eq!(usize::from(row.tag), index + 1, "{}", row.name);
+        }
+        let mut names: Vec<_> = Operation::table().iter().map(|row| row.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Operation::table().len());
+    }
+
+    #[test]
+    fn every_write_names_its_mutations_and_every_mutation_has_a_writer() {
+        for row in Operation::table() {
+            assert_eq!(row.write, !row.mutations.is_empty(), "{}", row.name);
+            assert_eq!(mutations_of(row.tag), row.mutations);
+            for tag in row.mutations {
+                assert!(Mutation::table().iter().any(|mutation| mutation.tag == *tag), "{}", row.name);
+            }
+        }
+        for mutation in Mutation::table() {
+            let has_writer = Operation::table().iter().any(|row| row.mutations.contains(&mutation.tag));
+            assert!(has_writer, "{}", mutation.name);
+        }
+        assert!(mutations_of(0).is_empty());
+    }
+
+    #[test]
+    fn deadlines_resolve_to_a_time_in_the_future_or_not_at_all() {
+        let now = Timestamp(1_000);
+        assert_eq!(Deadline::None.resolve(now).unwrap(), None);
+        assert_eq!(Deadline::In(Duration::from_micros(1)).resolve(now).unwrap(), Some(Timestamp(1_001)));
+        assert_eq!(Deadline::At(Timestamp(1_001)).resolve(now).unwrap(), Some(Timestamp(1_001)));
+        for refused in [
+            Deadline::In(Duration::ZERO),
+            Deadline::In(Duration::from_nanos(999)),
+            Deadline::In(Duration::from_micros(u64::MAX)),
+            Deadline::In(Duration::MAX),
+            Deadline::At(now),
+            Deadline::At(Timestamp(0)),
+        ] {
+            assert_eq!(refused.resolve(now).unwrap_err().kind(), ErrorKind::InvalidArgument, "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn only_walks_in_key_order_need_the_ordered_index() {
+        assert!(Operation::KvDeletePrefix { prefix: "".into() }.needs_order());
+        assert!(Operation::KvCount { prefix: "a".into() }.needs_order());
+        assert!(!Operation::KvCount { prefix: "".into() }.needs_order(), "a whole count needs no walk");
+        assert!(!Operation::RunGet.needs_order());
+        assert_eq!((Operation::RunGet.name(), Operation::RunGet.is_write()), ("run_get", false));
+    }
+}

@@ -1,0 +1,340 @@
+//! What is known about a run besides its content: name, place, status, tags, metadata.
+use crate::codec::{self, DecodeError};
+use crate::encoded::Encoded;
+use crate::id::{Namespace, RunId};
+pub use crate::run_filter::RunFilter;
+use crate::value::Value;
+use crate::version::{Durability, Timestamp, Version};
+use std::fmt;
+
+/// What a caller says about a run when creating or beginning it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunSpec {
+    /// The name its id was derived from, if it has one.
+    pub name: Option<String>,
+    /// Whose run it is.
+    pub namespace: Namespace,
+    /// The run that started it.
+    pub parent: Option<RunId>,
+    /// Words to find it by. A repeated tag counts once.
+    pub tags: Vec<String>,
+    /// Anything else worth knowing.
+    pub metadata: Value,
+    /// The least its writes are promised; without it, the store's.
+    pub durability: Option<Durability>,
+}
+
+impl RunSpec {
+    /// A run with a name and nothing else.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self { name: Some(name.into()), ..Self::default() }
+    }
+}
+
+/// Where a run is in its life.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RunStatus {
+    /// At work; the only status that takes writes.
+    #[default]
+    Active,
+    /// Done.
+    Completed,
+    /// Given up after an error.
+    Failed,
+    /// Given up on request.
+    Cancelled,
+    /// Stopped for now.
+    Paused,
+    /// Put away for ever.
+    Archived,
+}
+
+impl RunStatus {
+    /// Every status, by ascending code.
+    pub const ALL: [RunStatus; 6] =
+        [Self::Active, Self::Completed, Self::Failed, Self::Cancelled, Self::Paused, Self::Archived];
+
+    /// Whether a run of this status may move to `next`. Staying is not a move.
+    pub fn can_become(self, next: RunStatus) -> bool {
+        match self {
+            Self::Active => next != Self::Active,
+            Self::Paused => matches!(next, Self::Active | Self::Cancelled | Self::Archived),
+            Self::Completed | Self::Failed | Self::Cancelled => next == Self::Archived,
+            Self::Archived => false,
+        }
+    }
+
+    /// Whether a run of this status can never take writes again.
+    pub fn is_finished(self) -> bool {
+        !matches!(self, Self::Active | Self::Paused)
+    }
+
+    /// The stable number of this status, as stored.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Active => 1,
+            Self::Completed => 2,
+            Self::Failed => 3,
+            Self::Cancelled => 4,
+            Self::Paused => 5,
+            Self::Archived => 6,
+        }
+    }
+
+    /// The status with this number.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.code() == code)
+    }
+
+    /// The name of this status.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Paused => "paused",
+            Self::Archived => "archived",
+        }
+    }
+
+    pub(crate) fn decode(input: &mut &[u8]) -> Result<Self, DecodeError> {
+        let tag = codec::take_u8(input)?;
+        Self::from_code(tag).ok_or(DecodeError::UnknownTag { what: "status", tag })
+    }
+}
+
+impl fmt::Display for RunStatus {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// A run's description as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunMeta {
+    /// The name its id was derived from, if it has one.
+    pub name: Option<String>,
+    /// Whose run it is.
+    pub namespace: Namespace,
+    /// The run that started it.
+    pub parent: Option<RunId>,
+    /// Words to find it by, each once.
+    pub tags: Vec<String>,
+    /// Anything else worth knowing; always decodable.
+    pub metadata: Encoded,
+    /// Where it is in its life.
+    pub status: RunStatus,
+    /// When it was created.
+    pub created: Timestamp,
+    /// The boot of the store in which it was last begun.
+    pub begun_in_boot: u64,
+    /// The least its writes are promised; without it, the store's.
+    pub durability: Option<Durability>,
+}
+
+/// What a caller is told about a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunInfo {
+    /// The run.
+    pub id: RunId,
+    /// The name its id was derived from, if it has one.
+    pub name: Option<String>,
+    /// Whose run it is.
+    pub namespace: Namespace,
+    /// The run that started it.
+    pub parent: Option<RunId>,
+    /// Words to find it by.
+    pub tags: Vec<String>,
+    /// Anything else worth knowing.
+    pub metadata: Value,
+    /// Where it is in its life.
+    pub status: RunStatus,
+    /// When it was created.
+    pub created: Timestamp,
+    /// The boot of the store in which it was last begun.
+    pub begun_in_boot: u64,
+    /// The least its writes are promised; without it, the store's.
+    pub durability: Option<Durability>,
+    /// Its newest commit.
+    pub version: Version,
+    /// The time of its newest commit.
+    pub timestamp: Timestamp,
+    /// Keys, including expired ones that are not yet cleaned away.
+    pub kv_count: u64,
+    /// Events.
+    pub event_count: u64,
+    /// Whether it is active but belongs to a boot that did not close cleanly. Derived by the shard, never stored.
+    pub orphaned: bool,
+}
+
+impl RunMeta {
+    /// This description and these facts as a caller sees them; `orphaned` is left to the shard.
+    pub(crate) fn info(&self, id: RunId, version: Version, timestamp: Timestamp) -> RunInfo {
+        RunInfo {
+            id,
+            name: self.name.clone(),
+            namespace: self.namespace.clone(),
+            parent: self.parent,
+            tags: self.tags.clone(),
+            metadata: self
+                .metadata
+                .to_value()
+                .expect("metadata is checked when it is encoded and when it is decoded"),
+            status: self.status,
+            created: self.created,
+            begun_in_boot: self.begun_in_boot,
+            durability: self.durability,
+            version,
+            timestamp,
+            kv_count: 0,
+            event_count: 0,
+            orphaned: false,
+        }
+    }
+
+    /// Appends the encoding, in the order of [`decode`](Self::decode).
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        put_option(out, self.name.as_deref(), codec::put_str);
+        codec::put_str(out, &self.namespace.tenant);
+        codec::put_str(out, &self.namespace.app);
+        codec::put_str(out, &self.namespace.agent);
+        put_option(out, self.parent, |out, parent| out.extend_from_slice(parent.as_bytes()));
+        encode_tags(&self.tags, out);
+        codec::put_bytes(out, self.metadata.as_bytes());
+        codec::put_u8(out, self.status.code());
+        codec::put_u64(out, self.created.0);
+        codec::put_u64(out, self.begun_in_boot);
+        codec::put_u8(out, self.durability.map_or(0, Durability::code));
+    }
+
+    pub(crate) fn decode(input: &mut &[u8]) -> Result<Self, DecodeError> {
+        Ok(Self {
+            name: take_option(input, |input| Ok(codec::take_str(input)?.to_owned()))?,
+            namespace: Namespace {
+                tenant: codec::take_str(input)?.to_owned(),
+                app: codec::take_str(input)?.to_owned(),
+                agent: codec::take_str(input)?.to_owned(),
+            },
+            parent: take_option(input, |input| Ok(RunId::from_bytes(codec::take_array(input)?)))?,
+            tags: decode_tags(input)?,
+            metadata: decode_metadata(input)?,
+            status: RunStatus::decode(input)?,
+            created: Timestamp(codec::take_u64(input)?),
+            begun_in_boot: codec::take_u64(input)?,
+            durability: match codec::take_u8(input)? {
+                0 => None,
+                tag => Some(
+                    Durability::from_code(tag).ok_or(DecodeError::UnknownTag { what: "durability", tag })?,
+                ),
+            },
+        })
+    }
+}
+
+pub(crate) fn encode_tags(tags: &[String], out: &mut Vec<u8>) {
+    codec::put_u32(out, codec::size_u32(tags.len()));
+    tags.iter().for_each(|tag| codec::put_str(out, tag));
+}
+
+pub(crate) fn decode_tags(input: &mut &[u8]) -> Result<Vec<String>, DecodeError> {
+    // Every tag takes bytes, so a damaged count ends with the input and reserves nothing.
+    let count = codec::take_u32(input)?;
+    (0..count).map(|_| Ok(codec::take_str(input)?.to_owned())).collect()
+}
+
+/// Metadata is decoded by everyone who lists runs, so bytes that cannot be are refused here.
+pub(crate) fn decode_metadata(input: &mut &[u8]) -> Result<Encoded, DecodeError> {
+    let metadata = Encoded::from_canonical(codec::take_bytes(input)?);
+    metadata.decode()?;
+    Ok(metadata)
+}
+
+fn put_option<T>(out: &mut Vec<u8>, value: Option<T>, put: impl FnOnce(&mut Vec<u8>, T)) {
+    codec::put_u8(out, value.is_some().into());
+    if let Some(value) = value {
+        put(out, value);
+    }
+}
+
+fn take_option<'a, T>(
+    input: &mut &'a [u8],
+    take: impl FnOnce(&mut &'a [u8]) -> Result<T, DecodeError>,
+) -> Result<Option<T>, DecodeError> {
+    match codec::take_u8(input)? {
+        0 => Ok(None),
+        1 => take(input).map(Some),
+        tag => Err(DecodeError::UnknownTag { what: "option", tag }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use RunStatus::*;
+
+    #[test]
+    fn a_run_moves_only_along_the_contracts_arrows() {
+        let arrows = [
+            (Active, vec![Completed, Failed, Cancelled, Paused, Archived]),
+            (Completed, vec![Archived]),
+            (Failed, vec![Archived]),
+            (Cancelled, vec![Archived]),
+            (Paused, vec![Active, Cancelled, Archived]),
+            (Archived, vec![]),
+        ];
+        for (status, allowed) in arrows {
+            for next in RunStatus::ALL {
+                assert_eq!(status.can_become(next), allowed.contains(&next), "{status} to {next}");
+            }
+            assert_eq!(status.is_finished(), !matches!(status, Active | Paused));
+        }
+    }
+
+    #[test]
+    fn status_codes_are_stable() {
+        let named: Vec<_> = RunStatus::ALL.iter().map(|status| (status.code(), status.name())).collect();
+        let golden = [
+            (1, "active"),
+            (2, "completed"),
+            (3, "failed"),
+            (4, "cancelled"),
+            (5, "paused"),
+            (6, "archived"),
+        ];
+        assert_eq!(named, golden);
+        for status in RunStatus::ALL {
+            assert_eq!(RunStatus::from_code(status.code()), Some(status));
+        }
+        assert_eq!(RunStatus::from_code(7), None);
+        assert!(matches!(RunStatus::decode(&mut &[9][..]), Err(DecodeError::UnknownTag { tag: 9, .. })));
+    }
+
+    #[test]
+    fn a_named_spec_has_only_a_name() {
+        let spec = RunSpec::named("nightly");
+        assert_eq!(spec, RunSpec { name: Some("nightly".into()), ..RunSpec::default() });
+    }
+
+    #[test]
+    fn an_unknown_option_or_durability_is_refused() {
+        let nothing = |input: &mut &[u8]| codec::take_u8(input);
+        assert!(matches!(take_option(&mut &[2][..], nothing), Err(DecodeError::UnknownTag { tag: 2, .. })));
+        let mut bytes = Vec::new();
+        let meta = RunMeta {
+            name: None,
+            namespace: Namespace::default(),
+            parent: None,
+            tags: vec![],
+            metadata: Encoded::from_int(1),
+            status: Active,
+            created: Timestamp(1),
+            begun_in_boot: 1,
+            durability: None,
+        };
+        meta.encode(&mut bytes);
+        assert_eq!(RunMeta::decode(&mut &bytes[..]).unwrap(), meta);
+        *bytes.last_mut().unwrap() = 4;
+        assert!(matches!(RunMeta::decode(&mut &bytes[..]), Err(DecodeError::UnknownTag { tag: 4, .. })));
+    }
+}

@@ -1,0 +1,158 @@
+//! What a run remembers, and how it takes a commit back.
+use super::*;
+use crate::effect::Effect;
+use crate::encoded::Encoded;
+use crate::id::Namespace;
+use crate::version::{Commit, Durability};
+
+fn stamp(version: u64) -> Stamp {
+    Stamp { version: Version(version), timestamp: Timestamp(version * 10) }
+}
+
+fn meta() -> RunMeta {
+    RunMeta {
+        name: None,
+        namespace: Namespace::default(),
+        parent: None,
+        tags: vec![],
+        metadata: Encoded::from_int(1),
+        status: RunStatus::Active,
+        created: Timestamp(10),
+        begun_in_boot: 1,
+        durability: None,
+    }
+}
+
+fn create() -> Mutation {
+    Mutation::RunCreate { meta: Box::new(meta()), previous: Version(0) }
+}
+
+fn put(key: &str) -> Mutation {
+    Mutation::KvPut { key: key.into(), value: Encoded::from_int(1), deadline: None, previous: Version(0) }
+}
+
+fn append(sequence: u64) -> Mutation {
+    let (kind, payload) = ("k".into(), Encoded::from_int(1));
+    Mutation::EventAppend { sequence, kind, payload, salt: [0; 16], hash: [0; 32] }
+}
+
+fn created() -> RunState {
+    let mut state = RunState::new(RunId::from_bytes([1; 16]), 7);
+    let _ = state.apply(create(), stamp(1));
+    state.commit(stamp(1));
+    state
+}
+
+#[test]
+fn a_new_run_is_missing_until_it_is_created() {
+    let state = RunState::new(RunId::from_bytes([1; 16]), 7);
+    assert_eq!((state.exists(), state.is_writable(), state.info()), (false, false, None));
+    assert_eq!((state.version(), state.timestamp()), (Version::NEVER, Timestamp(0)));
+    let state = created();
+    assert_eq!((state.exists(), state.is_writable()), (true, true));
+    assert_eq!(
+        (state.id(), state.version(), state.timestamp()),
+        (RunId::from_bytes([1; 16]), Version(1), Timestamp(10))
+    );
+}
+
+#[test]
+fn every_mutation_is_taken_back_completely() {
+    let previous = Version(1);
+    let mutations = vec![
+        put("a"),
+        Mutation::KvPut {
+            key: "a".into(),
+            value: Encoded::from_int(2),
+            deadline: Some(Timestamp(99)),
+            previous,
+        },
+        Mutation::KvDeadline { key: "a".into(), deadline: None, previous },
+        Mutation::KvDelete { key: "a".into(), previous },
+        Mutation::KvDelete { key: "missing".into(), previous },
+        append(0),
+        append(1),
+        Mutation::RunBegin { boot: 2, previous },
+        Mutation::RunStatus { status: RunStatus::Paused, previous },
+        Mutation::RunTags { tags: vec!["t".into()], previous },
+        Mutation::RunMetadata { metadata: Encoded::from_int(2), previous },
+        put("b"),
+        Mutation::RunDelete { previous },
+        create(),
+    ];
+    let mut state = created();
+    state.ensure_order();
+    let mut replaced = Vec::new();
+    for mutation in mutations {
+        assert_eq!(state.check(&mutation), Ok(()));
+        replaced.push(state.apply(mutation, stamp(2)));
+    }
+    let before = Stamp { version: state.version(), timestamp: state.timestamp() };
+    state.commit(stamp(2));
+    assert!(!state.same_state(&created()));
+    state.restore_stamp(before);
+    replaced.into_iter().rev().for_each(|replaced| state.revert(replaced));
+    assert!(state.same_state(&created()));
+}
+
+#[test]
+fn a_deleted_run_keeps_its_version_numbers() {
+    let mut state = created();
+    let _ = state.apply(put("a"), stamp(2));
+    let _ = state.apply(append(0), stamp(2));
+    state.commit(stamp(2));
+    assert_eq!((state.kv_count(), state.event_count()), (1, 1));
+    let _ = state.apply(Mutation::RunDelete { previous: Version(1) }, stamp(3));
+    state.commit(stamp(3));
+    assert_eq!(
+        (state.exists(), state.version(), state.kv_count(), state.event_count()),
+        (false, Version(3), 0, 0)
+    );
+    let _ = state.apply(create(), stamp(4));
+    state.commit(stamp(4));
+    let info = state.info().unwrap();
+    assert_eq!((info.version, info.kv_count, info.event_count), (Version(4), 0, 0));
+}
+
+#[test]
+fn mutations_from_a_file_that_contradict_the_run_are_named() {
+    let missing = RunState::new(RunId::from_bytes([1; 16]), 7);
+    assert_eq!(missing.check(&create()), Ok(()));
+    assert_eq!(missing.check(&put("a")), Err("kv_put in a run that does not exist".into()));
+    let state = created();
+    assert_eq!(state.check(&create()), Err("it creates a run that exists".into()));
+    assert_eq!(state.check(&append(2)), Err("event 2 follows 0 events".into()));
+    let deadline = Mutation::KvDeadline { key: "a".into(), deadline: None, previous: Version(0) };
+    assert_eq!(state.check(&deadline), Err("it gives a deadline to the missing key \"a\"".into()));
+    assert_eq!((state.check(&append(0)), state.check(&put("a"))), (Ok(()), Ok(())));
+}
+
+#[test]
+fn receipts_are_remembered_and_forgotten() {
+    let mut state = created();
+    let id = OperationId([5; 16]);
+    let commit = Commit { version: Version(1), timestamp: Timestamp(1), durability: Durability::Strict };
+    let receipt = Receipt { commit, effects: vec![Effect::Integer(3)] };
+    state.remember(id, receipt.clone());
+    assert_eq!(state.receipt(&id), Some(&receipt));
+    state.forget(&id);
+    assert_eq!(state.receipt(&id), None);
+}
+
+#[test]
+#[should_panic(expected = "versions of a run grow")]
+fn a_version_is_used_once() {
+    created().commit(stamp(1));
+}
+
+#[test]
+#[should_panic(expected = "events are appended in order")]
+fn a_gap_between_events_stops_the_run() {
+    let _ = created().apply(append(1), stamp(2));
+}
+
+#[test]
+#[should_panic(expected = "kv_put does not describe a run")]
+fn only_descriptions_describe() {
+    described(Some(&meta()), put("a"));
+}

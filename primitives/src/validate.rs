@@ -1,0 +1,155 @@
+//! Decides: from an operation, a draft and the time to mutations and what the caller learns.
+mod event;
+mod kv;
+mod run;
+
+use crate::draft::Draft;
+use crate::effect::Effect;
+use crate::entity::EntityRef;
+use crate::error::{Error, ErrorKind};
+use crate::limits::Limits;
+use crate::operation::{Access, Operation};
+use crate::outcome::Outcome;
+use crate::run_meta::RunStatus;
+use crate::version::{Timestamp, Versioned};
+
+/// Everything validation knows of the world outside the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Context {
+    /// The time of the commit to come; for writes never before the run's last one.
+    pub now: Timestamp,
+    /// The number of this boot of the store.
+    pub boot: u64,
+}
+
+/// What validation decided.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// The operation only reads; this is its outcome.
+    Read(Outcome),
+    /// The mutations are staged in the draft; this is what the caller learns besides its receipt.
+    Write(Effect),
+}
+
+/// Decides what `operation` does to the run as `draft` shows it, and stages it there. A refused operation stages nothing.
+///
+/// # Errors
+/// `InvalidArgument` for a broken limit, `NotFound` for a missing run, `RunClosed` for a write to a run that takes
+/// none, and what each operation adds.
+///
+/// # Panics
+/// If a write is given a time before the run's last commit.
+pub fn validate(
+    operation: Operation,
+    draft: &mut Draft<'_>,
+    context: &Context,
+    limits: &Limits,
+) -> Result<Answer, Error> {
+    operation.check(draft.run_id(), limits)?;
+    admit(&operation, draft)?;
+    let now = context.now.max(draft.state_timestamp());
+    assert!(now == context.now || !operation.is_write(), "the time of a run never decreases");
+    if !is_blind(&operation) {
+        draft.catch_up();
+    }
+    let staged_before = draft.mutations().len();
+    let decision = Decision { draft, now, boot: context.boot, limits };
+    let answer = decision.decide(operation);
+    if answer.is_err() {
+        draft.truncate(staged_before);
+    }
+    answer
+}
+
+/// Whether an operation never looks at keys and events staged before it.
+fn is_blind(operation: &Operation) -> bool {
+    use Operation::{EventAppend, EventAppendMany, KvPut, KvPutMany};
+    matches!(operation, KvPut { .. } | KvPutMany { .. } | EventAppend { .. } | EventAppendMany { .. })
+}
+
+/// Refuses what the run's status does not allow.
+fn admit(operation: &Operation, draft: &Draft<'_>) -> Result<(), Error> {
+    let row = operation.row();
+    let entity = || EntityRef::run(draft.run_id());
+    match (row.access, draft.meta().map(|meta| meta.status)) {
+        (Access::Any, _) | (Access::Existing, Some(_)) | (Access::Active, Some(RunStatus::Active)) => Ok(()),
+        (_, None) => {
+            let message = format!("the run does not exist: create or begin it before {}", row.name);
+            Err(Error::new(ErrorKind::NotFound, message).with_entity(entity()))
+        }
+        (Access::Active, Some(RunStatus::Paused)) => {
+            let message = format!("the run is paused: begin it again before {}", row.name);
+            Err(Error::new(ErrorKind::RunClosed, message).with_entity(entity()))
+        }
+        (Access::Active, Some(status)) => {
+            let message = format!("the run is {status} and takes no writes: {} needs another run", row.name);
+            Err(Error::new(ErrorKind::RunClosed, message).with_entity(entity()))
+        }
+    }
+}
+
+/// One decision in the making.
+struct Decision<'d, 's> {
+    draft: &'d mut Draft<'s>,
+    now: Timestamp,
+    boot: u64,
+    limits: &'d Limits,
+}
+
+impl Decision<'_, '_> {
+    fn decide(mut self, operation: Operation) -> Result<Answer, Error> {
+        match operation {
+            Operation::KvPut { key, value, deadline } => self.put(key, value, deadline),
+            Operation::KvPutMany { entries } => self.put_many(entries),
+            Operation::KvPutIf { key, value, deadline, condition } => {
+                self.put_if(key, value, deadline, condition)
+            }
+            Operation::KvDelete { key } => self.delete(key),
+            Operation::KvDeletePrefix { prefix } => self.delete_prefix(&prefix),
+            Operation::KvIncrement { key, by } => self.increment(key, by),
+            Operation::KvSetDeadline { key, deadline } => self.set_deadline(key, deadline),
+            Operation::KvClearDeadline { key } => self.clear_deadline(key),
+            Operation::KvExpire { limit } => self.expire(limit),
+            Operation::EventAppend { kind, payload, salt } => self.append(kind, payload, salt),
+            Operation::EventAppendMany { events } => self.append_many(events),
+            Operation::RunCreate { spec } => self.create(*spec),
+            Operation::RunBegin { spec } => self.begin(*spec),
+            Operation::RunUpdateStatus { status } => self.update_status(status),
+            Operation::RunSetTags { tags } => self.set_tags(tags),
+            Operation::RunSetMetadata { metadata } => self.set_metadata(&metadata),
+            Operation::RunDelete => self.delete_run(),
+            read => Ok(Answer::Read(self.read(read))),
+        }
+    }
+
+    fn read(&self, operation: Operation) -> Outcome {
+        match operation {
+            Operation::KvGet { key } => Outcome::Value(self.get(&key)),
+            Operation::KvGetMany { keys } => self.get_many(&keys),
+            Operation::KvExists { key } => Outcome::Flag(self.exists(&key)),
+            Operation::KvTtl { key } => Outcome::Ttl(self.ttl(&key)),
+            Operation::KvList { prefix, start_after, limit, direction, values } => {
+                self.list(&prefix, start_after.as_deref(), limit, direction, values)
+            }
+            Operation::KvCount { prefix } => Outcome::Count(self.count(&prefix)),
+            Operation::EventRead { sequence } => {
+                Outcome::Event(self.draft.event(sequence, self.now).map(Box::new))
+            }
+            Operation::EventRange { start, limit, direction } => self.range(start, limit, direction),
+            Operation::EventByType { kind, start, limit, direction } => {
+                self.by_type(&kind, start, limit, direction)
+            }
+            Operation::EventLen { kind } => Outcome::Count(self.event_len(kind.as_deref())),
+            Operation::EventHead { kind } => Outcome::Event(self.head(kind.as_deref()).map(Box::new)),
+            Operation::EventVerifyChain => Outcome::Chain(self.verify_chain()),
+            Operation::RunGet => Outcome::Run(self.draft.info(self.now).map(Box::new)),
+            write => unreachable!("{} is a write", write.name()),
+        }
+    }
+
+    /// Something that is true at the draft's version.
+    fn at_present<T>(&self, value: T) -> Versioned<T> {
+        let stamp = self.draft.stamp(self.now);
+        Versioned { value, version: stamp.version, timestamp: stamp.timestamp }
+    }
+}

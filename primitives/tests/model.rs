@@ -1,0 +1,282 @@
+//! Random histories against plain maps and lists; a failure prints the history, shrunk.
+mod support;
+
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use strata_primitives::*;
+use support::{Driver, append, list, put};
+
+/// What a run should remember, in the plainest form.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Model {
+    kv: BTreeMap<String, (i64, Option<u64>)>,
+    events: Vec<(String, i64)>,
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Put { key: u8, value: i64, ttl: Option<u64> },
+    PutIfAbsent { key: u8, value: i64 },
+    Delete { key: u8 },
+    DeletePrefix { prefix: u8 },
+    Increment { key: u8, by: i64 },
+    SetDeadline { key: u8, ttl: u64 },
+    ClearDeadline { key: u8 },
+    Expire,
+    Append { kind: u8, payload: i64 },
+    Recreate,
+}
+
+fn name(key: u8) -> String {
+    format!("{}/{}", key / 4, key % 4)
+}
+
+impl Step {
+    fn operations(&self, now: u64) -> Vec<Operation> {
+        let at = |ttl: u64| Deadline::At(Timestamp(now + ttl));
+        vec![match *self {
+            Step::Put { key, value, ttl } => put(&name(key), value, ttl.map_or(Deadline::None, at)),
+            Step::PutIfAbsent { key, value } => Operation::KvPutIf {
+                key: name(key).into(),
+                value: Encoded::from_int(value),
+                deadline: Deadline::None,
+                condition: Condition::Absent,
+            },
+            Step::Delete { key } => Operation::KvDelete { key: name(key).into() },
+            Step::DeletePrefix { prefix } => {
+                Operation::KvDeletePrefix { prefix: format!("{prefix}/").into() }
+            }
+            Step::Increment { key, by } => Operation::KvIncrement { key: name(key).into(), by },
+            Step::SetDeadline { key, ttl } => {
+                Operation::KvSetDeadline { key: name(key).into(), deadline: at(ttl) }
+            }
+            Step::ClearDeadline { key } => Operation::KvClearDeadline { key: name(key).into() },
+            Step::Expire => Operation::KvExpire { limit: 3 },
+            Step::Append { kind, payload } => append(&format!("kind{kind}"), payload),
+            Step::Recreate => {
+                return vec![Operation::RunDelete, Operation::RunCreate { spec: Box::default() }];
+            }
+        }]
+    }
+}
+
+impl Model {
+    fn live(&self, key: &str, now: u64) -> Option<(i64, Option<u64>)> {
+        self.kv.get(key).copied().filter(|(_, deadline)| deadline.is_none_or(|deadline| deadline > now))
+    }
+
+    fn live_keys(&self, prefix: &str, now: u64) -> Vec<String> {
+        let is_wanted = |key: &&String| key.starts_with(prefix) && self.live(key, now).is_some();
+        self.kv.keys().filter(is_wanted).cloned().collect()
+    }
+
+    /// Does the step; false when it must be refused.
+    fn take(&mut self, step: &Step, now: u64) -> bool {
+        match *step {
+            Step::Put { key, value, ttl } => {
+                self.kv.insert(name(key), (value, ttl.map(|ttl| now + ttl)));
+            }
+            Step::PutIfAbsent { key, value } => {
+                if self.live(&name(key), now).is_some() {
+                    return false;
+                }
+                self.kv.insert(name(key), (value, None));
+            }
+            Step::Delete { key } => {
+                if self.live(&name(key), now).is_some() {
+                    self.kv.remove(&name(key));
+                }
+            }
+            Step::DeletePrefix { prefix } => {
+                for key in self.live_keys(&format!("{prefix}/"), now) {
+                    self.kv.remove(&key);
+                }
+            }
+            Step::Increment { key, by } => {
+                let (value, deadline) = self.live(&name(key), now).unwrap_or_default();
+                let Some(sum) = value.checked_add(by) else { return false };
+                self.kv.insert(name(key), (sum, deadline));
+            }
+            Step::SetDeadline { key, ttl } => {
+                if let Some((value, _)) = self.live(&name(key), now) {
+                    self.kv.insert(name(key), (value, Some(now + ttl)));
+                }
+            }
+            Step::ClearDeadline { key } => {
+                if let Some((value, _)) = self.live(&name(key), now) {
+                    self.kv.insert(name(key), (value, None));
+                }
+            }
+            // What the cleaner takes is invisible to every live read already.
+            Step::Expire => {}
+            Step::Append { kind, payload } => self.events.push((format!("kind{kind}"), payload)),
+            Step::Recreate => *self = Model::default(),
+        }
+        true
+    }
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let key = || 0..12u8;
+    prop_oneof![
+        6 => (key(), any::<i64>(), proptest::option::of(1..40u64))
+            .prop_map(|(key, value, ttl)| Step::Put { key, value, ttl }),
+        2 => (key(), any::<i64>()).prop_map(|(key, value)| Step::PutIfAbsent { key, value }),
+        3 => key().prop_map(|key| Step::Delete { key }),
+        1 => (0..3u8).prop_map(|prefix| Step::DeletePrefix { prefix }),
+        3 => (key(), any::<i64>()).prop_map(|(key, by)| Step::Increment { key, by }),
+        2 => (key(), 1..40u64).prop_map(|(key, ttl)| Step::SetDeadline { key, ttl }),
+        1 => key().prop_map(|key| Step::ClearDeadline { key }),
+        1 => Just(Step::Expire),
+        4 => (0..3u8, any::<i64>()).prop_map(|(kind, payload)| Step::Append { kind, payload }),
+        1 => Just(Step::Recreate),
+    ]
+}
+
+/// Batches of steps, each after some time.
+fn history() -> impl Strategy<Value = Vec<(u64, Vec<Step>)>> {
+    proptest::collection::vec((0..20u64, proptest::collection::vec(step(), 1..5)), 1..30)
+}
+
+fn integer_of(item: &KvItem) -> i64 {
+    item.value.as_ref().and_then(Encoded::as_int).expect("every value is a number")
+}
+
+fn assert_reads_agree(driver: &mut Driver, model: &Model) -> Result<(), TestCaseError> {
+    let now = driver.now;
+    for prefix in ["", "1/"] {
+        let keys = model.live_keys(prefix, now);
+        prop_assert_eq!(driver.count(prefix), keys.len() as u64);
+        let Outcome::Page(page) = driver.read(list(prefix, None, 100, Direction::Forward)) else {
+            panic!("a list answers with a page")
+        };
+        let found: Vec<_> = page.items.iter().map(|item| (item.key.to_string(), integer_of(item))).collect();
+        let expected: Vec<_> = keys.into_iter().map(|key| (key.clone(), model.kv[&key].0)).collect();
+        prop_assert_eq!(found, expected);
+    }
+    for key in 0..12 {
+        prop_assert_eq!(driver.get(&name(key)), model.live(&name(key), now).map(|(value, _)| value));
+    }
+    let all = Operation::EventRange { start: None, limit: 1000, direction: Direction::Forward };
+    let Outcome::Events(page) = driver.read(all) else { panic!("a range answers with events") };
+    let found: Vec<_> =
+        page.events.iter().map(|event| (event.kind.to_string(), event.payload.as_int().unwrap())).collect();
+    prop_assert_eq!(found, model.events.clone());
+    let Outcome::Chain(report) = driver.read(Operation::EventVerifyChain) else { panic!("a report") };
+    prop_assert!(report.valid && report.length == model.events.len() as u64);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_run_behaves_like_plain_maps_and_lists(history in history()) {
+        let mut driver = Driver::created();
+        let mut model = Model::default();
+        for (pause, steps) in history {
+            driver.now += pause;
+            let now = driver.now;
+            let mut expected = model.clone();
+            let is_accepted = steps.iter().all(|step| expected.take(step, now));
+            let operations = steps.iter().flat_map(|step| step.operations(now)).collect();
+            let before = driver.state.version();
+            match driver.batch(operations) {
+                Ok((stamp, _)) => {
+                    prop_assert!(is_accepted);
+                    prop_assert_eq!(driver.state.version().0, before.0 + u64::from(stamp.is_some()));
+                    model = expected;
+                }
+                Err(error) => {
+                    prop_assert!(!is_accepted, "{}", error);
+                    prop_assert_eq!(driver.state.version(), before, "a refused batch leaves nothing");
+                }
+            }
+            assert_reads_agree(&mut driver, &model)?;
+        }
+    }
+
+    #[test]
+    fn reverting_a_commit_leaves_the_run_as_it_was(history in history(), ordered in any::<bool>()) {
+        let (mut driver, mut twin) = (Driver::created(), Driver::created());
+        if ordered {
+            twin.state.ensure_order();
+        }
+        for (pause, steps) in history {
+            driver.now += pause;
+            let operations: Vec<_> = steps.iter().flat_map(|step| step.operations(driver.now)).collect();
+            let context = driver.context();
+            let mut draft = Draft::new(&driver.state);
+            let result: Result<Vec<_>, _> = operations
+                .into_iter()
+                .map(|operation| validate(operation, &mut draft, &context, &driver.limits))
+                .collect();
+            let mutations = draft.into_mutations();
+            if result.is_err() || mutations.is_empty() {
+                continue;
+            }
+            let before = Stamp { version: driver.state.version(), timestamp: driver.state.timestamp() };
+            let stamp = Stamp { version: before.version.next(), timestamp: context.now };
+            let replaced: Vec<_> = mutations.iter().map(|mutation| twin.state.apply(mutation.clone(), stamp)).collect();
+            twin.state.commit(stamp);
+            twin.state.restore_stamp(before);
+            replaced.into_iter().rev().for_each(|replaced| twin.state.revert(replaced));
+            prop_assert!(twin.state.same_state(&driver.state));
+            for state in [&mut driver.state, &mut twin.state] {
+                for mutation in mutations.clone() {
+                    let _ = state.apply(mutation, stamp);
+                }
+                state.commit(stamp);
+            }
+            prop_assert!(twin.state.same_state(&driver.state), "the same commit leads to the same run");
+        }
+    }
+
+    #[test]
+    fn random_bytes_are_decoded_or_refused_but_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), tag in 0..12u8) {
+        let tagged = [&[tag][..], &bytes].concat();
+        for bytes in [&bytes, &tagged] {
+            let mut input = &bytes[..];
+            if let Ok(mutation) = Mutation::decode(&mut input) {
+                let mut again = Vec::new();
+                mutation.encode(&mut again);
+                prop_assert_eq!(&again[..], &bytes[..bytes.len() - input.len()], "what is accepted is canonical");
+            }
+            let _ = Cause::decode(&mut &bytes[..]);
+            let _ = Effect::decode(&mut &bytes[..]);
+            let _ = EntityRef::decode(&mut &bytes[..]);
+            let _ = Encoded::from_canonical(bytes).to_value();
+        }
+    }
+
+    #[test]
+    fn every_value_survives_its_encoding(value in value()) {
+        let encoded = support::encoded(value.clone());
+        prop_assert_eq!(encoded.to_value().unwrap(), value.clone());
+        prop_assert_eq!(support::encoded(encoded.to_value().unwrap()), encoded, "equal values have equal bytes");
+    }
+
+    #[test]
+    fn every_key_survives_the_text_of_its_entity(key in "\\PC{1,20}") {
+        let entity = EntityRef::kv(support::run_id(), key);
+        prop_assert_eq!(entity.to_string().parse::<EntityRef>().unwrap(), entity);
+    }
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::Bool),
+        any::<i64>().prop_map(Value::Int),
+        any::<u64>().prop_map(|bits| Value::Float(f64::from_bits(bits))),
+        ".{0,10}".prop_map(Value::String),
+        proptest::collection::vec(any::<u8>(), 0..10).prop_map(Value::Bytes),
+    ];
+    leaf.prop_recursive(4, 32, 6, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::Array),
+            proptest::collection::btree_map(".{0,5}", inner, 0..6)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
