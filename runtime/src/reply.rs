@@ -1,0 +1,405 @@
+//! The way back: one slot for one answer, used again and again by the thread that asks.
+//!
+//! This file holds the only unsafe code of the crate, and this is why it is sound. A slot is shared by exactly one
+//! [`Pending`] and one [`Responder`], through an `Arc`, so its memory outlives both. Its value is touched by the
+//! responder alone until the one swap with which it publishes an answer (Release), and by the waiter alone once it
+//! has seen that answer (Acquire); neither handle can be cloned, both are consumed by what they do, and a slot goes
+//! back to the pool only after its answer was taken. After its swap the responder still unparks the waiter, but that
+//! handle was written when the slot was made and never changes. A value that nobody takes is an ordinary `Option`
+//! inside the slot and is dropped with it, once, by whoever lets go last.
+#![expect(
+    unsafe_code,
+    reason = "the value changes hands by an atomic state, which the compiler cannot follow"
+)]
+
+use std::cell::RefCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::spin::Spin;
+use crate::sync::{Arc, AtomicU32, Site, UnsafeCell, Waiter, ordering};
+
+/// Slots a pool keeps; a thread with more requests under way at once allocates the rest.
+const POOLED_COUNT_MAX: usize = 64;
+
+/// How long a waiter sleeps before it asks whether to go on.
+const PARK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The life of one request, as its slot tells it.
+#[repr(u32)]
+enum State {
+    /// Nothing has come; the waiter is awake or elsewhere, and will look.
+    Waiting = 0,
+    /// Nothing has come; the waiter sleeps or is about to, and the responder must unpark it.
+    Parked = 1,
+    /// The value is in the slot. Set once, by the responder.
+    Answered = 2,
+    /// The responder was dropped: the waiter is told, never left hanging. Set once, by the responder.
+    Abandoned = 3,
+}
+
+const WAITING: u32 = State::Waiting as u32;
+const PARKED: u32 = State::Parked as u32;
+const ANSWERED: u32 = State::Answered as u32;
+const ABANDONED: u32 = State::Abandoned as u32;
+
+/// The responder was dropped without an answer: nobody will ever answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Abandoned;
+
+impl fmt::Display for Abandoned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the request was dropped without an answer")
+    }
+}
+
+impl std::error::Error for Abandoned {}
+
+/// Why a wait ended without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unanswered {
+    /// The responder was dropped: nobody will ever answer.
+    Abandoned,
+    /// The caller no longer wanted to wait; an answer that still comes is dropped.
+    GaveUp,
+}
+
+impl fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unanswered::Abandoned => Abandoned.fmt(f),
+            Unanswered::GaveUp => f.write_str("the wait was given up before an answer came"),
+        }
+    }
+}
+
+impl std::error::Error for Unanswered {}
+
+/// The slots of one thread: a request takes one, a finished wait gives it back.
+///
+/// Once warm, a request and its wait allocate nothing. A pool stays on its thread, because that is the one which its
+/// responders unpark; keep it in a `thread_local!`.
+///
+/// ```
+/// let pool = strata_runtime::ReplyPool::new();
+/// let (pending, responder) = pool.request();
+/// std::thread::spawn(move || responder.send(42));
+/// assert_eq!(pool.wait(pending), Ok(42));
+/// ```
+pub struct ReplyPool<T> {
+    free: RefCell<Vec<Arc<Slot<T>>>>,
+    spin: Spin,
+    one_thread: PhantomData<*const ()>,
+}
+
+impl<T> ReplyPool<T> {
+    /// An empty pool whose waits look for at most [`SPIN_BUDGET_MAX`](crate::SPIN_BUDGET_MAX) before they sleep.
+    pub fn new() -> ReplyPool<T> {
+        ReplyPool::with_spin(Spin::default())
+    }
+
+    /// An empty pool whose waits look for as long as `spin` says before they sleep.
+    pub fn with_spin(spin: Spin) -> ReplyPool<T> {
+        let free = RefCell::new(Vec::with_capacity(POOLED_COUNT_MAX));
+        ReplyPool { free, spin, one_thread: PhantomData }
+    }
+
+    /// Both ends of a new request.
+    #[inline]
+    pub fn request(&self) -> (Pending<T>, Responder<T>) {
+        let pooled = self.free.borrow_mut().pop();
+        let slot = pooled.unwrap_or_else(|| Arc::new(Slot::new()));
+        let responder = Responder { slot: Some(slot.clone()) };
+        (Pending { slot, one_thread: PhantomData }, responder)
+    }
+
+    /// Waits for the answer: looks for a moment, then sleeps.
+    ///
+    /// # Errors
+    /// [`Abandoned`] when the responder was dropped.
+    #[inline]
+    pub fn wait(&self, pending: Pending<T>) -> Result<T, Abandoned> {
+        self.wait_while(pending, || true).map_err(|unanswered| {
+            assert!(unanswered == Unanswered::Abandoned, "a wait without a condition is never given up");
+            Abandoned
+        })
+    }
+
+    /// Like [`wait`](Self::wait), but asks before it first sleeps, and about every 100 ms of sleep, whether to go on.
+    ///
+    /// # Errors
+    /// [`Unanswered::Abandoned`] when the responder was dropped, [`Unanswered::GaveUp`] when `keep_waiting` said no.
+    #[inline]
+    pub fn wait_while(&self, pending: Pending<T>, keep_waiting: impl Fn() -> bool) -> Result<T, Unanswered> {
+        let slot = pending.slot;
+        if !self.spin.until(|| slot.is_settled()) && !slot.park_while(keep_waiting) {
+            return Err(Unanswered::GaveUp);
+        }
+        let answer = slot.take();
+        self.recycle(slot);
+        answer.ok_or(Unanswered::Abandoned)
+    }
+
+    /// Keeps a settled slot for the next request.
+    #[inline]
+    fn recycle(&self, slot: Arc<Slot<T>>) {
+        let mut free = self.free.borrow_mut();
+        if free.len() < POOLED_COUNT_MAX {
+            slot.reset();
+            free.push(slot);
+        }
+    }
+}
+
+impl<T> Default for ReplyPool<T> {
+    fn default() -> Self {
+        ReplyPool::new()
+    }
+}
+
+impl<T> fmt::Debug for ReplyPool<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplyPool").field("free_count", &self.free.borrow().len()).finish_non_exhaustive()
+    }
+}
+
+/// The waiting end of a request; hand it to [`ReplyPool::wait`] on the same thread.
+///
+/// Dropping it abandons the request: an answer that still comes is dropped.
+#[must_use = "an answer that nobody waits for is dropped"]
+pub struct Pending<T> {
+    slot: Arc<Slot<T>>,
+    one_thread: PhantomData<*const ()>,
+}
+
+impl<T> Pending<T> {
+    /// Whether a wait would return at once.
+    pub fn is_settled(&self) -> bool {
+        self.slot.is_settled()
+    }
+}
+
+impl<T> fmt::Debug for Pending<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending").field("is_settled", &self.is_settled()).finish_non_exhaustive()
+    }
+}
+
+/// The answering end of a request; it travels inside the message.
+///
+/// Dropping it without an answer tells the waiter so.
+#[must_use = "dropping a responder tells the waiter that nobody will answer"]
+pub struct Responder<T> {
+    /// Taken by the answer: after its one swap the slot may already serve another request.
+    slot: Option<Arc<Slot<T>>>,
+}
+
+impl<T> Responder<T> {
+    /// Answers, and wakes the waiter if it sleeps.
+    #[inline]
+    pub fn send(mut self, answer: T) {
+        let slot = self.slot.take().expect("a responder answers once, and is consumed by it");
+        slot.answer(answer);
+    }
+}
+
+impl<T> Drop for Responder<T> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            slot.abandon();
+        }
+    }
+}
+
+impl<T> fmt::Debug for Responder<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Responder").finish_non_exhaustive()
+    }
+}
+
+/// Where one answer changes hands.
+struct Slot<T> {
+    state: AtomicU32,
+    value: UnsafeCell<Option<T>>,
+    /// The thread of the pool, which is the only one that waits.
+    waiter: Waiter,
+}
+
+// SAFETY: the value is reached by one thread at a time, as the head of this file argues; it moves from the
+// responder's thread to the waiter's, for which `T: Send` is enough. Everything else in a slot is `Sync`.
+unsafe impl<T: Send> Sync for Slot<T> {}
+
+impl<T> Slot<T> {
+    fn new() -> Slot<T> {
+        Slot { state: AtomicU32::new(WAITING), value: UnsafeCell::new(None), waiter: Waiter::current() }
+    }
+
+    /// For the responder, once: publishes the answer.
+    #[inline]
+    fn answer(&self, answer: T) {
+        self.value.with_mut(|value| {
+            // SAFETY: the state is Waiting or Parked until the swap below, and the waiter touches the value in
+            // neither; the only responder is this one.
+            unsafe { *value = Some(answer) }
+        });
+        self.settle(ANSWERED);
+    }
+
+    /// For the responder, once: says that nobody will answer.
+    #[cold]
+    fn abandon(&self) {
+        self.settle(ABANDONED);
+    }
+
+    #[inline]
+    fn settle(&self, outcome: u32) {
+        // Release pairs with the Acquire in `is_settled` and `take`: who sees the outcome sees the value.
+        let before = self.state.swap(outcome, ordering(Site::Answer, Ordering::Release));
+        debug_assert!(before == WAITING || before == PARKED, "a request is settled once");
+        if before == PARKED {
+            // The waiter may be gone, or have used the slot again: then it finds a token it did not need.
+            self.waiter.unpark();
+        }
+    }
+
+    #[inline]
+    fn is_settled(&self) -> bool {
+        matches!(self.state.load(ordering(Site::Take, Ordering::Acquire)), ANSWERED | ABANDONED)
+    }
+
+    /// For the waiter: sleeps until the request is settled, or until `keep_waiting` says no; tells which.
+    #[cold]
+    fn park_while(&self, keep_waiting: impl Fn() -> bool) -> bool {
+        // Relaxed: the mark carries no data. An exchange, because a plain store could wipe out an answer. When it
+        // fails the answer has come, and the load below sees it.
+        let _ = self.state.compare_exchange(WAITING, PARKED, Ordering::Relaxed, Ordering::Relaxed);
+        while !self.is_settled() {
+            if !keep_waiting() {
+                return false;
+            }
+            self.waiter.park(PARK_INTERVAL);
+        }
+        true
+    }
+
+    /// For the waiter, once the request is settled: the answer, or none if it was abandoned.
+    #[inline]
+    fn take(&self) -> Option<T> {
+        let state = self.state.load(ordering(Site::Take, Ordering::Acquire));
+        assert!(state == ANSWERED || state == ABANDONED, "an answer is taken once the request is settled");
+        self.value.with_mut(|value| {
+            // SAFETY: the responder made its last touch of the value before the swap that stored this state
+            // (Release), and this thread saw it (Acquire); the pending that leads here is consumed.
+            unsafe { (*value).take() }
+        })
+    }
+
+    /// For the waiter, after `take`: makes the slot ready for another request.
+    #[inline]
+    fn reset(&self) {
+        // Relaxed: the next responder reaches another thread through something that publishes this.
+        self.state.store(WAITING, Ordering::Relaxed);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_reaches_the_one_who_asked() {
+        let pool = ReplyPool::new();
+        let (pending, responder) = pool.request();
+        responder.send("draft");
+        assert!(pending.is_settled());
+        assert_eq!(pool.wait(pending), Ok("draft"));
+    }
+
+    #[test]
+    fn a_responder_that_is_dropped_tells_the_waiter() {
+        let pool = ReplyPool::<u64>::new();
+        let (pending, responder) = pool.request();
+        drop(responder);
+        assert_eq!(pool.wait(pending), Err(Abandoned));
+    }
+
+    #[test]
+    fn a_slot_is_used_again_after_an_answer_and_after_an_abandonment() {
+        let pool = ReplyPool::new();
+        let (pending, responder) = pool.request();
+        let first = Arc::as_ptr(&pending.slot);
+        responder.send(1);
+        pool.wait(pending).unwrap();
+
+        let (pending, responder) = pool.request();
+        assert_eq!(Arc::as_ptr(&pending.slot), first);
+        drop(responder);
+        pool.wait(pending).unwrap_err();
+
+        let (pending, responder) = pool.request();
+        assert_eq!(Arc::as_ptr(&pending.slot), first);
+        responder.send(2);
+        assert_eq!(pool.wait(pending), Ok(2));
+    }
+
+    #[test]
+    fn answers_may_come_in_another_order_than_the_requests() {
+        let pool = ReplyPool::new();
+        let requests: Vec<_> = (0..200).map(|_| pool.request()).collect();
+        let (pendings, responders): (Vec<_>, Vec<_>) = requests.into_iter().unzip();
+        for (number, responder) in responders.into_iter().enumerate().rev() {
+            responder.send(number);
+        }
+        for (number, pending) in pendings.into_iter().enumerate() {
+            assert_eq!(pool.wait(pending), Ok(number));
+        }
+        assert_eq!(pool.free.borrow().len(), POOLED_COUNT_MAX);
+    }
+
+    #[test]
+    fn a_wait_that_is_given_up_leaves_the_answer_to_nobody() {
+        let pool = ReplyPool::new();
+        let (pending, responder) = pool.request();
+        assert_eq!(pool.wait_while(pending, || false), Err(Unanswered::GaveUp));
+
+        let count = Arc::new(std::sync::Mutex::new(0));
+        responder.send(DropCounter(count.clone()));
+        assert_eq!(*count.lock().unwrap(), 1);
+        assert!(pool.free.borrow().is_empty(), "a slot with a responder at large is not used again");
+    }
+
+    #[test]
+    fn an_answer_that_nobody_waits_for_is_dropped_once() {
+        let pool = ReplyPool::new();
+        let count = Arc::new(std::sync::Mutex::new(0));
+
+        let (pending, responder) = pool.request();
+        drop(pending);
+        responder.send(DropCounter(count.clone()));
+        assert_eq!(*count.lock().unwrap(), 1);
+
+        let (pending, responder) = pool.request();
+        responder.send(DropCounter(count.clone()));
+        assert_eq!(*count.lock().unwrap(), 1);
+        drop(pending);
+        assert_eq!(*count.lock().unwrap(), 2);
+    }
+
+    #[derive(Debug)]
+    struct DropCounter(Arc<std::sync::Mutex<u32>>);
+
+    impl PartialEq for DropCounter {
+        fn eq(&self, other: &DropCounter) -> bool {
+            Arc::ptr_eq(&self.0, &other.0)
+        }
+    }
+
+    impl Drop for DropCounter {
+        fn drop(&mut self) {
+            *self.0.lock().unwrap() += 1;
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What an ordinary build shares between threads: the standard library, an eventfd, a crossbeam channel.
+
+pub(crate) use std::sync::Arc;
+pub(crate) use std::sync::atomic::AtomicU32;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::Ordering;
+use std::thread::Thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
+
+use super::Site;
+
+/// Whether this build runs inside a model.
+pub(crate) const fn is_modelled() -> bool {
+    false
+}
+
+/// A sequentially consistent fence.
+#[inline(always)]
+pub(crate) fn fence(_site: Site) {
+    std::sync::atomic::fence(Ordering::SeqCst);
+}
+
+/// The ordering that `site` asked for.
+#[inline(always)]
+pub(crate) const fn ordering(_site: Site, intended: Ordering) -> Ordering {
+    intended
+}
+
+/// The standard cell, reached through a closure as loom's is.
+#[derive(Debug)]
+pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+impl<T> UnsafeCell<T> {
+    pub(crate) fn new(value: T) -> UnsafeCell<T> {
+        UnsafeCell(std::cell::UnsafeCell::new(value))
+    }
+
+    #[inline(always)]
+    pub(crate) fn with_mut<R>(&self, access: impl FnOnce(*mut T) -> R) -> R {
+        access(self.0.get())
+    }
+}
+
+/// Who waits for an answer: a thread that is parked and unparked.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    thread: Thread,
+}
+
+impl Waiter {
+    /// The calling thread.
+    pub(crate) fn current() -> Waiter {
+        Waiter { thread: std::thread::current() }
+    }
+
+    /// Sleeps until unparked, for `timeout` at most; only the thread itself may ask for it.
+    pub(crate) fn park(&self, timeout: Duration) {
+        debug_assert!(self.thread.id() == std::thread::current().id(), "a thread parks only itself");
+        std::thread::park_timeout(timeout);
+    }
+
+    /// Ends the sleep, or the next one.
+    pub(crate) fn unpark(&self) {
+        self.thread.unpark();
+    }
+}
+
+/// What a sleeping thread waits on: an eventfd, so that one `ppoll(2)` serves messages and I/O alike.
+#[derive(Debug)]
+pub(crate) struct Signal {
+    eventfd: OwnedFd,
+}
+
+impl Signal {
+    pub(crate) fn new() -> io::Result<Signal> {
+        Ok(Signal { eventfd: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)? })
+    }
+
+    /// Ends the wait that is going on, or the next one.
+    pub(crate) fn raise(&self) {
+        match rustix::io::write(&self.eventfd, &1u64.to_ne_bytes()) {
+            // EAGAIN: the counter is at its maximum, so the signal is up already (eventfd(2)).
+            Ok(_) | Err(Errno::AGAIN) => {}
+            Err(error) => panic!("an eventfd of our own refused a write: {error}"),
+        }
+    }
+
+    /// Waits for a signal, for `io` to become readable, for the timeout or for an interruption, and lowers the signal.
+    pub(crate) fn wait(&self, io: Option<BorrowedFd<'_>>, timeout: Option<Duration>) {
+        let timeout = timeout.map(to_timespec);
+        let own = PollFd::from_borrowed_fd(self.eventfd.as_fd(), PollFlags::IN);
+        let is_raised = match io {
+            None => {
+                let mut fds = [own];
+                poll(&mut fds, timeout.as_ref()).is_ok() && !fds[0].revents().is_empty()
+            }
+            Some(io) => {
+                let mut fds = [own, PollFd::from_borrowed_fd(io, PollFlags::IN)];
+                poll(&mut fds, timeout.as_ref()).is_ok() && !fds[0].revents().is_empty()
+            }
+        };
+        if is_raised {
+            // A failure here only means that the next wait ends at once.
+            let _ = rustix::io::read(&self.eventfd, &mut [0u8; 8]);
+        }
+    }
+}
+
+/// Longer than any clock can count means as long as the clock can count.
+fn to_timespec(timeout: Duration) -> Timespec {
+    Timespec::try_from(timeout).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 })
+}
+
+/// The bounded queue under a mailbox: both ends of a channel, of which only what never blocks is used.
+#[derive(Debug)]
+pub(crate) struct Queue<T> {
+    sender: Sender<T>,
+    receiver: Receiver<T>,
+}
+
+impl<T> Queue<T> {
+    pub(crate) fn bounded(capacity: usize) -> Queue<T> {
+        let (sender, receiver) = crossbeam_channel::bounded(capacity);
+        Queue { sender, receiver }
+    }
+
+    /// Puts a message behind the others; it comes back when the queue is full.
+    #[inline]
+    pub(crate) fn push(&self, message: T) -> Result<(), T> {
+        self.sender.try_send(message).map_err(TrySendError::into_inner)
+    }
+
+    #[inline]
+    pub(crate) fn pop(&self) -> Option<T> {
+        self.receiver.try_recv().ok()
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.receiver.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.receiver.len()
+    }
+}
