@@ -1,0 +1,393 @@
+//! A store's directory: its lock, its MANIFEST, and the segments they name.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Once};
+use std::time::Instant;
+
+use crate::creation::{Found, create_store, create_store_dir, manifest_path, read_manifest, survey};
+use crate::error::WalError;
+use crate::manifest::{BadSlot, LOG_COUNT_MAX, MANIFEST_FORMAT_VERSION, Manifest, SLOT_SIZE};
+use crate::prepare::{PreparedSegment, SegmentRequest, create_segment};
+use crate::report::{LogEnd, LogSummary, ManifestSummary};
+use crate::segment::{SegmentHeader, segment_path, segments_dir};
+use crate::source::LogSource;
+use crate::storage::{Access, Capabilities, File, Lock, LockGuard, Storage};
+use crate::store_id::StoreId;
+
+/// An opened store: holds the owner's lock and keeps MANIFEST.
+///
+/// One thread owns it. The order of a boot is: [`open`](Self::open), [`log_source`](Self::log_source) and
+/// `recover` for every log, [`begin_boot`](Self::begin_boot), then [`prepare_segment`](Self::prepare_segment) as
+/// the logs ask, at last [`close`](Self::close). Dropping it without closing is a crash as far as the store can
+/// tell, and loses nothing.
+pub struct StoreDirectory {
+    storage: Arc<dyn Storage>,
+    path: PathBuf,
+    /// Open for writing; `None` when the store was opened to be read.
+    file: Option<Arc<dyn File>>,
+    slots: Slots,
+    unclean_through: u64,
+    was_created: bool,
+    capabilities: Capabilities,
+    fallback_warning: Arc<Once>,
+    /// The first failed update of MANIFEST: what its slot holds is unknown from then on.
+    failed: Option<String>,
+    opened_micros: u64,
+    opened_at: Instant,
+    _lock: Option<LockGuard>,
+}
+
+/// What was read from MANIFEST.
+struct Slots {
+    current: Manifest,
+    /// Slot of the next update: the one `current` does not lie in.
+    next: usize,
+    /// Why the other slot could not be read.
+    damaged: Option<String>,
+}
+
+impl StoreDirectory {
+    /// Opens the store at `path`, or creates one where there is nothing, with `wanted_logs` logs, or
+    /// `default_logs` when the caller does not mind.
+    ///
+    /// A directory that is empty, or holds only an unfinished creation, is created in. A foreign or newer one is
+    /// refused before anything is written. `now_micros` is the time since the epoch.
+    ///
+    /// # Errors
+    /// [`WalError::Unsupported`] when `wanted_logs` is not what the store was created with, or out of range;
+    /// otherwise as the variants of [`WalError`] say.
+    pub fn open(
+        storage: Arc<dyn Storage>,
+        path: &Path,
+        wanted_logs: Option<u32>,
+        default_logs: u32,
+        now_micros: u64,
+    ) -> Result<StoreDirectory, WalError> {
+        let log_count = wanted_logs.unwrap_or(default_logs);
+        if !(1..=LOG_COUNT_MAX).contains(&log_count) {
+            let reason = format!("a store has 1 to {LOG_COUNT_MAX} logs, {log_count} were asked for");
+            return Err(WalError::Unsupported { reason });
+        }
+        if survey(&*storage, path)? == Found::Nothing {
+            create_store_dir(&*storage, path)?;
+        }
+        let owner = format!("process {}, since {now_micros} us after the epoch", std::process::id());
+        let lock = take_lock(storage.lock(&lock_path(path), &owner), path)?;
+        // Looked at again: somebody else may have created the store between the first look and the lock.
+        let was_created = survey(&*storage, path)? != Found::Store;
+        if was_created {
+            create_store(&*storage, path, log_count, now_micros)?;
+        }
+        let slots = read_slots(&*storage, path)?;
+        let stored = slots.current.logs.len() as u32;
+        if wanted_logs.is_some_and(|wanted| wanted != stored) {
+            let reason =
+                format!("the store was created with {stored} logs and cannot be opened with {log_count}");
+            return Err(WalError::Unsupported { reason });
+        }
+        let manifest = manifest_path(path);
+        let file = storage.open(&manifest, Access::Write);
+        let file = file.map_err(|error| WalError::io(&manifest, "open", error))?;
+        let dir = segments_dir(path);
+        let capabilities = storage.probe(&dir).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => WalError::corrupt(&dir, 0, "the directory of the segments is missing"),
+            _ => WalError::io(&dir, "probe", error),
+        })?;
+        let opened = Self::new(storage, path, Some(file), slots, capabilities, Some(lock));
+        Ok(StoreDirectory { was_created, opened_micros: now_micros, ..opened })
+    }
+
+    /// Opens an existing store to look at it: repairs nothing, writes nothing, keeps writers out while it lasts
+    /// where the lock file can be had.
+    ///
+    /// # Errors
+    /// [`WalError::MissingStore`] when there is none, [`WalError::AlreadyOpen`] while somebody writes it.
+    pub fn open_read_only(storage: Arc<dyn Storage>, path: &Path) -> Result<StoreDirectory, WalError> {
+        if survey(&*storage, path)? != Found::Store {
+            return Err(WalError::MissingStore { path: path.to_path_buf() });
+        }
+        let lock = match storage.lock_shared(&lock_path(path)) {
+            Err(error) if is_read_only_place(&error) => None,
+            answer => Some(take_lock(answer, path)?),
+        };
+        let slots = read_slots(&*storage, path)?;
+        let why = || Err("the store was opened to be read".to_string());
+        let capabilities = Capabilities { direct: why(), ring: why() };
+        Ok(Self::new(storage, path, None, slots, capabilities, lock))
+    }
+
+    fn new(
+        storage: Arc<dyn Storage>,
+        path: &Path,
+        file: Option<Arc<dyn File>>,
+        slots: Slots,
+        capabilities: Capabilities,
+        lock: Option<LockGuard>,
+    ) -> StoreDirectory {
+        let manifest = &slots.current;
+        StoreDirectory {
+            unclean_through: if manifest.is_clean { manifest.unclean_through } else { manifest.boot },
+            storage,
+            path: path.to_path_buf(),
+            file,
+            slots,
+            was_created: false,
+            capabilities,
+            fallback_warning: Arc::new(Once::new()),
+            failed: None,
+            opened_micros: 0,
+            opened_at: Instant::now(),
+            _lock: lock,
+        }
+    }
+
+    /// Identity of the store.
+    pub fn id(&self) -> StoreId {
+        self.slots.current.store
+    }
+
+    /// Count of logs, fixed at creation.
+    pub fn log_count(&self) -> u32 {
+        self.slots.current.logs.len() as u32
+    }
+
+    /// Count of boots before this one; after [`begin_boot`](Self::begin_boot) the number of this one.
+    pub fn boot(&self) -> u64 {
+        self.slots.current.boot
+    }
+
+    /// Number of the last boot known not to have closed the store; 0 for none.
+    pub fn unclean_through(&self) -> u64 {
+        self.unclean_through
+    }
+
+    /// Whether [`open`](Self::open) created the store.
+    pub fn was_created(&self) -> bool {
+        self.was_created
+    }
+
+    /// What the thread of log `log` needs to recover it.
+    ///
+    /// # Panics
+    /// If the store has no such log.
+    pub fn log_source(&self, log: u32) -> LogSource {
+        let manifest = &self.slots.current;
+        LogSource {
+            storage: Arc::clone(&self.storage),
+            store_path: self.path.clone(),
+            store: manifest.store,
+            log,
+            entry: manifest.logs[log as usize].clone(),
+            is_clean: manifest.is_clean,
+            is_newest_slot: self.slots.damaged.is_none(),
+            capabilities: self.capabilities.clone(),
+            fallback_warning: Arc::clone(&self.fallback_warning),
+        }
+    }
+
+    /// Begins a boot, once every log is recovered: MANIFEST takes the recovered ends as proven durable and says
+    /// "not closed" until [`close`](Self::close). Returns the number of the boot.
+    ///
+    /// # Panics
+    /// If `ends` does not hold one end for every log.
+    pub fn begin_boot(&mut self, ends: &[LogEnd]) -> Result<u64, WalError> {
+        let mut next = self.slots.current.clone();
+        // A clean slot that a log has outgrown is not the last that was written: that one is lost, and with it
+        // the boot it announced, which never closed.
+        let has_outgrown =
+            ends.iter().any(|end| end.lsn > next.logs[end.log as usize].end_lsn) && next.is_clean;
+        if has_outgrown {
+            next.boot += 1;
+            self.unclean_through = next.boot;
+        }
+        next.boot += 1;
+        next.unclean_through = self.unclean_through;
+        next.is_clean = false;
+        set_ends(&mut next, ends);
+        self.write(next)?;
+        Ok(self.boot())
+    }
+
+    /// Makes a segment ready: created, filled, synced, named. Call it ahead of need, it takes its time.
+    ///
+    /// # Errors
+    /// [`WalError::NoSpace`] and any other error of the file itself leave nothing behind and may be tried again.
+    /// A failed update of MANIFEST is final ([`WalError::Failed`] from then on): what its slot holds is unknown.
+    ///
+    /// # Panics
+    /// If the request does not continue what MANIFEST names.
+    pub fn prepare_segment(&mut self, request: &SegmentRequest) -> Result<PreparedSegment, WalError> {
+        self.check_writable()?;
+        let mut next = self.slots.current.clone();
+        let log_count = self.log_count();
+        let entry = &mut next.logs[request.log as usize];
+        assert_eq!(request.number, entry.newest_segment + 1, "segments are numbered without gaps");
+        assert_eq!(
+            request.first_lsn,
+            entry.newest_first_lsn.after(entry.newest_size),
+            "segments follow each other"
+        );
+        let header = SegmentHeader {
+            store: next.store,
+            log: request.log,
+            log_count,
+            number: request.number,
+            size: request.size,
+            first_lsn: request.first_lsn,
+            chain_seed: rand::random(),
+            unsynced_bytes_max: request.unsynced_bytes_max,
+            created_micros: self.opened_micros + self.opened_at.elapsed().as_micros() as u64,
+        };
+        let path = segment_path(&self.path, request.log, request.number);
+        create_segment(&*self.storage, &self.path, &header)?;
+        let named = self.sync_segments_dir().and_then(|()| {
+            let file = self.storage.open(&path, request.access);
+            file.map_err(|error| WalError::io(&path, "open", error))
+        });
+        let file = named.inspect_err(|_| {
+            // What stays behind when this fails too is empty and unnamed: the next recovery removes it.
+            let _ = self.storage.remove(&path);
+        })?;
+        entry.newest_segment = header.number;
+        entry.newest_first_lsn = header.first_lsn;
+        entry.newest_size = header.size;
+        entry.durable_through = entry.durable_through.max(request.durable_through);
+        // From here the file stays whatever happens: the slot may have reached the disk and name it.
+        self.write(next)?;
+        Ok(PreparedSegment { header, file })
+    }
+
+    /// Closes the store: MANIFEST remembers where every log ends, so that the next boot misses nothing.
+    ///
+    /// # Panics
+    /// If `ends` does not hold one end for every log.
+    pub fn close(mut self, ends: &[LogEnd]) -> Result<(), WalError> {
+        let mut next = self.slots.current.clone();
+        next.is_clean = true;
+        set_ends(&mut next, ends);
+        self.write(next)
+    }
+
+    /// What MANIFEST says, for people.
+    pub fn describe(&self) -> ManifestSummary {
+        let manifest = &self.slots.current;
+        let logs = manifest.logs.iter().enumerate().map(|(log, entry)| LogSummary {
+            log: log as u32,
+            oldest_segment: entry.oldest_segment,
+            newest_segment: entry.newest_segment,
+            durable_through: entry.durable_through,
+            end: LogEnd { log: log as u32, lsn: entry.end_lsn, chain: entry.end_chain },
+        });
+        ManifestSummary {
+            format_version: MANIFEST_FORMAT_VERSION,
+            store: manifest.store,
+            created_micros: manifest.created_micros,
+            generation: manifest.generation,
+            boot: manifest.boot,
+            unclean_through: self.unclean_through,
+            is_clean: manifest.is_clean,
+            damaged_slot: self.slots.damaged.clone(),
+            logs: logs.collect(),
+        }
+    }
+
+    fn check_writable(&self) -> Result<&dyn File, WalError> {
+        match (&self.failed, &self.file) {
+            (Some(reason), _) => Err(WalError::Failed { reason: reason.clone() }),
+            (None, None) => Err(WalError::Unsupported { reason: "the store was opened to be read".into() }),
+            (None, Some(file)) => Ok(&**file),
+        }
+    }
+
+    /// Writes the older slot and syncs, then the other one: a crash leaves one of them whole, and once both are
+    /// written either may be damaged without anything being forgotten.
+    fn write(&mut self, mut next: Manifest) -> Result<(), WalError> {
+        for _ in 0..2 {
+            next.generation += 1;
+            let offset = self.slots.next * SLOT_SIZE;
+            let file = self.check_writable()?;
+            let written = file.write_at(&next.encode(), offset as u64).and_then(|()| file.sync());
+            if let Err(error) = written {
+                let error = WalError::io(&manifest_path(&self.path), "update", error);
+                self.failed = Some(error.to_string());
+                return Err(error);
+            }
+            self.slots = Slots { current: next.clone(), next: 1 - self.slots.next, damaged: None };
+        }
+        Ok(())
+    }
+
+    fn sync_segments_dir(&self) -> Result<(), WalError> {
+        let dir = segments_dir(&self.path);
+        self.storage.sync_dir(&dir).map_err(|error| WalError::io(&dir, "sync", error))
+    }
+}
+
+impl fmt::Debug for StoreDirectory {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("StoreDirectory").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+fn lock_path(store: &Path) -> PathBuf {
+    store.join("LOCK")
+}
+
+fn take_lock(answer: io::Result<Lock>, path: &Path) -> Result<LockGuard, WalError> {
+    match answer.map_err(|error| WalError::io(&lock_path(path), "lock", error))? {
+        Lock::Held(guard) => Ok(guard),
+        Lock::Owned { owner } if owner.is_empty() => {
+            Err(WalError::AlreadyOpen { owner: "a process that left no name".into() })
+        }
+        Lock::Owned { owner } => Err(WalError::AlreadyOpen { owner }),
+    }
+}
+
+/// A copy on a medium that cannot be written has no lock file to share, and nobody who could write it.
+fn is_read_only_place(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem};
+    matches!(error.kind(), NotFound | PermissionDenied | ReadOnlyFilesystem)
+}
+
+fn set_ends(manifest: &mut Manifest, ends: &[LogEnd]) {
+    assert_eq!(ends.len(), manifest.logs.len(), "every log has an end");
+    for (log, end) in ends.iter().enumerate() {
+        assert_eq!(end.log as usize, log, "ends are sorted by log");
+        let entry = &mut manifest.logs[log];
+        entry.durable_through = end.lsn;
+        entry.end_lsn = end.lsn;
+        entry.end_chain = end.chain;
+    }
+}
+
+/// Reads both slots and takes the newer one that is whole.
+fn read_slots(storage: &dyn Storage, path: &Path) -> Result<Slots, WalError> {
+    let manifest = manifest_path(path);
+    let bytes = read_manifest(storage, path)?;
+    let (first, second) = bytes.split_at(SLOT_SIZE.min(bytes.len()));
+    let (current, next, damaged) = match (Manifest::decode(first), Manifest::decode(second)) {
+        (Ok(first), Ok(second)) if second.generation > first.generation => (second, 0, None),
+        (Ok(first), Ok(_)) => (first, 1, None),
+        (Ok(first), Err(bad)) => (first, 1, Some(describe_slot(bad, 1, &manifest)?)),
+        (Err(bad), Ok(second)) => (second, 0, Some(describe_slot(bad, 0, &manifest)?)),
+        (Err(first), Err(second)) => {
+            let reasons = (describe_slot(first, 0, &manifest)?, describe_slot(second, 1, &manifest)?);
+            return Err(WalError::corrupt(&manifest, 0, format!("{}; {}", reasons.0, reasons.1)));
+        }
+    };
+    Ok(Slots { current, next, damaged })
+}
+
+/// Why a slot does not count; a newer one is no damage, and refuses the store.
+fn describe_slot(bad: BadSlot, slot: usize, manifest: &Path) -> Result<String, WalError> {
+    match bad {
+        BadSlot::Newer(found) => {
+            let supported = MANIFEST_FORMAT_VERSION;
+            Err(WalError::NewerFormat { path: manifest.to_path_buf(), found, supported })
+        }
+        BadSlot::Foreign => Ok(format!("slot {slot} does not begin like a slot")),
+        BadSlot::Damaged(reason) => Ok(format!("slot {slot}: {reason}")),
+    }
+}

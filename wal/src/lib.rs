@@ -1,0 +1,58 @@
+//! Bytes in, durable bytes out.
+//!
+//! A store's log in this order: positions and formats (`lsn` to `manifest`), the directory that names the
+//! segments, the live log, and recovery. Under them lies the I/O seam: `storage`, `buffer`, then its two sides,
+//! `disk` and `sim`.
+#![deny(unsafe_code)]
+
+pub mod storage;
+
+pub mod buffer;
+
+mod blocking;
+pub mod disk;
+mod uring;
+
+#[cfg(any(test, feature = "simulation"))]
+pub mod sim;
+
+pub mod error;
+mod little_endian;
+pub mod lsn;
+pub mod store_id;
+
+mod batch;
+mod frame;
+pub mod manifest;
+pub mod segment;
+
+mod creation;
+pub mod directory;
+pub mod prepare;
+
+pub mod log;
+mod open_batch;
+pub mod options;
+mod supply;
+mod syncing;
+
+mod reader;
+pub mod recovery;
+pub mod report;
+pub mod scan;
+pub mod source;
+mod tail;
+
+pub use directory::StoreDirectory;
+pub use error::{AppendError, LogFailed, WalError};
+pub use frame::RECORD_BODY_SIZE_MAX;
+pub use log::{Appended, Log, LogStatistics};
+pub use lsn::Lsn;
+pub use manifest::LOG_COUNT_MAX;
+pub use options::{LogMode, LogOptions};
+pub use prepare::{PreparedSegment, SegmentRequest};
+pub use recovery::{recover, scan};
+pub use report::{Cut, LogEnd, LogRecovery, LogSummary, ManifestSummary, SegmentSummary};
+pub use scan::RecordRef;
+pub use source::LogSource;
+pub use store_id::StoreId;

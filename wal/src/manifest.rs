@@ -1,0 +1,297 @@
+//! MANIFEST: the one file that says what the store consists of, in two slots written in turn.
+//!
+//! An update writes the older slot and syncs, so a crash in the middle leaves the newer one; then it writes the
+//! other slot, so that damage to either costs nothing. The valid slot of the highest generation counts; when both
+//! are damaged the store is, too.
+
+use crate::little_endian::{put_u32, put_u64, u32_at, u64_at};
+use crate::lsn::Lsn;
+use crate::store_id::StoreId;
+
+/// First eight bytes of a slot.
+pub(crate) const MANIFEST_MAGIC: [u8; 8] = *b"STRATAMF";
+
+/// Version of MANIFEST; a newer one is refused.
+pub const MANIFEST_FORMAT_VERSION: u32 = 1;
+
+/// Bytes of one slot.
+pub(crate) const SLOT_SIZE: usize = 16 * 1024;
+
+/// Bytes of the file: two slots.
+pub(crate) const MANIFEST_SIZE: usize = 2 * SLOT_SIZE;
+
+/// Most logs (shards) one store can have.
+pub const LOG_COUNT_MAX: u32 = 128;
+
+const HEADER_SIZE: usize = 88;
+const ENTRY_SIZE: usize = 72;
+
+/// What one slot says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Manifest {
+    /// Counts the updates; the greater one of two valid slots counts.
+    pub(crate) generation: u64,
+    pub(crate) store: StoreId,
+    pub(crate) created_micros: u64,
+    /// Number of the last boot, the one running now once it has begun; 0 before the first.
+    pub(crate) boot: u64,
+    /// Number of the last boot known not to have closed cleanly; 0 for none.
+    pub(crate) unclean_through: u64,
+    /// Whether the last boot closed the store; then every log ends exactly where its entry says.
+    pub(crate) is_clean: bool,
+    pub(crate) logs: Vec<LogEntry>,
+    /// Typed sections as they were read, kept for whoever knows them.
+    pub(crate) sections: Vec<u8>,
+}
+
+/// What MANIFEST knows of one log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LogEntry {
+    pub(crate) oldest_segment: u64,
+    pub(crate) newest_segment: u64,
+    pub(crate) oldest_first_lsn: Lsn,
+    /// Chain at the start of the oldest segment.
+    pub(crate) oldest_chain: u64,
+    pub(crate) newest_first_lsn: Lsn,
+    pub(crate) newest_size: u64,
+    /// Proof: everything below was on stable storage when the slot was written.
+    pub(crate) durable_through: Lsn,
+    pub(crate) end_lsn: Lsn,
+    pub(crate) end_chain: u64,
+}
+
+/// Why a slot cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum BadSlot {
+    /// Not a slot of ours at all.
+    Foreign,
+    /// Written whole, by a newer library.
+    Newer(u32),
+    /// Torn or damaged.
+    Damaged(String),
+}
+
+impl Manifest {
+    /// Writes one slot.
+    ///
+    /// ```text
+    /// offset  size  field
+    ///      0     8  magic "STRATAMF"
+    ///      8     4  CRC-32 of bytes 12..16384
+    ///     12     4  format version, 1
+    ///     16     8  generation
+    ///     24    16  store id
+    ///     40     8  created, microseconds since the epoch
+    ///     48     8  boot: number of the last boot
+    ///     56     8  unclean through: last boot known not to have closed cleanly, 0 for none
+    ///     64     4  codec of records, 0 = as they are
+    ///     68     4  flags: bit 0 = closed cleanly
+    ///     72     4  log count, n
+    ///     76     4  length of the sections in bytes, s
+    ///     80     8  reserved, 0
+    ///     88   72n  one entry a log, all fields u64: oldest segment, newest segment, oldest first LSN, oldest
+    ///               chain, newest first LSN, newest size, durable through, end LSN, end chain
+    ///            s  sections: tag (4 bytes), length (4 bytes), content, zeros to a multiple of 8
+    ///               zeros up to 16384
+    /// ```
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let entries_end = HEADER_SIZE + self.logs.len() * ENTRY_SIZE;
+        assert!(entries_end + self.sections.len() <= SLOT_SIZE, "logs and sections fit one slot");
+        let mut slot = vec![0; SLOT_SIZE];
+        slot[0..8].copy_from_slice(&MANIFEST_MAGIC);
+        put_u32(&mut slot, 12, MANIFEST_FORMAT_VERSION);
+        put_u64(&mut slot, 16, self.generation);
+        slot[24..40].copy_from_slice(&self.store.0);
+        put_u64(&mut slot, 40, self.created_micros);
+        put_u64(&mut slot, 48, self.boot);
+        put_u64(&mut slot, 56, self.unclean_through);
+        put_u32(&mut slot, 68, u32::from(self.is_clean));
+        put_u32(&mut slot, 72, self.logs.len() as u32);
+        put_u32(&mut slot, 76, self.sections.len() as u32);
+        for (index, entry) in self.logs.iter().enumerate() {
+            entry.encode_into(&mut slot[HEADER_SIZE + index * ENTRY_SIZE..][..ENTRY_SIZE]);
+        }
+        slot[entries_end..entries_end + self.sections.len()].copy_from_slice(&self.sections);
+        let checksum = crc32fast::hash(&slot[12..]);
+        put_u32(&mut slot, 8, checksum);
+        slot
+    }
+
+    /// Reads one slot; nothing in it is believed before its checksum.
+    pub(crate) fn decode(slot: &[u8]) -> Result<Manifest, BadSlot> {
+        let damaged = |reason: String| Err(BadSlot::Damaged(reason));
+        if slot.len() < 8 || slot[0..8] != MANIFEST_MAGIC {
+            return Err(BadSlot::Foreign);
+        }
+        if slot.len() != SLOT_SIZE {
+            return damaged(format!("{} bytes are no slot", slot.len()));
+        }
+        let (stored, computed) = (u32_at(slot, 8), crc32fast::hash(&slot[12..]));
+        if stored != computed {
+            return damaged(format!("slot checksum: stored {stored:#010x}, computed {computed:#010x}"));
+        }
+        let version = u32_at(slot, 12);
+        if version > MANIFEST_FORMAT_VERSION {
+            return Err(BadSlot::Newer(version));
+        }
+        let (codec, flags) = (u32_at(slot, 64), u32_at(slot, 68));
+        let log_count = u32_at(slot, 72);
+        if version == 0 || codec != 0 || flags > 1 || !(1..=LOG_COUNT_MAX).contains(&log_count) {
+            return damaged(format!("version {version}, codec {codec}, flags {flags:#x}, {log_count} logs"));
+        }
+        let entries_end = HEADER_SIZE + log_count as usize * ENTRY_SIZE;
+        let sections_size = u32_at(slot, 76) as usize;
+        if sections_size > SLOT_SIZE - entries_end {
+            return damaged(format!("sections of {sections_size} bytes do not fit the slot"));
+        }
+        let logs: Vec<LogEntry> =
+            slot[HEADER_SIZE..entries_end].chunks_exact(ENTRY_SIZE).map(LogEntry::decode).collect();
+        if let Some(index) = logs.iter().position(|entry| !entry.is_plausible()) {
+            return damaged(format!("the entry of log {index} contradicts itself: {:?}", logs[index]));
+        }
+        Ok(Manifest {
+            generation: u64_at(slot, 16),
+            store: StoreId(slot[24..40].try_into().expect("sixteen bytes")),
+            created_micros: u64_at(slot, 40),
+            boot: u64_at(slot, 48),
+            unclean_through: u64_at(slot, 56),
+            is_clean: flags & 1 == 1,
+            logs,
+            sections: slot[entries_end..entries_end + sections_size].to_vec(),
+        })
+    }
+}
+
+impl LogEntry {
+    fn encode_into(&self, bytes: &mut [u8]) {
+        let fields = [
+            self.oldest_segment,
+            self.newest_segment,
+            self.oldest_first_lsn.0,
+            self.oldest_chain,
+            self.newest_first_lsn.0,
+            self.newest_size,
+            self.durable_through.0,
+            self.end_lsn.0,
+            self.end_chain,
+        ];
+        for (index, field) in fields.into_iter().enumerate() {
+            put_u64(bytes, index * 8, field);
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> LogEntry {
+        let field = |index: usize| u64_at(bytes, index * 8);
+        LogEntry {
+            oldest_segment: field(0),
+            newest_segment: field(1),
+            oldest_first_lsn: Lsn(field(2)),
+            oldest_chain: field(3),
+            newest_first_lsn: Lsn(field(4)),
+            newest_size: field(5),
+            durable_through: Lsn(field(6)),
+            end_lsn: Lsn(field(7)),
+            end_chain: field(8),
+        }
+    }
+
+    fn is_plausible(&self) -> bool {
+        1 <= self.oldest_segment
+            && self.oldest_segment <= self.newest_segment
+            && self.oldest_first_lsn <= self.newest_first_lsn
+            && self.newest_first_lsn.0.checked_add(self.newest_size).is_some()
+    }
+}
+
+const _: () = assert!(HEADER_SIZE + LOG_COUNT_MAX as usize * ENTRY_SIZE <= SLOT_SIZE);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        Manifest {
+            generation: 0x11,
+            store: StoreId(*b"0123456789abcdef"),
+            created_micros: 0x22,
+            boot: 0x33,
+            unclean_through: 0x32,
+            is_clean: true,
+            logs: vec![LogEntry {
+                oldest_segment: 1,
+                newest_segment: 2,
+                oldest_first_lsn: Lsn(0),
+                oldest_chain: 0x44,
+                newest_first_lsn: Lsn(0x4_0000),
+                newest_size: 0x8_0000,
+                durable_through: Lsn(0x2000),
+                end_lsn: Lsn(0x3000),
+                end_chain: 0x55,
+            }],
+            sections: vec![9, 0, 0, 0, 8, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8],
+        }
+    }
+
+    #[test]
+    fn a_slot_has_exactly_these_bytes() {
+        let mut golden = Vec::new();
+        golden.extend_from_slice(b"STRATAMF");
+        golden.extend_from_slice(&[0x45, 0x08, 0x9e, 0x2e]); // checksum
+        golden.extend_from_slice(&[1, 0, 0, 0]); // version
+        golden.extend_from_slice(&[0x11, 0, 0, 0, 0, 0, 0, 0]); // generation
+        golden.extend_from_slice(b"0123456789abcdef");
+        golden.extend_from_slice(&[0x22, 0, 0, 0, 0, 0, 0, 0]); // created
+        golden.extend_from_slice(&[0x33, 0, 0, 0, 0, 0, 0, 0]); // boot
+        golden.extend_from_slice(&[0x32, 0, 0, 0, 0, 0, 0, 0]); // unclean through
+        golden.extend_from_slice(&[0, 0, 0, 0, 1, 0, 0, 0]); // codec, flags
+        golden.extend_from_slice(&[1, 0, 0, 0, 16, 0, 0, 0]); // log count, section bytes
+        golden.extend_from_slice(&[0; 8]); // reserved
+        golden.extend_from_slice(&[1, 0, 0, 0, 0, 0, 0, 0]); // oldest segment
+        golden.extend_from_slice(&[2, 0, 0, 0, 0, 0, 0, 0]); // newest segment
+        golden.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0]); // oldest first LSN
+        golden.extend_from_slice(&[0x44, 0, 0, 0, 0, 0, 0, 0]); // oldest chain
+        golden.extend_from_slice(&[0, 0, 4, 0, 0, 0, 0, 0]); // newest first LSN
+        golden.extend_from_slice(&[0, 0, 8, 0, 0, 0, 0, 0]); // newest size
+        golden.extend_from_slice(&[0, 0x20, 0, 0, 0, 0, 0, 0]); // durable through
+        golden.extend_from_slice(&[0, 0x30, 0, 0, 0, 0, 0, 0]); // end LSN
+        golden.extend_from_slice(&[0x55, 0, 0, 0, 0, 0, 0, 0]); // end chain
+        golden.extend_from_slice(&[9, 0, 0, 0, 8, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]); // a section
+        golden.resize(SLOT_SIZE, 0);
+        assert_eq!(manifest().encode(), golden);
+        assert_eq!(Manifest::decode(&golden), Ok(manifest()));
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_slot_is_noticed() {
+        let slot = manifest().encode();
+        for bit in (0..HEADER_SIZE * 8).chain((HEADER_SIZE * 8..SLOT_SIZE * 8).step_by(61)) {
+            let mut damaged = slot.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(Manifest::decode(&damaged).is_err(), "bit {bit} was flipped unnoticed");
+        }
+    }
+
+    #[test]
+    fn a_newer_version_is_named_only_when_the_slot_is_whole() {
+        let mut slot = manifest().encode();
+        put_u32(&mut slot, 12, 7);
+        assert!(matches!(Manifest::decode(&slot), Err(BadSlot::Damaged(_))));
+        let checksum = crc32fast::hash(&slot[12..]);
+        put_u32(&mut slot, 8, checksum);
+        assert_eq!(Manifest::decode(&slot), Err(BadSlot::Newer(7)));
+    }
+
+    #[test]
+    fn what_never_was_a_slot_is_foreign() {
+        assert_eq!(Manifest::decode(b"hello"), Err(BadSlot::Foreign));
+        assert_eq!(Manifest::decode(&[0; SLOT_SIZE]), Err(BadSlot::Foreign));
+        assert!(matches!(Manifest::decode(&manifest().encode()[..100]), Err(BadSlot::Damaged(_))));
+    }
+
+    #[test]
+    fn the_largest_store_fits_one_slot() {
+        let mut largest = manifest();
+        largest.logs = vec![largest.logs[0].clone(); LOG_COUNT_MAX as usize];
+        assert_eq!(Manifest::decode(&largest.encode()), Ok(largest));
+    }
+}

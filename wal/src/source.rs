@@ -1,0 +1,140 @@
+//! What a shard's thread needs to read its log on its own.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Once};
+
+use crate::error::WalError;
+use crate::manifest::LogEntry;
+use crate::reader::SegmentReader;
+use crate::segment::{BadHeader, SEGMENT_FORMAT_VERSION, SegmentHeader, segment_path};
+use crate::storage::{Access, BLOCK_SIZE, Buffer, Capabilities, File, Storage};
+use crate::store_id::StoreId;
+
+/// One log of an opened store: its files, and what MANIFEST says of them.
+///
+/// Made by `StoreDirectory::log_source`, sent to the shard's thread, taken by `recover` or `scan`.
+#[derive(Clone)]
+pub struct LogSource {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) store_path: PathBuf,
+    pub(crate) store: StoreId,
+    pub(crate) log: u32,
+    pub(crate) entry: LogEntry,
+    /// MANIFEST says the last boot closed the store.
+    pub(crate) is_clean: bool,
+    /// Both slots of MANIFEST could be read, so the newer one is the last that was written.
+    pub(crate) is_newest_slot: bool,
+    pub(crate) capabilities: Capabilities,
+    /// One line a store, however many logs fall back.
+    pub(crate) fallback_warning: Arc<Once>,
+}
+
+impl LogSource {
+    /// Index of the log.
+    pub fn log(&self) -> u32 {
+        self.log
+    }
+}
+
+impl fmt::Debug for LogSource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, log) = (&self.store_path, &self.log);
+        formatter.debug_struct("LogSource").field("store", path).field("log", log).finish_non_exhaustive()
+    }
+}
+
+/// A segment that MANIFEST names, its header checked.
+#[derive(Debug)]
+pub(crate) struct LiveSegment {
+    pub(crate) header: SegmentHeader,
+    pub(crate) path: PathBuf,
+    /// Open for reading.
+    pub(crate) file: Arc<dyn File>,
+}
+
+impl LiveSegment {
+    pub(crate) fn reader(&self) -> SegmentReader {
+        SegmentReader::new(Arc::clone(&self.file), self.header.size)
+    }
+}
+
+/// Opens every segment of the log in order.
+///
+/// Headers were synced before MANIFEST named their segment, so a missing file, another size or a bad header is
+/// damage, in the newest segment as in the oldest.
+pub(crate) fn open_segments(source: &LogSource) -> Result<Vec<LiveSegment>, WalError> {
+    let entry = &source.entry;
+    let mut segments: Vec<LiveSegment> = Vec::new();
+    let mut expected_lsn = entry.oldest_first_lsn;
+    for number in entry.oldest_segment..=entry.newest_segment {
+        let path = segment_path(&source.store_path, source.log, number);
+        let (header, file) = open_segment(source, &path, number)?;
+        if header.first_lsn != expected_lsn {
+            let reason = format!("the segment begins at LSN {}, not at {expected_lsn}", header.first_lsn);
+            return Err(WalError::corrupt(&path, 0, reason));
+        }
+        expected_lsn = header.end_lsn();
+        segments.push(LiveSegment { header, path, file });
+    }
+    let newest = segments.last().expect("MANIFEST names at least one segment");
+    if newest.header.first_lsn != entry.newest_first_lsn || newest.header.size != entry.newest_size {
+        let reason = format!(
+            "MANIFEST expects LSN {} and {} bytes, the header says LSN {} and {} bytes",
+            entry.newest_first_lsn, entry.newest_size, newest.header.first_lsn, newest.header.size
+        );
+        return Err(WalError::corrupt(&newest.path, 0, reason));
+    }
+    Ok(segments)
+}
+
+/// Opens a file for reading past the page cache where the file system can, so that recovery sees what the device
+/// holds and not what a failed sync left in memory.
+pub(crate) fn open_for_reading(storage: &dyn Storage, path: &Path) -> io::Result<Arc<dyn File>> {
+    match storage.open(path, Access::ReadDirect) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput) => {
+            storage.open(path, Access::Read)
+        }
+        other => other,
+    }
+}
+
+fn open_segment(
+    source: &LogSource,
+    path: &Path,
+    number: u64,
+) -> Result<(SegmentHeader, Arc<dyn File>), WalError> {
+    let opened = open_for_reading(&*source.storage, path);
+    let file = match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(WalError::corrupt(path, 0, "MANIFEST names this segment, and it is missing"));
+        }
+        other => other.map_err(|error| WalError::io(path, "open", error))?,
+    };
+    let read_error = |error| WalError::io(path, "read", error);
+    let size = file.size().map_err(read_error)?;
+    let mut block = Buffer::with_capacity(BLOCK_SIZE);
+    block.resize(BLOCK_SIZE);
+    let read = file.read_at(&mut block, 0).map_err(read_error)?;
+    let header = match SegmentHeader::decode(&block[..read]) {
+        Ok(header) => header,
+        Err(BadHeader::Newer(found)) => {
+            let supported = SEGMENT_FORMAT_VERSION;
+            return Err(WalError::NewerFormat { path: path.to_path_buf(), found, supported });
+        }
+        Err(BadHeader::Damaged(reason)) => return Err(WalError::corrupt(path, 0, reason)),
+    };
+    if (header.store, header.log, header.number) != (source.store, source.log, number) {
+        let reason = format!(
+            "this is segment {} of log {} of store {}, not segment {number} of log {} of store {}",
+            header.number, header.log, header.store, source.log, source.store
+        );
+        return Err(WalError::corrupt(path, 0, reason));
+    }
+    if header.size != size {
+        let reason = format!("the segment has {size} bytes, its header says {}", header.size);
+        return Err(WalError::corrupt(path, size.min(header.size), reason));
+    }
+    Ok((header, file))
+}

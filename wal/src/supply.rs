@@ -1,0 +1,105 @@
+//! Where a log's next segment comes from.
+
+use std::collections::VecDeque;
+
+use crate::error::AppendError;
+use crate::lsn::Lsn;
+use crate::prepare::{PreparedSegment, SegmentRequest};
+use crate::segment::{SEGMENT_HEADER_SIZE, SegmentHeader, next_segment_size};
+use crate::storage::Access;
+
+/// The prepared segments a log has not begun yet, and what it has asked for.
+#[derive(Debug)]
+pub(crate) struct SegmentSupply {
+    access: Access,
+    unsynced_bytes_max: u64,
+    spares: VecDeque<PreparedSegment>,
+    /// Number, end and size of the newest segment, begun or not.
+    newest: (u64, Lsn, u64),
+    state: State,
+    /// Bytes of batches that the next segment must hold.
+    needed: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing was asked for.
+    Idle,
+    /// An append waits for a segment.
+    Wanted,
+    /// The request is on its way.
+    Requested,
+    /// The last request was refused; the next append that needs a segment asks again.
+    Refused,
+}
+
+impl SegmentSupply {
+    pub(crate) fn new(access: Access, unsynced_bytes_max: u64, active: &SegmentHeader) -> SegmentSupply {
+        let newest = (active.number, active.end_lsn(), active.size);
+        SegmentSupply {
+            access,
+            unsynced_bytes_max,
+            spares: VecDeque::new(),
+            newest,
+            state: State::Idle,
+            needed: 0,
+        }
+    }
+
+    /// Takes a segment that recovery found or that was just prepared.
+    pub(crate) fn add(&mut self, spare: PreparedSegment) {
+        assert_eq!(spare.header.number, self.newest.0 + 1, "segments are numbered without gaps");
+        assert_eq!(spare.header.first_lsn, self.newest.1, "segments follow each other");
+        self.newest = (spare.header.number, spare.header.end_lsn(), spare.header.size);
+        self.spares.push_back(spare);
+        self.state = State::Idle;
+        self.needed = 0;
+    }
+
+    /// The request was refused.
+    pub(crate) fn refuse(&mut self) {
+        self.state = State::Refused;
+    }
+
+    /// The first spare that holds `needed` bytes of batches; smaller ones before it are passed over for good.
+    ///
+    /// Without one it remembers the need: `Stalled` while it may still be met, `Full` once after every refusal.
+    pub(crate) fn take(&mut self, needed: u64) -> Result<PreparedSegment, AppendError> {
+        let fits = |spare: &PreparedSegment| needed <= spare.header.size - SEGMENT_HEADER_SIZE;
+        if let Some(index) = self.spares.iter().position(fits) {
+            self.spares.drain(..index);
+            return Ok(self.spares.pop_front().expect("a spare was found there"));
+        }
+        self.needed = self.needed.max(needed);
+        match std::mem::replace(&mut self.state, State::Wanted) {
+            State::Requested => self.state = State::Requested,
+            State::Refused => return Err(AppendError::Full),
+            State::Idle | State::Wanted => {}
+        }
+        Err(AppendError::Stalled)
+    }
+
+    /// What to prepare next: once per need, and one ahead of need when `is_half_full`.
+    pub(crate) fn request(
+        &mut self,
+        log: u32,
+        is_half_full: bool,
+        durable_through: Lsn,
+    ) -> Option<SegmentRequest> {
+        let is_ahead = self.state == State::Idle && self.spares.is_empty() && is_half_full;
+        if self.state != State::Wanted && !is_ahead {
+            return None;
+        }
+        self.state = State::Requested;
+        let (number, first_lsn, size) = self.newest;
+        Some(SegmentRequest {
+            log,
+            number: number + 1,
+            first_lsn,
+            size: next_segment_size(size, self.needed),
+            access: self.access,
+            unsynced_bytes_max: self.unsynced_bytes_max,
+            durable_through,
+        })
+    }
+}
