@@ -1,0 +1,331 @@
+//! All shards of a store: how they are reached, and how they are stopped.
+
+use std::cell::OnceCell;
+use std::sync::Mutex;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Sender, bounded};
+use strata_primitives::{Error, ErrorKind, Operation, Outcome, RunFilter, RunId};
+use strata_runtime::mailbox::{self, SendError};
+use strata_runtime::pinned::{Placement, is_shard_thread};
+use strata_runtime::reply::{Pending, ReplyPool, Unanswered};
+
+use crate::maintenance::Errand;
+use crate::message::{Answer, BatchReceipt, Control, Message, Reply, RunPage, SentOptions};
+use crate::report::{RecoveryReport, ShardRecovery, ShardStats};
+
+/// The shards of one open store.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) shards: Vec<mailbox::Sender<Message>>,
+    pub(crate) running: Mutex<Option<Running>>,
+    pub(crate) recovery: RecoveryReport,
+    pub(crate) process: u32,
+}
+
+/// What has to end when the store closes.
+#[derive(Debug, Default)]
+pub(crate) struct Running {
+    pub(crate) threads: Vec<JoinHandle<()>>,
+    pub(crate) maintenance: Option<(Sender<Errand>, JoinHandle<()>)>,
+    /// Keeps the CPUs of the shards from the next store until the threads have ended.
+    pub(crate) placement: Option<Placement>,
+}
+
+/// How long a caller waits for room in a shard's mailbox.
+const PATIENCE: Duration = Duration::from_secs(5);
+thread_local! {
+    /// This thread's reply slots; made at its first call.
+    static REPLIES: OnceCell<ReplyPool<Result<Answer, Error>>> = const { OnceCell::new() };
+}
+
+impl Engine {
+    /// The shard that owns a run.
+    pub fn shard_of(&self, run: RunId) -> usize {
+        usize::from(run.placement()) % self.shards.len()
+    }
+
+    /// How many shards there are.
+    pub fn shard_count(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// What opening found.
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.recovery
+    }
+
+    /// Does one operation on one run.
+    pub fn operate(&self, run: RunId, operation: Operation, options: SentOptions) -> Result<Outcome, Error> {
+        let message = |reply| Message::Operate { run, operation, options, reply };
+        match self.ask(self.shard_of(run), message)? {
+            Answer::Outcome(outcome) => Ok(outcome),
+            other => unreachable!("an operation was answered with {other:?}"),
+        }
+    }
+
+    /// Does several operations on one run, all or nothing.
+    pub fn commit(
+        &self,
+        run: RunId,
+        operations: Vec<Operation>,
+        options: SentOptions,
+    ) -> Result<BatchReceipt, Error> {
+        let message = |reply| Message::Batch { run, operations, options, reply };
+        match self.ask(self.shard_of(run), message)? {
+            Answer::Batch(receipt) => Ok(*receipt),
+            other => unreachable!("a batch was answered with {other:?}"),
+        }
+    }
+
+    /// Does batches of many runs, each all or nothing; one message to each shard concerned.
+    pub fn commit_all(
+        &self,
+        batches: Vec<(RunId, Vec<Operation>)>,
+    ) -> Result<Vec<Result<BatchReceipt, Error>>, Error> {
+        let count = batches.len();
+        let mut parts: Vec<Part> = self.shards.iter().map(|_| Part::default()).collect();
+        for (place, batch) in batches.into_iter().enumerate() {
+            let part = &mut parts[self.shard_of(batch.0)];
+            part.places.push(place);
+            part.batches.push(batch);
+        }
+        self.refuse_on_shard_thread()?;
+        with_replies(|replies| {
+            let mut pending = Vec::new();
+            for (shard, Part { places, batches }) in parts.into_iter().enumerate() {
+                if !batches.is_empty() {
+                    pending.push((
+                        shard,
+                        places,
+                        self.send(replies, shard, |reply| Message::Batches { batches, reply }),
+                    ));
+                }
+            }
+            let mut results: Vec<Option<Result<BatchReceipt, Error>>> = (0..count).map(|_| None).collect();
+            for (shard, places, sent) in pending {
+                let answer = sent.and_then(|pending| self.wait(replies, shard, pending));
+                match answer {
+                    Ok(Answer::Batches(answers)) => {
+                        for (place, answer) in places.into_iter().zip(answers) {
+                            results[place] = Some(answer);
+                        }
+                    }
+                    Ok(other) => unreachable!("batches were answered with {other:?}"),
+                    Err(error) => {
+                        for place in places {
+                            results[place] = Some(Err(error.clone()));
+                        }
+                    }
+                }
+            }
+            Ok(results.into_iter().map(|result| result.expect("every batch went to one shard")).collect())
+        })
+    }
+
+    /// One page of the runs of the whole store that match, ordered by id.
+    pub fn query(&self, filter: &RunFilter, after: Option<RunId>, limit: usize) -> Result<RunPage, Error> {
+        let mut page = RunPage::default();
+        let mut shortest: Option<RunId> = None;
+        for shard in 0..self.shards.len() {
+            let part = self.query_shard(shard, filter, after, limit)?;
+            // Beyond the place where some shard stopped looking, nothing is known to be complete.
+            if let Some(next) = part.next {
+                shortest = Some(shortest.map_or(next, |known| known.min(next)));
+            }
+            page.runs.extend(part.runs);
+        }
+        page.runs.sort_by_key(|info| info.id);
+        if let Some(shortest) = shortest {
+            page.runs.retain(|info| info.id <= shortest);
+            page.next = Some(shortest);
+        }
+        if page.runs.len() > limit {
+            page.runs.truncate(limit);
+            page.next = page.runs.last().map(|info| info.id);
+        }
+        Ok(page)
+    }
+
+    /// Makes everything acknowledged before the call durable.
+    pub fn sync(&self) -> Result<(), Error> {
+        self.refuse_on_shard_thread()?;
+        with_replies(|replies| {
+            let pending: Vec<_> = (0..self.shards.len())
+                .map(|shard| {
+                    (shard, self.send(replies, shard, |reply| Message::Control(Control::Sync, reply)))
+                })
+                .collect();
+            let mut outcome = Ok(());
+            for (shard, sent) in pending {
+                let answer = sent.and_then(|pending| self.wait(replies, shard, pending)).map(|_| ());
+                outcome = outcome.and(answer);
+            }
+            outcome
+        })
+    }
+
+    /// Makes everything acknowledged by the shard of `run` durable.
+    pub fn sync_run(&self, run: RunId) -> Result<(), Error> {
+        self.ask(self.shard_of(run), |reply| Message::Control(Control::Sync, reply)).map(|_| ())
+    }
+
+    /// The counters of every shard.
+    pub fn stats(&self) -> Result<Vec<ShardStats>, Error> {
+        (0..self.shards.len())
+            .map(|shard| match self.ask(shard, |reply| Message::Control(Control::Stats, reply))? {
+                Answer::Stats(stats) => Ok(*stats),
+                other => unreachable!("a question for counters was answered with {other:?}"),
+            })
+            .collect()
+    }
+
+    /// Recovers a shard that stopped after a panic or a failed log, from its log.
+    pub fn restart_shard(&self, shard: usize) -> Result<ShardRecovery, Error> {
+        if shard >= self.shards.len() {
+            let message = format!("there is no shard {shard}: the store has {}", self.shards.len());
+            return Err(Error::new(ErrorKind::InvalidArgument, message));
+        }
+        match self.ask(shard, |reply| Message::Control(Control::Restart, reply))? {
+            Answer::Recovery(recovery) => Ok(*recovery),
+            other => unreachable!("a restart was answered with {other:?}"),
+        }
+    }
+
+    /// Drains and syncs every shard, ends all threads, and marks the store as closed in order.
+    ///
+    /// A second close does nothing. In a process that was forked from the one that opened the store
+    /// it does nothing either: the threads live in the parent.
+    pub fn close(&self) -> Result<(), Error> {
+        if !self.is_own_process() {
+            return Ok(());
+        }
+        self.refuse_on_shard_thread()?;
+        let Some(running) = self.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
+        else {
+            return Ok(());
+        };
+        let mut ends = Vec::new();
+        let mut outcome = Ok(());
+        for shard in 0..self.shards.len() {
+            match self.ask(shard, |reply| Message::Control(Control::Close, reply)) {
+                Ok(Answer::Closed(end)) => ends.extend(end),
+                Ok(other) => unreachable!("a close was answered with {other:?}"),
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
+        }
+        for thread in running.threads {
+            let _ = thread.join();
+        }
+        if let Some((errands, keeper)) = running.maintenance {
+            if outcome.is_ok() {
+                let (reply, closed) = bounded(1);
+                if errands.send(Errand::Close { ends, reply }).is_ok() {
+                    outcome = closed.recv().unwrap_or_else(|_| Err(closed_error()));
+                }
+            }
+            drop(errands);
+            let _ = keeper.join();
+        }
+        outcome
+    }
+
+    fn query_shard(
+        &self,
+        shard: usize,
+        filter: &RunFilter,
+        after: Option<RunId>,
+        limit: usize,
+    ) -> Result<RunPage, Error> {
+        let filter = Box::new(filter.clone());
+        match self.ask(shard, |reply| Message::Query { filter, after, limit, reply })? {
+            Answer::Runs(page) => Ok(*page),
+            other => unreachable!("a query was answered with {other:?}"),
+        }
+    }
+
+    /// Sends one message to one shard and waits for the answer.
+    pub(crate) fn ask(&self, shard: usize, message: impl FnOnce(Reply) -> Message) -> Result<Answer, Error> {
+        self.refuse_on_shard_thread()?;
+        with_replies(|replies| {
+            let pending = self.send(replies, shard, message)?;
+            self.wait(replies, shard, pending)
+        })
+    }
+
+    fn send(
+        &self,
+        replies: &ReplyPool<Result<Answer, Error>>,
+        shard: usize,
+        message: impl FnOnce(Reply) -> Message,
+    ) -> Result<Pending<Result<Answer, Error>>, Error> {
+        let (pending, reply) = replies.request();
+        match self.shards[shard].send(message(reply), PATIENCE) {
+            Ok(()) => Ok(pending),
+            Err(SendError::Full(_)) => {
+                let message =
+                    format!("the mailbox of shard {shard} stayed full for {PATIENCE:?}: back off and retry");
+                Err(Error::new(ErrorKind::Busy, message))
+            }
+            Err(SendError::Closed(_)) => Err(closed_error()),
+        }
+    }
+
+    fn wait(
+        &self,
+        replies: &ReplyPool<Result<Answer, Error>>,
+        shard: usize,
+        pending: Pending<Result<Answer, Error>>,
+    ) -> Result<Answer, Error> {
+        match replies.wait_while(pending, || self.is_own_process()) {
+            Ok(answer) => answer,
+            Err(Unanswered::GaveUp) => {
+                let message =
+                    "this process was forked from the one that opened the store: open another store here";
+                Err(Error::new(ErrorKind::Closed, message))
+            }
+            Err(_) => {
+                let message = format!(
+                    "shard {shard} stopped before it answered; if it panicked, restart_shard({shard}) recovers it"
+                );
+                Err(Error::new(ErrorKind::Closed, message))
+            }
+        }
+    }
+
+    /// The shards' threads are not copied by fork(2): in a child nobody would ever answer.
+    fn is_own_process(&self) -> bool {
+        std::process::id() == self.process
+    }
+
+    fn refuse_on_shard_thread(&self) -> Result<(), Error> {
+        if is_shard_thread() {
+            let message = "a shard's own thread cannot wait for a shard: it would wait for itself";
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        Ok(())
+    }
+}
+
+/// The batches of a call that go to one shard, and where in the call they stand.
+#[derive(Default)]
+struct Part {
+    places: Vec<usize>,
+    batches: Vec<(RunId, Vec<Operation>)>,
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Whoever wants to know how closing went calls `close`.
+        let _ = self.close();
+    }
+}
+
+fn with_replies<T>(call: impl FnOnce(&ReplyPool<Result<Answer, Error>>) -> T) -> T {
+    REPLIES.with(|replies| call(replies.get_or_init(ReplyPool::new)))
+}
+
+pub(crate) fn closed_error() -> Error {
+    Error::new(ErrorKind::Closed, "the store is closed: open it again")
+}

@@ -1,0 +1,35 @@
+//! Where message, state and log meet: one thread, its runs, its log.
+//!
+//! A shard is a plain state machine driven by one pinned thread. It takes a message, lets
+//! `primitives` decide what would change, encodes that as one record, hands the record to `wal`,
+//! applies it, and answers once the record has reached the place its writer asked for.
+//!
+//! Read in this order: `message`, `record`, `run`, `run_table`, `shard`, `commit`, `withheld`,
+//! `log_progress`, `shard_thread`, then `maintenance`, `open` and `engine`, which start, reach and
+//! stop all of them.
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod engine;
+pub mod message;
+pub mod record;
+pub mod report;
+
+mod commit;
+mod log_progress;
+mod maintenance;
+mod open;
+mod query;
+mod replay;
+mod run;
+mod run_table;
+mod shard;
+mod shard_thread;
+mod store_error;
+mod withheld;
+
+pub use clock::Clock;
+pub use engine::Engine;
+pub use message::{BatchReceipt, CallOptions, RunPage};
+pub use open::EngineOptions;
+pub use report::{RecoveryReport, ShardRecovery, ShardState, ShardStats};

@@ -1,0 +1,123 @@
+//! How the log moves, and what happens when it cannot.
+
+use std::time::Duration;
+
+use crossbeam_channel::RecvTimeoutError;
+use strata_primitives::{Error, ErrorKind};
+use strata_wal::{LogEnd, WalError};
+
+use crate::maintenance::Errand;
+use crate::run::Progress;
+use crate::shard::{Maintained, Shard};
+
+impl Shard {
+    /// Submits what the turn staged, takes completions, and gives the answers they free.
+    pub(crate) fn move_log(&mut self, maintained: Option<&Maintained>) -> bool {
+        if self.log.is_none() {
+            return false;
+        }
+        let mut moved = self.take_segment(maintained);
+        moved |= self.submit_and_reap();
+        self.refresh_progress();
+        self.unseen.release(&self.progress);
+        self.withheld.release(&self.progress);
+        moved
+    }
+
+    /// Blocks until a stalled log can go on: a write completes, or a segment arrives.
+    pub(crate) fn wait_for_log(&mut self, maintained: Option<&Maintained>) {
+        let Some(log) = &mut self.log else { return };
+        if !log.is_idle() {
+            // A failure is met again, and dealt with, when the turn goes on.
+            let _ = log.flush();
+            return;
+        }
+        let Some(maintained) = maintained else { return };
+        match maintained.segments.recv_timeout(SEGMENT_PATIENCE) {
+            Ok(prepared) => log.offer_segment(prepared),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => log.offer_segment(Err(nobody_prepares())),
+        }
+    }
+
+    pub(crate) fn refresh_progress(&mut self) {
+        self.progress = match &self.log {
+            Some(log) if !self.has_taken_back => {
+                Progress { written: log.written_through(), durable: log.durable_through() }
+            }
+            _ => Progress::EVERYTHING,
+        };
+    }
+
+    /// Brings everything to stable storage and ends the log. The shard serves nothing afterwards.
+    pub(crate) fn finish(&mut self) -> Result<Option<LogEnd>, Error> {
+        let Some(mut log) = self.log.take() else { return Ok(None) };
+        let flushed = log.flush();
+        if flushed.is_err() {
+            self.log = Some(log);
+            self.fail();
+            return Err(self.log_failed());
+        }
+        self.progress = Progress { written: log.written_through(), durable: log.durable_through() };
+        self.withheld.release(&self.progress);
+        log.close().map(Some).map_err(|error| Error::new(ErrorKind::LogFailed, error.to_string()))
+    }
+
+    fn submit_and_reap(&mut self) -> bool {
+        let Some(log) = &mut self.log else { return false };
+        let outcome = log.submit().and_then(|()| log.reap()).and_then(|reaped| {
+            if reaped {
+                log.submit()?;
+            }
+            Ok(reaped)
+        });
+        match outcome {
+            Ok(reaped) => reaped,
+            Err(_) => self.fail(),
+        }
+    }
+
+    /// Fetches a segment that was prepared, and asks for the next one when it is time.
+    fn take_segment(&mut self, maintained: Option<&Maintained>) -> bool {
+        let (Some(maintained), Some(log)) = (maintained, &mut self.log) else { return false };
+        let mut moved = false;
+        if let Ok(prepared) = maintained.segments.try_recv() {
+            log.offer_segment(prepared);
+            moved = true;
+        }
+        if let Some(request) = log.segment_request() {
+            // The channel has room for every shard's one request, so only its end can refuse one.
+            if maintained.errands.try_send(Errand::Prepare { shard: self.index, request }).is_err() {
+                log.offer_segment(Err(nobody_prepares()));
+            }
+        }
+        moved
+    }
+
+    /// The log has failed: what nobody has seen is taken back, so that reads go on at what was
+    /// visible, and everybody who waits is told. Returns whether this was news.
+    fn fail(&mut self) -> bool {
+        if self.has_taken_back {
+            return false;
+        }
+        let log = self.log.as_ref().expect("only a log fails");
+        assert!(log.has_failed(), "only a failed log takes commits back");
+        self.progress = Progress { written: log.written_through(), durable: log.durable_through() };
+        self.unseen.release(&self.progress);
+        self.withheld.release(&self.progress);
+        self.take_back_unseen();
+        let reason = self.log_failed().to_string();
+        self.withheld.fail(&reason);
+        self.has_taken_back = true;
+        self.progress = Progress::EVERYTHING;
+        true
+    }
+}
+
+/// How long a stalled shard waits for a segment before it looks at its mailbox again.
+const SEGMENT_PATIENCE: Duration = Duration::from_millis(5);
+
+/// Without the maintenance thread no segment comes any more: writes that need one are refused.
+fn nobody_prepares() -> WalError {
+    WalError::Failed { reason: "the maintenance thread has ended".to_string() }
+}

@@ -1,0 +1,139 @@
+//! What is said to a shard, and what it answers.
+
+use strata_primitives::{
+    Cause, Commit, Durability, Effect, Error, Operation, OperationId, Outcome, RunFilter, RunId, RunInfo,
+};
+use strata_runtime::reply::Responder;
+use strata_wal::LogEnd;
+
+use crate::report::{ShardRecovery, ShardStats};
+
+/// What a caller may say about a write beside the write itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CallOptions {
+    /// Raises the durability of this write above that of its run and store.
+    pub durability: Option<Durability>,
+    /// Makes a resent write answer with its first receipt instead of happening again.
+    pub operation_id: Option<OperationId>,
+    /// Why this is written; stored with the commit.
+    pub cause: Option<Cause>,
+}
+
+impl CallOptions {
+    /// Whether nothing was said.
+    pub fn is_empty(&self) -> bool {
+        self.durability.is_none() && self.operation_id.is_none() && self.cause.is_none()
+    }
+}
+
+/// Call options as they travel: absent for nearly every call, so one word in the message.
+pub type SentOptions = Option<Box<CallOptions>>;
+
+/// What an atomic batch did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchReceipt {
+    /// The one commit of the batch; `None` when nothing changed.
+    pub commit: Option<Commit>,
+    /// What each operation revealed, in the order of the batch.
+    pub effects: Vec<Effect>,
+}
+
+/// One page of a query over runs.
+#[derive(Clone, Debug, Default)]
+pub struct RunPage {
+    /// The runs that match, ordered by id.
+    pub runs: Vec<RunInfo>,
+    /// Where the next page starts (exclusive); `None` at the end.
+    pub next: Option<RunId>,
+}
+
+/// What a shard answers. One type for every request, so that one pool of reply slots serves all.
+#[derive(Debug)]
+pub enum Answer {
+    /// To one operation.
+    Outcome(Outcome),
+    /// To a batch of one run.
+    Batch(Box<BatchReceipt>),
+    /// To batches of many runs: one result each, in the order asked.
+    Batches(Vec<Result<BatchReceipt, Error>>),
+    /// To a query over runs.
+    Runs(Box<RunPage>),
+    /// To a question about the shard itself.
+    Stats(Box<ShardStats>),
+    /// To a restart.
+    Recovery(Box<ShardRecovery>),
+    /// To a sync.
+    Synced,
+    /// To a close; `None` from a shard without a log.
+    Closed(Option<LogEnd>),
+}
+
+/// A reply slot as the shard sees it.
+pub type Reply = Responder<Result<Answer, Error>>;
+
+/// What is asked of a shard.
+#[derive(Debug)]
+pub enum Message {
+    /// One operation on one run.
+    Operate {
+        /// The run.
+        run: RunId,
+        /// The operation.
+        operation: Operation,
+        /// What the caller said about it.
+        options: SentOptions,
+        /// Where the answer goes.
+        reply: Reply,
+    },
+    /// Several operations on one run, all or nothing.
+    Batch {
+        /// The run.
+        run: RunId,
+        /// The operations, in order.
+        operations: Vec<Operation>,
+        /// What the caller said about them.
+        options: SentOptions,
+        /// Where the answer goes.
+        reply: Reply,
+    },
+    /// Batches of several runs, each all or nothing.
+    Batches {
+        /// The batches, in order.
+        batches: Vec<(RunId, Vec<Operation>)>,
+        /// Where the answer goes.
+        reply: Reply,
+    },
+    /// One page of the runs of this shard.
+    Query {
+        /// Which runs.
+        filter: Box<RunFilter>,
+        /// Runs with an id up to this one were seen already.
+        after: Option<RunId>,
+        /// The most runs to answer.
+        limit: usize,
+        /// Where the answer goes.
+        reply: Reply,
+    },
+    /// What is asked of the shard itself.
+    Control(Control, Reply),
+}
+
+/// What is asked of the shard itself.
+#[derive(Debug)]
+pub enum Control {
+    /// Begin to serve, in this boot of the store.
+    Start {
+        /// The number of the boot.
+        boot: u64,
+        /// The last boot that did not close cleanly; 0 for none.
+        unclean_through: u64,
+    },
+    /// Make everything appended so far durable.
+    Sync,
+    /// Tell the counters.
+    Stats,
+    /// Recover a shard that stopped, from its log.
+    Restart,
+    /// Stop after what was sent before.
+    Close,
+}

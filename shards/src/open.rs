@@ -1,0 +1,270 @@
+//! How the shards of a store are started.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rand::RngCore;
+use strata_primitives::{Durability, Error, ErrorKind, Limits};
+use strata_runtime::mailbox::mailbox;
+use strata_runtime::pinned::{Placement, spawn};
+use strata_wal::disk::Disk;
+use strata_wal::storage::Storage;
+use strata_wal::{
+    LOG_COUNT_MAX, LogEnd, LogMode, LogOptions, PreparedSegment, RECORD_BODY_SIZE_MAX, StoreDirectory,
+    WalError,
+};
+
+use crate::clock::Clock;
+use crate::engine::{Engine, Running, closed_error};
+use crate::maintenance::{self, Delivery};
+use crate::message::{Control, Message};
+use crate::report::{RecoveryReport, ShardRecovery};
+use crate::shard::{Maintained, Setup};
+use crate::shard_thread::{ShardDisk, ShardThread};
+use crate::store_error::store_error;
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Where it lives; `None` keeps everything in memory.
+    pub path: Option<PathBuf>,
+    /// What a write is promised unless its run or call asks for more.
+    pub durability: Durability,
+    /// How many shards; `None` takes what the store has, or one less than there are CPUs.
+    pub shards: Option<usize>,
+    /// How long a buffered commit may wait for stable storage.
+    pub sync_interval: Duration,
+    /// Messages that wait for one shard; one more is refused.
+    pub mailbox_capacity: usize,
+    /// Whether each shard's thread stays on one CPU.
+    pub pin: bool,
+    /// Whether to use io_uring and direct I/O where the kernel and the file system have them.
+    pub io_uring: bool,
+    /// What is refused for its size.
+    pub limits: Limits,
+    /// Where time comes from.
+    pub clock: Clock,
+    /// Where bytes go; `None` is the real disk.
+    pub storage: Option<Arc<dyn Storage>>,
+}
+
+/// A log that is not durable further back than this starts a sync; bytes.
+const UNSYNCED_SIZE_MAX: u64 = 1 << 20;
+/// A batch of small commits is written when it reaches this size; bytes.
+const BATCH_SIZE_MAX: usize = 256 << 10;
+/// Most shards of a store: what MANIFEST has room for.
+const SHARDS_MAX: usize = LOG_COUNT_MAX as usize;
+
+impl Engine {
+    /// Opens or creates the store and starts its shards.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for options or a path that cannot be a store, `AlreadyOpen` while another
+    /// process or another `Engine` has it, `Unsupported` for a newer format or another number of
+    /// shards, `Corrupt` for damage below what is proven durable, `Io` and `Full` for the disk.
+    pub fn open(options: EngineOptions) -> Result<Engine, Error> {
+        let started = Instant::now();
+        check(&options)?;
+        let mut engine = match &options.path {
+            Some(path) => open_on_disk(&options, path)?,
+            None => open_in_memory(&options)?,
+        };
+        engine.recovery.elapsed = started.elapsed();
+        Ok(engine)
+    }
+}
+
+fn open_on_disk(options: &EngineOptions, path: &Path) -> Result<Engine, Error> {
+    let storage = options.storage.clone().unwrap_or_else(|| Arc::new(Disk::new()));
+    let wanted = options.shards.map(|count| count as u32);
+    let now = options.clock.now().0;
+    let default = default_shard_count() as u32;
+    let mut directory = StoreDirectory::open(storage, path, wanted, default, now).map_err(store_error)?;
+    let count = directory.log_count();
+    let (created, was_clean) = (directory.was_created(), directory.describe().is_clean);
+
+    // Each shard has one segment under way and at most one question; then there is the close.
+    let (errands, errands_in) = bounded(2 * count as usize + 1);
+    // Declared after the directory: when a later step fails, the shards end before the lock goes.
+    let mut start = Start::new(options, count as usize);
+    for index in 0..count {
+        let (segments, segments_in) = bounded(1);
+        let maintained = Maintained { errands: errands.clone(), segments: segments_in };
+        let source = directory.log_source(index);
+        start.shard(
+            index,
+            Some(ShardDisk { source, options: log_options(options), maintained }),
+            Some(segments),
+        )?;
+    }
+    let recovered = start.wait()?;
+    let ends: Vec<LogEnd> = recovered.iter().map(|recovery| recovery.log.end).collect();
+    let boot = directory.begin_boot(&ends).map_err(store_error)?;
+    let unclean_through = directory.unclean_through();
+    let Start { mut engine, deliveries, .. } = start;
+    let keeper = std::thread::Builder::new()
+        .name("strata-maintenance".to_string())
+        .spawn(move || maintenance::run(directory, &errands_in, &deliveries))
+        .map_err(thread_error)?;
+    engine.running_mut().maintenance = Some((errands, keeper));
+    engine.recovery = RecoveryReport { created, boot, was_clean, shards: recovered, elapsed: Duration::ZERO };
+    engine.begin(boot, unclean_through)?;
+    Ok(engine)
+}
+
+fn open_in_memory(options: &EngineOptions) -> Result<Engine, Error> {
+    let count = options.shards.unwrap_or_else(default_shard_count);
+    let mut start = Start::new(options, count);
+    for index in 0..count {
+        start.shard(index as u32, None, None)?;
+    }
+    start.wait()?;
+    start.engine.begin(1, 0)?;
+    Ok(start.engine)
+}
+
+/// What a shard's thread tells when it has recovered, or could not.
+type Opened = Result<Option<ShardRecovery>, Error>;
+
+/// An engine whose shards are being started. Dropping it ends those that run.
+struct Start<'a> {
+    options: &'a EngineOptions,
+    setup: Arc<Setup>,
+    hash_seed: usize,
+    engine: Engine,
+    deliveries: Vec<Delivery>,
+    opened: (Sender<Opened>, Receiver<Opened>),
+}
+
+impl<'a> Start<'a> {
+    fn new(options: &'a EngineOptions, count: usize) -> Start<'a> {
+        let setup = Setup {
+            durability: options.durability,
+            limits: options.limits.clone(),
+            clock: options.clock.clone(),
+        };
+        let placement = options.pin.then(|| Placement::claim(count));
+        let recovery = RecoveryReport {
+            created: true,
+            boot: 1,
+            was_clean: true,
+            shards: Vec::new(),
+            elapsed: Duration::ZERO,
+        };
+        let engine = Engine {
+            shards: Vec::with_capacity(count),
+            running: Mutex::new(Some(Running { placement, ..Running::default() })),
+            recovery,
+            process: std::process::id(),
+        };
+        Start {
+            options,
+            setup: Arc::new(setup),
+            hash_seed: rand::rng().next_u64() as usize,
+            engine,
+            deliveries: Vec::with_capacity(count),
+            opened: bounded(count),
+        }
+    }
+
+    fn shard(
+        &mut self,
+        index: u32,
+        disk: Option<ShardDisk>,
+        segments: Option<Sender<Result<PreparedSegment, WalError>>>,
+    ) -> Result<(), Error> {
+        let (sender, mailbox) = mailbox(self.options.mailbox_capacity).map_err(thread_error)?;
+        if let Some(segments) = segments {
+            self.deliveries.push(Delivery { segments, mailbox: sender.clone() });
+        }
+        let thread = ShardThread {
+            index,
+            setup: Arc::clone(&self.setup),
+            mailbox,
+            disk,
+            hash_seed: self.hash_seed,
+            boot: (0, 0),
+        };
+        let opened = self.opened.0.clone();
+        let running = self.engine.running_mut();
+        let cpu = running.placement.as_ref().and_then(|placement| placement.cpu(index as usize));
+        let name = format!("strata-shard-{index}");
+        running.threads.push(spawn(&name, cpu, move || thread.run(&opened)).map_err(thread_error)?);
+        self.engine.shards.push(sender);
+        Ok(())
+    }
+
+    /// Waits until every shard has recovered. The first failure is the answer.
+    fn wait(&mut self) -> Result<Vec<ShardRecovery>, Error> {
+        let mut recovered = Vec::new();
+        for _ in 0..self.engine.shards.len() {
+            recovered.extend(self.opened.1.recv().unwrap_or_else(|_| Err(closed_error()))?);
+        }
+        recovered.sort_by_key(|recovery| recovery.shard);
+        Ok(recovered)
+    }
+}
+
+impl Engine {
+    fn running_mut(&mut self) -> &mut Running {
+        let running = self.running.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
+        running.get_or_insert_with(Running::default)
+    }
+
+    fn begin(&self, boot: u64, unclean_through: u64) -> Result<(), Error> {
+        for shard in 0..self.shards.len() {
+            self.ask(shard, |reply| Message::Control(Control::Start { boot, unclean_through }, reply))?;
+        }
+        Ok(())
+    }
+}
+
+fn check(options: &EngineOptions) -> Result<(), Error> {
+    let refuse = |message: String| Err(Error::new(ErrorKind::InvalidArgument, message));
+    if let Some(count) = options.shards
+        && !(1..=SHARDS_MAX).contains(&count)
+    {
+        return refuse(format!("a store has 1 to {SHARDS_MAX} shards, not {count}"));
+    }
+    if options.mailbox_capacity == 0 {
+        return refuse("a mailbox holds at least 1 message, not 0".to_string());
+    }
+    if options.sync_interval.is_zero() {
+        return refuse("the sync interval is above 0: for a sync at every commit choose Strict".to_string());
+    }
+    let Limits { transaction_size_max, cause_size_max, .. } = options.limits;
+    if transaction_size_max.saturating_add(cause_size_max) > RECORD_BODY_SIZE_MAX / 2 {
+        return refuse(format!(
+            "transaction_size_max and cause_size_max may be {} bytes together, not {transaction_size_max} and \
+             {cause_size_max}",
+            RECORD_BODY_SIZE_MAX / 2
+        ));
+    }
+    match (&options.path, options.durability) {
+        (Some(path), Durability::InMemory) => refuse(format!(
+            "{} would be a store that stores nothing: use an in-memory database, or create single runs in memory",
+            path.display()
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn log_options(options: &EngineOptions) -> LogOptions {
+    LogOptions {
+        mode: if options.durability == Durability::Strict { LogMode::Direct } else { LogMode::Buffered },
+        sync_interval: options.sync_interval,
+        unsynced_bytes_max: UNSYNCED_SIZE_MAX,
+        batch_size_max: BATCH_SIZE_MAX,
+        ring: options.io_uring,
+    }
+}
+
+fn default_shard_count() -> usize {
+    std::thread::available_parallelism().map_or(1, |cpus| (cpus.get() - 1).clamp(1, SHARDS_MAX))
+}
+
+fn thread_error(error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Io, format!("cannot start the store's threads: {error}")).with_source(error)
+}

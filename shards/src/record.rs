@@ -1,0 +1,317 @@
+//! One commit as one record of the log.
+//!
+//! ```text
+//!  0  flags           u8   bits 0..2: the durability promised (0 in memory, 1 buffered, 2 strict)
+//!  1  section count   u8
+//!  2  reserved        u16  0
+//!  4  mutation count  u32
+//!  8  run id          16 bytes
+//! 24  version         u64  number of this commit in its run
+//! 32  timestamp       u64  microseconds since the Unix epoch
+//! 40  previous log    u32  log that holds the run's previous record
+//! 44  reserved        u32  0
+//! 48  previous LSN    u64  its position there; 0 when there is none
+//! 56  sections        each: tag u16, reserved u16, length u32, that many bytes
+//!     mutations       each as `primitives` encodes it
+//! ```
+//!
+//! All integers are little-endian. A section with an unknown tag is skipped: an older reader can
+//! still replay the commit, because only mutations change state.
+
+use strata_primitives::{Cause, Durability, Effect, Mutation, OperationId, RunId, Timestamp, Version};
+use strata_wal::Lsn;
+
+/// Kind of a record that holds an ordinary commit.
+pub const KIND_COMMIT: u8 = 1;
+/// Kind of a record whose commit creates a run.
+pub const KIND_RUN_CREATE: u8 = 2;
+/// Kind of a record whose commit deletes a run. 3 and 4 are kept for forks and retention.
+pub const KIND_RUN_DELETE: u8 = 5;
+
+const HEADER_SIZE: usize = 56;
+const SECTION_HEADER_SIZE: usize = 8;
+const SECTION_CAUSE: u16 = 1;
+const SECTION_OPERATION_ID: u16 = 2;
+
+/// Where a run's previous record stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordPlace {
+    /// The number of the log.
+    pub log: u32,
+    /// The position in it; 0 when there is no such record.
+    pub lsn: Lsn,
+}
+
+/// Everything a record says beside its mutations.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordHead {
+    /// The run that changed.
+    pub run: RunId,
+    /// The number of the commit in its run.
+    pub version: Version,
+    /// When it was committed.
+    pub timestamp: Timestamp,
+    /// What its writer was promised.
+    pub durability: Durability,
+    /// The run's previous record.
+    pub previous: RecordPlace,
+    /// Why it was written, when the writer said so.
+    pub cause: Option<Cause>,
+    /// The writer's own id of this write, with what the write revealed.
+    pub operation: Option<(OperationId, Vec<Effect>)>,
+}
+
+/// A decoded record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Who, when and why.
+    pub head: RecordHead,
+    /// What changed.
+    pub mutations: Vec<Mutation>,
+}
+
+/// The kind that a record with these mutations carries.
+pub fn kind_of(mutations: &[Mutation]) -> u8 {
+    match mutations {
+        [Mutation::RunCreate { .. }, ..] => KIND_RUN_CREATE,
+        [Mutation::RunDelete { .. }, ..] => KIND_RUN_DELETE,
+        _ => KIND_COMMIT,
+    }
+}
+
+/// Writes the record's body behind what `body` already holds.
+///
+/// # Panics
+/// If there are 2^32 mutations or more; limits refuse such commits long before.
+pub fn encode(head: &RecordHead, mutations: &[Mutation], body: &mut Vec<u8>) {
+    let sections = u8::from(head.cause.is_some()) + u8::from(head.operation.is_some());
+    let count = u32::try_from(mutations.len()).expect("limits bound the mutations of a commit");
+    body.push(durability_flag(head.durability));
+    body.push(sections);
+    body.extend_from_slice(&[0; 2]);
+    body.extend_from_slice(&count.to_le_bytes());
+    body.extend_from_slice(head.run.as_bytes());
+    body.extend_from_slice(&head.version.0.to_le_bytes());
+    body.extend_from_slice(&head.timestamp.0.to_le_bytes());
+    body.extend_from_slice(&head.previous.log.to_le_bytes());
+    body.extend_from_slice(&[0; 4]);
+    body.extend_from_slice(&head.previous.lsn.0.to_le_bytes());
+    if let Some(cause) = &head.cause {
+        encode_section(SECTION_CAUSE, body, |body| cause.encode(body));
+    }
+    if let Some((id, effects)) = &head.operation {
+        encode_section(SECTION_OPERATION_ID, body, |body| {
+            body.extend_from_slice(&id.0);
+            for effect in effects {
+                effect.encode(body);
+            }
+        });
+    }
+    for mutation in mutations {
+        mutation.encode(body);
+    }
+}
+
+/// Reads a record's body. The reason of a failure names what was wrong.
+pub fn decode(body: &[u8]) -> Result<Record, String> {
+    let (header, mut rest) = body
+        .split_at_checked(HEADER_SIZE)
+        .ok_or_else(|| format!("record of {} bytes has no header", body.len()))?;
+    let mut head = RecordHead {
+        run: RunId::from_bytes(array(header, 8)),
+        version: Version(u64::from_le_bytes(array(header, 24))),
+        timestamp: Timestamp(u64::from_le_bytes(array(header, 32))),
+        durability: durability_of(header[0])?,
+        previous: RecordPlace {
+            log: u32::from_le_bytes(array(header, 40)),
+            lsn: Lsn(u64::from_le_bytes(array(header, 48))),
+        },
+        cause: None,
+        operation: None,
+    };
+    for _ in 0..header[1] {
+        rest = decode_section(rest, &mut head)?;
+    }
+    let count = u32::from_le_bytes(array(header, 4));
+    // The count is not trusted for an allocation: a mutation takes at least one byte.
+    let mut mutations = Vec::with_capacity((count as usize).min(rest.len()));
+    for index in 0..count {
+        let mutation =
+            Mutation::decode(&mut rest).map_err(|error| format!("mutation {index} of {count}: {error}"))?;
+        mutations.push(mutation);
+    }
+    if !rest.is_empty() {
+        return Err(format!("{} bytes behind the last of {count} mutations", rest.len()));
+    }
+    Ok(Record { head, mutations })
+}
+
+fn encode_section(tag: u16, body: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    body.extend_from_slice(&tag.to_le_bytes());
+    body.extend_from_slice(&[0; 2]);
+    let length_at = body.len();
+    body.extend_from_slice(&[0; 4]);
+    let start = body.len();
+    write(body);
+    let length = u32::try_from(body.len() - start).expect("a section is bounded by the limits");
+    body[length_at..start].copy_from_slice(&length.to_le_bytes());
+}
+
+fn decode_section<'a>(bytes: &'a [u8], head: &mut RecordHead) -> Result<&'a [u8], String> {
+    let (header, rest) = bytes
+        .split_at_checked(SECTION_HEADER_SIZE)
+        .ok_or("a section header runs over the end of the record")?;
+    let tag = u16::from_le_bytes(array(header, 0));
+    let length = u32::from_le_bytes(array(header, 4)) as usize;
+    let (mut section, rest) = rest
+        .split_at_checked(length)
+        .ok_or_else(|| format!("section {tag} of {length} bytes runs over the end of the record"))?;
+    match tag {
+        SECTION_CAUSE => {
+            head.cause = Some(Cause::decode(&mut section).map_err(|error| format!("cause: {error}"))?);
+        }
+        SECTION_OPERATION_ID => {
+            let (id, mut effects) =
+                section.split_at_checked(16).ok_or("an operation id of under 16 bytes")?;
+            let mut revealed = Vec::new();
+            while !effects.is_empty() {
+                revealed.push(Effect::decode(&mut effects).map_err(|error| format!("effect: {error}"))?);
+            }
+            head.operation = Some((OperationId(array(id, 0)), revealed));
+        }
+        _ => {}
+    }
+    Ok(rest)
+}
+
+/// `N` bytes of `bytes` from `at`; the caller has checked that they are there.
+fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    bytes[at..at + N].try_into().expect("the range has the length of the array")
+}
+
+fn durability_flag(durability: Durability) -> u8 {
+    match durability {
+        Durability::InMemory => 0,
+        Durability::Buffered => 1,
+        Durability::Strict => 2,
+    }
+}
+
+fn durability_of(flags: u8) -> Result<Durability, String> {
+    match flags & 0b11 {
+        0 => Ok(Durability::InMemory),
+        1 => Ok(Durability::Buffered),
+        2 => Ok(Durability::Strict),
+        other => Err(format!("unknown durability {other}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use strata_primitives::Encoded;
+
+    use super::*;
+
+    fn head() -> RecordHead {
+        RecordHead {
+            run: RunId::from_bytes([0xAB; 16]),
+            version: Version(3),
+            timestamp: Timestamp(0x0102),
+            durability: Durability::Strict,
+            previous: RecordPlace { log: 1, lsn: Lsn(4096) },
+            cause: None,
+            operation: None,
+        }
+    }
+
+    fn put(key: &str) -> Mutation {
+        Mutation::KvPut {
+            key: Arc::from(key),
+            value: Encoded::from_int(7),
+            deadline: None,
+            previous: Version(2),
+        }
+    }
+
+    #[test]
+    fn a_record_has_the_bytes_that_are_drawn() {
+        let mut body = Vec::new();
+        encode(&head(), &[], &mut body);
+        let mut golden = vec![2, 0, 0, 0, 0, 0, 0, 0];
+        golden.extend_from_slice(&[0xAB; 16]);
+        golden.extend_from_slice(&[3, 0, 0, 0, 0, 0, 0, 0]);
+        golden.extend_from_slice(&[2, 1, 0, 0, 0, 0, 0, 0]);
+        golden.extend_from_slice(&[1, 0, 0, 0, 0, 0, 0, 0]);
+        golden.extend_from_slice(&[0, 16, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(body, golden);
+        assert_eq!(body.len(), HEADER_SIZE);
+    }
+
+    #[test]
+    fn sections_have_the_bytes_that_are_drawn() {
+        let mut body = Vec::new();
+        let operation = Some((OperationId([9; 16]), vec![Effect::Integer(5)]));
+        encode(&RecordHead { cause: Some(Cause::Expired), operation, ..head() }, &[], &mut body);
+        let mut cause = Vec::new();
+        Cause::Expired.encode(&mut cause);
+        let mut effect = Vec::new();
+        Effect::Integer(5).encode(&mut effect);
+        let mut golden = vec![1, 0, 0, 0, cause.len() as u8, 0, 0, 0];
+        golden.extend_from_slice(&cause);
+        golden.extend_from_slice(&[2, 0, 0, 0, 16 + effect.len() as u8, 0, 0, 0]);
+        golden.extend_from_slice(&[9; 16]);
+        golden.extend_from_slice(&effect);
+        assert_eq!(body[1], 2, "two sections");
+        assert_eq!(&body[HEADER_SIZE..], golden);
+    }
+
+    #[test]
+    fn what_was_encoded_is_what_is_decoded() {
+        let operation = Some((OperationId([9; 16]), vec![Effect::None, Effect::Count(2)]));
+        let head = RecordHead { cause: Some(Cause::Note("because".into())), operation, ..head() };
+        let mutations = vec![put("a"), put("b")];
+        let mut body = Vec::new();
+        encode(&head, &mutations, &mut body);
+        assert_eq!(decode(&body), Ok(Record { head, mutations }));
+    }
+
+    #[test]
+    fn an_unknown_section_is_skipped() {
+        let mut body = Vec::new();
+        encode(&head(), &[put("a")], &mut body);
+        body[1] = 1;
+        let mut with_section = body[..HEADER_SIZE].to_vec();
+        with_section.extend_from_slice(&[0xEE, 0xEE, 0, 0, 3, 0, 0, 0, 1, 2, 3]);
+        with_section.extend_from_slice(&body[HEADER_SIZE..]);
+        assert_eq!(decode(&with_section).unwrap().mutations, vec![put("a")]);
+    }
+
+    #[test]
+    fn a_record_cut_anywhere_is_refused_and_never_panics() {
+        let mut body = Vec::new();
+        let operation = Some((OperationId([9; 16]), vec![Effect::Integer(5)]));
+        encode(&RecordHead { operation, ..head() }, &[put("a"), put("b")], &mut body);
+        for length in 0..body.len() {
+            assert!(decode(&body[..length]).is_err(), "cut to {length} of {} bytes", body.len());
+        }
+    }
+
+    #[test]
+    fn a_count_beyond_the_bytes_allocates_nothing_and_is_refused() {
+        let mut body = Vec::new();
+        encode(&head(), &[put("a")], &mut body);
+        body[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
+        let reason = decode(&body).unwrap_err();
+        assert!(reason.starts_with("mutation 1 of 4294967295"), "{reason}");
+    }
+
+    #[test]
+    fn bytes_behind_the_last_mutation_are_refused() {
+        let mut body = Vec::new();
+        encode(&head(), &[put("a")], &mut body);
+        body.push(0);
+        assert_eq!(decode(&body).unwrap_err(), "1 bytes behind the last of 1 mutations");
+    }
+}

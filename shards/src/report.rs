@@ -1,0 +1,82 @@
+//! What a store tells about itself: what recovery found, and what its shards have done.
+
+use std::time::Duration;
+
+use strata_wal::{LogRecovery, LogStatistics};
+
+/// What opening a store found and did.
+#[derive(Clone, Debug)]
+pub struct RecoveryReport {
+    /// The store did not exist before.
+    pub created: bool,
+    /// The number of this opening, counted from 1.
+    pub boot: u64,
+    /// The store was closed in order the last time, or is new.
+    pub was_clean: bool,
+    /// What each shard found; empty for an in-memory database.
+    pub shards: Vec<ShardRecovery>,
+    /// How long it took to open.
+    pub elapsed: Duration,
+}
+
+impl RecoveryReport {
+    /// Records replayed by all shards.
+    pub fn records(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.log.records).sum()
+    }
+
+    /// Bytes that were cut from the ends of logs because they had never been acknowledged as durable.
+    pub fn bytes_cut(&self) -> u64 {
+        self.shards.iter().filter_map(|shard| shard.log.cut.as_ref()).map(|cut| cut.bytes).sum()
+    }
+}
+
+/// What one shard found in its log.
+#[derive(Clone, Debug)]
+pub struct ShardRecovery {
+    /// The shard.
+    pub shard: usize,
+    /// Runs it holds now, deleted ones not counted.
+    pub runs: u64,
+    /// What its log held.
+    pub log: LogRecovery,
+}
+
+/// Whether a shard serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ShardState {
+    /// It serves reads and writes.
+    #[default]
+    Serving,
+    /// A write of its log failed: it serves reads at the last visible version only.
+    LogFailed,
+}
+
+/// What one shard has done since it began to serve.
+#[derive(Clone, Debug, Default)]
+pub struct ShardStats {
+    /// The shard.
+    pub shard: usize,
+    /// Whether it serves.
+    pub state: ShardState,
+    /// Runs it holds, deleted ones not counted.
+    pub runs: u64,
+    /// Messages taken from the mailbox.
+    pub messages: u64,
+    /// Single reads answered.
+    pub reads: u64,
+    /// Commits made.
+    pub commits: u64,
+    /// Mutations in those commits.
+    pub mutations: u64,
+    /// Keys deleted because their deadline passed.
+    pub expired: u64,
+    /// The log's own counters; `None` for an in-memory database.
+    pub log: Option<LogStatistics>,
+}
+
+impl ShardStats {
+    pub(crate) fn new(index: u32) -> ShardStats {
+        ShardStats { shard: index as usize, ..ShardStats::default() }
+    }
+}

@@ -1,0 +1,63 @@
+//! A run as its shard keeps it: the state, where its newest record stands, who may see it.
+
+use strata_primitives::{Durability, RunState, Timestamp};
+use strata_wal::Lsn;
+
+use crate::record::RecordPlace;
+
+/// What must have happened to the log before something may be told to anybody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Need {
+    /// The log must be with the kernel up to here.
+    pub(crate) written: Lsn,
+    /// The log must be durable up to here.
+    pub(crate) durable: Lsn,
+}
+
+impl Need {
+    /// Of two needs, the one that covers both.
+    pub(crate) fn max(self, other: Need) -> Need {
+        Need { written: self.written.max(other.written), durable: self.durable.max(other.durable) }
+    }
+
+    /// Whether a log that has come this far meets the need.
+    pub(crate) fn is_met(&self, progress: &Progress) -> bool {
+        self.written <= progress.written && self.durable <= progress.durable
+    }
+}
+
+/// How far the log has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// With the kernel up to here.
+    pub(crate) written: Lsn,
+    /// On stable storage up to here.
+    pub(crate) durable: Lsn,
+}
+
+impl Progress {
+    /// The progress of a shard that waits for nothing: it has no log, or the log has failed and
+    /// whatever had not arrived was taken back.
+    pub(crate) const EVERYTHING: Progress = Progress { written: Lsn(u64::MAX), durable: Lsn(u64::MAX) };
+}
+
+/// One run of a shard.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// What the run remembers, with every commit applied, told or not.
+    pub(crate) state: RunState,
+    /// The run's newest record.
+    pub(crate) place: RecordPlace,
+    /// What the run chose at its creation; `None` follows the store.
+    pub(crate) durability: Option<Durability>,
+    /// What a reader of `state` waits for: every commit of the run has reached its own promise.
+    pub(crate) need: Need,
+    /// The deadline under which the run stands in the table's expiry order.
+    pub(crate) deadline: Option<Timestamp>,
+}
+
+impl Run {
+    pub(crate) fn new(state: RunState) -> Run {
+        Run { state, place: RecordPlace::default(), durability: None, need: Need::default(), deadline: None }
+    }
+}

@@ -1,0 +1,387 @@
+//! One shard: its runs, its log, and the turn in which it serves them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender};
+use strata_primitives::{
+    Answer as Validated, Context, Draft, Durability, Effect, Error, ErrorKind, Limits, Mutation, Operation,
+    Outcome, RunId, RunInfo, RunStatus, Timestamp, validate,
+};
+use strata_runtime::mailbox::Mailbox;
+use strata_wal::{Log, PreparedSegment, WalError};
+
+use crate::clock::Clock;
+use crate::commit::{Operations, Staged, Step, Unseen, Written};
+use crate::maintenance::Errand;
+use crate::message::{Answer, BatchReceipt, Control, Message, Reply};
+use crate::report::{ShardState, ShardStats};
+use crate::run::{Need, Progress};
+use crate::run_table::RunTable;
+use crate::withheld::Withheld;
+
+/// What every shard of a store knows from the start.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) durability: Durability,
+    pub(crate) limits: Limits,
+    pub(crate) clock: Clock,
+}
+
+impl Setup {
+    /// What a write is promised, from what its run chose and what its call asked for.
+    pub(crate) fn promise(
+        &self,
+        run: Option<Durability>,
+        call: Option<Durability>,
+    ) -> Result<Durability, Error> {
+        let run = match run {
+            Some(Durability::InMemory) => Durability::InMemory,
+            Some(chosen) => chosen.max(self.durability),
+            None => self.durability,
+        };
+        match call {
+            None => Ok(run),
+            Some(call) if run == Durability::InMemory && call > run => Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("a write to a run that lives in memory cannot be {call}: the run is never logged"),
+            )),
+            Some(call) if call < run => Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("durability can only be raised: the run is {run}, the call asked for {call}"),
+            )),
+            Some(call) => Ok(call),
+        }
+    }
+}
+
+/// The channels between a shard and the maintenance thread of its store.
+#[derive(Debug)]
+pub(crate) struct Maintained {
+    pub(crate) errands: Sender<Errand>,
+    pub(crate) segments: Receiver<Result<PreparedSegment, WalError>>,
+}
+
+/// One shard of a store. Owned by one thread; nothing in it is shared.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) index: u32,
+    pub(crate) setup: Arc<Setup>,
+    pub(crate) runs: RunTable,
+    pub(crate) log: Option<Log>,
+    pub(crate) progress: Progress,
+    /// The log failed, and what it had not taken was taken back: no answer waits for it any more.
+    pub(crate) has_taken_back: bool,
+    pub(crate) withheld: Withheld,
+    pub(crate) unseen: Unseen,
+    pub(crate) stats: ShardStats,
+    pub(crate) now: Timestamp,
+    pub(crate) boot: u64,
+    pub(crate) unclean_through: u64,
+    pub(crate) spare_body: Vec<u8>,
+    pub(crate) spare_mutations: Vec<Mutation>,
+    /// A write that the log could not take yet; nothing else is served before it.
+    held: Option<Held>,
+    /// Set by a message that ends the serving.
+    pub(crate) ending: Option<Ending>,
+}
+
+/// A staged write and what happens once it is done.
+#[derive(Debug)]
+struct Held {
+    staged: Staged,
+    then: Then,
+}
+
+/// Where the result of a write goes.
+#[derive(Debug)]
+enum Then {
+    Operation(Reply),
+    Batch(Reply),
+    Batches(Box<Batches>),
+    Nobody,
+}
+
+/// Batches of many runs, some of them done.
+#[derive(Debug)]
+struct Batches {
+    rest: std::vec::IntoIter<(RunId, Vec<Operation>)>,
+    results: Vec<Result<BatchReceipt, Error>>,
+    need: Need,
+    reply: Reply,
+}
+
+/// Why a shard stops serving.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    Close(Reply),
+    Restart(Reply),
+}
+
+/// A turn ends after this many messages, so that the log is not kept waiting.
+const TURN_MESSAGES_MAX: usize = 256;
+/// A turn takes no further message after this long.
+const TURN_TIME_MAX: Duration = Duration::from_micros(200);
+/// Messages between two readings of the clock; the first 16 of a turn are not timed.
+const MESSAGES_PER_READING: usize = 16;
+/// A sleeping shard wakes at least this often while a key waits to expire.
+const EXPIRY_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+impl Shard {
+    pub(crate) fn new(index: u32, setup: Arc<Setup>, runs: RunTable, log: Option<Log>) -> Shard {
+        let mut shard = Shard {
+            index,
+            setup,
+            runs,
+            log,
+            progress: Progress::EVERYTHING,
+            has_taken_back: false,
+            withheld: Withheld::default(),
+            unseen: Unseen::default(),
+            stats: ShardStats::new(index),
+            now: Timestamp(0),
+            boot: 0,
+            unclean_through: 0,
+            spare_body: Vec::new(),
+            spare_mutations: Vec::new(),
+            held: None,
+            ending: None,
+        };
+        shard.refresh_progress();
+        shard
+    }
+
+    /// Serves what waits in the mailbox, then lets the log move. Returns whether anything happened.
+    pub(crate) fn turn(&mut self, mailbox: &mut Mailbox<Message>, maintained: Option<&Maintained>) -> bool {
+        let mut served = 0;
+        let mut started = None;
+        self.resume_held();
+        while self.held.is_none() && self.ending.is_none() && served < TURN_MESSAGES_MAX {
+            let Some(message) = mailbox.receive() else { break };
+            // Read when the message is there, not once a turn: whoever was answered in this turn, saw a deadline pass
+            // and asks again, is told so. It costs some 20 ns.
+            self.now = self.setup.clock.now();
+            self.handle(message);
+            served += 1;
+            if served % MESSAGES_PER_READING == 0
+                && started.get_or_insert_with(Instant::now).elapsed() > TURN_TIME_MAX
+            {
+                break;
+            }
+        }
+        self.stats.messages += served as u64;
+        let is_idle = served == 0 && self.held.is_none() && self.ending.is_none();
+        let expired = is_idle && self.expire_some();
+        let moved = self.move_log(maintained);
+        served > 0 || expired || moved
+    }
+
+    /// Whether a write waits for the log; nothing is served before it.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// How long the shard may sleep when no message arrives.
+    pub(crate) fn sleep_max(&self) -> Option<Duration> {
+        let sync = self.log.as_ref().and_then(|log| log.sync_due(Instant::now()));
+        let expiry = self.runs.first_deadline().map(|(deadline, _)| {
+            let micros = deadline.0.saturating_sub(self.setup.clock.now().0);
+            Duration::from_micros(micros).clamp(Duration::from_millis(1), EXPIRY_PAUSE_MAX)
+        });
+        match (sync, expiry) {
+            (Some(sync), Some(expiry)) => Some(sync.min(expiry)),
+            (sync, expiry) => sync.or(expiry),
+        }
+    }
+
+    fn handle(&mut self, message: Message) {
+        match message {
+            Message::Operate { run, operation, options, reply } => {
+                if operation.is_write() {
+                    let step = self.write(run, Operations::One(operation), options.as_deref());
+                    self.carry(step, Then::Operation(reply));
+                } else {
+                    self.read(run, operation, reply);
+                }
+            }
+            Message::Batch { run, operations, options, reply } => {
+                let step = self.write(run, Operations::Many(operations), options.as_deref());
+                self.carry(step, Then::Batch(reply));
+            }
+            Message::Batches { batches, reply } => {
+                let results = Vec::with_capacity(batches.len());
+                let rest = batches.into_iter();
+                self.advance(Box::new(Batches { rest, results, need: Need::default(), reply }));
+            }
+            Message::Query { filter, after, limit, reply } => {
+                let (page, need) = self.query(&filter, after, limit);
+                self.withheld.answer(reply, Ok(Answer::Runs(Box::new(page))), need, &self.progress);
+            }
+            Message::Control(control, reply) => self.control(control, reply),
+        }
+    }
+
+    /// Answers a read from the applied state, once that state may be seen.
+    fn read(&mut self, run_id: RunId, operation: Operation, reply: Reply) {
+        self.stats.reads += 1;
+        let (answer, need) = match self.runs.get_mut(run_id) {
+            Some(run) => {
+                if operation.needs_order() {
+                    run.state.ensure_order();
+                }
+                let context = Context { now: self.now.max(run.state.timestamp()), boot: self.boot };
+                let mut draft = Draft::new(&run.state);
+                (validate(operation, &mut draft, &context, &self.setup.limits), run.need)
+            }
+            None => {
+                let blank = self.runs.blank(run_id);
+                let context = Context { now: self.now, boot: self.boot };
+                (validate(operation, &mut Draft::new(&blank), &context, &self.setup.limits), Need::default())
+            }
+        };
+        let answer = answer.map(|validated| match validated {
+            Validated::Read(Outcome::Run(Some(mut info))) => {
+                info.orphaned = self.is_orphaned(&info);
+                Answer::Outcome(Outcome::Run(Some(info)))
+            }
+            Validated::Read(outcome) => Answer::Outcome(outcome),
+            Validated::Write(_) => unreachable!("a read has no effect"),
+        });
+        self.withheld.answer(reply, answer, need, &self.progress);
+    }
+
+    /// Takes a write's result to whoever waits for it, or keeps the write until the log moves.
+    fn carry(&mut self, step: Step, then: Then) {
+        match step {
+            Step::Stalled(staged) => self.held = Some(Held { staged, then }),
+            Step::Done(result, need) => match then {
+                Then::Operation(reply) => {
+                    let answer = result.map(|written| Answer::Outcome(outcome_of(written)));
+                    self.withheld.answer(reply, answer, need, &self.progress);
+                }
+                Then::Batch(reply) => {
+                    let answer = result.map(|written| Answer::Batch(Box::new(receipt_of(written))));
+                    self.withheld.answer(reply, answer, need, &self.progress);
+                }
+                Then::Batches(mut batches) => {
+                    batches.record(result, need);
+                    self.advance(batches);
+                }
+                Then::Nobody => {}
+            },
+        }
+    }
+
+    /// Does the rest of many batches, as far as the log allows.
+    fn advance(&mut self, mut batches: Box<Batches>) {
+        while let Some((run, operations)) = batches.rest.next() {
+            match self.write(run, Operations::Many(operations), None) {
+                Step::Done(result, need) => batches.record(result, need),
+                Step::Stalled(staged) => {
+                    self.held = Some(Held { staged, then: Then::Batches(batches) });
+                    return;
+                }
+            }
+        }
+        let Batches { results, need, reply, .. } = *batches;
+        self.withheld.answer(reply, Ok(Answer::Batches(results)), need, &self.progress);
+    }
+
+    fn resume_held(&mut self) {
+        if let Some(Held { staged, then }) = self.held.take() {
+            let step = self.commit(staged);
+            self.carry(step, then);
+        }
+    }
+
+    fn control(&mut self, control: Control, reply: Reply) {
+        match control {
+            Control::Start { boot, unclean_through } => {
+                self.boot = boot;
+                self.unclean_through = unclean_through;
+                reply.send(Ok(Answer::Synced));
+            }
+            Control::Sync => self.sync(reply),
+            Control::Stats => {
+                let stats = self.statistics();
+                reply.send(Ok(Answer::Stats(Box::new(stats))));
+            }
+            Control::Restart => {
+                if self.log.as_ref().is_some_and(Log::has_failed) {
+                    self.ending = Some(Ending::Restart(reply));
+                } else {
+                    let message = format!("shard {} is serving; there is nothing to restart", self.index);
+                    reply.send(Err(Error::new(ErrorKind::InvalidArgument, message)));
+                }
+            }
+            Control::Close => self.ending = Some(Ending::Close(reply)),
+        }
+    }
+
+    fn sync(&mut self, reply: Reply) {
+        let Some(log) = &mut self.log else {
+            let message = "an in-memory database has nothing to sync to";
+            return reply.send(Err(Error::new(ErrorKind::Unsupported, message)));
+        };
+        if log.has_failed() {
+            return reply.send(Err(self.log_failed()));
+        }
+        log.request_sync();
+        let need = Need { durable: log.appended_through(), ..Need::default() };
+        self.withheld.answer(reply, Ok(Answer::Synced), need, &self.progress);
+    }
+
+    /// Commits the deletion of keys whose deadline has passed, for one run.
+    fn expire_some(&mut self) -> bool {
+        let Some((deadline, run)) = self.runs.first_deadline() else { return false };
+        self.now = self.setup.clock.now();
+        if deadline > self.now || self.log.as_ref().is_some_and(Log::has_failed) {
+            return false;
+        }
+        let step = self.expire(run);
+        if let Step::Done(Ok(written), _) = &step {
+            self.stats.expired += written.effects.as_slice().iter().map(count_of).sum::<u64>();
+        }
+        let has_progress = !matches!(step, Step::Done(Err(_), _));
+        self.carry(step, Then::Nobody);
+        has_progress
+    }
+
+    /// Whether the run is active although the boot that last began it did not end in order.
+    pub(crate) fn is_orphaned(&self, info: &RunInfo) -> bool {
+        info.status == RunStatus::Active && info.begun_in_boot <= self.unclean_through
+    }
+
+    fn statistics(&self) -> ShardStats {
+        let mut stats = self.stats.clone();
+        stats.runs = self.runs.count() as u64;
+        stats.log = self.log.as_ref().map(Log::statistics);
+        if self.log.as_ref().is_some_and(Log::has_failed) {
+            stats.state = ShardState::LogFailed;
+        }
+        stats
+    }
+}
+
+impl Batches {
+    fn record(&mut self, result: Result<Written, Error>, need: Need) {
+        self.results.push(result.map(receipt_of));
+        self.need = self.need.max(need);
+    }
+}
+
+fn outcome_of(written: Written) -> Outcome {
+    let effect = written.effects.as_slice().first().copied().unwrap_or(Effect::None);
+    Outcome::Written { commit: written.commit, effect }
+}
+
+fn receipt_of(written: Written) -> BatchReceipt {
+    BatchReceipt { commit: written.commit, effects: written.effects.into_vec() }
+}
+
+fn count_of(effect: &Effect) -> u64 {
+    match effect {
+        Effect::Count(count) => *count,
+        _ => 0,
+    }
+}

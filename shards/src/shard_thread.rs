@@ -1,0 +1,188 @@
+//! The life of a shard's thread: recover, serve, sleep, and survive a panic of what it serves.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crossbeam_channel::{Sender, bounded};
+use strata_primitives::{Error, ErrorKind};
+use strata_runtime::mailbox::Mailbox;
+use strata_runtime::spin::Spin;
+use strata_wal::{LogOptions, LogSource, recover};
+
+use crate::maintenance::Errand;
+use crate::message::{Answer, Control, Message, Reply};
+use crate::replay::replay;
+use crate::report::ShardRecovery;
+use crate::run_table::RunTable;
+use crate::shard::{Ending, Maintained, Setup, Shard};
+use crate::store_error::store_error;
+
+/// Everything that a shard's thread starts from.
+#[derive(Debug)]
+pub(crate) struct ShardThread {
+    pub(crate) index: u32,
+    pub(crate) setup: Arc<Setup>,
+    pub(crate) mailbox: Mailbox<Message>,
+    pub(crate) disk: Option<ShardDisk>,
+    pub(crate) hash_seed: usize,
+    /// The boot that is being served; a restarted shard goes on in it.
+    pub(crate) boot: (u64, u64),
+}
+
+/// What a shard with a log needs beside its messages.
+#[derive(Debug)]
+pub(crate) struct ShardDisk {
+    pub(crate) source: LogSource,
+    pub(crate) options: LogOptions,
+    pub(crate) maintained: Maintained,
+}
+
+/// Why serving ended without a panic.
+enum Served {
+    Closed,
+    Restart(Reply),
+}
+
+impl ShardThread {
+    /// Recovers, tells `opened` how that went, and serves until the store closes.
+    pub(crate) fn run(mut self, opened: &Sender<Result<Option<ShardRecovery>, Error>>) {
+        let recovered = catch_unwind(AssertUnwindSafe(|| self.recover()));
+        let (mut shard, recovery) = match recovered.unwrap_or_else(|_| Err(self.closed())) {
+            Ok(recovered) => recovered,
+            Err(error) => {
+                let _ = opened.send(Err(error));
+                return;
+            }
+        };
+        let _ = opened.send(Ok(recovery));
+        loop {
+            let served = catch_unwind(AssertUnwindSafe(|| self.serve(shard)));
+            let restart = match served {
+                Ok(Served::Closed) => return,
+                Ok(Served::Restart(reply)) => Some(reply),
+                Err(_) => {
+                    tracing::error!(
+                        shard = self.index,
+                        "the shard panicked and answers Closed until it is restarted"
+                    );
+                    None
+                }
+            };
+            match self.restart(restart) {
+                Some(restarted) => shard = restarted,
+                None => return,
+            }
+        }
+    }
+
+    /// One serving of one shard, from its first turn to its close.
+    fn serve(&mut self, mut shard: Shard) -> Served {
+        (shard.boot, shard.unclean_through) = self.boot;
+        let maintained = self.disk.as_ref().map(|disk| &disk.maintained);
+        loop {
+            let busy = shard.turn(&mut self.mailbox, maintained);
+            self.boot = (shard.boot, shard.unclean_through);
+            if let Some(ending) = shard.ending.take() {
+                return match ending {
+                    Ending::Restart(reply) => Served::Restart(reply),
+                    Ending::Close(reply) => {
+                        reply.send(shard.finish().map(Answer::Closed));
+                        Served::Closed
+                    }
+                };
+            }
+            if shard.is_stalled() {
+                shard.wait_for_log(maintained);
+            } else if !busy && self.mailbox.is_empty() && !self.mailbox.spin(Spin::default()) {
+                let io = shard.log.as_ref().and_then(|log| log.io_descriptor());
+                self.mailbox.sleep(io, shard.sleep_max());
+            }
+        }
+    }
+
+    /// Answers Closed to everybody until the shard is restarted or the store closes.
+    fn restart(&mut self, asked: Option<Reply>) -> Option<Shard> {
+        let mut asked = asked;
+        loop {
+            let reply = match asked.take() {
+                Some(reply) => reply,
+                None => match self.refuse_until_control()? {
+                    (Control::Restart, reply) => reply,
+                    (_, reply) => {
+                        reply.send(Err(self.closed()));
+                        return None;
+                    }
+                },
+            };
+            match catch_unwind(AssertUnwindSafe(|| self.recover_again())) {
+                Ok(Ok((shard, recovery))) => {
+                    reply.send(Ok(Answer::Recovery(Box::new(recovery))));
+                    return Some(shard);
+                }
+                Ok(Err(error)) => reply.send(Err(error)),
+                Err(_) => reply.send(Err(self.closed())),
+            }
+        }
+    }
+
+    /// The next restart or close; every other message is answered Closed.
+    fn refuse_until_control(&mut self) -> Option<(Control, Reply)> {
+        loop {
+            let refused = match self.mailbox.receive() {
+                None => {
+                    self.mailbox.sleep(None, None);
+                    continue;
+                }
+                Some(Message::Control(control @ (Control::Restart | Control::Close), reply)) => {
+                    return Some((control, reply));
+                }
+                Some(
+                    Message::Operate { reply, .. }
+                    | Message::Batch { reply, .. }
+                    | Message::Batches { reply, .. }
+                    | Message::Query { reply, .. }
+                    | Message::Control(_, reply),
+                ) => reply,
+            };
+            refused.send(Err(self.closed()));
+        }
+    }
+
+    fn recover(&mut self) -> Result<(Shard, Option<ShardRecovery>), Error> {
+        let mut runs = RunTable::new(self.hash_seed);
+        let Some(disk) = &self.disk else {
+            return Ok((Shard::new(self.index, Arc::clone(&self.setup), runs, None), None));
+        };
+        let index = self.index;
+        let (log, found) =
+            recover(&disk.source, disk.options.clone(), &mut |record| replay(&mut runs, index, record))
+                .map_err(store_error)?;
+        let recovery = ShardRecovery { shard: index as usize, runs: runs.count() as u64, log: found };
+        Ok((Shard::new(index, Arc::clone(&self.setup), runs, Some(log)), Some(recovery)))
+    }
+
+    /// Recovers while the store is open: the log may have grown segments since it was opened.
+    fn recover_again(&mut self) -> Result<(Shard, ShardRecovery), Error> {
+        let Some(disk) = &mut self.disk else {
+            let message = "an in-memory database has no log to recover a shard from";
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        };
+        let (reply, source) = bounded(1);
+        let errand = Errand::Source { log: self.index, reply };
+        // Errands are done in order, so this answer comes after any segment still under way.
+        disk.maintained.errands.send(errand).map_err(|_| closed(self.index))?;
+        disk.source = source.recv().map_err(|_| closed(self.index))?;
+        while disk.maintained.segments.try_recv().is_ok() {}
+        let (shard, recovery) = self.recover()?;
+        Ok((shard, recovery.expect("a shard with a log reports what it recovered")))
+    }
+
+    fn closed(&self) -> Error {
+        closed(self.index)
+    }
+}
+
+fn closed(index: u32) -> Error {
+    let message = format!("shard {index} has stopped: restart_shard({index}) recovers it from its log");
+    Error::new(ErrorKind::Closed, message)
+}
