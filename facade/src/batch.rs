@@ -1,0 +1,105 @@
+//! Several operations that happen together or not at all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use strata_primitives::{Condition, Deadline, Encoded, EntityRef, Limits, Operation, RunId, Value};
+
+use crate::Result;
+use crate::events::fresh_salt;
+use crate::kv::encode;
+
+/// Several operations on one run that are committed together, as one message and one commit.
+///
+/// A later operation sees what an earlier one did. The first that fails aborts all of them.
+///
+/// ```
+/// use strata::{Database, Effect, RunSpec};
+///
+/// # fn main() -> Result<(), strata::Error> {
+/// let database = Database::in_memory()?;
+/// let run = database.begin_run(RunSpec::named("order-7"))?;
+/// let mut batch = run.batch();
+/// batch.put("status", "paid")?.increment("attempts", 1)?.append("paid", 120)?;
+/// let receipt = run.commit(batch)?;
+/// assert_eq!(receipt.effects[1], Effect::Integer(1));
+/// # database.close()
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Batch {
+    limits: Arc<Limits>,
+    run: RunId,
+    operations: Vec<Operation>,
+}
+
+/// Each call adds one operation, or refuses it for its size without adding it.
+impl Batch {
+    pub(crate) fn new(limits: Arc<Limits>, run: RunId) -> Batch {
+        Batch { limits, run, operations: Vec::new() }
+    }
+
+    /// Sets a key.
+    pub fn put(&mut self, key: &str, value: impl Into<Value>) -> Result<&mut Batch> {
+        let value = encode(&value.into(), &self.limits, self.run, key)?;
+        self.add(Operation::KvPut { key: key.into(), value, deadline: Deadline::None })
+    }
+
+    /// Sets a key that expires `ttl` after the commit.
+    pub fn put_with_ttl(&mut self, key: &str, value: impl Into<Value>, ttl: Duration) -> Result<&mut Batch> {
+        let value = encode(&value.into(), &self.limits, self.run, key)?;
+        self.add(Operation::KvPut { key: key.into(), value, deadline: Deadline::In(ttl) })
+    }
+
+    /// Sets a key if the condition holds; otherwise the whole batch is a `Conflict`.
+    pub fn put_if(&mut self, key: &str, value: impl Into<Value>, condition: Condition) -> Result<&mut Batch> {
+        let value = encode(&value.into(), &self.limits, self.run, key)?;
+        self.add(Operation::KvPutIf { key: key.into(), value, deadline: Deadline::None, condition })
+    }
+
+    /// Deletes a key.
+    pub fn delete(&mut self, key: &str) -> Result<&mut Batch> {
+        self.add(Operation::KvDelete { key: key.into() })
+    }
+
+    /// Deletes every key that begins with `prefix`.
+    pub fn delete_prefix(&mut self, prefix: &str) -> Result<&mut Batch> {
+        self.add(Operation::KvDeletePrefix { prefix: prefix.into() })
+    }
+
+    /// Adds to a whole number.
+    pub fn increment(&mut self, key: &str, by: i64) -> Result<&mut Batch> {
+        self.add(Operation::KvIncrement { key: key.into(), by })
+    }
+
+    /// Appends an event.
+    pub fn append(&mut self, kind: &str, payload: impl Into<Value>) -> Result<&mut Batch> {
+        let payload = Encoded::from_value(&payload.into(), &self.limits, || EntityRef::run(self.run))?;
+        self.add(Operation::EventAppend { kind: kind.into(), payload, salt: fresh_salt() })
+    }
+
+    /// The run it is for.
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// How many operations there are.
+    pub fn len(&self) -> usize {
+        self.operations.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.operations.is_empty()
+    }
+
+    pub(crate) fn into_operations(self) -> Vec<Operation> {
+        self.operations
+    }
+
+    fn add(&mut self, operation: Operation) -> Result<&mut Batch> {
+        operation.check(self.run, &self.limits)?;
+        self.operations.push(operation);
+        Ok(self)
+    }
+}

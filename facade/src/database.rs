@@ -1,0 +1,240 @@
+//! The database: a directory, its runs, and the shards that serve them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use strata_primitives::{
+    Durability, Error, ErrorKind, Limits, Operation, Outcome, RunFilter, RunId, RunInfo, RunSpec,
+};
+use strata_shards::{
+    BatchReceipt, Clock, Engine, EngineOptions, RecoveryReport, RunPage, ShardRecovery, ShardStats,
+};
+
+use crate::Result;
+use crate::batch::Batch;
+use crate::handle::RunHandle;
+use crate::open_options::Options;
+use crate::runs;
+
+/// An open database.
+///
+/// It may be used from any number of threads. One process at a time has a directory open.
+///
+/// # Lifetimes
+/// [`close`](Self::close) drains, syncs and joins the shards; dropping does the same and ignores
+/// errors. Handles that are still alive afterwards answer `Closed`. In a child made by fork(2) every
+/// call answers `Closed`, and dropping there touches nothing. Calls block the calling thread until
+/// the shard answers, so inside an async runtime they belong on a thread for blocking work.
+#[derive(Debug)]
+pub struct Database {
+    engine: Arc<Engine>,
+    limits: Arc<Limits>,
+}
+
+/// What the shards of a database have done since they began to serve.
+#[derive(Clone, Debug)]
+pub struct Stats {
+    /// Each shard's counters.
+    pub shards: Vec<ShardStats>,
+}
+
+impl Database {
+    /// Opens the database in the directory `path`, or creates one there.
+    ///
+    /// # Errors
+    /// `AlreadyOpen` names the process that has it; `InvalidArgument` for a file, a directory that
+    /// holds something else, or an option out of range; `Unsupported` for a newer format or another
+    /// number of shards than the store has; `Corrupt` names file and offset of damage below what was
+    /// proven durable; `Io` and `Full` for what the disk refuses. A refused open creates nothing.
+    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Database> {
+        Database::start(Some(path.as_ref().to_path_buf()), options, Clock::System, None)
+    }
+
+    /// A database without a directory: all of it is gone when it is closed.
+    ///
+    /// # Errors
+    /// `Io` when the process has no thread or descriptor left.
+    pub fn in_memory() -> Result<Database> {
+        Database::in_memory_with(Options::default())
+    }
+
+    /// A database without a directory, with options. `durability` is `InMemory` whatever it says,
+    /// and a call that asks for more is refused.
+    ///
+    /// # Errors
+    /// As [`in_memory`](Self::in_memory), and `InvalidArgument` for an option out of range.
+    pub fn in_memory_with(options: Options) -> Result<Database> {
+        let options = Options { durability: Durability::InMemory, ..options };
+        Database::start(None, options, Clock::System, None)
+    }
+
+    /// Opens a database, or an in-memory one without a path, on a clock and a storage of the
+    /// caller's, so that a test can bring its own.
+    #[doc(hidden)]
+    pub fn start(
+        path: Option<PathBuf>,
+        options: Options,
+        clock: Clock,
+        storage: Option<Arc<dyn strata_wal::storage::Storage>>,
+    ) -> Result<Database> {
+        let limits = Arc::new(options.limits.clone());
+        let engine = Engine::open(EngineOptions {
+            path,
+            durability: options.durability,
+            shards: options.shards,
+            sync_interval: options.sync_interval,
+            mailbox_capacity: options.mailbox_capacity,
+            pin: options.pin,
+            io_uring: options.io_uring,
+            limits: options.limits,
+            clock,
+            storage,
+        })?;
+        Ok(Database { engine: Arc::new(engine), limits })
+    }
+
+    /// Serves what was asked before, brings everything to stable storage, and stops.
+    ///
+    /// # Errors
+    /// `LogFailed` when some acknowledged `Buffered` commit could not be made durable, `Closed` when
+    /// a shard had stopped; the next open then recovers. The database is closed either way.
+    pub fn close(self) -> Result<()> {
+        self.engine.close()
+    }
+
+    /// Creates a run.
+    ///
+    /// # Errors
+    /// `AlreadyExists` for a name that has a run, `InvalidArgument` for a name, tag or metadata
+    /// beyond a limit.
+    pub fn create_run(&self, spec: RunSpec) -> Result<RunHandle> {
+        self.make_run(spec, |spec| Operation::RunCreate { spec })
+    }
+
+    /// Resumes the unfinished run of this name, or creates it. A run without a name is always new.
+    ///
+    /// # Errors
+    /// `RunClosed` when the run of this name has finished; otherwise as [`create_run`](Self::create_run).
+    pub fn begin_run(&self, spec: RunSpec) -> Result<RunHandle> {
+        self.make_run(spec, |spec| Operation::RunBegin { spec })
+    }
+
+    /// A handle to a run, without a look whether it exists: operations on a run that was never
+    /// created answer `NotFound`.
+    pub fn run(&self, id: RunId) -> RunHandle {
+        RunHandle::new(Arc::clone(&self.engine), Arc::clone(&self.limits), id)
+    }
+
+    /// What is known of a run; `None` if it does not exist.
+    ///
+    /// # Errors
+    /// `Closed` when the database has stopped.
+    pub fn get_run(&self, id: RunId) -> Result<Option<RunInfo>> {
+        match self.engine.operate(id, Operation::RunGet, None)? {
+            Outcome::Run(info) => Ok(info.map(|info| *info)),
+            other => unreachable!("a question for a run was answered with {other:?}"),
+        }
+    }
+
+    /// One page of the runs that match, ordered by id, gathered from the shards one after another:
+    /// each shard's part is true at a moment of its own. A page may hold fewer runs than `limit`, or
+    /// none, and still name a `next`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a limit of 0, `Closed` when the database has stopped.
+    pub fn runs(&self, filter: &RunFilter, after: Option<RunId>, limit: usize) -> Result<RunPage> {
+        if limit == 0 {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "a page holds at least 1 run, the limit was 0",
+            ));
+        }
+        self.engine.query(filter, after, limit)
+    }
+
+    /// Commits batches of many runs, each all or nothing on its own. One result for each, in order.
+    ///
+    /// # Errors
+    /// The outer error only when nothing was sent.
+    pub fn commit_all(&self, batches: Vec<Batch>) -> Result<Vec<Result<BatchReceipt>>> {
+        let batches = batches.into_iter().map(|batch| (batch.run(), batch.into_operations())).collect();
+        self.engine.commit_all(batches)
+    }
+
+    /// Makes everything acknowledged before the call durable.
+    ///
+    /// # Errors
+    /// `LogFailed` when a shard's log has failed, `Unsupported` for an in-memory database.
+    pub fn sync(&self) -> Result<()> {
+        self.engine.sync()
+    }
+
+    /// What the shards have done since they began to serve.
+    ///
+    /// # Errors
+    /// `Closed` when a shard has stopped.
+    pub fn stats(&self) -> Result<Stats> {
+        Ok(Stats { shards: self.engine.stats()? })
+    }
+
+    /// What opening found, replayed and cut.
+    pub fn recovery(&self) -> &RecoveryReport {
+        self.engine.recovery()
+    }
+
+    /// Recovers, from its log, a shard that stopped after a panic or a failed log. The others go on
+    /// serving meanwhile.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a shard that does not exist or serves, `Unsupported` for an in-memory
+    /// database, and whatever recovery refuses.
+    pub fn restart_shard(&self, shard: usize) -> Result<ShardRecovery> {
+        self.engine.restart_shard(shard)
+    }
+
+    /// How many shards the database has.
+    pub fn shard_count(&self) -> usize {
+        self.engine.shard_count()
+    }
+
+    /// The shard that owns a run.
+    pub fn shard_of(&self, run: RunId) -> usize {
+        self.engine.shard_of(run)
+    }
+
+    fn make_run(
+        &self,
+        spec: RunSpec,
+        operation: impl FnOnce(Box<RunSpec>) -> Operation,
+    ) -> Result<RunHandle> {
+        let id = runs::id_of(&spec);
+        let operation = operation(Box::new(spec));
+        operation.check(id, &self.limits)?;
+        self.engine.operate(id, operation, None)?;
+        Ok(self.run(id))
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // Handles keep the engine alive, so the store is closed here; who wants to know how that went calls `close`.
+        let _ = self.engine.close();
+    }
+}
+
+impl Stats {
+    /// Appends to all logs.
+    pub fn appends(&self) -> u64 {
+        self.shards.iter().filter_map(|shard| shard.log.as_ref()).map(|log| log.appends).sum()
+    }
+
+    /// Syncs of all logs, durable writes included.
+    pub fn syncs(&self) -> u64 {
+        self.shards.iter().filter_map(|shard| shard.log.as_ref()).map(|log| log.syncs).sum()
+    }
+
+    /// Commits of all shards.
+    pub fn commits(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.commits).sum()
+    }
+}

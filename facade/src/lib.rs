@@ -1,0 +1,49 @@
+//! Strata: the embedded database under an AI agent.
+//!
+//! An application opens a directory and gives every piece of agent work a *run*: keys and values,
+//! events and the run's own state, all versioned, all atomic inside the run.
+//!
+//! ```
+//! use strata::{Database, RunSpec};
+//!
+//! # fn main() -> Result<(), strata::Error> {
+//! let database = Database::in_memory()?;
+//! let run = database.begin_run(RunSpec::named("trip-to-oslo"))?;
+//! run.put("goal", "two nights under 300 euros")?;
+//! let step = run.append("search", "hotels near the harbour")?;
+//! assert_eq!(step.sequence, 0);
+//! assert_eq!(run.get("goal")?.unwrap().value.as_str(), Some("two nights under 300 euros"));
+//! database.close()
+//! # }
+//! ```
+//!
+//! Read in this order: [`Database`], [`Options`], [`RunHandle`], [`Batch`].
+#![forbid(unsafe_code)]
+
+mod batch;
+mod database;
+mod events;
+mod handle;
+mod kv;
+mod open_options;
+mod runs;
+
+pub use batch::Batch;
+pub use database::{Database, Stats};
+pub use events::{Appended, AppendedMany, Event, EventPage};
+pub use handle::RunHandle;
+pub use kv::{KeyPage, KvScan, ValuePage};
+pub use open_options::Options;
+
+pub use strata_primitives::{
+    Cause, ChainReport, Commit, Condition, Direction, Durability, Effect, EntityRef, Error, ErrorKind,
+    Limits, Namespace, OperationId, RunFilter, RunId, RunInfo, RunSpec, RunStatus, Timestamp, Value, Version,
+    Versioned,
+};
+pub use strata_shards::{
+    BatchReceipt, Clock, RecoveryReport, RunPage, ShardRecovery, ShardState, ShardStats,
+};
+pub use strata_wal::{Cut, LogRecovery, LogStatistics, Lsn};
+
+/// What a call on a store gives, or why it could not.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,59 @@
+//! How a database is opened.
+
+use std::time::Duration;
+
+use strata_primitives::{Durability, Limits};
+
+/// How a database is opened. Every field has a default that is right for most:
+///
+/// | field | default |
+/// |---|---|
+/// | `durability` | `Buffered` |
+/// | `shards` | `None` |
+/// | `sync_interval` | 50 ms |
+/// | `mailbox_capacity` | 1024 messages |
+/// | `pin` | `true` |
+/// | `io_uring` | `true` |
+/// | `limits` | `Limits::default()` |
+///
+/// ```
+/// use strata::{Durability, Options};
+///
+/// let options = Options { durability: Durability::Strict, ..Options::default() };
+/// assert_eq!(options.mailbox_capacity, 1024);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What a write is promised unless its run or its call asks for more.
+    pub durability: Durability,
+    /// How many shards, 1 to 128. `None` takes what the store has; a new store gets one shard less
+    /// than there are CPUs, and at least one. A store keeps the number it was created with.
+    pub shards: Option<usize>,
+    /// How long a `Buffered` commit may wait until it is on stable storage.
+    pub sync_interval: Duration,
+    /// Messages that may wait for one shard. A caller that finds the mailbox full waits up to 5 s
+    /// for room, then gets `Busy`.
+    pub mailbox_capacity: usize,
+    /// Whether each shard's thread stays on one CPU. Shards of all stores of a process share its
+    /// CPUs; when they outnumber them, none is pinned.
+    pub pin: bool,
+    /// Whether to use io_uring and direct I/O where the kernel and the file system have them.
+    /// Without them the log is written with `pwrite` and `fdatasync`.
+    pub io_uring: bool,
+    /// What is refused for its size.
+    pub limits: Limits,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            durability: Durability::Buffered,
+            shards: None,
+            sync_interval: Duration::from_millis(50),
+            mailbox_capacity: 1024,
+            pin: true,
+            io_uring: true,
+            limits: Limits::default(),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What several of these tests share: chance from a seed, a scripted run whose every state is known,
+//! a model of any run, and processes of their own.
+#![allow(dead_code, reason = "each test binary uses its own part of this module")]
+
+pub(crate) mod model;
+pub(crate) mod process;
+pub(crate) mod script;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use strata::{Clock, Database, Durability, Options, Result};
+use strata_wal::sim::SimDisk;
+
+/// A generator of numbers, so that one seed tells the whole story (splitmix64: Steele, Lea, Flood,
+/// "Fast splittable pseudorandom number generators", OOPSLA 2014).
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Dice {
+        Dice(seed)
+    }
+
+    pub(crate) fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
+    }
+
+    pub(crate) fn below(&mut self, count: u64) -> u64 {
+        self.roll() % count
+    }
+}
+
+/// The seed of this test run: `STRATA_SEED`, or another one every time. It is printed, and shows
+/// when a test fails.
+pub(crate) fn seed() -> u64 {
+    let given = std::env::var("STRATA_SEED").ok().map(|text| text.parse().expect("STRATA_SEED is a number"));
+    let seed = given.unwrap_or_else(|| {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(1, |since| since.as_nanos() as u64 % 1_000_000_007)
+    });
+    println!("STRATA_SEED={seed}");
+    seed
+}
+
+/// A number from the environment, or its default.
+pub(crate) fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name)
+        .ok()
+        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
+}
+
+/// A clock that stands still until somebody moves it.
+pub(crate) struct TestClock(Arc<AtomicU64>);
+
+impl TestClock {
+    pub(crate) fn at(micros: u64) -> TestClock {
+        TestClock(Arc::new(AtomicU64::new(micros)))
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        Clock::Manual(Arc::clone(&self.0))
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        self.0.fetch_add(by.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set(&self, micros: u64) {
+        self.0.store(micros, Ordering::Relaxed);
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Options for a test: few threads, none pinned.
+pub(crate) fn options(durability: Durability, shards: usize) -> Options {
+    Options { durability, shards: Some(shards), pin: false, ..Options::default() }
+}
+
+/// Where the store lies on a simulated disk.
+pub(crate) fn sim_path() -> PathBuf {
+    PathBuf::from("/agent/strata.db")
+}
+
+/// Opens the store on a simulated disk, at a time that stands still.
+pub(crate) fn open_on(disk: &SimDisk, options: Options) -> Result<Database> {
+    let clock = TestClock::at(1_750_000_000_000_000);
+    Database::start(Some(sim_path()), options, clock.clock(), Some(Arc::new(disk.clone())))
+}
+
+/// Waits until no thread of the store has anything left to do on the disk: its next call is the caller's.
+pub(crate) fn settle(database: &Database, disk: &SimDisk) {
+    eventually("the disk is left alone", || {
+        let before = disk.points();
+        std::thread::sleep(Duration::from_millis(5));
+        database.stats().is_ok() && disk.points() == before
+    });
+}
+
+/// Waits until something is so; a test that waits in vain fails.
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let started = std::time::Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
+        std::thread::yield_now();
+    }
+}
