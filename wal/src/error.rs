@@ -8,19 +8,19 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum WalError {
     /// Another process (or another handle of this one) owns the store.
-    #[error("the store is already open: {owner}")]
+    #[error("the store is already open, by {owner}: close it there first, or open another path")]
     AlreadyOpen {
         /// What the owner wrote about itself.
         owner: String,
     },
     /// The path is there, and it is not a directory.
-    #[error("{} is not a directory", path.display())]
+    #[error("{} is not a directory: a store is one, give the path of a store or a path where nothing is yet", path.display())]
     NotADirectory {
         /// The path that was to be the store.
         path: PathBuf,
     },
     /// The directory holds something that is not part of a store; nothing was written.
-    #[error("{} is not a store: it holds `{found}`", path.display())]
+    #[error("{} is not a store, it holds `{found}`: give the path of a store, of an empty directory, or a path where nothing is yet", path.display())]
     ForeignDirectory {
         /// The directory.
         path: PathBuf,
@@ -28,7 +28,7 @@ pub enum WalError {
         found: String,
     },
     /// A newer version of this library wrote the file; nothing was written.
-    #[error("{} has format version {found}, this library reads versions up to {supported}", path.display())]
+    #[error("{} has format version {found}, this release reads versions up to {supported}: open it with a newer release", path.display())]
     NewerFormat {
         /// The file.
         path: PathBuf,

@@ -30,6 +30,7 @@ mod creation;
 pub mod directory;
 pub mod prepare;
 
+mod active_segment;
 pub mod log;
 mod open_batch;
 pub mod options;

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::active_segment::{ActiveSegment, WriteWay};
 use crate::batch::{BATCH_HEADER_SIZE, BatchSeed, enter_segment};
 use crate::error::{AppendError, LogFailed, WalError};
 use crate::frame::{RECORD_BODY_SIZE_MAX, frame_size};
@@ -14,8 +14,8 @@ use crate::open_batch::{OpenBatch, SealedBatch};
 use crate::options::LogOptions;
 use crate::prepare::{PreparedSegment, SegmentRequest};
 use crate::report::LogEnd;
-use crate::segment::{SEGMENT_HEADER_SIZE, SegmentHeader};
-use crate::storage::{BLOCK_SIZE, Buffer, Completion, File, Queue};
+use crate::segment::SEGMENT_HEADER_SIZE;
+use crate::storage::{BLOCK_SIZE, Buffer, Completion, Queue};
 use crate::supply::SegmentSupply;
 use crate::syncing::Syncing;
 
@@ -54,28 +54,6 @@ pub struct Log {
     statistics: LogStatistics,
 }
 
-/// How sealed batches reach the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WriteWay {
-    /// Past the page cache, in the background, durable at completion.
-    Queued,
-    /// To the kernel and synced at once, by the calling thread.
-    Synced,
-    /// To the kernel; a sync follows.
-    Cached,
-}
-
-/// The segment that batches are written to.
-#[derive(Debug)]
-pub(crate) struct ActiveSegment {
-    pub(crate) header: SegmentHeader,
-    pub(crate) file: Arc<dyn File>,
-    /// Offset at which the next batch may begin.
-    pub(crate) offset: u64,
-    /// Offset up to which this log has written every byte, padding included; buffered only.
-    pub(crate) filled_through: u64,
-}
-
 /// Where an appended record lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
@@ -96,7 +74,7 @@ pub struct LogStatistics {
     pub batches: u64,
     /// Writes begun.
     pub writes: u64,
-    /// Syncs begun, one a file.
+    /// Syncs begun, one a file; a durable write is one too.
     pub syncs: u64,
     /// Segments begun.
     pub segments: u64,
@@ -327,6 +305,7 @@ impl Log {
         batch.buffer.pad_to_block();
         let queue = self.queue.as_mut().expect("queued writes have a queue");
         queue.write_durable(TOKEN_WRITE, &self.active.file, batch.buffer, self.active.offset);
+        self.statistics.syncs += 1;
         self.writing_through = Some(batch.end_lsn);
         self.active.move_behind(batch.end_lsn, BLOCK_SIZE as u64);
     }
@@ -413,17 +392,6 @@ impl Log {
             LogFailed { reason: format!("could not {action} log {} at segment {number}: {error}", self.log) };
         tracing::error!(log = self.log, reason = %failed.reason, "the log has failed");
         Err(self.failed.get_or_insert(failed).clone())
-    }
-}
-
-impl ActiveSegment {
-    /// Position at which the next batch may begin.
-    fn lsn(&self) -> Lsn {
-        self.header.first_lsn.after(self.offset)
-    }
-
-    fn move_behind(&mut self, lsn: Lsn, alignment: u64) {
-        self.offset = (lsn.0 - self.header.first_lsn.0).next_multiple_of(alignment);
     }
 }
 

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::active_segment::{ActiveSegment, WriteWay};
 use crate::error::WalError;
-use crate::log::{ActiveSegment, Log, LogStart, WriteWay};
+use crate::log::{Log, LogStart};
 use crate::lsn::Lsn;
 use crate::options::{LogMode, LogOptions};
 use crate::prepare::PreparedSegment;

@@ -100,7 +100,7 @@ fn a_log_cut_at_any_byte_of_its_last_8_kib_gives_a_prefix_or_a_refusal() {
             let (path, end) = base.last[0].clone();
             let content = base.disk.bytes(&path);
             let from = end.saturating_sub(8192).max(4096);
-            for at in sweep(end - from, 12) {
+            for at in sweep(end - from, 8) {
                 let cut = (from + at) as usize;
                 let zeroed = base.copy();
                 let mut bytes = content.clone();
@@ -147,7 +147,7 @@ fn every_flipped_bit_of_every_header_is_refused_or_harmless() {
         headers.extend(batches.iter().map(|&offset| (file(SEGMENT), offset, 64 + 16)));
         let bits: u64 = headers.iter().map(|header| header.2 * 8).sum();
         let promised = if is_closed { base.all() } else { vec![0; 2] };
-        for bit in sweep(bits, 60) {
+        for bit in sweep(bits, 40) {
             let (path, offset) = place(&headers, bit);
             let damaged = base.copy();
             damaged.flip(&path, offset, (bit % 8) as u8);

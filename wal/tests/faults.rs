@@ -7,7 +7,7 @@ use std::path::Path;
 
 use store::{Oracle, Store, body, kind_of, options, read_only, sweep, work};
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
-use strata_wal::{AppendError, LogMode, WalError};
+use strata_wal::{AppendError, LogMode, LogOptions, WalError};
 
 const RECORD_COUNT: u64 = 90;
 
@@ -48,7 +48,7 @@ fn reopened(disk: &SimDisk, mode: LogMode, oracle: &Oracle, story: &str) -> Stor
 
 fn every_fault_is_survived(mode: LogMode) {
     let points = count_points(mode);
-    for at in sweep(points, 8) {
+    for at in sweep(points, 5) {
         for (kind, is_forever, plan) in faults(at + 1) {
             let story = format!("{mode:?}, {kind:?} at point {} of {points}, for ever: {is_forever}", at + 1);
             let disk = SimDisk::new(3);
@@ -90,7 +90,7 @@ fn every_fault_in_recovery_is_survived(mode: LogMode) {
         let crashed = disk.power_cycle(crash);
         drop(Store::open(&crashed, &options(mode)));
         let recovery_points = crashed.points();
-        for at in sweep(recovery_points, 6) {
+        for at in sweep(recovery_points, 5) {
             for (kind, is_forever, plan) in faults(at + 1) {
                 let story = format!(
                     "{mode:?}, power cut at {}, then {kind:?} at {} in recovery, for ever: {is_forever}",
@@ -157,6 +157,28 @@ fn a_record_whose_sync_was_asked_for_survives_power_loss_with_everything_before_
 
         assert!(after.found[0].len() as u64 > index, "seed {seed}: the record or one before it is lost");
         oracle.check(&after.found, &oracle.durable, &format!("seed {seed}"));
+    }
+}
+
+#[test]
+fn a_sync_makes_the_segment_before_durable_as_well() {
+    let lazy = LogOptions { unsynced_bytes_max: u64::MAX, ..options(LogMode::Buffered) };
+    let disk = SimDisk::new(1);
+    let mut store = Store::open(&disk, &lazy).unwrap();
+    let mut count = 0;
+    while store.logs[0].statistics().segments == 0 {
+        store.append(0, 1, &[7; 5000]).unwrap();
+        store.turn(0).unwrap();
+        count += 1;
+    }
+    assert_eq!(store.logs[0].statistics().syncs, 0, "the first segment is wholly unsynced");
+    store.logs[0].request_sync();
+    while store.logs[0].durable_through() < store.logs[0].appended_through() {
+        store.turn(0).unwrap();
+    }
+    for seed in 0..8 {
+        let after = Store::open(&disk.power_cycle(seed), &lazy).unwrap();
+        assert_eq!(after.found[0].len(), count, "seed {seed}");
     }
 }
 
