@@ -49,7 +49,8 @@ impl Spin {
         if self.budget.is_zero() || sync::is_modelled() {
             return false;
         }
-        let start = Instant::now();
+        // The clock is read for the first time when the first looks were in vain: most waits end before.
+        let mut start = None;
         loop {
             for _ in 0..LOOKS_PER_READING {
                 std::hint::spin_loop();
@@ -57,7 +58,7 @@ impl Spin {
                     return true;
                 }
             }
-            if start.elapsed() >= self.budget {
+            if start.get_or_insert_with(Instant::now).elapsed() >= self.budget {
                 return false;
             }
         }

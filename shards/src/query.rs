@@ -26,10 +26,11 @@ impl Shard {
                 break;
             }
             last_seen = Some(run.state.id());
+            // A run that is left out tells something too: that it is no longer active, or is deleted.
+            need = need.max(run.need);
             let Some(mut info) = run.state.info() else { continue };
             info.orphaned = self.is_orphaned(&info);
             if filter.matches(&info) {
-                need = need.max(run.need);
                 page.runs.push(info);
             }
         }
