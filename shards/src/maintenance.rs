@@ -17,7 +17,7 @@ pub(crate) enum Errand {
     /// Prepare the next segment of a shard's log.
     Prepare { shard: u32, request: SegmentRequest },
     /// Tell where a log stands, after all that was asked before.
-    Source { log: u32, reply: Sender<LogSource> },
+    Source { log: u32, reply: Sender<Result<LogSource, Error>> },
     /// Mark the store as closed in order, and end.
     Close { ends: Vec<LogEnd>, reply: Sender<Result<(), Error>> },
 }
@@ -45,7 +45,8 @@ pub(crate) fn run(mut directory: StoreDirectory, errands: &Receiver<Errand>, del
                 delivery.mailbox.wake();
             }
             Errand::Source { log, reply } => {
-                let _ = reply.send(directory.log_source(log));
+                let failure = directory.failure().map(store_error);
+                let _ = reply.send(failure.map_or_else(|| Ok(directory.log_source(log)), Err));
             }
             Errand::Close { ends, reply } => {
                 let _ = reply.send(directory.close(&ends).map_err(store_error));

@@ -170,7 +170,9 @@ impl Shard {
             }
         }
         self.stats.messages += served as u64;
-        let is_idle = served == 0 && self.held.is_none() && self.ending.is_none();
+        // Before the boot has begun MANIFEST may still say "closed in order", so nothing is written.
+        let has_begun = self.boot > 0;
+        let is_idle = served == 0 && self.held.is_none() && self.ending.is_none() && has_begun;
         let expired = is_idle && self.expire_some();
         let moved = self.move_log(maintained);
         served > 0 || expired || moved

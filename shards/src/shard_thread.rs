@@ -171,7 +171,7 @@ impl ShardThread {
         let errand = Errand::Source { log: self.index, reply };
         // Errands are done in order, so this answer comes after any segment still under way.
         disk.maintained.errands.send(errand).map_err(|_| closed(self.index))?;
-        disk.source = source.recv().map_err(|_| closed(self.index))?;
+        disk.source = source.recv().unwrap_or_else(|_| Err(closed(self.index)))?;
         while disk.maintained.segments.try_recv().is_ok() {}
         let (shard, recovery) = self.recover()?;
         Ok((shard, recovery.expect("a shard with a log reports what it recovered")))

@@ -168,6 +168,12 @@ impl StoreDirectory {
         self.was_created
     }
 
+    /// Why MANIFEST can no longer be trusted to be what this handle thinks, if an update of it failed. The slot may
+    /// name a segment that this handle does not know of, so nothing may be recovered by its word.
+    pub fn failure(&self) -> Option<WalError> {
+        self.failed.as_ref().map(|reason| WalError::Failed { reason: reason.clone() })
+    }
+
     /// What the thread of log `log` needs to recover it.
     ///
     /// # Panics

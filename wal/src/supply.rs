@@ -29,8 +29,8 @@ enum State {
     Wanted,
     /// The request is on its way.
     Requested,
-    /// The last request was refused; the next append that needs a segment asks again.
-    Refused,
+    /// The last request was refused. It was for an append that needed this many bytes; 0 when it was made ahead.
+    Refused { needed: u64 },
 }
 
 impl SegmentSupply {
@@ -58,24 +58,30 @@ impl SegmentSupply {
 
     /// The request was refused.
     pub(crate) fn refuse(&mut self) {
-        self.state = State::Refused;
+        self.state = State::Refused { needed: self.needed };
+        self.needed = 0;
     }
 
     /// The first spare that holds `needed` bytes of batches; smaller ones before it are passed over for good.
     ///
-    /// Without one it remembers the need: `Stalled` while it may still be met, `Full` once after every refusal.
+    /// Without one it remembers the need: `Stalled` while it may still be met, `Full` when a request for as much was
+    /// refused. The next append asks anew: what was too much for one record is no reason to refuse a smaller one, and
+    /// space may have returned.
     pub(crate) fn take(&mut self, needed: u64) -> Result<PreparedSegment, AppendError> {
         let fits = |spare: &PreparedSegment| needed <= spare.header.size - SEGMENT_HEADER_SIZE;
         if let Some(index) = self.spares.iter().position(fits) {
             self.spares.drain(..index);
             return Ok(self.spares.pop_front().expect("a spare was found there"));
         }
-        self.needed = self.needed.max(needed);
-        match std::mem::replace(&mut self.state, State::Wanted) {
-            State::Requested => self.state = State::Requested,
-            State::Refused => return Err(AppendError::Full),
-            State::Idle | State::Wanted => {}
+        match self.state {
+            State::Refused { needed: refused } if (1..=needed).contains(&refused) => {
+                self.state = State::Idle;
+                return Err(AppendError::Full);
+            }
+            State::Refused { .. } | State::Idle => self.state = State::Wanted,
+            State::Wanted | State::Requested => {}
         }
+        self.needed = self.needed.max(needed);
         Err(AppendError::Stalled)
     }
 
@@ -101,5 +107,59 @@ impl SegmentSupply {
             unsynced_bytes_max: self.unsynced_bytes_max,
             durable_through,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store_id::StoreId;
+
+    fn supply() -> SegmentSupply {
+        let active = SegmentHeader {
+            store: StoreId([7; 16]),
+            log: 0,
+            log_count: 1,
+            number: 1,
+            size: 256 << 10,
+            first_lsn: Lsn::ZERO,
+            chain_seed: 1,
+            unsynced_bytes_max: 1,
+            created_micros: 1,
+        };
+        SegmentSupply::new(Access::Write, 1, &active)
+    }
+
+    fn refuse_next(supply: &mut SegmentSupply) -> u64 {
+        let request = supply.request(0, false, Lsn::ZERO).expect("somebody needs a segment");
+        supply.refuse();
+        request.size
+    }
+
+    /// One record of 32 MiB found no space, and after it every small write was refused as well, although a segment
+    /// for those could have been had.
+    #[test]
+    fn a_refused_large_record_does_not_refuse_the_small_ones_behind_it() {
+        let mut supply = supply();
+        let large = 32 << 20;
+        assert_eq!(supply.take(large).unwrap_err(), AppendError::Stalled);
+        assert!(refuse_next(&mut supply) > large);
+        assert_eq!(supply.take(large).unwrap_err(), AppendError::Full);
+        assert_eq!(supply.take(1000).unwrap_err(), AppendError::Stalled, "a small one asks for itself");
+        assert_eq!(refuse_next(&mut supply), 512 << 10);
+        assert_eq!(supply.take(1000).unwrap_err(), AppendError::Full);
+    }
+
+    #[test]
+    fn a_refusal_ahead_of_need_refuses_nobody() {
+        let mut supply = supply();
+        assert!(supply.request(0, true, Lsn::ZERO).is_some());
+        supply.refuse();
+        assert!(
+            supply.request(0, true, Lsn::ZERO).is_none(),
+            "it is not asked for again before it is needed"
+        );
+        assert_eq!(supply.take(1000).unwrap_err(), AppendError::Stalled);
+        assert!(supply.request(0, true, Lsn::ZERO).is_some());
     }
 }
