@@ -111,7 +111,8 @@ impl Database {
         self.make_run(spec, |spec| Operation::RunCreate { spec })
     }
 
-    /// Resumes the unfinished run of this name, or creates it. A run without a name is always new.
+    /// Resumes the unfinished run of this name as it is, or creates it. A run without a name is always
+    /// new; an unfinished one is taken up by its id, with [`RunHandle::resume`].
     ///
     /// # Errors
     /// `RunClosed` when the run of this name has finished; otherwise as [`create_run`](Self::create_run).
@@ -153,6 +154,7 @@ impl Database {
     }
 
     /// Commits batches of many runs, each all or nothing on its own. One result for each, in order.
+    /// They carry no options: durability is that of each run.
     ///
     /// # Errors
     /// The outer error only when nothing was sent.
@@ -183,7 +185,8 @@ impl Database {
     }
 
     /// Recovers, from its log, a shard that stopped after a panic or a failed log. The others go on
-    /// serving meanwhile.
+    /// serving meanwhile. Runs that live in memory only are gone afterwards. If recovery is refused, the
+    /// shard answers `Closed` until a later attempt succeeds.
     ///
     /// # Errors
     /// `InvalidArgument` for a shard that does not exist or serves, `Unsupported` for an in-memory

@@ -10,7 +10,7 @@ use strata_primitives::{
 
 use crate::Result;
 use crate::handle::RunHandle;
-use crate::kv::{committed, other_write};
+use crate::kv::committed;
 
 /// One event of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,7 +71,7 @@ impl RunHandle {
             (commit, Effect::Sequence { first, .. }) => {
                 Ok(Appended { sequence: first, commit: committed(commit) })
             }
-            (_, effect) => Err(other_write(effect)),
+            (_, effect) => unreachable!("the write revealed {effect:?}"),
         }
     }
 
@@ -89,7 +89,7 @@ impl RunHandle {
                 Ok(Some(AppendedMany { first, count, commit }))
             }
             (None, _) => Ok(None),
-            (_, effect) => Err(other_write(effect)),
+            (_, effect) => unreachable!("the write revealed {effect:?}"),
         }
     }
 

@@ -48,9 +48,10 @@ impl RunHandle {
         handle
     }
 
-    /// A handle whose next write carries this id. A write that is sent again with the same id, after
-    /// an unknown outcome, answers with its first receipt and does not happen twice. One id belongs
-    /// to one write; a run remembers its latest 65,536.
+    /// A handle whose writes carry this id: use it for one write, and again to send that write again.
+    /// After an unknown outcome it then answers with its first receipt and does not happen twice.
+    /// Another write with the same id is refused with `InvalidArgument`. A write that changed nothing
+    /// made no commit and leaves no receipt; a run remembers its latest 65,536.
     ///
     /// ```
     /// # use strata::{Database, OperationId, RunSpec};
@@ -97,7 +98,7 @@ impl RunHandle {
     /// Makes every commit of this run durable that was acknowledged before the call.
     ///
     /// # Errors
-    /// `LogFailed` when the log has failed, `Unsupported` for an in-memory database.
+    /// `LogFailed` when the log has failed, `Unsupported` for an in-memory database or run.
     pub fn sync(&self) -> Result<()> {
         self.engine.sync_run(self.id)
     }

@@ -149,7 +149,7 @@ impl RunHandle {
     pub fn delete_prefix(&self, prefix: &str) -> Result<(u64, Option<Commit>)> {
         match self.write(Operation::KvDeletePrefix { prefix: prefix.into() })? {
             (commit, Effect::Count(count)) => Ok((count, commit)),
-            (_, effect) => Err(other_write(effect)),
+            (_, effect) => unreachable!("the write revealed {effect:?}"),
         }
     }
 
@@ -160,7 +160,7 @@ impl RunHandle {
     pub fn increment(&self, key: &str, by: i64) -> Result<(i64, Commit)> {
         match self.write(Operation::KvIncrement { key: key.into(), by })? {
             (commit, Effect::Integer(sum)) => Ok((sum, committed(commit))),
-            (_, effect) => Err(other_write(effect)),
+            (_, effect) => unreachable!("the write revealed {effect:?}"),
         }
     }
 
@@ -240,13 +240,6 @@ pub(crate) fn encode(value: &Value, limits: &Limits, run: RunId, key: &str) -> R
 /// The commit of a write that always makes one.
 pub(crate) fn committed(commit: Option<Commit>) -> Commit {
     commit.expect("a write that always changes something has a commit")
-}
-
-/// The id of this write was used before, for a write of another kind.
-pub(crate) fn other_write(effect: Effect) -> crate::Error {
-    let message =
-        format!("this operation id belongs to another write, which revealed {effect:?}: use a fresh id");
-    crate::Error::new(crate::ErrorKind::InvalidArgument, message)
 }
 
 fn decode(found: Versioned<Encoded>) -> Result<Versioned<Value>> {

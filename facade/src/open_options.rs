@@ -31,7 +31,7 @@ pub struct Options {
     pub shards: Option<usize>,
     /// How long a `Buffered` commit may wait until it is on stable storage.
     pub sync_interval: Duration,
-    /// Messages that may wait for one shard. A caller that finds the mailbox full waits up to 5 s
+    /// Messages that may wait for one shard, 1 to 65,536. A caller that finds the mailbox full waits up to 5 s
     /// for room, then gets `Busy`.
     pub mailbox_capacity: usize,
     /// Whether each shard's thread stays on one CPU. Shards of all stores of a process share its

@@ -50,6 +50,15 @@ impl RunHandle {
         Ok(self.write(Operation::RunUpdateStatus { status })?.0)
     }
 
+    /// Takes up a paused or orphaned run: it is active, and begun in this opening of the database.
+    /// `None` if it is so already.
+    ///
+    /// # Errors
+    /// `RunClosed` for a run that has finished.
+    pub fn resume(&self) -> Result<Option<Commit>> {
+        self.update_status(RunStatus::Active)
+    }
+
     /// Archives the run: nothing can be written to it any more.
     ///
     /// # Errors

@@ -36,12 +36,13 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Refuses a note that is longer than `limits` allow.
+    /// Refuses a note or a key that is longer than `limits` allow.
     pub fn check(&self, limits: &Limits) -> Result<(), Error> {
         match self {
             Self::Note(note) => {
                 limits.check_size("cause_size_max", limits.cause_size_max, note.len(), "cause")
             }
+            Self::Entity { entity: EntityRef::Kv { key, .. }, .. } => limits.check_key(key),
             _ => Ok(()),
         }
     }

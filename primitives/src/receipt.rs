@@ -1,5 +1,6 @@
 //! The operation ids a run remembers, so that a resent write is answered instead of repeated.
 use crate::effect::Effect;
+use crate::fingerprint::Fingerprint;
 use crate::id::OperationId;
 use crate::limits::OPERATION_IDS_MAX;
 use crate::version::Commit;
@@ -13,6 +14,8 @@ pub struct Receipt {
     pub commit: Commit,
     /// What each of its operations revealed, in order.
     pub effects: Vec<Effect>,
+    /// What was written: another write does not get this receipt.
+    pub fingerprint: Fingerprint,
 }
 
 /// The newest operation ids of a run with their receipts.
@@ -64,6 +67,7 @@ mod tests {
         Receipt {
             commit: Commit { version, timestamp, durability: Durability::Strict },
             effects: vec![Effect::None],
+            fingerprint: Fingerprint([1; 8]),
         }
     }
 

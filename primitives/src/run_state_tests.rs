@@ -2,6 +2,7 @@
 use super::*;
 use crate::effect::Effect;
 use crate::encoded::Encoded;
+use crate::fingerprint::Fingerprint;
 use crate::id::Namespace;
 use crate::version::{Commit, Durability};
 
@@ -132,7 +133,7 @@ fn receipts_are_remembered_and_forgotten() {
     let mut state = created();
     let id = OperationId([5; 16]);
     let commit = Commit { version: Version(1), timestamp: Timestamp(1), durability: Durability::Strict };
-    let receipt = Receipt { commit, effects: vec![Effect::Integer(3)] };
+    let receipt = Receipt { commit, effects: vec![Effect::Integer(3)], fingerprint: Fingerprint([1; 8]) };
     state.remember(id, receipt.clone());
     assert_eq!(state.receipt(&id), Some(&receipt));
     state.forget(&id);

@@ -10,6 +10,8 @@ use strata_primitives::{Error, ErrorKind, Operation, Outcome, RunFilter, RunId};
 use strata_runtime::mailbox::{self, SendError};
 use strata_runtime::pinned::{Placement, is_shard_thread};
 use strata_runtime::reply::{Pending, ReplyPool, Unanswered};
+use strata_wal::LogEnd;
+use strata_wal::storage::LockGuard;
 
 use crate::maintenance::Errand;
 use crate::message::{Answer, BatchReceipt, Control, Message, Reply, RunPage, SentOptions};
@@ -31,6 +33,8 @@ pub(crate) struct Running {
     pub(crate) maintenance: Option<(Sender<Errand>, JoinHandle<()>)>,
     /// Keeps the CPUs of the shards from the next store until the threads have ended.
     pub(crate) placement: Option<Placement>,
+    /// Keeps other processes out until the last thread that writes has ended.
+    pub(crate) lock: Option<LockGuard>,
 }
 
 /// How long a caller waits for room in a shard's mailbox.
@@ -99,7 +103,7 @@ impl Engine {
                     pending.push((
                         shard,
                         places,
-                        self.send(replies, shard, |reply| Message::Batches { batches, reply }),
+                        self.send(replies, shard, PATIENCE, |reply| Message::Batches { batches, reply }),
                     ));
                 }
             }
@@ -154,7 +158,12 @@ impl Engine {
         with_replies(|replies| {
             let pending: Vec<_> = (0..self.shards.len())
                 .map(|shard| {
-                    (shard, self.send(replies, shard, |reply| Message::Control(Control::Sync, reply)))
+                    (
+                        shard,
+                        self.send(replies, shard, PATIENCE, |reply| {
+                            Message::Control(Control::Sync(None), reply)
+                        }),
+                    )
                 })
                 .collect();
             let mut outcome = Ok(());
@@ -166,9 +175,9 @@ impl Engine {
         })
     }
 
-    /// Makes everything acknowledged by the shard of `run` durable.
+    /// Makes every commit of `run` that was acknowledged before the call durable.
     pub fn sync_run(&self, run: RunId) -> Result<(), Error> {
-        self.ask(self.shard_of(run), |reply| Message::Control(Control::Sync, reply)).map(|_| ())
+        self.ask(self.shard_of(run), |reply| Message::Control(Control::Sync(Some(run)), reply)).map(|_| ())
     }
 
     /// The counters of every shard.
@@ -202,23 +211,21 @@ impl Engine {
             return Ok(());
         }
         self.refuse_on_shard_thread()?;
-        let Some(running) = self.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
-        else {
-            return Ok(());
-        };
+        // Held to the end, so that a second close returns when the first has closed.
+        let mut guard = self.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let Some(running) = guard.take() else { return Ok(()) };
         let mut ends = Vec::new();
         let mut outcome = Ok(());
         for shard in 0..self.shards.len() {
-            match self.ask(shard, |reply| Message::Control(Control::Close, reply)) {
-                Ok(Answer::Closed(end)) => ends.extend(end),
-                Ok(other) => unreachable!("a close was answered with {other:?}"),
+            match self.close_shard(shard) {
+                Ok(end) => ends.extend(end),
                 Err(error) => outcome = outcome.and(Err(error)),
             }
         }
         for thread in running.threads {
             let _ = thread.join();
         }
-        if let Some((errands, keeper)) = running.maintenance {
+        if let Some((errands, maintenance)) = running.maintenance {
             if outcome.is_ok() {
                 let (reply, closed) = bounded(1);
                 if errands.send(Errand::Close { ends, reply }).is_ok() {
@@ -226,9 +233,24 @@ impl Engine {
                 }
             }
             drop(errands);
-            let _ = keeper.join();
+            let _ = maintenance.join();
         }
         outcome
+    }
+
+    /// Ends one shard, however long its mailbox stays full; only then may its thread be waited for.
+    fn close_shard(&self, shard: usize) -> Result<Option<LogEnd>, Error> {
+        let close =
+            || self.ask_patiently(shard, Duration::MAX, |reply| Message::Control(Control::Close, reply));
+        match close() {
+            Ok(Answer::Closed(end)) => Ok(end),
+            Ok(other) => unreachable!("a close was answered with {other:?}"),
+            Err(error) => {
+                // A shard that panicked over the first close ends at the second; one that has ended refuses it.
+                let _ = close();
+                Err(error)
+            }
+        }
     }
 
     fn query_shard(
@@ -247,9 +269,18 @@ impl Engine {
 
     /// Sends one message to one shard and waits for the answer.
     pub(crate) fn ask(&self, shard: usize, message: impl FnOnce(Reply) -> Message) -> Result<Answer, Error> {
+        self.ask_patiently(shard, PATIENCE, message)
+    }
+
+    fn ask_patiently(
+        &self,
+        shard: usize,
+        patience: Duration,
+        message: impl FnOnce(Reply) -> Message,
+    ) -> Result<Answer, Error> {
         self.refuse_on_shard_thread()?;
         with_replies(|replies| {
-            let pending = self.send(replies, shard, message)?;
+            let pending = self.send(replies, shard, patience, message)?;
             self.wait(replies, shard, pending)
         })
     }
@@ -258,14 +289,20 @@ impl Engine {
         &self,
         replies: &ReplyPool<Result<Answer, Error>>,
         shard: usize,
+        patience: Duration,
         message: impl FnOnce(Reply) -> Message,
     ) -> Result<Pending<Result<Answer, Error>>, Error> {
         let (pending, reply) = replies.request();
-        match self.shards[shard].send(message(reply), PATIENCE) {
+        let sent = match self.shards[shard].try_send(message(reply)) {
+            Err(SendError::Full(_)) if !self.is_own_process() => return Err(forked_error()),
+            Err(SendError::Full(message)) => self.shards[shard].send(message, patience),
+            sent => sent,
+        };
+        match sent {
             Ok(()) => Ok(pending),
             Err(SendError::Full(_)) => {
                 let message =
-                    format!("the mailbox of shard {shard} stayed full for {PATIENCE:?}: back off and retry");
+                    format!("the mailbox of shard {shard} stayed full for {patience:?}: back off and retry");
                 Err(Error::new(ErrorKind::Busy, message))
             }
             Err(SendError::Closed(_)) => Err(closed_error()),
@@ -280,14 +317,11 @@ impl Engine {
     ) -> Result<Answer, Error> {
         match replies.wait_while(pending, || self.is_own_process()) {
             Ok(answer) => answer,
-            Err(Unanswered::GaveUp) => {
-                let message =
-                    "this process was forked from the one that opened the store: open another store here";
-                Err(Error::new(ErrorKind::Closed, message))
-            }
+            Err(Unanswered::GaveUp) => Err(forked_error()),
             Err(_) => {
                 let message = format!(
-                    "shard {shard} stopped before it answered; if it panicked, restart_shard({shard}) recovers it"
+                    "shard {shard} stopped before it answered, so whether a write took effect is unknown: if it \
+                     panicked, restart_shard({shard}) recovers a store on disk; if the store was closed, open it again"
                 );
                 Err(Error::new(ErrorKind::Closed, message))
             }
@@ -323,7 +357,17 @@ impl Drop for Engine {
 }
 
 fn with_replies<T>(call: impl FnOnce(&ReplyPool<Result<Answer, Error>>) -> T) -> T {
-    REPLIES.with(|replies| call(replies.get_or_init(ReplyPool::new)))
+    let mut call = Some(call);
+    let mut once = |replies: &ReplyPool<_>| call.take().map(|call| call(replies));
+    // A thread that is ending has lost its pool already: a store may be dropped by another of its locals.
+    let pooled = REPLIES.try_with(|replies| once(replies.get_or_init(ReplyPool::new)));
+    let done = pooled.unwrap_or_else(|_| once(&ReplyPool::new()));
+    done.expect("the call is made once, by the pool or without it")
+}
+
+fn forked_error() -> Error {
+    let message = "this process was forked from the one that opened the store: open another store here";
+    Error::new(ErrorKind::Closed, message)
 }
 
 pub(crate) fn closed_error() -> Error {

@@ -4,7 +4,7 @@
 //! `primitives` decide what would change, encodes that as one record, hands the record to `wal`,
 //! applies it, and answers once the record has reached the place its writer asked for.
 //!
-//! Read in this order: `message`, `record`, `run`, `run_table`, `shard`, `commit`, `withheld`,
+//! Read in this order: `message`, `record`, `run`, `run_table`, `shard`, `stage`, `commit`, `withheld`,
 //! `log_progress`, `shard_thread`, then `maintenance`, `open` and `engine`, which start, reach and
 //! stop all of them.
 #![forbid(unsafe_code)]
@@ -15,6 +15,7 @@ pub mod message;
 pub mod record;
 pub mod report;
 
+mod boot;
 mod commit;
 mod log_progress;
 mod maintenance;
@@ -25,6 +26,7 @@ mod run;
 mod run_table;
 mod shard;
 mod shard_thread;
+mod stage;
 mod store_error;
 mod withheld;
 

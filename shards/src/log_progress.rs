@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crossbeam_channel::RecvTimeoutError;
 use strata_primitives::{Error, ErrorKind};
-use strata_wal::{LogEnd, WalError};
+use strata_wal::{Log, LogEnd, PreparedSegment, WalError};
 
 use crate::maintenance::Errand;
 use crate::run::Progress;
@@ -34,9 +34,9 @@ impl Shard {
         }
         let Some(maintained) = maintained else { return };
         match maintained.segments.recv_timeout(SEGMENT_PATIENCE) {
-            Ok(prepared) => log.offer_segment(prepared),
+            Ok(prepared) => self.offer_segment(prepared),
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => log.offer_segment(Err(nobody_prepares())),
+            Err(RecvTimeoutError::Disconnected) => self.offer_segment(Err(nobody_prepares())),
         }
     }
 
@@ -56,7 +56,7 @@ impl Shard {
         if flushed.is_err() {
             self.log = Some(log);
             self.fail();
-            return Err(self.log_failed());
+            return Err(self.outcome_unknown());
         }
         self.progress = Progress { written: log.written_through(), durable: log.durable_through() };
         self.withheld.release(&self.progress);
@@ -79,19 +79,59 @@ impl Shard {
 
     /// Fetches a segment that was prepared, and asks for the next one when it is time.
     fn take_segment(&mut self, maintained: Option<&Maintained>) -> bool {
-        let (Some(maintained), Some(log)) = (maintained, &mut self.log) else { return false };
-        let mut moved = false;
-        if let Ok(prepared) = maintained.segments.try_recv() {
-            log.offer_segment(prepared);
-            moved = true;
+        let Some(maintained) = maintained else { return false };
+        let prepared = maintained.segments.try_recv();
+        let has_arrived = prepared.is_ok();
+        if let Ok(prepared) = prepared {
+            self.offer_segment(prepared);
         }
-        if let Some(request) = log.segment_request() {
+        if let Some(request) = self.log.as_mut().and_then(Log::segment_request) {
             // The channel has room for every shard's one request, so only its end can refuse one.
             if maintained.errands.try_send(Errand::Prepare { shard: self.index, request }).is_err() {
-                log.offer_segment(Err(nobody_prepares()));
+                self.offer_segment(Err(nobody_prepares()));
             }
         }
-        moved
+        has_arrived
+    }
+
+    /// Hands a segment to the log, or remembers why there is none, for the writes that are refused for it.
+    fn offer_segment(&mut self, prepared: Result<PreparedSegment, WalError>) {
+        let log = self.log.as_mut().expect("only a shard with a log asks for segments");
+        self.no_segment = prepared.as_ref().err().map(|error| {
+            let (kind, advice) = match error {
+                WalError::NoSpace { .. } => (ErrorKind::Full, "writes resume once there is space"),
+                WalError::Failed { .. } => (ErrorKind::Io, "reopen the store"),
+                _ => (ErrorKind::Io, "the next write tries again"),
+            };
+            Error::new(kind, format!("nothing was written, for want of a segment: {error}; {advice}"))
+        });
+        log.offer_segment(prepared);
+    }
+
+    /// Why a write that fits no segment was refused.
+    pub(crate) fn no_room(&self) -> Error {
+        let unknown = || Error::new(ErrorKind::Full, "nothing was written: no segment could be prepared");
+        self.no_segment.clone().unwrap_or_else(unknown)
+    }
+
+    /// What a write is told that was under way when the log failed.
+    pub(crate) fn outcome_unknown(&self) -> Error {
+        let advice = "whether this write survives is unknown until the store is reopened";
+        self.log_failed(advice)
+    }
+
+    /// What a write is told that came after the log had failed.
+    pub(crate) fn refused_by_log(&self) -> Error {
+        self.log_failed("nothing was written, and nothing can be until the store is reopened")
+    }
+
+    fn log_failed(&self, advice: &str) -> Error {
+        let reason =
+            self.log.as_ref().and_then(Log::failure).map_or("its log has failed", |failed| &failed.reason);
+        let index = self.index;
+        let message =
+            format!("shard {index}: {reason}; {advice}, or restart_shard({index}) has recovered the shard");
+        Error::new(ErrorKind::LogFailed, message)
     }
 
     /// The log has failed: what nobody has seen is taken back, so that reads go on at what was
@@ -106,8 +146,7 @@ impl Shard {
         self.unseen.release(&self.progress);
         self.withheld.release(&self.progress);
         self.take_back_unseen();
-        let reason = self.log_failed().to_string();
-        self.withheld.fail(&reason);
+        self.withheld.fail(&self.outcome_unknown());
         self.has_taken_back = true;
         self.progress = Progress::EVERYTHING;
         true

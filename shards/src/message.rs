@@ -6,6 +6,7 @@ use strata_primitives::{
 use strata_runtime::reply::Responder;
 use strata_wal::LogEnd;
 
+use crate::boot::Boot;
 use crate::report::{ShardRecovery, ShardStats};
 
 /// What a caller may say about a write beside the write itself.
@@ -62,8 +63,8 @@ pub enum Answer {
     Stats(Box<ShardStats>),
     /// To a restart.
     Recovery(Box<ShardRecovery>),
-    /// To a sync.
-    Synced,
+    /// To what has nothing more to tell.
+    Done,
     /// To a close; `None` from a shard without a log.
     Closed(Option<LogEnd>),
 }
@@ -122,14 +123,9 @@ pub enum Message {
 #[derive(Debug)]
 pub enum Control {
     /// Begin to serve, in this boot of the store.
-    Start {
-        /// The number of the boot.
-        boot: u64,
-        /// The last boot that did not close cleanly; 0 for none.
-        unclean_through: u64,
-    },
-    /// Make everything appended so far durable.
-    Sync,
+    Start(Boot),
+    /// Make everything appended so far durable, as asked for a run or for all.
+    Sync(Option<RunId>),
     /// Tell the counters.
     Stats,
     /// Recover a shard that stopped, from its log.

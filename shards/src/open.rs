@@ -16,6 +16,7 @@ use strata_wal::{
     WalError,
 };
 
+use crate::boot::Boot;
 use crate::clock::Clock;
 use crate::engine::{Engine, Running, closed_error};
 use crate::maintenance::{self, Delivery};
@@ -54,6 +55,8 @@ pub struct EngineOptions {
 const UNSYNCED_SIZE_MAX: u64 = 1 << 20;
 /// A batch of small commits is written when it reaches this size; bytes.
 const BATCH_SIZE_MAX: usize = 256 << 10;
+/// Most messages that a mailbox may be made for; their places are allocated at once.
+const MAILBOX_CAPACITY_MAX: usize = 1 << 16;
 /// Most shards of a store: what MANIFEST has room for.
 const SHARDS_MAX: usize = LOG_COUNT_MAX as usize;
 
@@ -83,12 +86,13 @@ fn open_on_disk(options: &EngineOptions, path: &Path) -> Result<Engine, Error> {
     let default = default_shard_count() as u32;
     let mut directory = StoreDirectory::open(storage, path, wanted, default, now).map_err(store_error)?;
     let count = directory.log_count();
+    let lock = directory.take_lock();
     let (created, was_clean) = (directory.was_created(), directory.describe().is_clean);
 
     // Each shard has one segment under way and at most one question; then there is the close.
     let (errands, errands_in) = bounded(2 * count as usize + 1);
-    // Declared after the directory: when a later step fails, the shards end before the lock goes.
     let mut start = Start::new(options, count as usize);
+    start.engine.running_mut().lock = lock;
     for index in 0..count {
         let (segments, segments_in) = bounded(1);
         let maintained = Maintained { errands: errands.clone(), segments: segments_in };
@@ -110,7 +114,7 @@ fn open_on_disk(options: &EngineOptions, path: &Path) -> Result<Engine, Error> {
         .map_err(thread_error)?;
     engine.running_mut().maintenance = Some((errands, keeper));
     engine.recovery = RecoveryReport { created, boot, was_clean, shards: recovered, elapsed: Duration::ZERO };
-    engine.begin(boot, unclean_through)?;
+    engine.begin(Boot { number: boot, unclean_through })?;
     Ok(engine)
 }
 
@@ -121,7 +125,7 @@ fn open_in_memory(options: &EngineOptions) -> Result<Engine, Error> {
         start.shard(index as u32, None, None)?;
     }
     start.wait()?;
-    start.engine.begin(1, 0)?;
+    start.engine.begin(Boot { number: 1, unclean_through: 0 })?;
     Ok(start.engine)
 }
 
@@ -185,7 +189,7 @@ impl<'a> Start<'a> {
             mailbox,
             disk,
             hash_seed: self.hash_seed,
-            boot: (0, 0),
+            boot: Boot::default(),
         };
         let opened = self.opened.0.clone();
         let running = self.engine.running_mut();
@@ -213,9 +217,9 @@ impl Engine {
         running.get_or_insert_with(Running::default)
     }
 
-    fn begin(&self, boot: u64, unclean_through: u64) -> Result<(), Error> {
+    fn begin(&self, boot: Boot) -> Result<(), Error> {
         for shard in 0..self.shards.len() {
-            self.ask(shard, |reply| Message::Control(Control::Start { boot, unclean_through }, reply))?;
+            self.ask(shard, |reply| Message::Control(Control::Start(boot), reply))?;
         }
         Ok(())
     }
@@ -228,8 +232,9 @@ fn check(options: &EngineOptions) -> Result<(), Error> {
     {
         return refuse(format!("a store has 1 to {SHARDS_MAX} shards, not {count}"));
     }
-    if options.mailbox_capacity == 0 {
-        return refuse("a mailbox holds at least 1 message, not 0".to_string());
+    if !(1..=MAILBOX_CAPACITY_MAX).contains(&options.mailbox_capacity) {
+        let given = options.mailbox_capacity;
+        return refuse(format!("a mailbox holds 1 to {MAILBOX_CAPACITY_MAX} messages, not {given}"));
     }
     if options.sync_interval.is_zero() {
         return refuse("the sync interval is above 0: for a sync at every commit choose Strict".to_string());

@@ -1,7 +1,7 @@
 //! One commit as one record of the log.
 //!
 //! ```text
-//!  0  flags           u8   bits 0..2: the durability promised (0 in memory, 1 buffered, 2 strict)
+//!  0  durability      u8   what was promised: 2 buffered, 3 strict
 //!  1  section count   u8
 //!  2  reserved        u16  0
 //!  4  mutation count  u32
@@ -15,10 +15,15 @@
 //!     mutations       each as `primitives` encodes it
 //! ```
 //!
+//! The section of an operation id holds the id (16 bytes), the fingerprint of the write (8 bytes) and the effects it
+//! revealed.
+//!
 //! All integers are little-endian. A section with an unknown tag is skipped: an older reader can
 //! still replay the commit, because only mutations change state.
 
-use strata_primitives::{Cause, Durability, Effect, Mutation, OperationId, RunId, Timestamp, Version};
+use strata_primitives::{
+    Cause, Durability, Effect, Fingerprint, Mutation, OperationId, RunId, Timestamp, Version,
+};
 use strata_wal::Lsn;
 
 /// Kind of a record that holds an ordinary commit.
@@ -57,8 +62,19 @@ pub struct RecordHead {
     pub previous: RecordPlace,
     /// Why it was written, when the writer said so.
     pub cause: Option<Cause>,
-    /// The writer's own id of this write, with what the write revealed.
-    pub operation: Option<(OperationId, Vec<Effect>)>,
+    /// The writer's own id of this write, when it gave one.
+    pub operation: Option<IdentifiedWrite>,
+}
+
+/// A write that is answered, not repeated, when it is sent again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IdentifiedWrite {
+    /// The id its writer gave it.
+    pub id: OperationId,
+    /// What the write was.
+    pub fingerprint: Fingerprint,
+    /// What each of its operations revealed.
+    pub effects: Vec<Effect>,
 }
 
 /// A decoded record.
@@ -86,7 +102,7 @@ pub fn kind_of(mutations: &[Mutation]) -> u8 {
 pub fn encode(head: &RecordHead, mutations: &[Mutation], body: &mut Vec<u8>) {
     let sections = u8::from(head.cause.is_some()) + u8::from(head.operation.is_some());
     let count = u32::try_from(mutations.len()).expect("limits bound the mutations of a commit");
-    body.push(durability_flag(head.durability));
+    body.push(head.durability.code());
     body.push(sections);
     body.extend_from_slice(&[0; 2]);
     body.extend_from_slice(&count.to_le_bytes());
@@ -99,10 +115,11 @@ pub fn encode(head: &RecordHead, mutations: &[Mutation], body: &mut Vec<u8>) {
     if let Some(cause) = &head.cause {
         encode_section(SECTION_CAUSE, body, |body| cause.encode(body));
     }
-    if let Some((id, effects)) = &head.operation {
+    if let Some(write) = &head.operation {
         encode_section(SECTION_OPERATION_ID, body, |body| {
-            body.extend_from_slice(&id.0);
-            for effect in effects {
+            body.extend_from_slice(&write.id.0);
+            body.extend_from_slice(&write.fingerprint.0);
+            for effect in &write.effects {
                 effect.encode(body);
             }
         });
@@ -121,7 +138,8 @@ pub fn decode(body: &[u8]) -> Result<Record, String> {
         run: RunId::from_bytes(array(header, 8)),
         version: Version(u64::from_le_bytes(array(header, 24))),
         timestamp: Timestamp(u64::from_le_bytes(array(header, 32))),
-        durability: durability_of(header[0])?,
+        durability: Durability::from_code(header[0])
+            .ok_or_else(|| format!("unknown durability {}", header[0]))?,
         previous: RecordPlace {
             log: u32::from_le_bytes(array(header, 40)),
             lsn: Lsn(u64::from_le_bytes(array(header, 48))),
@@ -171,13 +189,14 @@ fn decode_section<'a>(bytes: &'a [u8], head: &mut RecordHead) -> Result<&'a [u8]
             head.cause = Some(Cause::decode(&mut section).map_err(|error| format!("cause: {error}"))?);
         }
         SECTION_OPERATION_ID => {
-            let (id, mut effects) =
-                section.split_at_checked(16).ok_or("an operation id of under 16 bytes")?;
-            let mut revealed = Vec::new();
-            while !effects.is_empty() {
-                revealed.push(Effect::decode(&mut effects).map_err(|error| format!("effect: {error}"))?);
+            let (identity, mut rest) =
+                section.split_at_checked(24).ok_or("an operation id of under 24 bytes")?;
+            let mut effects = Vec::new();
+            while !rest.is_empty() {
+                effects.push(Effect::decode(&mut rest).map_err(|error| format!("effect: {error}"))?);
             }
-            head.operation = Some((OperationId(array(id, 0)), revealed));
+            let (id, fingerprint) = (OperationId(array(identity, 0)), Fingerprint(array(identity, 16)));
+            head.operation = Some(IdentifiedWrite { id, fingerprint, effects });
         }
         _ => {}
     }
@@ -187,23 +206,6 @@ fn decode_section<'a>(bytes: &'a [u8], head: &mut RecordHead) -> Result<&'a [u8]
 /// `N` bytes of `bytes` from `at`; the caller has checked that they are there.
 fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     bytes[at..at + N].try_into().expect("the range has the length of the array")
-}
-
-fn durability_flag(durability: Durability) -> u8 {
-    match durability {
-        Durability::InMemory => 0,
-        Durability::Buffered => 1,
-        Durability::Strict => 2,
-    }
-}
-
-fn durability_of(flags: u8) -> Result<Durability, String> {
-    match flags & 0b11 {
-        0 => Ok(Durability::InMemory),
-        1 => Ok(Durability::Buffered),
-        2 => Ok(Durability::Strict),
-        other => Err(format!("unknown durability {other}")),
-    }
 }
 
 #[cfg(test)]
@@ -226,6 +228,10 @@ mod tests {
         }
     }
 
+    fn identified(effects: Vec<Effect>) -> IdentifiedWrite {
+        IdentifiedWrite { id: OperationId([9; 16]), fingerprint: Fingerprint([8; 8]), effects }
+    }
+
     fn put(key: &str) -> Mutation {
         Mutation::KvPut {
             key: Arc::from(key),
@@ -239,7 +245,7 @@ mod tests {
     fn a_record_has_the_bytes_that_are_drawn() {
         let mut body = Vec::new();
         encode(&head(), &[], &mut body);
-        let mut golden = vec![2, 0, 0, 0, 0, 0, 0, 0];
+        let mut golden = vec![3, 0, 0, 0, 0, 0, 0, 0];
         golden.extend_from_slice(&[0xAB; 16]);
         golden.extend_from_slice(&[3, 0, 0, 0, 0, 0, 0, 0]);
         golden.extend_from_slice(&[2, 1, 0, 0, 0, 0, 0, 0]);
@@ -252,7 +258,7 @@ mod tests {
     #[test]
     fn sections_have_the_bytes_that_are_drawn() {
         let mut body = Vec::new();
-        let operation = Some((OperationId([9; 16]), vec![Effect::Integer(5)]));
+        let operation = Some(identified(vec![Effect::Integer(5)]));
         encode(&RecordHead { cause: Some(Cause::Expired), operation, ..head() }, &[], &mut body);
         let mut cause = Vec::new();
         Cause::Expired.encode(&mut cause);
@@ -260,8 +266,9 @@ mod tests {
         Effect::Integer(5).encode(&mut effect);
         let mut golden = vec![1, 0, 0, 0, cause.len() as u8, 0, 0, 0];
         golden.extend_from_slice(&cause);
-        golden.extend_from_slice(&[2, 0, 0, 0, 16 + effect.len() as u8, 0, 0, 0]);
+        golden.extend_from_slice(&[2, 0, 0, 0, 24 + effect.len() as u8, 0, 0, 0]);
         golden.extend_from_slice(&[9; 16]);
+        golden.extend_from_slice(&[8; 8]);
         golden.extend_from_slice(&effect);
         assert_eq!(body[1], 2, "two sections");
         assert_eq!(&body[HEADER_SIZE..], golden);
@@ -269,7 +276,7 @@ mod tests {
 
     #[test]
     fn what_was_encoded_is_what_is_decoded() {
-        let operation = Some((OperationId([9; 16]), vec![Effect::None, Effect::Count(2)]));
+        let operation = Some(identified(vec![Effect::None, Effect::Count(2)]));
         let head = RecordHead { cause: Some(Cause::Note("because".into())), operation, ..head() };
         let mutations = vec![put("a"), put("b")];
         let mut body = Vec::new();
@@ -291,7 +298,7 @@ mod tests {
     #[test]
     fn a_record_cut_anywhere_is_refused_and_never_panics() {
         let mut body = Vec::new();
-        let operation = Some((OperationId([9; 16]), vec![Effect::Integer(5)]));
+        let operation = Some(identified(vec![Effect::Integer(5)]));
         encode(&RecordHead { operation, ..head() }, &[put("a"), put("b")], &mut body);
         for length in 0..body.len() {
             assert!(decode(&body[..length]).is_err(), "cut to {length} of {} bytes", body.len());

@@ -6,12 +6,16 @@
 use strata_primitives::{Commit, Mutation, Receipt, Stamp};
 use strata_wal::RecordRef;
 
-use crate::record::{self, Record, RecordPlace};
+use crate::record::{self, IdentifiedWrite, Record, RecordPlace};
 use crate::run_table::RunTable;
 
 /// Applies one record of log `log` to the runs. The reason of a failure says what contradicts what.
 pub(crate) fn replay(runs: &mut RunTable, log: u32, record: RecordRef<'_>) -> Result<(), String> {
     let Record { head, mutations } = record::decode(record.body)?;
+    let kind = record::kind_of(&mutations);
+    if record.kind != kind {
+        return Err(format!("a record of kind {} holds a commit of kind {kind}", record.kind));
+    }
     let run = runs.get_or_insert(head.run);
     let before = Stamp { version: run.state.version(), timestamp: run.state.timestamp() };
     check_order(before, &head, &mutations)?;
@@ -22,9 +26,9 @@ pub(crate) fn replay(runs: &mut RunTable, log: u32, record: RecordRef<'_>) -> Re
         drop(run.state.apply(mutation, stamp));
     }
     run.state.commit(stamp);
-    if let Some((id, effects)) = head.operation {
+    if let Some(IdentifiedWrite { id, fingerprint, effects }) = head.operation {
         let commit = Commit { version: head.version, timestamp: head.timestamp, durability: head.durability };
-        run.state.remember(id, Receipt { commit, effects });
+        run.state.remember(id, Receipt { commit, effects, fingerprint });
     }
     run.place = RecordPlace { log, lsn: record.lsn };
     run.durability = run.state.meta().and_then(|meta| meta.durability);
@@ -35,7 +39,7 @@ pub(crate) fn replay(runs: &mut RunTable, log: u32, record: RecordRef<'_>) -> Re
 /// A run's commits follow each other without a gap, and its time never runs backwards. Only a creation may come later than that: the
 /// run may have lived before, in memory, under the same name.
 fn check_order(before: Stamp, head: &record::RecordHead, mutations: &[Mutation]) -> Result<(), String> {
-    let follows = head.version == before.version.next();
+    let follows = head.version.0.checked_sub(1) == Some(before.version.0);
     let begins_later =
         head.version > before.version && matches!(mutations.first(), Some(Mutation::RunCreate { .. }));
     if (follows || begins_later) && head.timestamp >= before.timestamp {

@@ -11,13 +11,15 @@ use strata_primitives::{
 use strata_runtime::mailbox::Mailbox;
 use strata_wal::{Log, PreparedSegment, WalError};
 
+use crate::boot::Boot;
 use crate::clock::Clock;
-use crate::commit::{Operations, Staged, Step, Unseen, Written};
+use crate::commit::{Staged, Step, Unseen};
 use crate::maintenance::Errand;
 use crate::message::{Answer, BatchReceipt, Control, Message, Reply};
 use crate::report::{ShardState, ShardStats};
 use crate::run::{Need, Progress};
 use crate::run_table::RunTable;
+use crate::stage::{Operations, Written};
 use crate::withheld::Withheld;
 
 /// What every shard of a store knows from the start.
@@ -35,13 +37,21 @@ impl Setup {
         run: Option<Durability>,
         call: Option<Durability>,
     ) -> Result<Durability, Error> {
+        if self.durability == Durability::InMemory {
+            return match run.max(call) {
+                Some(asked) if asked > Durability::InMemory => Err(Error::new(
+                    ErrorKind::Unsupported,
+                    format!("an in-memory database cannot promise {asked}: open a directory for that"),
+                )),
+                _ => Ok(Durability::InMemory),
+            };
+        }
         let run = match run {
             Some(Durability::InMemory) => Durability::InMemory,
             Some(chosen) => chosen.max(self.durability),
             None => self.durability,
         };
         match call {
-            None => Ok(run),
             Some(call) if run == Durability::InMemory && call > run => Err(Error::new(
                 ErrorKind::Unsupported,
                 format!("a write to a run that lives in memory cannot be {call}: the run is never logged"),
@@ -50,7 +60,7 @@ impl Setup {
                 ErrorKind::InvalidArgument,
                 format!("durability can only be raised: the run is {run}, the call asked for {call}"),
             )),
-            Some(call) => Ok(call),
+            call => Ok(call.unwrap_or(run)),
         }
     }
 }
@@ -76,8 +86,11 @@ pub(crate) struct Shard {
     pub(crate) unseen: Unseen,
     pub(crate) stats: ShardStats,
     pub(crate) now: Timestamp,
-    pub(crate) boot: u64,
-    pub(crate) unclean_through: u64,
+    pub(crate) boot: Boot,
+    /// The cleaner does not run before this time: it was refused, or the shard has others to serve.
+    pub(crate) cleaning_from: Timestamp,
+    /// Why no segment could be prepared the last time.
+    pub(crate) no_segment: Option<Error>,
     pub(crate) spare_body: Vec<u8>,
     pub(crate) spare_mutations: Vec<Mutation>,
     /// A write that the log could not take yet; nothing else is served before it.
@@ -99,7 +112,7 @@ enum Then {
     Operation(Reply),
     Batch(Reply),
     Batches(Box<Batches>),
-    Nobody,
+    Cleaned,
 }
 
 /// Batches of many runs, some of them done.
@@ -124,8 +137,12 @@ const TURN_MESSAGES_MAX: usize = 256;
 const TURN_TIME_MAX: Duration = Duration::from_micros(200);
 /// Messages between two readings of the clock; the first 16 of a turn are not timed.
 const MESSAGES_PER_READING: usize = 16;
-/// A sleeping shard wakes at least this often while a key waits to expire.
+/// A sleeping shard looks at the clock at least this often while a key waits to expire.
 const EXPIRY_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// After a cleaning that was refused, the next attempt waits this long.
+const CLEANING_PAUSE_REFUSED: Duration = Duration::from_secs(1);
+/// Between two cleanings of a shard that has messages to serve.
+const CLEANING_PAUSE_BUSY: Duration = Duration::from_millis(10);
 
 impl Shard {
     pub(crate) fn new(index: u32, setup: Arc<Setup>, runs: RunTable, log: Option<Log>) -> Shard {
@@ -140,8 +157,9 @@ impl Shard {
             unseen: Unseen::default(),
             stats: ShardStats::new(index),
             now: Timestamp(0),
-            boot: 0,
-            unclean_through: 0,
+            boot: Boot::default(),
+            cleaning_from: Timestamp(0),
+            no_segment: None,
             spare_body: Vec::new(),
             spare_mutations: Vec::new(),
             held: None,
@@ -170,10 +188,7 @@ impl Shard {
             }
         }
         self.stats.messages += served as u64;
-        // Before the boot has begun MANIFEST may still say "closed in order", so nothing is written.
-        let has_begun = self.boot > 0;
-        let is_idle = served == 0 && self.held.is_none() && self.ending.is_none() && has_begun;
-        let expired = is_idle && self.expire_some();
+        let expired = self.held.is_none() && self.ending.is_none() && self.clean(served > 0);
         let moved = self.move_log(maintained);
         served > 0 || expired || moved
     }
@@ -186,7 +201,7 @@ impl Shard {
     /// How long the shard may sleep when no message arrives.
     pub(crate) fn sleep_max(&self) -> Option<Duration> {
         let sync = self.log.as_ref().and_then(|log| log.sync_due(Instant::now()));
-        let expiry = self.runs.first_deadline().map(|(deadline, _)| {
+        let expiry = self.first_to_clean().map(|(deadline, _)| {
             let micros = deadline.0.saturating_sub(self.setup.clock.now().0);
             Duration::from_micros(micros).clamp(Duration::from_millis(1), EXPIRY_PAUSE_MAX)
         });
@@ -231,13 +246,13 @@ impl Shard {
                 if operation.needs_order() {
                     run.state.ensure_order();
                 }
-                let context = Context { now: self.now.max(run.state.timestamp()), boot: self.boot };
+                let context = Context { now: self.now.max(run.state.timestamp()), boot: self.boot.number };
                 let mut draft = Draft::new(&run.state);
                 (validate(operation, &mut draft, &context, &self.setup.limits), run.need)
             }
             None => {
                 let blank = self.runs.blank(run_id);
-                let context = Context { now: self.now, boot: self.boot };
+                let context = Context { now: self.now, boot: self.boot.number };
                 (validate(operation, &mut Draft::new(&blank), &context, &self.setup.limits), Need::default())
             }
         };
@@ -269,7 +284,10 @@ impl Shard {
                     batches.record(result, need);
                     self.advance(batches);
                 }
-                Then::Nobody => {}
+                Then::Cleaned => {
+                    let effects = result.iter().flat_map(|written| written.effects.as_slice());
+                    self.stats.expired += effects.map(count_of).sum::<u64>();
+                }
             },
         }
     }
@@ -298,12 +316,11 @@ impl Shard {
 
     fn control(&mut self, control: Control, reply: Reply) {
         match control {
-            Control::Start { boot, unclean_through } => {
+            Control::Start(boot) => {
                 self.boot = boot;
-                self.unclean_through = unclean_through;
-                reply.send(Ok(Answer::Synced));
+                reply.send(Ok(Answer::Done));
             }
-            Control::Sync => self.sync(reply),
+            Control::Sync(run) => self.sync(run, reply),
             Control::Stats => {
                 let stats = self.statistics();
                 reply.send(Ok(Answer::Stats(Box::new(stats))));
@@ -320,38 +337,62 @@ impl Shard {
         }
     }
 
-    fn sync(&mut self, reply: Reply) {
-        let Some(log) = &mut self.log else {
-            let message = "an in-memory database has nothing to sync to";
-            return reply.send(Err(Error::new(ErrorKind::Unsupported, message)));
+    /// Answers once everything appended so far is durable; for one run, once its own commits are.
+    fn sync(&mut self, run: Option<RunId>, reply: Reply) {
+        let refuse = |kind, message: &str| Err(Error::new(kind, message));
+        let run = run.map(|id| self.runs.get(id).filter(|run| run.state.exists()));
+        let refused = match (&self.log, run) {
+            (None, _) => refuse(ErrorKind::Unsupported, "an in-memory database has nothing to sync to"),
+            (Some(log), _) if log.has_failed() => Err(self.refused_by_log()),
+            (_, Some(None)) => {
+                refuse(ErrorKind::NotFound, "the run does not exist: create or begin it first")
+            }
+            (_, Some(Some(run))) if run.durability == Some(Durability::InMemory) => {
+                refuse(ErrorKind::Unsupported, "the run lives in memory and has nothing to sync to")
+            }
+            _ => Ok(()),
         };
-        if log.has_failed() {
-            return reply.send(Err(self.log_failed()));
-        }
+        let (Ok(()), Some(log)) = (&refused, &mut self.log) else {
+            return reply.send(refused.map(|()| Answer::Done));
+        };
         log.request_sync();
         let need = Need { durable: log.appended_through(), ..Need::default() };
-        self.withheld.answer(reply, Ok(Answer::Synced), need, &self.progress);
+        self.withheld.answer(reply, Ok(Answer::Done), need, &self.progress);
     }
 
-    /// Commits the deletion of keys whose deadline has passed, for one run.
-    fn expire_some(&mut self) -> bool {
-        let Some((deadline, run)) = self.runs.first_deadline() else { return false };
-        self.now = self.setup.clock.now();
-        if deadline > self.now || self.log.as_ref().is_some_and(Log::has_failed) {
+    /// Commits the deletion of keys whose deadline has passed, for one run. A busy shard does so now and then.
+    fn clean(&mut self, is_busy: bool) -> bool {
+        let Some((deadline, run)) = self.first_to_clean() else { return false };
+        if !is_busy {
+            self.now = self.setup.clock.now();
+        }
+        if deadline > self.now {
             return false;
         }
         let step = self.expire(run);
-        if let Step::Done(Ok(written), _) = &step {
-            self.stats.expired += written.effects.as_slice().iter().map(count_of).sum::<u64>();
-        }
+        let pause = match &step {
+            Step::Done(Err(_), _) => CLEANING_PAUSE_REFUSED,
+            _ if is_busy => CLEANING_PAUSE_BUSY,
+            _ => Duration::ZERO,
+        };
+        self.cleaning_from = Timestamp(self.now.0.saturating_add(pause.as_micros() as u64));
         let has_progress = !matches!(step, Step::Done(Err(_), _));
-        self.carry(step, Then::Nobody);
+        self.carry(step, Then::Cleaned);
         has_progress
+    }
+
+    /// The run whose keys are to be cleaned next, and from when on.
+    fn first_to_clean(&self) -> Option<(Timestamp, RunId)> {
+        // Before the boot has begun MANIFEST may still say "closed in order", so nothing is written.
+        if self.boot.number == 0 || self.log.as_ref().is_some_and(Log::has_failed) {
+            return None;
+        }
+        self.runs.first_deadline().map(|(deadline, run)| (deadline.max(self.cleaning_from), run))
     }
 
     /// Whether the run is active although the boot that last began it did not end in order.
     pub(crate) fn is_orphaned(&self, info: &RunInfo) -> bool {
-        info.status == RunStatus::Active && info.begun_in_boot <= self.unclean_through
+        info.status == RunStatus::Active && info.begun_in_boot <= self.boot.unclean_through
     }
 
     fn statistics(&self) -> ShardStats {

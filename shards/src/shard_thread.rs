@@ -9,6 +9,7 @@ use strata_runtime::mailbox::Mailbox;
 use strata_runtime::spin::Spin;
 use strata_wal::{LogOptions, LogSource, recover};
 
+use crate::boot::Boot;
 use crate::maintenance::Errand;
 use crate::message::{Answer, Control, Message, Reply};
 use crate::replay::replay;
@@ -26,7 +27,7 @@ pub(crate) struct ShardThread {
     pub(crate) disk: Option<ShardDisk>,
     pub(crate) hash_seed: usize,
     /// The boot that is being served; a restarted shard goes on in it.
-    pub(crate) boot: (u64, u64),
+    pub(crate) boot: Boot,
 }
 
 /// What a shard with a log needs beside its messages.
@@ -77,11 +78,11 @@ impl ShardThread {
 
     /// One serving of one shard, from its first turn to its close.
     fn serve(&mut self, mut shard: Shard) -> Served {
-        (shard.boot, shard.unclean_through) = self.boot;
+        shard.boot = self.boot;
         let maintained = self.disk.as_ref().map(|disk| &disk.maintained);
         loop {
             let busy = shard.turn(&mut self.mailbox, maintained);
-            self.boot = (shard.boot, shard.unclean_through);
+            self.boot = shard.boot;
             if let Some(ending) = shard.ending.take() {
                 return match ending {
                     Ending::Restart(reply) => Served::Restart(reply),

@@ -16,6 +16,5 @@ pub(crate) fn store_error(error: WalError) -> Error {
         WalError::Io { .. } => ErrorKind::Io,
         _ => ErrorKind::Io,
     };
-    let message = error.to_string();
-    Error::new(kind, message).with_source(error)
+    Error::new(kind, error.to_string()).with_source(error)
 }

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use strata_primitives::{Error, ErrorKind};
+use strata_primitives::Error;
 
 use crate::message::{Answer, Reply};
 use crate::run::{Need, Progress};
@@ -67,15 +67,16 @@ impl Withheld {
     }
 
     /// Answers all that wait with the failure of the log: what they would have told was taken back.
-    pub(crate) fn fail(&mut self, reason: &str) {
+    pub(crate) fn fail(&mut self, failure: &Error) {
         for entry in self.written.drain(..).chain(self.durable.drain(..)) {
-            entry.reply.send(Err(Error::new(ErrorKind::LogFailed, reason)));
+            entry.reply.send(Err(failure.clone()));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use strata_primitives::ErrorKind;
     use strata_runtime::reply::ReplyPool;
     use strata_wal::Lsn;
 
@@ -94,11 +95,11 @@ mod tests {
         let replies = ReplyPool::new();
         let mut withheld = Withheld::default();
         let (pending, reply) = replies.request();
-        withheld.answer(reply, Ok(Answer::Synced), need(100, 50), &progress(40, 40));
+        withheld.answer(reply, Ok(Answer::Done), need(100, 50), &progress(40, 40));
         withheld.release(&progress(100, 40));
         assert!(!pending.is_settled(), "written, not yet durable");
         withheld.release(&progress(100, 50));
-        assert!(matches!(replies.wait(pending), Ok(Ok(Answer::Synced))));
+        assert!(matches!(replies.wait(pending), Ok(Ok(Answer::Done))));
     }
 
     #[test]
@@ -107,9 +108,9 @@ mod tests {
         let mut withheld = Withheld::default();
         let now = progress(300, 0);
         let (newer, reply) = replies.request();
-        withheld.answer(reply, Ok(Answer::Synced), need(0, 200), &now);
+        withheld.answer(reply, Ok(Answer::Done), need(0, 200), &now);
         let (older, reply) = replies.request();
-        withheld.answer(reply, Ok(Answer::Synced), need(0, 100), &now);
+        withheld.answer(reply, Ok(Answer::Done), need(0, 100), &now);
         withheld.release(&progress(300, 100));
         assert!(older.is_settled());
         assert!(!newer.is_settled());
@@ -120,10 +121,10 @@ mod tests {
         let replies = ReplyPool::new();
         let mut withheld = Withheld::default();
         let (written, reply) = replies.request();
-        withheld.answer(reply, Ok(Answer::Synced), need(10, 0), &progress(0, 0));
+        withheld.answer(reply, Ok(Answer::Done), need(10, 0), &progress(0, 0));
         let (durable, reply) = replies.request();
-        withheld.answer(reply, Ok(Answer::Synced), need(0, 10), &progress(0, 0));
-        withheld.fail("the disk is gone");
+        withheld.answer(reply, Ok(Answer::Done), need(0, 10), &progress(0, 0));
+        withheld.fail(&Error::new(ErrorKind::LogFailed, "the disk is gone"));
         for pending in [written, durable] {
             let answer = replies.wait(pending).unwrap();
             assert_eq!(answer.unwrap_err().kind(), ErrorKind::LogFailed);

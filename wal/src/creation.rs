@@ -87,6 +87,7 @@ pub(crate) fn create_store(
         (0..log_count).map(|log| create_first_segment(storage, path, store, (log, log_count), now_micros));
     let logs = logs.collect::<Result<Vec<_>, _>>()?;
     let sync_dir = |dir: &Path| storage.sync_dir(dir).map_err(|error| WalError::io(dir, "sync", error));
+    sync_parent(storage, path)?;
     sync_dir(&dir)?;
     // Before MANIFEST is named: its name must never survive a power loss that takes the segments' directory.
     sync_dir(path)?;
@@ -102,6 +103,16 @@ pub(crate) fn create_store(
     };
     write_first_manifest(storage, path, manifest)?;
     sync_dir(path)
+}
+
+/// The directory may have been made before, by somebody who did not sync its name.
+fn sync_parent(storage: &dyn Storage, path: &Path) -> Result<(), WalError> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match storage.sync_dir(parent) {
+        // Who may not read the parent did not make the directory: its name is in the hands of who did.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        other => other.map_err(|error| WalError::io(parent, "sync", error)),
+    }
 }
 
 fn create_first_segment(

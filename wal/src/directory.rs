@@ -36,7 +36,7 @@ pub struct StoreDirectory {
     failed: Option<String>,
     opened_micros: u64,
     opened_at: Instant,
-    _lock: Option<LockGuard>,
+    lock: Option<LockGuard>,
 }
 
 /// What was read from MANIFEST.
@@ -139,8 +139,13 @@ impl StoreDirectory {
             failed: None,
             opened_micros: 0,
             opened_at: Instant::now(),
-            _lock: lock,
+            lock,
         }
+    }
+
+    /// Hands over what keeps other processes out, to whoever outlives all that writes to the store.
+    pub fn take_lock(&mut self) -> Option<LockGuard> {
+        self.lock.take()
     }
 
     /// Identity of the store.

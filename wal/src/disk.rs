@@ -22,6 +22,30 @@ use crate::storage::{
 };
 use crate::uring::UringQueue;
 
+/// A lock file that is let go when dropped.
+///
+/// Closing alone would not do: flock(2) belongs to the open file description, which a child made by fork(2) shares and
+/// keeps open. For the same reason the child, which drops its copy, must not let go.
+struct HeldLock {
+    file: fs::File,
+    process: u32,
+}
+
+impl HeldLock {
+    fn new(file: fs::File) -> HeldLock {
+        HeldLock { file, process: std::process::id() }
+    }
+}
+
+impl Drop for HeldLock {
+    fn drop(&mut self) {
+        if std::process::id() == self.process {
+            // A lock that cannot be let go is let go when the file is closed, right after this.
+            let _ = self.file.unlock();
+        }
+    }
+}
+
 /// More than this is not read of what an owner wrote about itself, in bytes.
 const OWNER_SIZE_MAX: u64 = 4096;
 
@@ -166,7 +190,7 @@ impl Storage for Disk {
                 // opening the store that they want to make smaller.
                 file.write_all_at(owner.as_bytes(), 0)?;
                 file.set_len(owner.len() as u64)?;
-                Ok(Lock::Held(LockGuard::new(file)))
+                Ok(Lock::Held(LockGuard::new(HeldLock::new(file))))
             }
             Err(refused) => owned_by(file, refused),
         }
@@ -175,7 +199,7 @@ impl Storage for Disk {
     fn lock_shared(&self, path: &Path) -> io::Result<Lock> {
         let file = fs::File::open(path)?;
         match file.try_lock_shared() {
-            Ok(()) => Ok(Lock::Held(LockGuard::new(file))),
+            Ok(()) => Ok(Lock::Held(LockGuard::new(HeldLock::new(file)))),
             Err(refused) => owned_by(file, refused),
         }
     }

@@ -194,14 +194,23 @@ impl Log {
         self.failed.is_some()
     }
 
+    /// The first failure, once there was one.
+    pub fn failure(&self) -> Option<&LogFailed> {
+        self.failed.as_ref()
+    }
+
     /// Readable when a completion waits, to sleep on while something is in flight; `None` when
     /// [`reap`](Self::reap) finds completions at once.
     pub fn io_descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.queue.as_ref().and_then(|queue| queue.descriptor())
     }
 
-    /// Time until the next sync by interval; `None` while nothing unsynced waits for one.
+    /// Time until the next sync by interval; `None` while nothing unsynced waits for one, and for a log that has failed:
+    /// it never syncs again.
     pub fn sync_due(&self, now: Instant) -> Option<Duration> {
+        if self.failed.is_some() {
+            return None;
+        }
         self.syncing.due_in(&self.options, now)
     }
 
@@ -310,7 +319,8 @@ impl Log {
         self.active.move_behind(batch.end_lsn, BLOCK_SIZE as u64);
     }
 
-    fn write_synced(&mut self, batch: SealedBatch) -> Result<(), LogFailed> {
+    fn write_synced(&mut self, mut batch: SealedBatch) -> Result<(), LogFailed> {
+        batch.buffer.pad_to_block();
         let written = self.active.file.write_at(&batch.buffer, self.active.offset);
         self.latch("write", written)?;
         self.statistics.syncs += 1;

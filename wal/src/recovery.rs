@@ -16,6 +16,7 @@ use crate::options::{LogMode, LogOptions};
 use crate::prepare::PreparedSegment;
 use crate::report::{Cut, LogEnd, LogRecovery};
 use crate::scan::{RecordRef, Scan, first_content, scan_segments};
+use crate::segment::SEGMENT_HEADER_SIZE;
 use crate::segment::{parse_segment_name, segments_dir};
 use crate::source::{LiveSegment, LogSource, open_segments};
 use crate::storage::{Access, BLOCK_SIZE, File};
@@ -193,7 +194,31 @@ fn repair(source: &LogSource, survey: &Survey) -> Result<(), WalError> {
             let zeroed = write_zeros(&*file, from, range.end.next_multiple_of(block));
             zeroed.map_err(|error| WalError::io(&segment.path, "zero the torn tail of", error))?;
         }
+        if has_unproven && source.capabilities.direct.is_err() {
+            let proven = source.entry.durable_through.0.saturating_sub(segment.header.first_lsn.0);
+            rewrite(&*file, proven.max(SEGMENT_HEADER_SIZE), summary.end_offset)
+                .map_err(|error| WalError::io(&segment.path, "rewrite", error))?;
+        }
         file.sync().map_err(|error| WalError::io(&segment.path, "sync", error))?;
+    }
+    Ok(())
+}
+
+/// Writes what is there once more, so that the sync behind it covers it.
+///
+/// Where files cannot be read past the page cache, recovery may have seen bytes that a failed sync left there marked
+/// clean: a sync alone would not carry them to the device (Rebello et al., USENIX ATC 2020).
+fn rewrite(file: &dyn File, from: u64, to: u64) -> std::io::Result<()> {
+    let mut offset = from - from % BLOCK_SIZE as u64;
+    let mut bytes = vec![0; ZERO_SIZE];
+    while offset < to {
+        let size = bytes.len().min((to - offset) as usize);
+        let read = file.read_at(&mut bytes[..size], offset)?;
+        if read == 0 {
+            break; // the file has shrunk under us
+        }
+        file.write_at(&bytes[..read], offset)?;
+        offset += read as u64;
     }
     Ok(())
 }

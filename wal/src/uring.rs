@@ -76,11 +76,11 @@ impl UringQueue {
         });
         self.slots[slot] = Some(operation);
         self.waiting.push_back(slot);
-        self.pump();
+        self.pump().unwrap_or_else(|error| broken(&error));
     }
 
     /// Hands waiting operations to the kernel, as many as it may hold.
-    fn pump(&mut self) {
+    fn pump(&mut self) -> io::Result<()> {
         let before = self.kernel_count;
         while self.kernel_count < self.depth {
             let Some(slot) = self.waiting.pop_front() else { break };
@@ -90,14 +90,7 @@ impl UringQueue {
             unsafe { self.ring.submission().push(&entry) }.expect("the ring has room for its depth");
             self.kernel_count += 1;
         }
-        if self.kernel_count > before {
-            self.must_enter(0);
-        }
-    }
-
-    /// Anything but a passing shortage means that the ring itself is broken, and with it the shard.
-    fn must_enter(&mut self, completion_count: usize) {
-        self.enter(completion_count).unwrap_or_else(|error| panic!("the ring cannot be entered: {error}"));
+        if self.kernel_count > before { self.enter(0) } else { Ok(()) }
     }
 
     /// Submits what was pushed and waits for `completion_count` completions.
@@ -117,7 +110,7 @@ impl UringQueue {
     }
 
     /// Ends or continues the operation that a completion of the kernel speaks of.
-    fn take(&mut self, entry: &cqueue::Entry) -> Option<Completion> {
+    fn take(&mut self, entry: &cqueue::Entry) -> io::Result<Option<Completion>> {
         let slot = entry.user_data() as usize;
         self.kernel_count -= 1;
         let mut operation = self.slots[slot].take().expect("a completion belongs to an operation");
@@ -125,21 +118,36 @@ impl UringQueue {
         let Some(result) = result else {
             self.slots[slot] = Some(operation);
             self.waiting.push_front(slot);
-            self.pump();
-            return None;
+            return self.pump().map(|()| None);
         };
         self.free.push(slot);
-        self.pump();
+        self.pump()?;
         let buffer = match operation.kind {
             OperationKind::Write { buffer, .. } => Some(buffer),
             OperationKind::Sync => None,
         };
-        Some(Completion { token: operation.token, buffer, result })
+        Ok(Some(Completion { token: operation.token, buffer, result }))
+    }
+
+    fn try_reap(&mut self) -> io::Result<Option<Completion>> {
+        loop {
+            let entry = self.ring.completion().next();
+            match entry {
+                Some(entry) => {
+                    if let Some(completion) = self.take(&entry)? {
+                        return Ok(Some(completion));
+                    }
+                }
+                None if self.ring.submission().is_empty() => return Ok(None),
+                // The kernel was short of something when these entries were pushed.
+                None => self.enter(0)?,
+            }
+        }
     }
 
     fn try_wait(&mut self) -> io::Result<Completion> {
         loop {
-            if let Some(completion) = self.reap() {
+            if let Some(completion) = self.try_reap()? {
                 return Ok(completion);
             }
             self.enter(1)?;
@@ -160,24 +168,12 @@ impl Queue for UringQueue {
     }
 
     fn reap(&mut self) -> Option<Completion> {
-        loop {
-            let entry = self.ring.completion().next();
-            match entry {
-                Some(entry) => {
-                    if let Some(completion) = self.take(&entry) {
-                        return Some(completion);
-                    }
-                }
-                None if self.ring.submission().is_empty() => return None,
-                // The kernel was short of something when these entries were pushed.
-                None => self.must_enter(0),
-            }
-        }
+        self.try_reap().unwrap_or_else(|error| broken(&error))
     }
 
     fn wait(&mut self) -> Completion {
         assert!(self.in_flight() > 0, "nothing is in flight");
-        self.try_wait().unwrap_or_else(|error| panic!("the ring cannot be entered: {error}"))
+        self.try_wait().unwrap_or_else(|error| broken(&error))
     }
 
     fn in_flight(&self) -> usize {
@@ -200,6 +196,11 @@ impl Drop for UringQueue {
             }
         }
     }
+}
+
+/// Anything but a passing shortage means that the ring itself is broken, and with it the shard.
+fn broken(error: &io::Error) -> ! {
+    panic!("the ring cannot be entered: {error}")
 }
 
 impl Operation {

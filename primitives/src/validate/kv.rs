@@ -117,9 +117,9 @@ impl Decision<'_, '_> {
 
     pub(super) fn expire(&mut self, limit: usize) -> Result<Answer, Error> {
         let keys: Vec<_> = self.draft.expired(self.now).take(limit).cloned().collect();
-        let count = keys.len() as u64;
-        keys.into_iter().try_for_each(|key| self.stage_delete(key))?;
-        Ok(Answer::Write(Effect::Count(count)))
+        // What does not fit into one commit is left to the next: cleaning is never refused for its size.
+        let deleted = keys.into_iter().take_while(|key| self.stage_delete(Arc::clone(key)).is_ok()).count();
+        Ok(Answer::Write(Effect::Count(deleted as u64)))
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Versioned<Encoded>> {

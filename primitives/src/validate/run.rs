@@ -34,10 +34,11 @@ impl Decision<'_, '_> {
 
     pub(super) fn update_status(&mut self, next: RunStatus) -> Result<Answer, Error> {
         let current = self.status();
-        if current == next {
+        let is_begun = self.draft.meta().is_some_and(|meta| meta.begun_in_boot == self.boot);
+        if current == next && (next != RunStatus::Active || is_begun) {
             return Ok(Answer::Write(Effect::None));
         }
-        if !current.can_become(next) {
+        if current != next && !current.can_become(next) {
             let kind = if current.is_finished() { ErrorKind::RunClosed } else { ErrorKind::InvalidArgument };
             return Err(self.about_run(kind, format!("the run is {current} and cannot become {next}")));
         }

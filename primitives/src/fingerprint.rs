@@ -1,0 +1,191 @@
+//! What a write was, in eight bytes: so that an operation id cannot answer for another write.
+use crate::encoded::Encoded;
+use crate::entity::EntityRef;
+use crate::id::RunId;
+use crate::limits::Limits;
+use crate::operation::{Condition, Deadline, Operation};
+use crate::value::Value;
+
+/// The first eight bytes of a BLAKE3 hash over one write's operations.
+///
+/// Equal writes have equal fingerprints, whenever and wherever they are sent; the salt of an event, drawn anew each
+/// time, is left out. The bytes are part of the format: they lie in the log beside the operation id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint(pub [u8; 8]);
+
+impl Fingerprint {
+    /// The fingerprint of one write.
+    pub fn of(operations: &[Operation]) -> Self {
+        let mut digest = Digest(blake3::Hasher::new());
+        digest.number(operations.len() as u64);
+        for operation in operations {
+            digest.operation(operation);
+        }
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&digest.0.finalize().as_bytes()[..8]);
+        Self(bytes)
+    }
+}
+
+/// A hash that is fed with parts whose ends are told.
+struct Digest(blake3::Hasher);
+
+impl Digest {
+    fn operation(&mut self, operation: &Operation) {
+        self.number(operation.tag().into());
+        match operation {
+            Operation::KvPut { key, value, deadline } => self.put(key, value, *deadline),
+            Operation::KvPutMany { entries } => {
+                self.number(entries.len() as u64);
+                entries.iter().for_each(|entry| self.put(&entry.key, &entry.value, entry.deadline));
+            }
+            Operation::KvPutIf { key, value, deadline, condition } => {
+                self.put(key, value, *deadline);
+                self.number(match condition {
+                    Condition::Absent => 0,
+                    Condition::Version(version) => version.0,
+                });
+            }
+            Operation::KvDelete { key } | Operation::KvClearDeadline { key } => self.bytes(key.as_bytes()),
+            Operation::KvDeletePrefix { prefix } => self.bytes(prefix.as_bytes()),
+            Operation::KvIncrement { key, by } => {
+                self.bytes(key.as_bytes());
+                self.number(*by as u64);
+            }
+            Operation::KvSetDeadline { key, deadline } => {
+                self.bytes(key.as_bytes());
+                self.deadline(*deadline);
+            }
+            Operation::EventAppend { kind, payload, .. } => self.event(kind, payload),
+            Operation::EventAppendMany { events } => {
+                self.number(events.len() as u64);
+                events.iter().for_each(|event| self.event(&event.kind, &event.payload));
+            }
+            // The name and the namespace are in the id of the run.
+            Operation::RunCreate { spec } | Operation::RunBegin { spec } => self.value(&spec.metadata),
+            Operation::RunUpdateStatus { status } => self.number(status.code().into()),
+            Operation::RunSetTags { tags } => {
+                self.number(tags.len() as u64);
+                tags.iter().for_each(|tag| self.bytes(tag.as_bytes()));
+            }
+            Operation::RunSetMetadata { metadata } => self.value(metadata),
+            // Told apart by their tag alone: a deletion has no fields, and reads and the cleaner carry no id.
+            _ => {}
+        }
+    }
+
+    fn put(&mut self, key: &str, value: &Encoded, deadline: Deadline) {
+        self.bytes(key.as_bytes());
+        self.bytes(value.as_bytes());
+        self.deadline(deadline);
+    }
+
+    fn event(&mut self, kind: &str, payload: &Encoded) {
+        self.bytes(kind.as_bytes());
+        self.bytes(payload.as_bytes());
+    }
+
+    fn deadline(&mut self, deadline: Deadline) {
+        let (tag, micros) = match deadline {
+            Deadline::None => (0, 0),
+            Deadline::In(ttl) => (1, ttl.as_micros() as u64),
+            Deadline::At(time) => (2, time.0),
+        };
+        self.number(tag);
+        self.number(micros);
+    }
+
+    /// Checked against the limits before; one that breaks even the widest is refused anyway.
+    fn value(&mut self, value: &Value) {
+        let run = || EntityRef::run(RunId::from_bytes([0; 16]));
+        if let Ok(encoded) = Encoded::from_value(value, &Limits::default(), run) {
+            self.bytes(encoded.as_bytes());
+        }
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.0.update(bytes);
+    }
+
+    fn number(&mut self, number: u64) {
+        self.0.update(&number.to_le_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::{NewEvent, PutEntry};
+    use crate::run_meta::{RunSpec, RunStatus};
+    use crate::version::{Timestamp, Version};
+    use std::time::Duration;
+
+    fn put(key: &str, value: i64, deadline: Deadline) -> Operation {
+        Operation::KvPut { key: key.into(), value: Encoded::from_int(value), deadline }
+    }
+
+    fn append(payload: i64, salt: u8) -> Operation {
+        Operation::EventAppend { kind: "k".into(), payload: Encoded::from_int(payload), salt: [salt; 16] }
+    }
+
+    #[test]
+    fn the_same_write_has_the_same_fingerprint_whatever_its_salt() {
+        assert_eq!(Fingerprint::of(&[append(1, 1)]), Fingerprint::of(&[append(1, 2)]));
+        let golden = Fingerprint([218, 79, 44, 223, 251, 114, 82, 197]);
+        assert_eq!(Fingerprint::of(&[put("a", 1, Deadline::None)]), golden);
+    }
+
+    #[test]
+    fn no_two_different_writes_share_a_fingerprint() {
+        let key = || "a".into();
+        let value = || Encoded::from_int(1);
+        let entry = || PutEntry { key: key(), value: value(), deadline: Deadline::None };
+        let event =
+            |payload| NewEvent { kind: "k".into(), payload: Encoded::from_int(payload), salt: [0; 16] };
+        let put_if = |condition| Operation::KvPutIf {
+            key: key(),
+            value: value(),
+            deadline: Deadline::None,
+            condition,
+        };
+        let spec = |metadata: i64| Box::new(RunSpec { metadata: metadata.into(), ..RunSpec::default() });
+        let writes: Vec<Vec<Operation>> = vec![
+            vec![],
+            vec![put("a", 1, Deadline::None)],
+            vec![put("a", 1, Deadline::In(Duration::from_secs(1)))],
+            vec![put("a", 1, Deadline::At(Timestamp(1_000_000)))],
+            vec![put("a", 2, Deadline::None)],
+            vec![put("b", 1, Deadline::None)],
+            vec![put("a", 1, Deadline::None), put("a", 1, Deadline::None)],
+            vec![Operation::KvPutMany { entries: vec![entry()] }],
+            vec![Operation::KvPutMany { entries: vec![entry(), entry()] }],
+            vec![put_if(Condition::Absent)],
+            vec![put_if(Condition::Version(Version(1)))],
+            vec![Operation::KvDelete { key: key() }],
+            vec![Operation::KvClearDeadline { key: key() }],
+            vec![Operation::KvDeletePrefix { prefix: key() }],
+            vec![Operation::KvIncrement { key: key(), by: 1 }],
+            vec![Operation::KvIncrement { key: key(), by: -1 }],
+            vec![Operation::KvSetDeadline { key: key(), deadline: Deadline::At(Timestamp(1)) }],
+            vec![append(1, 1)],
+            vec![append(2, 1)],
+            vec![Operation::EventAppendMany { events: vec![event(1)] }],
+            vec![Operation::EventAppendMany { events: vec![event(2)] }],
+            vec![Operation::RunCreate { spec: spec(1) }],
+            vec![Operation::RunBegin { spec: spec(1) }],
+            vec![Operation::RunBegin { spec: spec(2) }],
+            vec![Operation::RunUpdateStatus { status: RunStatus::Completed }],
+            vec![Operation::RunUpdateStatus { status: RunStatus::Failed }],
+            vec![Operation::RunSetTags { tags: vec!["a".into()] }],
+            vec![Operation::RunSetTags { tags: vec![] }],
+            vec![Operation::RunSetMetadata { metadata: 1.into() }],
+            vec![Operation::RunSetMetadata { metadata: 2.into() }],
+            vec![Operation::RunDelete],
+        ];
+        let mut fingerprints: Vec<_> = writes.iter().map(|write| Fingerprint::of(write).0).collect();
+        fingerprints.sort_unstable();
+        fingerprints.dedup();
+        assert_eq!(fingerprints.len(), writes.len());
+    }
+}
