@@ -2,6 +2,7 @@
 //! a model of any run, and processes of their own.
 #![allow(dead_code, reason = "each test binary uses its own part of this module")]
 
+pub(crate) mod gate;
 pub(crate) mod model;
 pub(crate) mod process;
 pub(crate) mod script;
@@ -95,15 +96,6 @@ pub(crate) fn sim_path() -> PathBuf {
 pub(crate) fn open_on(disk: &SimDisk, options: Options) -> Result<Database> {
     let clock = TestClock::at(1_750_000_000_000_000);
     Database::start(Some(sim_path()), options, clock.clock(), Some(Arc::new(disk.clone())))
-}
-
-/// Waits until no thread of the store has anything left to do on the disk: its next call is the caller's.
-pub(crate) fn settle(database: &Database, disk: &SimDisk) {
-    eventually("the disk is left alone", || {
-        let before = disk.points();
-        std::thread::sleep(Duration::from_millis(5));
-        database.stats().is_ok() && disk.points() == before
-    });
 }
 
 /// Waits until something is so; a test that waits in vain fails.

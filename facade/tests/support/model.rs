@@ -25,6 +25,8 @@ pub(crate) enum Op {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct State {
     pub(crate) exists: bool,
+    /// The boot it was last begun in.
+    pub(crate) boot: u64,
     pub(crate) paused: bool,
     pub(crate) tags: Vec<String>,
     pub(crate) keys: BTreeMap<String, (Value, u64)>,
@@ -40,8 +42,13 @@ pub(crate) enum Decided {
 }
 
 impl State {
-    /// What `op` makes of the state as commit `version`.
-    pub(crate) fn apply(&mut self, op: &Op, version: u64) -> Decided {
+    /// A run that has just been created.
+    pub(crate) fn created(boot: u64) -> State {
+        State { exists: true, boot, ..State::default() }
+    }
+
+    /// What `op` makes of the state as commit `version` of boot `boot`.
+    pub(crate) fn apply(&mut self, op: &Op, version: u64, boot: u64) -> Decided {
         let is_welcome = match op {
             Op::Tags(_) | Op::Resume | Op::Pause | Op::DeleteRun => true,
             Op::Batch(ops) => ops.is_empty(),
@@ -50,10 +57,10 @@ impl State {
         if self.paused && !is_welcome {
             return Decided::Refused;
         }
-        let Op::Batch(ops) = op else { return self.apply_one(op, version) };
+        let Op::Batch(ops) = op else { return self.apply_one(op, version, boot) };
         let (mut decided, before) = (Decided::Nothing, self.clone());
         for op in ops {
-            match self.apply_one(op, version) {
+            match self.apply_one(op, version, boot) {
                 Decided::Nothing => {}
                 Decided::Commit => decided = Decided::Commit,
                 Decided::Refused => {
@@ -65,7 +72,7 @@ impl State {
         decided
     }
 
-    fn apply_one(&mut self, op: &Op, version: u64) -> Decided {
+    fn apply_one(&mut self, op: &Op, version: u64, boot: u64) -> Decided {
         let mut changes = true;
         match op {
             Op::Put(key, value) => drop(self.keys.insert(key_of(*key), (value_of(*value), version))),
@@ -93,7 +100,11 @@ impl State {
                 }
             }
             Op::Pause => changes = !std::mem::replace(&mut self.paused, true),
-            Op::Resume => changes = std::mem::replace(&mut self.paused, false),
+            Op::Resume => {
+                // A run that was begun in an earlier boot is begun again.
+                changes = self.paused || self.boot != boot;
+                (self.paused, self.boot) = (false, boot);
+            }
             Op::DeleteRun => *self = State::default(),
             Op::Batch(_) => unreachable!("batches hold single operations"),
         }
@@ -165,6 +176,7 @@ pub(crate) fn observe(database: &Database, name: &str) -> (Option<usize>, State)
     assert!(events.iter().enumerate().all(|(place, event)| event.sequence == place as u64), "no gap");
     let state = State {
         exists: true,
+        boot: info.begun_in_boot,
         paused: info.status == RunStatus::Paused,
         tags: info.tags,
         keys: items.into_iter().map(|(key, read)| (key, (read.value, read.version.0))).collect(),

@@ -1,0 +1,398 @@
+//! A reader written from docs/format.md alone, held against what the database itself says of a store.
+//!
+//! It shares no code with the engine: if the page is wrong or leaves something out, this reader is, too.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use strata::{
+    Cause, Database, Direction, Durability, KvScan, OperationId, Options, RunFilter, RunId, RunSpec,
+    RunStatus, Value,
+};
+
+#[test]
+fn a_format_reader_written_from_this_page_reads_a_store() {
+    for durability in [Durability::Buffered, Durability::Strict] {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("strata.db");
+        let open =
+            || Database::open(&path, Options { durability, shards: Some(2), ..Options::default() }).unwrap();
+        let database = open();
+        work(&database);
+        database.close().unwrap();
+
+        let found = read_store(&path);
+
+        let database = open();
+        let page = database.runs(&RunFilter::default(), None, 100).unwrap();
+        let alive: Vec<_> = found.iter().filter(|(_, run)| run.status.is_some()).collect();
+        assert_eq!(alive.len(), page.runs.len());
+        assert_eq!(found.len(), page.runs.len() + 1, "one run was deleted");
+        for ((id, run), info) in alive.into_iter().zip(&page.runs) {
+            assert_eq!((id, run.version, run.time), (info.id.as_bytes(), info.version.0, info.timestamp.0));
+            assert_eq!(run.status, Some(status_code(info.status)));
+            assert_eq!((&run.name, &run.tags), (&info.name, &info.tags));
+            compare_content(&database, info.id, run);
+        }
+        database.close().unwrap();
+    }
+}
+
+/// Writes at least one of everything that a record can hold.
+fn work(database: &Database) {
+    let spec = RunSpec { tags: vec!["trip".into()], metadata: Value::from("m"), ..RunSpec::named("oslo") };
+    let run = database.create_run(spec).unwrap();
+    for (key, value) in values() {
+        run.put(key, value).unwrap();
+    }
+    run.put("doomed", 1).unwrap();
+    run.put_with_ttl("later", "expires one day", Duration::from_secs(86_400)).unwrap();
+    run.clear_deadline("later").unwrap();
+    run.with_operation_id(OperationId([7; 16]))
+        .with_cause(Cause::Note("asked".into()))
+        .increment("n", 5)
+        .unwrap();
+    run.with_cause(Cause::Commit { run: run.id(), version: strata::Version(1) }).delete("doomed").unwrap();
+    for step in 0..100 {
+        run.append(if step % 2 == 0 { "even" } else { "odd" }, step).unwrap();
+    }
+    let mut batch = run.batch();
+    batch.put("both", true).unwrap().append("even", "and an event").unwrap();
+    run.with_operation_id(OperationId([8; 16])).commit(batch).unwrap();
+    run.set_tags(["trip", "north"]).unwrap();
+    run.set_metadata(Value::from(3)).unwrap();
+    // Larger than a usual batch, and than the first segment.
+    run.put("large", Value::Bytes(vec![0xA5; 700_000])).unwrap();
+
+    let other = database.begin_run(RunSpec::default()).unwrap();
+    other.put("k", "v").unwrap();
+    other.end(RunStatus::Completed).unwrap();
+    let deleted = database.begin_run(RunSpec::named("gone")).unwrap();
+    deleted.put("k", "v").unwrap();
+    deleted.delete_run().unwrap();
+    database.sync().unwrap();
+}
+
+fn values() -> Vec<(&'static str, Value)> {
+    let object = vec![("b".to_string(), Value::Int(1)), ("a".to_string(), Value::Array(vec![Value::Null]))];
+    vec![
+        ("null", Value::Null),
+        ("false", Value::Bool(false)),
+        ("true", Value::Bool(true)),
+        ("int", Value::Int(-7)),
+        ("float", Value::Float(-2.5)),
+        ("nan", Value::Float(f64::NAN)),
+        ("string", Value::from("é")),
+        ("bytes", Value::Bytes(vec![0, 255])),
+        ("object", Value::Object(object)),
+    ]
+}
+
+fn compare_content(database: &Database, id: RunId, run: &Run) {
+    let handle = database.run(id);
+    let page = handle.list_values(&KvScan::default()).unwrap();
+    let listed: Vec<_> = page.items.iter().map(|(key, value)| (key.clone(), value.value.clone())).collect();
+    let read: Vec<_> = run.keys.clone().into_iter().collect();
+    assert_eq!(read, listed);
+    let page = handle.events(0, 1000, Direction::Forward).unwrap();
+    let listed: Vec<_> = page.events.into_iter().map(|event| (event.kind, event.payload)).collect();
+    assert_eq!(run.events, listed);
+}
+
+fn status_code(status: RunStatus) -> u8 {
+    match status {
+        RunStatus::Active => 1,
+        RunStatus::Completed => 2,
+        RunStatus::Failed => 3,
+        RunStatus::Cancelled => 4,
+        RunStatus::Paused => 5,
+        RunStatus::Archived => 6,
+    }
+}
+
+// From here on the reader: nothing of the engine but `Value`, to compare with.
+
+/// What a run remembers, as far as its content is compared.
+#[derive(Default)]
+struct Run {
+    version: u64,
+    time: u64,
+    name: Option<String>,
+    tags: Vec<String>,
+    status: Option<u8>,
+    keys: BTreeMap<String, Value>,
+    events: Vec<(String, Value)>,
+    /// Log and LSN of the newest record.
+    place: (u32, u64),
+}
+
+const BLOCK: usize = 4096;
+const SLOT: usize = 16_384;
+
+fn read_store(path: &Path) -> BTreeMap<[u8; 16], Run> {
+    let manifest = fs::read(path.join("MANIFEST")).unwrap();
+    let slots = [&manifest[..SLOT], &manifest[SLOT..]];
+    let whole = slots
+        .into_iter()
+        .filter(|slot| &slot[..8] == b"STRATAMF" && u32_at(slot, 8) == crc32(0, &slot[12..]));
+    let slot = whole.max_by_key(|slot| u64_at(slot, 16)).expect("one slot of MANIFEST is whole");
+    assert_eq!((u32_at(slot, 12), u32_at(slot, 64), u32_at(slot, 68)), (1, 0, 1), "version, codec, closed");
+    let store = &slot[24..40];
+    let mut runs = BTreeMap::new();
+    for log in 0..u32_at(slot, 72) {
+        let entry: Vec<u64> = (0..9).map(|index| u64_at(slot, 88 + 72 * log as usize + 8 * index)).collect();
+        let end = read_log(path, store, log, &entry, &mut runs);
+        assert_eq!(end, (entry[7], entry[8]), "the log ends where MANIFEST says");
+    }
+    runs
+}
+
+/// Reads the segments of one log; returns the LSN and the chain of its end.
+fn read_log(
+    path: &Path,
+    store: &[u8],
+    log: u32,
+    entry: &[u64],
+    runs: &mut BTreeMap<[u8; 16], Run>,
+) -> (u64, u64) {
+    let (mut end, mut chain) = (entry[2], entry[3]);
+    for number in entry[0]..=entry[1] {
+        let segment = fs::read(path.join(format!("WAL/{log:03}-{number:010}.seg"))).unwrap();
+        let mut header = segment[..BLOCK].to_vec();
+        header[12..16].fill(0);
+        assert_eq!((&segment[..8], u32_at(&segment, 12)), (&b"STRATASG"[..], crc32(0, &header)));
+        assert_eq!((u32_at(&segment, 8), &segment[16..32], u32_at(&segment, 32)), (1, store, log));
+        assert_eq!((u64_at(&segment, 40), u64_at(&segment, 48)), (number, segment.len() as u64));
+        let seed = crc32(crc32(0, store), &number.to_le_bytes());
+        let mut offset = BLOCK;
+        loop {
+            let lsn = u64_at(&segment, 56) + offset as u64;
+            let previous = if offset == BLOCK { mix(chain ^ u64_at(&segment, 64)) } else { chain };
+            match batch_at(&segment, offset, seed, lsn, number, previous) {
+                Some(length) => {
+                    chain = u64_at(&segment, offset + 32);
+                    read_batch(&segment[offset..offset + length], log, lsn, runs);
+                    offset += length;
+                    end = lsn + length as u64;
+                }
+                None if offset.is_multiple_of(BLOCK) => break,
+                None => offset = offset.next_multiple_of(BLOCK),
+            }
+        }
+    }
+    (end, chain)
+}
+
+/// The length of the batch at a place, if one is there that continues the chain.
+fn batch_at(segment: &[u8], offset: usize, seed: u32, lsn: u64, number: u64, previous: u64) -> Option<usize> {
+    let header = segment.get(offset..offset + 64)?;
+    if &header[..8] != b"STRATABA" || u32_at(header, 8) != crc32(seed, &header[12..]) {
+        return None;
+    }
+    assert_eq!((u64_at(header, 16), u64_at(header, 24)), (lsn, number));
+    assert!(u64_at(header, 40) <= lsn, "only what lies before a batch can be durable when it is sealed");
+    let length = u32_at(header, 48) as usize;
+    let checksum = crc32(seed, segment.get(offset + 64..offset + length)?);
+    assert_eq!(u32_at(header, 12), checksum);
+    let chain = mix(mix(previous) ^ u64::from(checksum) << 32 ^ lsn);
+    (u64_at(header, 32) == chain).then_some(length)
+}
+
+fn read_batch(batch: &[u8], log: u32, lsn: u64, runs: &mut BTreeMap<[u8; 16], Run>) {
+    let mut at = 64;
+    for _ in 0..u32_at(batch, 52) {
+        let size = u32_at(batch, at) as usize;
+        let body = &batch[at + 16..at + 16 + size];
+        let kind = batch[at + 8];
+        let checksum = crc32(crc32(crc32(0, &[kind]), &batch[at..at + 4]), body);
+        assert_eq!(u32_at(batch, at + 4), checksum);
+        assert!([1, 2, 5].contains(&kind));
+        read_record(body, kind, (log, lsn + at as u64), runs);
+        at += (16 + size).next_multiple_of(8);
+    }
+    assert_eq!(at, batch.len());
+}
+
+fn read_record(body: &[u8], kind: u8, place: (u32, u64), runs: &mut BTreeMap<[u8; 16], Run>) {
+    let run = runs.entry(body[8..24].try_into().unwrap()).or_default();
+    assert_eq!(u64_at(body, 24), run.version + 1, "commits are numbered without gaps");
+    assert_eq!((u32_at(body, 40), u64_at(body, 48)), run.place, "the previous record of the run");
+    assert!(u64_at(body, 32) >= run.time, "time never decreases inside a run");
+    assert!([2, 3].contains(&body[0]), "buffered or strict");
+    (run.version, run.time, run.place) = (u64_at(body, 24), u64_at(body, 32), place);
+    let mut rest = Fields(&body[56..]);
+    for _ in 0..body[1] {
+        let (tag, size) = (rest.u16(), {
+            rest.u16();
+            rest.u32()
+        });
+        let mut section = Fields(rest.take(size as usize));
+        match tag {
+            1 => section.skip_cause(),
+            2 => section.skip_operation(),
+            other => panic!("a section {other}"),
+        }
+        assert!(section.0.is_empty());
+    }
+    for index in 0..u32_at(body, 4) {
+        let tag = rest.u8();
+        assert!(
+            index > 0 || (tag == 5) == (kind == 2) && (tag == 10) == (kind == 5),
+            "kind {kind}, mutation {tag}"
+        );
+        rest.mutation(tag, run);
+    }
+    assert!(rest.0.is_empty());
+}
+
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn take(&mut self, size: usize) -> &'a [u8] {
+        let (head, rest) = self.0.split_at(size);
+        self.0 = rest;
+        head
+    }
+
+    fn u8(&mut self) -> u8 {
+        self.take(1)[0]
+    }
+
+    fn u16(&mut self) -> u16 {
+        u16::from_le_bytes(self.take(2).try_into().unwrap())
+    }
+
+    fn u32(&mut self) -> u32 {
+        u32_at(self.take(4), 0)
+    }
+
+    fn u64(&mut self) -> u64 {
+        u64_at(self.take(8), 0)
+    }
+
+    fn bytes(&mut self) -> &'a [u8] {
+        let size = self.u32();
+        self.take(size as usize)
+    }
+
+    fn text(&mut self) -> String {
+        String::from_utf8(self.bytes().to_vec()).unwrap()
+    }
+
+    fn texts(&mut self) -> Vec<String> {
+        (0..self.u32()).map(|_| self.text()).collect()
+    }
+
+    fn whole_value(&mut self) -> Value {
+        let mut content = Fields(self.bytes());
+        let value = content.value();
+        assert!(content.0.is_empty());
+        value
+    }
+
+    fn mutation(&mut self, tag: u8, run: &mut Run) {
+        let first = self.u64(); // the previous version, or the sequence of an event
+        match tag {
+            1 => {
+                self.u64();
+                let key = self.text();
+                run.keys.insert(key, self.whole_value());
+            }
+            2 => assert!(run.keys.remove(&self.text()).is_some()),
+            3 => {
+                self.u64();
+                assert!(run.keys.contains_key(&self.text()));
+            }
+            4 => {
+                assert_eq!(first, run.events.len() as u64, "sequences have no gaps");
+                self.take(16 + 32);
+                let kind = self.text();
+                run.events.push((kind, self.whole_value()));
+            }
+            5 => self.description(run),
+            6 => assert!(self.u64() > 0, "boots are counted from one"),
+            7 => run.status = Some(self.u8()),
+            8 => run.tags = self.texts(),
+            9 => drop(self.whole_value()),
+            10 => *run = Run { version: run.version, time: run.time, place: run.place, ..Run::default() },
+            other => panic!("a mutation {other}"),
+        }
+    }
+
+    fn description(&mut self, run: &mut Run) {
+        run.name = (self.u8() == 1).then(|| self.text());
+        let _namespace = (self.text(), self.text(), self.text());
+        let _parent = (self.u8() == 1).then(|| self.take(16));
+        run.tags = self.texts();
+        self.whole_value();
+        run.status = Some(self.u8());
+        let (_created, _boot, durability) = (self.u64(), self.u64(), self.u8());
+        assert!(durability <= 3);
+    }
+
+    fn value(&mut self) -> Value {
+        match self.u8() {
+            0 => Value::Null,
+            1 => Value::Bool(false),
+            2 => Value::Bool(true),
+            3 => Value::Int(self.u64() as i64),
+            4 => Value::Float(f64::from_bits(self.u64())),
+            5 => Value::String(self.text()),
+            6 => Value::Bytes(self.bytes().to_vec()),
+            7 => Value::Array((0..self.u32()).map(|_| self.value()).collect()),
+            8 => Value::Object((0..self.u32()).map(|_| (self.text(), self.value())).collect()),
+            other => panic!("a value {other}"),
+        }
+    }
+
+    fn skip_cause(&mut self) {
+        match self.u8() {
+            1 => {}
+            2 => assert_eq!(self.text(), "asked"),
+            3 => drop(self.take(16 + 8)),
+            other => panic!("a cause {other}"),
+        }
+    }
+
+    fn skip_operation(&mut self) {
+        assert!([[7; 16], [8; 16]].contains(&self.take(16).try_into().unwrap()));
+        self.take(8); // the fingerprint
+        while !self.0.is_empty() {
+            match self.u8() {
+                0 => {}
+                1 => drop((self.u64(), self.u64())),
+                2 | 3 => drop(self.u64()),
+                4 => assert!(self.u8() <= 1),
+                other => panic!("an effect {other}"),
+            }
+        }
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
+}
+
+fn mix(x: u64) -> u64 {
+    let x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ x >> 31
+}
+
+/// CRC-32 that goes on from `seed`, a bit at a time: slow and short.
+fn crc32(seed: u32, bytes: &[u8]) -> u32 {
+    let mut register = !seed;
+    for byte in bytes {
+        register ^= u32::from(*byte);
+        for _ in 0..8 {
+            register = (register >> 1) ^ (0xEDB8_8320 & (register & 1).wrapping_neg());
+        }
+    }
+    !register
+}
