@@ -47,3 +47,8 @@ pub use strata_wal::{Cut, LogRecovery, LogStatistics, Lsn};
 
 /// What a call on a store gives, or why it could not.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// The example of the README, run with the documentation's own.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -13,7 +13,7 @@ mod plan;
 mod survey;
 #[path = "../examples/agent/tools.rs"]
 mod tools;
-#[path = "../examples/shared/values.rs"]
+#[path = "../examples/show/values.rs"]
 mod values;
 
 use std::collections::BTreeMap;

@@ -11,11 +11,11 @@
 //! Read in this order: `plan`, `tools`, `survey`, `process`, `check`.
 
 #[macro_use]
-#[path = "../shared/say.rs"]
+#[path = "../show/say.rs"]
 mod say;
 
 mod check;
-#[path = "../shared/figures.rs"]
+#[path = "../show/figures.rs"]
 mod figures;
 mod plan;
 mod process;
@@ -23,7 +23,7 @@ mod recording;
 mod survey;
 mod timeline;
 mod tools;
-#[path = "../shared/values.rs"]
+#[path = "../show/values.rs"]
 mod values;
 
 use std::path::{Path, PathBuf};

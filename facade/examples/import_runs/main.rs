@@ -10,16 +10,16 @@
 //! call for all messages of a run. Read in this order: `recorded`, `import`, `compare`.
 
 #[macro_use]
-#[path = "../shared/say.rs"]
+#[path = "../show/say.rs"]
 mod say;
 
 mod compare;
-#[path = "../shared/figures.rs"]
+#[path = "../show/figures.rs"]
 mod figures;
 mod import;
 mod progress;
 mod recorded;
-#[path = "../shared/values.rs"]
+#[path = "../show/values.rs"]
 mod values;
 
 use std::path::{Path, PathBuf};

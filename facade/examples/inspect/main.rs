@@ -9,12 +9,12 @@
 //! status non-zero. Read in this order: `contents`, `tables`.
 
 #[macro_use]
-#[path = "../shared/say.rs"]
+#[path = "../show/say.rs"]
 mod say;
 
 mod contents;
 mod date;
-#[path = "../shared/figures.rs"]
+#[path = "../show/figures.rs"]
 mod figures;
 mod tables;
 

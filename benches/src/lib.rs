@@ -1,0 +1,30 @@
+//! Measured questions: how fast is it, next to the limit of the same machine at the same moment?
+//!
+//! Single questions are criterion benches in `benches/`. The rest are binaries that print one JSON
+//! line per figure on stdout and a table for people on stderr:
+//!
+//! | binary | question |
+//! |---|---|
+//! | `speed` | what does one call cost, and one call of 64, in each durability mode? |
+//! | `recovery` | how many records a second does a shard replay? |
+//! | `scaling` | what do more shards bring? |
+//! | `idle` | what does a store cost that is not used, and what does it leave behind? |
+//!
+//! Each takes `--quick` for a run of a few seconds and `--dir DIR` for where stores are made.
+//! Every figure is a median over rounds, and the limit it is held against is measured between the
+//! same rounds. Read in this order: `workload`, `placement`, the bare limits, `figure`.
+#![forbid(unsafe_code)]
+
+mod allocator;
+pub mod arguments;
+pub mod bare_channel;
+pub mod bare_map;
+pub mod clients;
+pub mod figure;
+pub mod group_commit;
+pub mod machine;
+pub mod placement;
+pub mod raw_log;
+pub mod report;
+pub mod timing;
+pub mod workload;
