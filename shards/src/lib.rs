@@ -16,6 +16,7 @@ pub mod record;
 pub mod report;
 
 mod boot;
+mod cleaner;
 mod commit;
 mod log_progress;
 mod maintenance;
@@ -24,6 +25,7 @@ mod query;
 mod replay;
 mod run;
 mod run_table;
+mod setup;
 mod shard;
 mod shard_thread;
 mod stage;

@@ -22,7 +22,8 @@ use crate::engine::{Engine, Running, closed_error};
 use crate::maintenance::{self, Delivery};
 use crate::message::{Control, Message};
 use crate::report::{RecoveryReport, ShardRecovery};
-use crate::shard::{Maintained, Setup};
+use crate::setup::Setup;
+use crate::shard::Maintained;
 use crate::shard_thread::{ShardDisk, ShardThread};
 use crate::store_error::store_error;
 

@@ -5,65 +5,23 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 use strata_primitives::{
-    Answer as Validated, Context, Draft, Durability, Effect, Error, ErrorKind, Limits, Mutation, Operation,
-    Outcome, RunId, RunInfo, RunStatus, Timestamp, validate,
+    Answer as Validated, Context, Draft, Durability, Effect, Error, ErrorKind, Mutation, Operation, Outcome,
+    RunId, RunInfo, RunStatus, Timestamp, validate,
 };
 use strata_runtime::mailbox::Mailbox;
 use strata_wal::{Log, PreparedSegment, WalError};
 
 use crate::boot::Boot;
-use crate::clock::Clock;
+use crate::cleaner::deleted_count;
 use crate::commit::{Staged, Step, Unseen};
 use crate::maintenance::Errand;
 use crate::message::{Answer, BatchReceipt, Control, Message, Reply};
 use crate::report::{ShardState, ShardStats};
 use crate::run::{Need, Progress};
 use crate::run_table::RunTable;
+use crate::setup::Setup;
 use crate::stage::{Operations, Written};
 use crate::withheld::Withheld;
-
-/// What every shard of a store knows from the start.
-#[derive(Clone, Debug)]
-pub(crate) struct Setup {
-    pub(crate) durability: Durability,
-    pub(crate) limits: Limits,
-    pub(crate) clock: Clock,
-}
-
-impl Setup {
-    /// What a write is promised, from what its run chose and what its call asked for.
-    pub(crate) fn promise(
-        &self,
-        run: Option<Durability>,
-        call: Option<Durability>,
-    ) -> Result<Durability, Error> {
-        if self.durability == Durability::InMemory {
-            return match run.max(call) {
-                Some(asked) if asked > Durability::InMemory => Err(Error::new(
-                    ErrorKind::Unsupported,
-                    format!("an in-memory database cannot promise {asked}: open a directory for that"),
-                )),
-                _ => Ok(Durability::InMemory),
-            };
-        }
-        let run = match run {
-            Some(Durability::InMemory) => Durability::InMemory,
-            Some(chosen) => chosen.max(self.durability),
-            None => self.durability,
-        };
-        match call {
-            Some(call) if run == Durability::InMemory && call > run => Err(Error::new(
-                ErrorKind::Unsupported,
-                format!("a write to a run that lives in memory cannot be {call}: the run is never logged"),
-            )),
-            Some(call) if call < run => Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!("durability can only be raised: the run is {run}, the call asked for {call}"),
-            )),
-            call => Ok(call.unwrap_or(run)),
-        }
-    }
-}
 
 /// The channels between a shard and the maintenance thread of its store.
 #[derive(Debug)]
@@ -108,7 +66,7 @@ struct Held {
 
 /// Where the result of a write goes.
 #[derive(Debug)]
-enum Then {
+pub(crate) enum Then {
     Operation(Reply),
     Batch(Reply),
     Batches(Box<Batches>),
@@ -117,7 +75,7 @@ enum Then {
 
 /// Batches of many runs, some of them done.
 #[derive(Debug)]
-struct Batches {
+pub(crate) struct Batches {
     rest: std::vec::IntoIter<(RunId, Vec<Operation>)>,
     results: Vec<Result<BatchReceipt, Error>>,
     need: Need,
@@ -139,10 +97,6 @@ const TURN_TIME_MAX: Duration = Duration::from_micros(200);
 const MESSAGES_PER_READING: usize = 16;
 /// A sleeping shard looks at the clock at least this often while a key waits to expire.
 const EXPIRY_PAUSE_MAX: Duration = Duration::from_secs(1);
-/// After a cleaning that was refused, the next attempt waits this long.
-const CLEANING_PAUSE_REFUSED: Duration = Duration::from_secs(1);
-/// Between two cleanings of a shard that has messages to serve.
-const CLEANING_PAUSE_BUSY: Duration = Duration::from_millis(10);
 
 impl Shard {
     pub(crate) fn new(index: u32, setup: Arc<Setup>, runs: RunTable, log: Option<Log>) -> Shard {
@@ -268,7 +222,7 @@ impl Shard {
     }
 
     /// Takes a write's result to whoever waits for it, or keeps the write until the log moves.
-    fn carry(&mut self, step: Step, then: Then) {
+    pub(crate) fn carry(&mut self, step: Step, then: Then) {
         match step {
             Step::Stalled(staged) => self.held = Some(Held { staged, then }),
             Step::Done(result, need) => match then {
@@ -285,8 +239,7 @@ impl Shard {
                     self.advance(batches);
                 }
                 Then::Cleaned => {
-                    let effects = result.iter().flat_map(|written| written.effects.as_slice());
-                    self.stats.expired += effects.map(count_of).sum::<u64>();
+                    self.stats.expired += result.map_or(0, |written| deleted_count(&written));
                 }
             },
         }
@@ -360,36 +313,6 @@ impl Shard {
         self.withheld.answer(reply, Ok(Answer::Done), need, &self.progress);
     }
 
-    /// Commits the deletion of keys whose deadline has passed, for one run. A busy shard does so now and then.
-    fn clean(&mut self, is_busy: bool) -> bool {
-        let Some((deadline, run)) = self.first_to_clean() else { return false };
-        if !is_busy {
-            self.now = self.setup.clock.now();
-        }
-        if deadline > self.now {
-            return false;
-        }
-        let step = self.expire(run);
-        let pause = match &step {
-            Step::Done(Err(_), _) => CLEANING_PAUSE_REFUSED,
-            _ if is_busy => CLEANING_PAUSE_BUSY,
-            _ => Duration::ZERO,
-        };
-        self.cleaning_from = Timestamp(self.now.0.saturating_add(pause.as_micros() as u64));
-        let has_progress = !matches!(step, Step::Done(Err(_), _));
-        self.carry(step, Then::Cleaned);
-        has_progress
-    }
-
-    /// The run whose keys are to be cleaned next, and from when on.
-    fn first_to_clean(&self) -> Option<(Timestamp, RunId)> {
-        // Before the boot has begun MANIFEST may still say "closed in order", so nothing is written.
-        if self.boot.number == 0 || self.log.as_ref().is_some_and(Log::has_failed) {
-            return None;
-        }
-        self.runs.first_deadline().map(|(deadline, run)| (deadline.max(self.cleaning_from), run))
-    }
-
     /// Whether the run is active although the boot that last began it did not end in order.
     pub(crate) fn is_orphaned(&self, info: &RunInfo) -> bool {
         info.status == RunStatus::Active && info.begun_in_boot <= self.boot.unclean_through
@@ -420,11 +343,4 @@ fn outcome_of(written: Written) -> Outcome {
 
 fn receipt_of(written: Written) -> BatchReceipt {
     BatchReceipt { commit: written.commit, effects: written.effects.into_vec() }
-}
-
-fn count_of(effect: &Effect) -> u64 {
-    match effect {
-        Effect::Count(count) => *count,
-        _ => 0,
-    }
 }

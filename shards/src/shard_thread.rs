@@ -15,7 +15,8 @@ use crate::message::{Answer, Control, Message, Reply};
 use crate::replay::replay;
 use crate::report::ShardRecovery;
 use crate::run_table::RunTable;
-use crate::shard::{Ending, Maintained, Setup, Shard};
+use crate::setup::Setup;
+use crate::shard::{Ending, Maintained, Shard};
 use crate::store_error::store_error;
 
 /// Everything that a shard's thread starts from.

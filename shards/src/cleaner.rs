@@ -1,0 +1,59 @@
+//! Deleting keys whose deadline has passed.
+//!
+//! Readers judge a deadline themselves, so cleaning only gives memory back. It is an ordinary commit with the cause
+//! `Expired`, made when the shard has nothing else to do, and now and then when it always has.
+
+use std::time::Duration;
+
+use strata_primitives::{Effect, RunId, Timestamp};
+use strata_wal::Log;
+
+use crate::commit::Step;
+use crate::shard::{Shard, Then};
+use crate::stage::Written;
+
+/// After a cleaning that was refused, the next attempt waits this long.
+const CLEANING_PAUSE_REFUSED: Duration = Duration::from_secs(1);
+/// Between two cleanings of a shard that has messages to serve.
+const CLEANING_PAUSE_BUSY: Duration = Duration::from_millis(10);
+
+impl Shard {
+    /// Commits the deletion of keys whose deadline has passed, for one run. A busy shard does so now and then.
+    pub(crate) fn clean(&mut self, is_busy: bool) -> bool {
+        let Some((deadline, run)) = self.first_to_clean() else { return false };
+        if !is_busy {
+            self.now = self.setup.clock.now();
+        }
+        if deadline > self.now {
+            return false;
+        }
+        let step = self.expire(run);
+        let pause = match &step {
+            Step::Done(Err(_), _) => CLEANING_PAUSE_REFUSED,
+            _ if is_busy => CLEANING_PAUSE_BUSY,
+            _ => Duration::ZERO,
+        };
+        self.cleaning_from = Timestamp(self.now.0.saturating_add(pause.as_micros() as u64));
+        let has_progress = !matches!(step, Step::Done(Err(_), _));
+        self.carry(step, Then::Cleaned);
+        has_progress
+    }
+
+    /// The run whose keys are to be cleaned next, and from when on.
+    pub(crate) fn first_to_clean(&self) -> Option<(Timestamp, RunId)> {
+        // Before the boot has begun MANIFEST may still say "closed in order", so nothing is written.
+        if self.boot.number == 0 || self.log.as_ref().is_some_and(Log::has_failed) {
+            return None;
+        }
+        self.runs.first_deadline().map(|(deadline, run)| (deadline.max(self.cleaning_from), run))
+    }
+}
+
+/// How many keys a cleaning deleted.
+pub(crate) fn deleted_count(written: &Written) -> u64 {
+    let counts = written.effects.as_slice().iter().map(|effect| match effect {
+        Effect::Count(count) => *count,
+        _ => 0,
+    });
+    counts.sum()
+}

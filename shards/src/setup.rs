@@ -1,0 +1,48 @@
+//! What every shard of a store knows from the start.
+
+use strata_primitives::{Durability, Error, ErrorKind, Limits};
+
+use crate::clock::Clock;
+
+/// What every shard of a store knows from the start.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) durability: Durability,
+    pub(crate) limits: Limits,
+    pub(crate) clock: Clock,
+}
+
+impl Setup {
+    /// What a write is promised, from what its run chose and what its call asked for.
+    pub(crate) fn promise(
+        &self,
+        run: Option<Durability>,
+        call: Option<Durability>,
+    ) -> Result<Durability, Error> {
+        if self.durability == Durability::InMemory {
+            return match run.max(call) {
+                Some(asked) if asked > Durability::InMemory => Err(Error::new(
+                    ErrorKind::Unsupported,
+                    format!("an in-memory database cannot promise {asked}: open a directory for that"),
+                )),
+                _ => Ok(Durability::InMemory),
+            };
+        }
+        let run = match run {
+            Some(Durability::InMemory) => Durability::InMemory,
+            Some(chosen) => chosen.max(self.durability),
+            None => self.durability,
+        };
+        match call {
+            Some(call) if run == Durability::InMemory && call > run => Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("a write to a run that lives in memory cannot be {call}: the run is never logged"),
+            )),
+            Some(call) if call < run => Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("durability can only be raised: the run is {run}, the call asked for {call}"),
+            )),
+            call => Ok(call.unwrap_or(run)),
+        }
+    }
+}
