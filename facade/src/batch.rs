@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use strata_primitives::{Condition, Deadline, Encoded, EntityRef, Limits, Operation, RunId, Value};
+use strata_primitives::{
+    Condition, Deadline, Encoded, EntityRef, Limits, Operation, RunId, RunStatus, Timestamp, Value,
+};
 
 use crate::Result;
 use crate::events::fresh_salt;
@@ -70,6 +72,42 @@ impl Batch {
     /// Adds to a whole number.
     pub fn increment(&mut self, key: &str, by: i64) -> Result<&mut Batch> {
         self.add(Operation::KvIncrement { key: key.into(), by })
+    }
+
+    /// Sets a key that expires at `deadline`.
+    pub fn put_until(
+        &mut self,
+        key: &str,
+        value: impl Into<Value>,
+        deadline: Timestamp,
+    ) -> Result<&mut Batch> {
+        let value = encode(&value.into(), &self.limits, self.run, key)?;
+        self.add(Operation::KvPut { key: key.into(), value, deadline: Deadline::At(deadline) })
+    }
+
+    /// Gives a key a deadline, if it is there.
+    pub fn set_deadline(&mut self, key: &str, deadline: Timestamp) -> Result<&mut Batch> {
+        self.add(Operation::KvSetDeadline { key: key.into(), deadline: Deadline::At(deadline) })
+    }
+
+    /// Takes a key's deadline away.
+    pub fn clear_deadline(&mut self, key: &str) -> Result<&mut Batch> {
+        self.add(Operation::KvClearDeadline { key: key.into() })
+    }
+
+    /// Moves the run to another status; operations behind this one see it.
+    pub fn update_status(&mut self, status: RunStatus) -> Result<&mut Batch> {
+        self.add(Operation::RunUpdateStatus { status })
+    }
+
+    /// Replaces the run's tags.
+    pub fn set_tags<T: Into<String>>(&mut self, tags: impl IntoIterator<Item = T>) -> Result<&mut Batch> {
+        self.add(Operation::RunSetTags { tags: tags.into_iter().map(Into::into).collect() })
+    }
+
+    /// Replaces the run's metadata.
+    pub fn set_metadata(&mut self, metadata: impl Into<Value>) -> Result<&mut Batch> {
+        self.add(Operation::RunSetMetadata { metadata: metadata.into() })
     }
 
     /// Appends an event.

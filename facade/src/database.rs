@@ -102,7 +102,8 @@ impl Database {
         self.engine.close()
     }
 
-    /// Creates a run.
+    /// Creates a run. A name makes that safe to send again after an unknown outcome: `AlreadyExists` then says that it
+    /// happened. A run without one gets a fresh id each time.
     ///
     /// # Errors
     /// `AlreadyExists` for a name that has a run, `InvalidArgument` for a name, tag or metadata
@@ -171,10 +172,10 @@ impl Database {
         self.engine.sync()
     }
 
-    /// What the shards have done since they began to serve.
+    /// What the shards have done since they began to serve. One that has stopped is told by its state.
     ///
     /// # Errors
-    /// `Closed` when a shard has stopped.
+    /// `Closed` when the database has stopped.
     pub fn stats(&self) -> Result<Stats> {
         Ok(Stats { shards: self.engine.stats()? })
     }

@@ -179,8 +179,11 @@ fn runs_beyond_their_limits_are_not_created() {
     let tags = |count: usize| (0..count).map(|number| format!("tag-{number}")).collect();
     refused(RunSpec { tags: tags(65), ..RunSpec::default() }, &["tag_count_max", "64", "65"]);
     let metadata = Value::from("m".repeat((64 << 10) + 1));
-    refused(RunSpec { metadata: metadata.clone(), ..RunSpec::default() }, &["metadata", "65536"]);
-    store.refused(store.run.set_metadata(metadata), &["metadata", "65536"]);
+    refused(
+        RunSpec { metadata: metadata.clone(), ..RunSpec::default() },
+        &["metadata_size_max", "65536", "65537"],
+    );
+    store.refused(store.run.set_metadata(metadata), &["metadata_size_max", "65536", "65537"]);
     store.refused(store.run.set_tags(tags(65)), &["tag_count_max"]);
     let own_parent = RunSpec { parent: Some(script::id_of("own")), ..RunSpec::named("own") };
     refused(own_parent, &["parent"]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use strata::{
     Cause, Condition, Database, Direction, Durability, Effect, EntityRef, ErrorKind, KvScan, OperationId,
-    RunHandle, RunSpec, Timestamp, Value, Version,
+    RunHandle, RunSpec, RunStatus, Timestamp, Value, Version,
 };
 use support::{TestClock, options, script};
 
@@ -370,4 +370,29 @@ fn causes_are_taken_with_any_write() {
     let database = Database::open(dir.path().join("strata.db"), options(Durability::Buffered, 1)).unwrap();
     let run = database.run(script::id_of("run"));
     assert_eq!((run.info().unwrap().version, run.count("").unwrap().value), (Version(4), 2));
+}
+
+#[test]
+fn a_batch_holds_every_write_of_a_run() {
+    let clock = TestClock::at(1_000_000);
+    let database = Database::start(None, options(Durability::InMemory, 1), clock.clock(), None).unwrap();
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    run.put("lease", 1).unwrap();
+    run.put_with_ttl("kept", 1, Duration::from_secs(9)).unwrap();
+    let later = Timestamp(clock.now() + 5_000_000);
+    let mut batch = run.batch();
+    batch.put_until("until", 1, later).unwrap().set_deadline("lease", later).unwrap();
+    batch.clear_deadline("kept").unwrap().set_tags(["done"]).unwrap().set_metadata(7).unwrap();
+    batch.append("end", 1).unwrap().update_status(RunStatus::Completed).unwrap();
+    let commit = run.commit(batch).unwrap().commit.unwrap();
+    let ttl = |key: &str| run.ttl(key).unwrap().unwrap().value;
+    let five = Some(Duration::from_secs(5));
+    assert_eq!([ttl("until"), ttl("lease"), ttl("kept")], [five, five, None]);
+    let info = run.info().unwrap();
+    assert_eq!((info.version, info.status, info.event_count), (commit.version, RunStatus::Completed, 1));
+    assert_eq!((info.tags, info.metadata), (vec!["done".to_string()], Value::Int(7)));
+
+    let mut late = run.batch();
+    late.put("late", 1).unwrap();
+    assert_eq!(run.commit(late).unwrap_err().kind(), ErrorKind::RunClosed);
 }

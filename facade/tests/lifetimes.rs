@@ -5,6 +5,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -104,6 +105,29 @@ fn in_memory_databases_opened_and_closed_in_a_row_leak_nothing() {
         (0..30).for_each(|_| one(Some(&store)));
         assert_eq!((threads(), descriptors()), before, "threads and descriptors after 1,000 databases");
     });
+}
+
+/// A waker that unparks the thread which polls: the smallest executor there is.
+struct Unpark(std::thread::Thread);
+
+impl std::task::Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+#[test]
+fn a_call_inside_a_future_blocks_its_thread_and_answers() {
+    let database = Database::in_memory_with(options(Durability::Buffered, 1)).unwrap();
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    let mut work = std::pin::pin!(async {
+        run.put("a", 1)?;
+        run.get("a")
+    });
+    let waker = std::task::Waker::from(Arc::new(Unpark(std::thread::current())));
+    let polled = work.as_mut().poll(&mut std::task::Context::from_waker(&waker));
+    let std::task::Poll::Ready(answer) = polled else { panic!("a blocking call is never pending") };
+    assert_eq!(answer.unwrap().unwrap().value.as_int(), Some(1));
 }
 
 #[test]

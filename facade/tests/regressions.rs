@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use strata::{
     Cause, Database, Durability, EntityRef, ErrorKind, Limits, OperationId, Options, RunSpec, RunStatus,
-    Version,
+    ShardState, Version,
 };
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
 use support::{TestClock, open_on, options, script};
@@ -174,4 +174,56 @@ fn a_shard_with_a_failed_log_sleeps() {
     let before = disk.points();
     assert!(run.info().unwrap().version >= Version(1), "reads are served");
     assert_eq!(disk.points(), before, "a failed log touches the disk no more");
+}
+
+/// On a full disk the cleaning of one expired key stalled, was refused, and began again at once: the shard never slept,
+/// filled and freed the disk in a loop, and every read waited for a failed preparation.
+#[test]
+fn cleaning_on_a_full_disk_waits_before_it_tries_again() {
+    let disk = SimDisk::new(56);
+    let clock = TestClock::at(1_000_000);
+    let storage = std::sync::Arc::new(disk.clone());
+    let path = Some(support::sim_path());
+    let database =
+        Database::start(path, options(Durability::Buffered, 1), clock.clock(), Some(storage)).unwrap();
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    run.put_with_ttl("lease", 1, Duration::from_secs(1)).unwrap();
+    disk.set_capacity(Some(600 << 10));
+    let mut size = 64 << 10;
+    while size > 16 {
+        match run.put("filling", "x".repeat(size)) {
+            Ok(_) => {}
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+                size /= 2;
+            }
+        }
+    }
+    clock.advance(Duration::from_secs(2));
+    assert_eq!(run.get("lease").unwrap(), None, "an expired key is hidden whatever the disk does");
+    database.stats().unwrap();
+    let before = disk.points();
+    for _ in 0..200 {
+        assert_eq!(run.get("lease").unwrap(), None);
+    }
+    let tried = disk.points() - before;
+    assert!(
+        tried <= 40,
+        "the clock stands still, so it is tried at most once more, not {tried} calls' worth"
+    );
+}
+
+/// One stopped shard made the counters of all others unreadable.
+#[test]
+fn the_counters_of_a_stopped_shard_say_so_and_the_others_are_told() {
+    let disk = SimDisk::new(57);
+    let database = open_on(&disk, options(Durability::Strict, 2)).unwrap();
+    let run = script::begin(&database, "run").unwrap();
+    disk.set_faults(Faults::once(disk.points() + 1, FaultKind::Panic));
+    assert_eq!(script::step(&run, 1).unwrap_err().kind(), ErrorKind::Closed);
+    let stopped = database.shard_of(run.id());
+    for shard in database.stats().unwrap().shards {
+        let expected = if shard.shard == stopped { ShardState::Closed } else { ShardState::Serving };
+        assert_eq!(shard.state, expected);
+    }
 }

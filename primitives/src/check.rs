@@ -68,9 +68,12 @@ impl Operation {
 
 /// The stored form of a run's metadata, refused beyond its own, lower limit.
 pub(crate) fn encode_metadata(metadata: &Value, run: RunId, limits: &Limits) -> Result<Encoded, Error> {
-    let lower = Limits { value_size_max: limits.metadata_size_max, ..limits.clone() };
-    Encoded::from_value(metadata, &lower, || EntityRef::run(run))
-        .map_err(|error| error.with_context("metadata"))
+    let encoded = Encoded::from_value(metadata, limits, || EntityRef::run(run))
+        .map_err(|error| error.with_context("metadata"))?;
+    limits
+        .check_size("metadata_size_max", limits.metadata_size_max, encoded.content_size(), "metadata")
+        .map_err(|error| error.with_entity(EntityRef::run(run)))?;
+    Ok(encoded)
 }
 
 struct Check<'a> {

@@ -63,7 +63,8 @@ impl<'a> Draft<'a> {
         self.mutations
     }
 
-    pub(crate) fn run_id(&self) -> RunId {
+    /// The run.
+    pub fn run_id(&self) -> RunId {
         self.state.id()
     }
 

@@ -117,6 +117,11 @@ impl Encoded {
         self.0.is_empty()
     }
 
+    /// Bytes of the value's content, which is what limits speak of: without the outermost tag and length.
+    pub(crate) fn content_size(&self) -> usize {
+        self.len().saturating_sub(HEAD_SIZE)
+    }
+
     /// The encoding.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use strata_primitives::{Effect, RunId, Timestamp};
+use strata_primitives::{Effect, Error, RunId, Timestamp};
 use strata_wal::Log;
 
 use crate::commit::Step;
@@ -28,15 +28,27 @@ impl Shard {
             return false;
         }
         let step = self.expire(run);
-        let pause = match &step {
-            Step::Done(Err(_), _) => CLEANING_PAUSE_REFUSED,
-            _ if is_busy => CLEANING_PAUSE_BUSY,
-            _ => Duration::ZERO,
-        };
-        self.cleaning_from = Timestamp(self.now.0.saturating_add(pause.as_micros() as u64));
+        if is_busy {
+            self.pause_cleaning(CLEANING_PAUSE_BUSY);
+        }
         let has_progress = !matches!(step, Step::Done(Err(_), _));
         self.carry(step, Then::Cleaned);
         has_progress
+    }
+
+    /// Takes note of what a cleaning came to, at once or after the log had stalled.
+    pub(crate) fn cleaned(&mut self, outcome: Result<Written, Error>) {
+        match outcome {
+            Ok(Written { commit: Some(_), effects }) => {
+                self.stats.expired += deleted_count(effects.as_slice())
+            }
+            // Refused, or nothing of it fits into a commit: trying again at once would come to the same.
+            _ => self.pause_cleaning(CLEANING_PAUSE_REFUSED),
+        }
+    }
+
+    fn pause_cleaning(&mut self, pause: Duration) {
+        self.cleaning_from = Timestamp(self.now.0.saturating_add(pause.as_micros() as u64));
     }
 
     /// The run whose keys are to be cleaned next, and from when on.
@@ -49,9 +61,8 @@ impl Shard {
     }
 }
 
-/// How many keys a cleaning deleted.
-pub(crate) fn deleted_count(written: &Written) -> u64 {
-    let counts = written.effects.as_slice().iter().map(|effect| match effect {
+fn deleted_count(effects: &[Effect]) -> u64 {
+    let counts = effects.iter().map(|effect| match effect {
         Effect::Count(count) => *count,
         _ => 0,
     });

@@ -82,7 +82,7 @@ impl Shard {
     ) -> Step {
         match self.stage(run, operations, options) {
             Ok(Decision::Commit(staged)) => self.commit(staged),
-            Ok(Decision::Unchanged(written)) => Step::Done(Ok(written), self.need_of(run)),
+            Ok(Decision::Answered(written)) => Step::Done(Ok(written), self.need_of(run)),
             // A refusal tells of the state that caused it, so it waits like a read.
             Err(error) => Step::Done(Err(error), self.need_of(run)),
         }

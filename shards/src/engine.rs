@@ -15,7 +15,7 @@ use strata_wal::storage::LockGuard;
 
 use crate::maintenance::Errand;
 use crate::message::{Answer, BatchReceipt, Control, Message, Reply, RunPage, SentOptions};
-use crate::report::{RecoveryReport, ShardRecovery, ShardStats};
+use crate::report::{RecoveryReport, ShardRecovery, ShardState, ShardStats};
 
 /// The shards of one open store.
 #[derive(Debug)]
@@ -183,9 +183,13 @@ impl Engine {
     /// The counters of every shard.
     pub fn stats(&self) -> Result<Vec<ShardStats>, Error> {
         (0..self.shards.len())
-            .map(|shard| match self.ask(shard, |reply| Message::Control(Control::Stats, reply))? {
-                Answer::Stats(stats) => Ok(*stats),
-                other => unreachable!("a question for counters was answered with {other:?}"),
+            .map(|shard| match self.ask(shard, |reply| Message::Control(Control::Stats, reply)) {
+                Ok(Answer::Stats(stats)) => Ok(*stats),
+                Ok(other) => unreachable!("a question for counters was answered with {other:?}"),
+                Err(error) if error.kind() == ErrorKind::Closed && self.is_open() => {
+                    Ok(ShardStats { state: ShardState::Closed, ..ShardStats::new(shard as u32) })
+                }
+                Err(error) => Err(error),
             })
             .collect()
     }
@@ -326,6 +330,11 @@ impl Engine {
                 Err(Error::new(ErrorKind::Closed, message))
             }
         }
+    }
+
+    fn is_open(&self) -> bool {
+        self.is_own_process()
+            && self.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).is_some()
     }
 
     /// The shards' threads are not copied by fork(2): in a child nobody would ever answer.

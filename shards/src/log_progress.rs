@@ -27,10 +27,9 @@ impl Shard {
     /// Blocks until a stalled log can go on: a write completes, or a segment arrives.
     pub(crate) fn wait_for_log(&mut self, maintained: Option<&Maintained>) {
         let Some(log) = &mut self.log else { return };
-        if !log.is_idle() {
-            // A failure is met again, and dealt with, when the turn goes on.
-            let _ = log.flush();
-            return;
+        if log.is_in_flight() {
+            // The batch that is full goes out with the next turn, while the one behind it fills.
+            return log.wait();
         }
         let Some(maintained) = maintained else { return };
         match maintained.segments.recv_timeout(SEGMENT_PATIENCE) {
@@ -123,6 +122,11 @@ impl Shard {
     /// What a write is told that came after the log had failed.
     pub(crate) fn refused_by_log(&self) -> Error {
         self.log_failed("nothing was written, and nothing can be until the store is reopened")
+    }
+
+    /// What a sync is told when the log has failed.
+    pub(crate) fn sync_refused(&self) -> Error {
+        self.log_failed("what was not durable before may be lost: reopen the store to see")
     }
 
     fn log_failed(&self, advice: &str) -> Error {

@@ -50,6 +50,8 @@ pub enum ShardState {
     Serving,
     /// A write of its log failed: it serves reads at the last visible version only.
     LogFailed,
+    /// It panicked, or a restart was refused: it answers `Closed` until it is restarted. Its counters are gone.
+    Closed,
 }
 
 /// What one shard has done since it began to serve.

@@ -12,7 +12,6 @@ use strata_runtime::mailbox::Mailbox;
 use strata_wal::{Log, PreparedSegment, WalError};
 
 use crate::boot::Boot;
-use crate::cleaner::deleted_count;
 use crate::commit::{Staged, Step, Unseen};
 use crate::maintenance::Errand;
 use crate::message::{Answer, BatchReceipt, Control, Message, Reply};
@@ -238,9 +237,7 @@ impl Shard {
                     batches.record(result, need);
                     self.advance(batches);
                 }
-                Then::Cleaned => {
-                    self.stats.expired += result.map_or(0, |written| deleted_count(&written));
-                }
+                Then::Cleaned => self.cleaned(result),
             },
         }
     }
@@ -296,7 +293,7 @@ impl Shard {
         let run = run.map(|id| self.runs.get(id).filter(|run| run.state.exists()));
         let refused = match (&self.log, run) {
             (None, _) => refuse(ErrorKind::Unsupported, "an in-memory database has nothing to sync to"),
-            (Some(log), _) if log.has_failed() => Err(self.refused_by_log()),
+            (Some(log), _) if log.has_failed() => Err(self.sync_refused()),
             (_, Some(None)) => {
                 refuse(ErrorKind::NotFound, "the run does not exist: create or begin it first")
             }

@@ -1,8 +1,8 @@
 //! How a write is decided: its operations become mutations, and those one encoded record.
 
 use strata_primitives::{
-    Answer as Validated, Cause, Commit, Context, Draft, Durability, Effect, Error, ErrorKind, Fingerprint,
-    Limits, Mutation, Operation, OperationId, RunId, RunState, Stamp, validate,
+    Answer as Validated, Cause, Commit, Context, Draft, Durability, Effect, EntityRef, Error, ErrorKind,
+    Fingerprint, Limits, Mutation, Operation, OperationId, RunId, RunState, Stamp, validate,
 };
 
 use crate::commit::{Staged, Step};
@@ -55,7 +55,8 @@ impl Effects {
 /// What a write comes to before the log is asked.
 pub(crate) enum Decision {
     Commit(Staged),
-    Unchanged(Written),
+    /// Nothing is to be committed: nothing changes, or the write happened before.
+    Answered(Written),
 }
 
 impl Shard {
@@ -80,7 +81,7 @@ impl Shard {
         };
         let identity = identify(&operations, options);
         if let Some(written) = answered_before(state, identity)? {
-            return Ok(Decision::Unchanged(written));
+            return Ok(Decision::Answered(written));
         }
         let context = Context { now: self.now.max(state.timestamp()), boot: self.boot.number };
         let mut draft = Draft::with_buffer(state, std::mem::take(&mut self.spare_mutations));
@@ -88,7 +89,7 @@ impl Shard {
         let mutations = draft.into_mutations();
         if mutations.is_empty() {
             self.spare_mutations = mutations;
-            return Ok(Decision::Unchanged(Written { commit: None, effects }));
+            return Ok(Decision::Answered(Written { commit: None, effects }));
         }
         let chosen = match mutations.first() {
             Some(Mutation::RunCreate { meta, .. }) => meta.durability,
@@ -161,7 +162,8 @@ fn answered_before(
     let Some(receipt) = state.receipt(&id) else { return Ok(None) };
     if receipt.fingerprint != fingerprint {
         let message = format!("operation id {id} belongs to another write: give each write an id of its own");
-        return Err(Error::new(ErrorKind::InvalidArgument, message));
+        let error = Error::new(ErrorKind::InvalidArgument, message);
+        return Err(error.with_entity(EntityRef::run(state.id())));
     }
     let effects = Effects::Many(receipt.effects.clone());
     Ok(Some(Written { commit: Some(receipt.commit), effects }))
@@ -184,7 +186,8 @@ fn validate_all(
     if count > count_max {
         let message =
             format!("transaction_mutations_max is {count_max}, the batch has {count} operations: split it");
-        return Err(Error::new(ErrorKind::InvalidArgument, message));
+        let error = Error::new(ErrorKind::InvalidArgument, message);
+        return Err(error.with_entity(EntityRef::run(draft.run_id())));
     }
     let mut effects = Vec::with_capacity(count);
     for (index, operation) in operations.into_iter().enumerate() {

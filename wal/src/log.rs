@@ -184,9 +184,14 @@ impl Log {
         self.appended_through
     }
 
+    /// Whether a write or sync is under way.
+    pub fn is_in_flight(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| queue.in_flight() > 0)
+    }
+
     /// Whether nothing is staged and nothing is in flight.
     pub fn is_idle(&self) -> bool {
-        self.open.is_empty() && self.queue.as_ref().is_none_or(|queue| queue.in_flight() == 0)
+        self.open.is_empty() && !self.is_in_flight()
     }
 
     /// Whether a write or sync has failed.
@@ -235,6 +240,14 @@ impl Log {
         }
     }
 
+    /// Waits for one write or sync that is under way; returns at once when none is.
+    pub fn wait(&mut self) {
+        if let Some(queue) = self.queue.as_mut().filter(|queue| queue.in_flight() > 0) {
+            let completion = queue.wait();
+            self.complete(completion);
+        }
+    }
+
     /// Waits until everything staged is durable.
     pub fn flush(&mut self) -> Result<(), LogFailed> {
         loop {
@@ -243,9 +256,7 @@ impl Log {
             if self.durable_through == self.appended_through {
                 return Ok(());
             }
-            let queue = self.queue.as_mut().expect("without a queue `submit` waits itself");
-            let completion = queue.wait();
-            self.complete(completion);
+            self.wait();
         }
     }
 
