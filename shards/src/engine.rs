@@ -39,6 +39,7 @@ pub(crate) struct Running {
 
 /// How long a caller waits for room in a shard's mailbox.
 const PATIENCE: Duration = Duration::from_secs(5);
+
 thread_local! {
     /// This thread's reply slots; made at its first call.
     static REPLIES: OnceCell<ReplyPool<Result<Answer, Error>>> = const { OnceCell::new() };

@@ -41,24 +41,21 @@ impl Shard {
 
     pub(crate) fn refresh_progress(&mut self) {
         self.progress = match &self.log {
-            Some(log) if !self.has_taken_back => {
-                Progress { written: log.written_through(), durable: log.durable_through() }
-            }
+            Some(log) if !self.has_taken_back => Progress::of(log),
             _ => Progress::EVERYTHING,
         };
     }
 
     /// Brings everything to stable storage and ends the log. The shard serves nothing afterwards.
     pub(crate) fn finish(&mut self) -> Result<Option<LogEnd>, Error> {
-        let Some(mut log) = self.log.take() else { return Ok(None) };
-        let flushed = log.flush();
-        if flushed.is_err() {
-            self.log = Some(log);
+        let Some(log) = &mut self.log else { return Ok(None) };
+        if log.flush().is_err() {
             self.fail();
             return Err(self.outcome_unknown());
         }
-        self.progress = Progress { written: log.written_through(), durable: log.durable_through() };
+        self.refresh_progress();
         self.withheld.release(&self.progress);
+        let log = self.log.take().expect("the log was just flushed");
         log.close().map(Some).map_err(|error| Error::new(ErrorKind::LogFailed, error.to_string()))
     }
 
@@ -146,7 +143,7 @@ impl Shard {
         }
         let log = self.log.as_ref().expect("only a log fails");
         assert!(log.has_failed(), "only a failed log takes commits back");
-        self.progress = Progress { written: log.written_through(), durable: log.durable_through() };
+        self.progress = Progress::of(log);
         self.unseen.release(&self.progress);
         self.withheld.release(&self.progress);
         self.take_back_unseen();

@@ -1,7 +1,7 @@
 //! A run as its shard keeps it: the state, where its newest record stands, who may see it.
 
 use strata_primitives::{Durability, RunState, Timestamp};
-use strata_wal::Lsn;
+use strata_wal::{Log, Lsn};
 
 use crate::record::RecordPlace;
 
@@ -36,6 +36,11 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
+    /// How far a log has come.
+    pub(crate) fn of(log: &Log) -> Progress {
+        Progress { written: log.written_through(), durable: log.durable_through() }
+    }
+
     /// The progress of a shard that waits for nothing: it has no log, or the log has failed and
     /// whatever had not arrived was taken back.
     pub(crate) const EVERYTHING: Progress = Progress { written: Lsn(u64::MAX), durable: Lsn(u64::MAX) };

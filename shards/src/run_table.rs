@@ -42,19 +42,17 @@ impl RunTable {
         self.runs.get_mut(&id)
     }
 
-    /// A state for a run that has never been written to; it joins the table by [`insert`](Self::insert).
+    /// A state for a run that has never been written to; it is not in the table.
     pub(crate) fn blank(&self, id: RunId) -> RunState {
         RunState::new(id, self.hash_seed)
     }
 
     /// The run, entered as a blank one if it was not there.
     pub(crate) fn get_or_insert(&mut self, id: RunId) -> &mut Run {
-        if !self.runs.contains_key(&id) {
-            let run = Run::new(self.blank(id));
+        self.runs.entry(id).or_insert_with(|| {
             self.order.insert(id);
-            self.runs.insert(id, run);
-        }
-        self.runs.get_mut(&id).expect("the run was entered above")
+            Run::new(RunState::new(id, self.hash_seed))
+        })
     }
 
     /// Takes out a run whose only commit was taken back.

@@ -108,7 +108,7 @@ impl ShardThread {
         loop {
             let reply = match asked.take() {
                 Some(reply) => reply,
-                None => match self.refuse_until_control()? {
+                None => match self.refuse_until_control() {
                     (Control::Restart, reply) => reply,
                     (_, reply) => {
                         reply.send(Err(self.closed()));
@@ -128,7 +128,7 @@ impl ShardThread {
     }
 
     /// The next restart or close; every other message is answered Closed.
-    fn refuse_until_control(&mut self) -> Option<(Control, Reply)> {
+    fn refuse_until_control(&mut self) -> (Control, Reply) {
         loop {
             let refused = match self.mailbox.receive() {
                 None => {
@@ -136,7 +136,7 @@ impl ShardThread {
                     continue;
                 }
                 Some(Message::Control(control @ (Control::Restart | Control::Close), reply)) => {
-                    return Some((control, reply));
+                    return (control, reply);
                 }
                 Some(
                     Message::Operate { reply, .. }

@@ -200,7 +200,7 @@ impl<'a> Scanner<'a> {
             let stored = header.body_crc32;
             return refuse(format!("batch checksum: stored {stored:#010x}, computed {computed:#010x}"));
         }
-        // `end_offset` is still at the header only while the segment has no batch: the chain enters it here.
+        // Right behind the header lies the first batch of a segment: the chain enters it there.
         let is_first = offset == SEGMENT_HEADER_SIZE;
         let previous =
             if is_first { enter_segment(self.scan.chain, live.header.chain_seed) } else { self.scan.chain };
