@@ -43,6 +43,7 @@ impl Cause {
                 limits.check_size("cause_size_max", limits.cause_size_max, note.len(), "cause")
             }
             Self::Entity { entity: EntityRef::Kv { key, .. }, .. } => limits.check_key(key),
+            Self::Entity { entity: EntityRef::Cell { name, .. }, .. } => limits.check_cell_name(name),
             _ => Ok(()),
         }
     }

@@ -40,7 +40,19 @@ impl Operation {
                 check.of_run(limits.check_items(entries.len(), "list of entries"))?;
                 entries.iter().try_for_each(|entry| check.put(&entry.key, &entry.value))
             }
-            Self::KvExpire { limit } => check.page(*limit),
+            Self::Expire { limit } => check.page(*limit),
+            Self::CellInit { name, value, .. }
+            | Self::CellSet { name, value, .. }
+            | Self::CellCas { name, value, .. } => check.cell(name, Some(value)),
+            Self::CellRead { name } | Self::CellTtl { name } | Self::CellDelete { name } => {
+                check.cell(name, None)
+            }
+            Self::CellList { prefix, start_after, limit, .. } => {
+                check.of_run(limits.check_prefix(prefix))?;
+                check.of_run(limits.check_prefix(start_after.as_deref().unwrap_or("")))?;
+                check.page(*limit)
+            }
+            Self::EntityStat { entity } => check.entity(entity),
             Self::EventAppend { kind, payload, .. } => check.event(kind, payload),
             Self::EventAppendMany { events } => {
                 check.of_run(limits.check_items(events.len(), "list of events"))?;
@@ -60,6 +72,7 @@ impl Operation {
             Self::EventRead { .. }
             | Self::EventVerifyChain
             | Self::RunGet
+            | Self::RunReceipt { .. }
             | Self::RunUpdateStatus { .. }
             | Self::RunDelete => Ok(()),
         }
@@ -101,6 +114,26 @@ impl Check<'_> {
     fn put(&self, key: &str, value: &Encoded) -> Result<(), Error> {
         self.key(key)?;
         value.check(self.limits).map_err(|error| error.with_entity(EntityRef::kv(self.run, key)))
+    }
+
+    fn cell(&self, name: &str, value: Option<&Encoded>) -> Result<(), Error> {
+        self.of_run(self.limits.check_cell_name(name))?;
+        value
+            .map_or(Ok(()), |value| value.check(self.limits))
+            .map_err(|error| error.with_entity(EntityRef::cell(self.run, name)))
+    }
+
+    /// What is asked about has to be of this run, and has to have a name that something could have.
+    fn entity(&self, entity: &EntityRef) -> Result<(), Error> {
+        if entity.run_id() != self.run {
+            let message = format!("{entity} is not of run {}: ask the run that it is of", self.run);
+            return self.of_run(Err(invalid(message)));
+        }
+        match entity {
+            EntityRef::Kv { key, .. } => self.key(key),
+            EntityRef::Cell { name, .. } => self.cell(name, None),
+            EntityRef::Event { .. } | EntityRef::Run { .. } => Ok(()),
+        }
     }
 
     fn event(&self, kind: &str, payload: &Encoded) -> Result<(), Error> {

@@ -105,7 +105,7 @@ fn pages_hold_at_least_one_item_and_prefixes_fit_a_key() {
         list("", Some("five5"), 1),
         Operation::KvCount { prefix: "five5".into() },
         Operation::KvDeletePrefix { prefix: "\0".into() },
-        Operation::KvExpire { limit: 0 },
+        Operation::Expire { limit: 0 },
         Operation::EventRange { start: None, limit: 0, direction: Direction::Reverse },
         by_type("k", 0),
         by_type("", 1),

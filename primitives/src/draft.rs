@@ -3,238 +3,211 @@ use crate::encoded::Encoded;
 use crate::error::{Error, ErrorKind};
 use crate::event::{CHAIN_START, Event, StoredEvent};
 use crate::id::RunId;
-use crate::kv::{KeyRange, KvEntry, is_expired};
+use crate::keys::StagedOver;
 use crate::limits::Limits;
 use crate::mutation::Mutation;
-use crate::operation::Direction;
+use crate::operation::KeyKind;
+use crate::overlay::Overlay;
+use crate::read_set::{Place, ReadSet};
 use crate::run_meta::{RunInfo, RunMeta};
-use crate::run_state::{RunState, described};
 use crate::version::{Stamp, Timestamp, Version};
-use rustc_hash::FxHashMap;
+use crate::view::RunView;
 use std::sync::Arc;
 
-/// A run's state with the mutations of one commit staged over it. Validation reads both and writes only the second.
+/// A picture of a run with the mutations of one commit staged over it. Validation reads both and writes only the second.
 ///
 /// An empty draft costs nothing. Several operations validated on one draft see each other's effects and become one
 /// commit; all of them are given the same [`Context`](crate::Context).
 #[derive(Debug)]
 pub struct Draft<'a> {
-    state: &'a RunState,
+    view: RunView<'a>,
+    staged: Staged,
+}
+
+/// What a draft has staged, apart from the run: a transaction keeps it from one message to the next.
+#[derive(Debug, Default)]
+pub struct Staged {
     mutations: Vec<Mutation>,
     size: usize,
     overlay: Overlay,
+    /// What was read, where the commit has to find it unchanged.
+    reads: Option<ReadSet>,
 }
 
-/// What the staged mutations hide of the state.
-#[derive(Debug, Default)]
-struct Overlay {
-    /// The staged description; inside, nothing after a deletion.
-    meta: Option<Option<Box<RunMeta>>>,
-    /// Whether a staged deletion hides every key and event of the state.
-    hides_content: bool,
-    event_count: u64,
-    head_hash: Option<[u8; 32]>,
-    /// How many mutations the two indexes below know of: blind writes do not pay for them.
-    indexed: usize,
-    kv: FxHashMap<Arc<str>, Option<KvEntry>>,
-    /// The places of staged events among the mutations.
-    events: Vec<usize>,
+impl Staged {
+    /// Nothing staged, for a transaction: what it reads is recorded.
+    pub fn recording() -> Self {
+        Self { reads: Some(ReadSet::default()), ..Self::default() }
+    }
+
+    /// What was read.
+    pub fn reads(&self) -> Option<&ReadSet> {
+        self.reads.as_ref()
+    }
+
+    /// Empties it for the next transaction; its memory is kept.
+    pub fn clear(&mut self) {
+        let Self { mutations, size, overlay, reads } = self;
+        mutations.clear();
+        *size = 0;
+        *overlay = Overlay::default();
+        if let Some(reads) = reads {
+            reads.clear();
+        }
+    }
 }
 
 impl<'a> Draft<'a> {
-    /// A draft of `state` with nothing staged.
-    pub fn new(state: &'a RunState) -> Self {
-        Self::with_buffer(state, Vec::new())
+    /// A draft over `view` with nothing staged.
+    pub fn new(view: RunView<'a>) -> Self {
+        Self::resume(view, Staged::default())
     }
 
     /// The same, staging into an emptied `buffer` so that its memory is used again.
-    pub fn with_buffer(state: &'a RunState, mut buffer: Vec<Mutation>) -> Self {
+    pub fn with_buffer(view: RunView<'a>, mut buffer: Vec<Mutation>) -> Self {
         buffer.clear();
-        Self { state, mutations: buffer, size: 0, overlay: Overlay::default() }
+        Self::resume(view, Staged { mutations: buffer, ..Staged::default() })
+    }
+
+    /// A draft that goes on with what was staged before, over a view of the same version.
+    pub fn resume(view: RunView<'a>, staged: Staged) -> Self {
+        Self { view, staged }
+    }
+
+    /// Ends the draft, keeping what is staged apart from the run.
+    pub fn into_staged(self) -> Staged {
+        self.staged
     }
 
     /// What is staged so far, in order.
     pub fn mutations(&self) -> &[Mutation] {
-        &self.mutations
+        &self.staged.mutations
     }
 
     /// Ends the draft with what is to be logged and applied.
     pub fn into_mutations(self) -> Vec<Mutation> {
-        self.mutations
+        self.staged.mutations
     }
 
     /// The run.
     pub fn run_id(&self) -> RunId {
-        self.state.id()
+        self.view.id()
     }
 
-    pub(crate) fn state_timestamp(&self) -> Timestamp {
-        self.state.timestamp()
+    pub(crate) fn view(&self) -> &RunView<'a> {
+        &self.view
     }
 
     /// The version and time that reads of this draft are true at: those of its own commit once it has mutations.
     pub(crate) fn stamp(&self, now: Timestamp) -> Stamp {
-        if self.mutations.is_empty() {
-            Stamp { version: self.state.version(), timestamp: self.state.timestamp() }
-        } else {
-            Stamp { version: self.state.version().next(), timestamp: now }
-        }
+        if self.staged.mutations.is_empty() { self.view.stamp() } else { self.stamp_of_staged(now) }
+    }
+
+    /// A transaction does not know the number of its commit before it commits.
+    fn stamp_of_staged(&self, now: Timestamp) -> Stamp {
+        let is_transaction = self.staged.reads.is_some();
+        let version = if is_transaction { Version::PENDING } else { self.view.stamp().version.next() };
+        Stamp { version, timestamp: now }
     }
 
     /// Stages one mutation, unless the commit would grow beyond its limits.
     pub(crate) fn stage(&mut self, mutation: Mutation, limits: &Limits) -> Result<(), Error> {
-        let (count, size) = (self.mutations.len() + 1, self.size + mutation.encoded_size());
-        if count > limits.transaction_mutations_max || size > limits.transaction_size_max {
-            return Err(too_large(count, size, limits));
+        let Staged { mutations, size, overlay, .. } = &mut self.staged;
+        let (count, size_with_it) = (mutations.len() + 1, *size + mutation.encoded_size());
+        if count > limits.transaction_mutations_max || size_with_it > limits.transaction_size_max {
+            return Err(too_large(count, size_with_it, limits));
         }
-        self.size = size;
-        self.overlay.note(self.state, &mutation, count);
-        self.mutations.push(mutation);
+        *size = size_with_it;
+        overlay.note(&self.view, &mutation, count);
+        mutations.push(mutation);
         Ok(())
     }
 
     /// Drops what was staged behind the first `count` mutations.
     pub(crate) fn truncate(&mut self, count: usize) {
-        if self.mutations.len() == count {
+        let Staged { mutations, size, overlay, .. } = &mut self.staged;
+        if mutations.len() == count {
             return;
         }
-        self.mutations.truncate(count);
-        self.overlay = Overlay::default();
-        self.size = 0;
-        for (index, mutation) in self.mutations.iter().enumerate() {
-            self.size += mutation.encoded_size();
-            self.overlay.note(self.state, mutation, index + 1);
+        mutations.truncate(count);
+        *overlay = Overlay::default();
+        *size = 0;
+        for (index, mutation) in mutations.iter().enumerate() {
+            *size += mutation.encoded_size();
+            overlay.note(&self.view, mutation, index + 1);
         }
     }
 
-    /// Makes staged keys and events readable. Must precede every read of them.
-    pub(crate) fn catch_up(&mut self) {
-        for index in self.overlay.indexed..self.mutations.len() {
-            match &self.mutations[index] {
-                Mutation::KvPut { key, value, deadline, .. } => {
-                    let entry = self.staged_entry(value.clone(), *deadline);
-                    self.overlay.kv.insert(Arc::clone(key), Some(entry));
-                }
-                Mutation::KvDelete { key, .. } => drop(self.overlay.kv.insert(Arc::clone(key), None)),
-                Mutation::KvDeadline { key, deadline, .. } => {
-                    let held = self.held(key).expect("a deadline is given to a key that is there");
-                    let entry = self.staged_entry(held.value.clone(), *deadline);
-                    self.overlay.kv.insert(Arc::clone(key), Some(entry));
-                }
-                Mutation::EventAppend { .. } => self.overlay.events.push(index),
-                _ => {}
-            }
+    /// Makes what is staged readable. Must precede every read of it.
+    pub(crate) fn catch_up(&mut self, now: Timestamp) {
+        let stamp = self.stamp_of_staged(now);
+        let Staged { mutations, overlay, .. } = &mut self.staged;
+        overlay.catch_up(&self.view, mutations, stamp);
+    }
+
+    /// Whether what is read is remembered, so that the commit finds it unchanged.
+    pub(crate) fn is_recording(&self) -> bool {
+        self.staged.reads.is_some()
+    }
+
+    /// Remembers a place that was looked at, where that is asked for.
+    pub(crate) fn record(&mut self, place: Place) {
+        if let Some(reads) = &mut self.staged.reads {
+            reads.add(place);
         }
-        self.overlay.indexed = self.mutations.len();
+    }
+
+    /// The version that reads of what is staged carry.
+    pub(crate) fn own_version(&self, now: Timestamp) -> Version {
+        self.stamp_of_staged(now).version
     }
 
     pub(crate) fn meta(&self) -> Option<&RunMeta> {
-        self.overlay.meta_over(self.state)
+        self.staged.overlay.meta_over(&self.view)
     }
 
     /// The version of the stored description, for links to it.
     pub(crate) fn meta_version(&self) -> Version {
-        self.state.meta_version()
+        self.view.meta_version()
     }
 
     pub(crate) fn info(&self, now: Timestamp) -> Option<RunInfo> {
-        let stamp = self.stamp(now);
-        let mut info = self.meta()?.info(self.run_id(), stamp.version, stamp.timestamp);
-        let of_state = |key: &Arc<str>| self.base_entry(key).is_some();
-        let added = self.overlay.kv.iter().filter(|(key, entry)| entry.is_some() && !of_state(key)).count();
-        let removed = self.overlay.kv.iter().filter(|(key, entry)| entry.is_none() && of_state(key)).count();
-        let base_count = if self.overlay.hides_content { 0 } else { self.state.kv().len() };
-        info.kv_count = (base_count + added - removed) as u64;
+        let Stamp { version, timestamp } = self.stamp(now);
+        let mut info = self.meta()?.info(self.run_id(), version, timestamp);
+        info.kv_count = self.keys(KeyKind::Kv).full_count();
+        info.cell_count = self.keys(KeyKind::Cell).full_count();
         info.event_count = self.event_count();
+        info.size = self.keys(KeyKind::Kv).size() + self.keys(KeyKind::Cell).size() + self.event_size();
         Some(info)
     }
 
-    /// What `key` holds, unless it is expired at `now`.
-    pub(crate) fn live_entry(&self, key: &str, now: Timestamp) -> Option<EntryView<'_>> {
-        let entry = self.held(key).filter(|entry| !is_expired(entry.deadline, now))?;
-        Some(EntryView::new(entry, self.stamp(now)))
-    }
-
-    /// The version of what the state holds under `key`, expired or not: what a mutation of it replaces.
-    pub(crate) fn base_version(&self, key: &str) -> Version {
-        self.base_entry(key).map_or(Version::NEVER, |entry| entry.version)
-    }
-
-    /// Shows `visit` every live key of `range` in order, until it says to stop.
-    pub(crate) fn walk<'d>(
-        &'d self,
-        range: &KeyRange<'_>,
-        now: Timestamp,
-        mut visit: impl FnMut(&'d Arc<str>, EntryView<'d>) -> bool,
-    ) {
-        let mut staged: Vec<_> = self.overlay.kv.keys().filter(|key| range.contains(key)).collect();
-        staged.sort_unstable();
-        if range.direction == Direction::Reverse {
-            staged.reverse();
-        }
-        let mut staged = staged.into_iter().peekable();
-        let hides = self.overlay.hides_content;
-        let mut base = (!hides).then(|| self.state.kv().walk(range)).into_iter().flatten().peekable();
-        loop {
-            let comes_first = match (base.peek(), staged.peek()) {
-                (Some(base), Some(staged)) if range.direction == Direction::Forward => base.cmp(staged),
-                (Some(base), Some(staged)) => staged.cmp(base),
-                (Some(_), None) => std::cmp::Ordering::Less,
-                (None, Some(_)) => std::cmp::Ordering::Greater,
-                (None, None) => return,
-            };
-            let base_key = if comes_first.is_le() { base.next() } else { None };
-            let staged_key = if comes_first.is_ge() { staged.next() } else { None };
-            let key = staged_key.or(base_key).expect("one of the two was just peeked at");
-            if let Some(view) = self.live_entry(key, now)
-                && !visit(key, view)
-            {
-                return;
-            }
-        }
-    }
-
-    /// How many live keys there are, without walking them.
-    pub(crate) fn live_count(&self, now: Timestamp) -> u64 {
-        let is_live = |entry: &KvEntry| !is_expired(entry.deadline, now);
-        let mut count = 0;
-        if !self.overlay.hides_content {
-            count = self.state.kv().len() - self.state.kv().expired(now).count();
-        }
-        for (key, staged) in &self.overlay.kv {
-            count += usize::from(staged.as_ref().is_some_and(is_live));
-            count -= usize::from(self.base_entry(key).is_some_and(is_live));
-        }
-        count as u64
-    }
-
-    /// The keys that expired in the state and are not changed in this draft.
-    pub(crate) fn expired(&self, now: Timestamp) -> impl Iterator<Item = &'a Arc<str>> {
-        let keys = (!self.overlay.hides_content).then(|| self.state.kv().expired(now));
-        keys.into_iter().flatten().filter(|key| !self.overlay.kv.contains_key(*key))
+    /// Keys and values, or cells.
+    pub(crate) fn keys(&self, kind: KeyKind) -> StagedOver<'_, Encoded> {
+        self.staged.overlay.keys_over(kind, &self.view)
     }
 
     pub(crate) fn event_count(&self) -> u64 {
-        self.base_event_count() + self.overlay.event_count
+        self.base_event_count() + self.staged.overlay.event_count
     }
 
     pub(crate) fn head_hash(&self) -> [u8; 32] {
-        let of_base =
-            || if self.overlay.hides_content { CHAIN_START } else { self.state.events().head_hash() };
-        self.overlay.head_hash.unwrap_or_else(of_base)
+        let hides_content = self.staged.overlay.hides_content;
+        let of_base = || if hides_content { CHAIN_START } else { self.view.head_hash() };
+        self.staged.overlay.head_hash.unwrap_or_else(of_base)
     }
 
     pub(crate) fn event(&self, sequence: u64, now: Timestamp) -> Option<StoredEvent> {
         match sequence.checked_sub(self.base_event_count()) {
-            None => self.state.events().get(sequence).map(|event| event.stored(sequence)),
+            None => self.view.event(sequence).map(|event| event.stored(sequence)),
             Some(index) => self.staged_event(index, now).map(|event| event.stored(sequence)),
         }
     }
 
     /// The sequences of all events of a type, ascending.
     pub(crate) fn events_of_kind(&self, kind: &str) -> (&[u64], Vec<u64>) {
-        let base = if self.overlay.hides_content { &[] } else { self.state.events().of_kind(kind) };
-        let staged = self.overlay.events.iter().filter_map(|index| match &self.mutations[*index] {
+        let Staged { mutations, overlay, .. } = &self.staged;
+        let base = if overlay.hides_content { &[] } else { self.view.events_of_kind(kind) };
+        let staged = overlay.events.iter().filter_map(|index| match &mutations[*index] {
             Mutation::EventAppend { sequence, kind: staged, .. } if **staged == *kind => Some(*sequence),
             _ => None,
         });
@@ -243,8 +216,9 @@ impl<'a> Draft<'a> {
 
     /// Whether every event is hashed onto the one before; else the first that is not.
     pub(crate) fn first_invalid_event(&self, now: Timestamp) -> Option<u64> {
-        let base = (!self.overlay.hides_content).then(|| self.state.events().iter()).into_iter().flatten();
-        let staged = (0..self.overlay.event_count).filter_map(|index| self.staged_event(index, now));
+        let overlay = &self.staged.overlay;
+        let base = (!overlay.hides_content).then(|| self.view.events()).into_iter().flatten();
+        let staged = (0..overlay.event_count).filter_map(|index| self.staged_event(index, now));
         let mut previous = CHAIN_START;
         for (sequence, event) in (0..).zip(base.cloned().chain(staged)) {
             if !event.is_hashed_onto(&previous, sequence) {
@@ -255,76 +229,29 @@ impl<'a> Draft<'a> {
         None
     }
 
+    /// What events take together, staged ones included, bytes.
+    fn event_size(&self) -> u64 {
+        let Staged { mutations, overlay, .. } = &self.staged;
+        let staged = overlay.events.iter().map(|place| match &mutations[*place] {
+            Mutation::EventAppend { kind, payload, .. } => (kind.len() + payload.len()) as u64,
+            _ => 0,
+        });
+        let base = if overlay.hides_content { 0 } else { self.view.event_size() };
+        base + staged.sum::<u64>()
+    }
+
     fn base_event_count(&self) -> u64 {
-        if self.overlay.hides_content { 0 } else { self.state.events().len() }
-    }
-
-    fn base_entry(&self, key: &str) -> Option<&KvEntry> {
-        if self.overlay.hides_content { None } else { self.state.kv().get(key) }
-    }
-
-    fn held(&self, key: &str) -> Option<&KvEntry> {
-        if self.overlay.kv.is_empty() {
-            return self.base_entry(key);
-        }
-        self.overlay.kv.get(key).map_or_else(|| self.base_entry(key), Option::as_ref)
-    }
-
-    /// A staged entry has the version of the commit to come; its time is added when it is looked at.
-    fn staged_entry(&self, value: Encoded, deadline: Option<Timestamp>) -> KvEntry {
-        let (version, timestamp) = (self.state.version().next(), self.state.timestamp());
-        KvEntry { value, version, timestamp, deadline }
+        if self.staged.overlay.hides_content { 0 } else { self.view.event_count() }
     }
 
     fn staged_event(&self, index: u64, now: Timestamp) -> Option<Event> {
-        let place = *self.overlay.events.get(usize::try_from(index).ok()?)?;
-        let Mutation::EventAppend { kind, payload, salt, hash, .. } = &self.mutations[place] else {
+        let Staged { mutations, overlay, .. } = &self.staged;
+        let place = *overlay.events.get(usize::try_from(index).ok()?)?;
+        let Mutation::EventAppend { kind, payload, salt, hash, .. } = &mutations[place] else {
             unreachable!("only places of events are noted");
         };
         let (kind, payload) = (Arc::clone(kind), payload.clone());
         Some(Event { kind, payload, salt: *salt, hash: *hash, stamp: self.stamp(now) })
-    }
-}
-
-impl Overlay {
-    /// Takes in the mutation staged as number `count`, except what `catch_up` adds when somebody reads.
-    fn note(&mut self, state: &RunState, mutation: &Mutation, count: usize) {
-        match mutation {
-            Mutation::KvPut { .. } | Mutation::KvDelete { .. } | Mutation::KvDeadline { .. } => {}
-            Mutation::EventAppend { hash, .. } => {
-                self.event_count += 1;
-                self.head_hash = Some(*hash);
-            }
-            Mutation::RunDelete { .. } => {
-                // What was staged before is deleted with the rest, so the indexes begin behind it.
-                *self = Self { meta: Some(None), hides_content: true, indexed: count, ..Self::default() };
-            }
-            of_meta => self.meta = Some(Some(Box::new(described(self.meta_over(state), of_meta.clone())))),
-        }
-    }
-
-    fn meta_over<'s>(&'s self, state: &'s RunState) -> Option<&'s RunMeta> {
-        match &self.meta {
-            Some(staged) => staged.as_deref(),
-            None => state.meta(),
-        }
-    }
-}
-
-/// What a key holds, as a reader of the draft sees it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct EntryView<'a> {
-    pub(crate) value: &'a Encoded,
-    pub(crate) version: Version,
-    pub(crate) timestamp: Timestamp,
-    pub(crate) deadline: Option<Timestamp>,
-}
-
-impl<'a> EntryView<'a> {
-    fn new(entry: &'a KvEntry, stamp: Stamp) -> Self {
-        let KvEntry { value, version, timestamp, deadline } = entry;
-        let timestamp = if *version == stamp.version { stamp.timestamp } else { *timestamp };
-        Self { value, version: *version, timestamp, deadline: *deadline }
     }
 }
 

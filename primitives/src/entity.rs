@@ -9,6 +9,7 @@ use std::sync::Arc;
 const TAG_RUN: u8 = 1;
 const TAG_KV: u8 = 2;
 const TAG_EVENT: u8 = 3;
+const TAG_CELL: u8 = 4;
 
 /// One addressable thing. Prints and parses as stable text.
 ///
@@ -35,6 +36,13 @@ pub enum EntityRef {
         /// The event's number, from 0.
         sequence: u64,
     },
+    /// A state cell of a run.
+    Cell {
+        /// The run.
+        run: RunId,
+        /// The cell's name.
+        name: Arc<str>,
+    },
     /// A run itself.
     Run {
         /// The run.
@@ -46,6 +54,11 @@ impl EntityRef {
     /// The address of a key.
     pub fn kv(run: RunId, key: impl Into<Arc<str>>) -> Self {
         Self::Kv { run, key: key.into() }
+    }
+
+    /// The address of a state cell.
+    pub fn cell(run: RunId, name: impl Into<Arc<str>>) -> Self {
+        Self::Cell { run, name: name.into() }
     }
 
     /// The address of an event.
@@ -61,7 +74,9 @@ impl EntityRef {
     /// The run this thing lives in.
     pub fn run_id(&self) -> RunId {
         match self {
-            Self::Kv { run, .. } | Self::Event { run, .. } | Self::Run { run } => *run,
+            Self::Kv { run, .. } | Self::Event { run, .. } | Self::Cell { run, .. } | Self::Run { run } => {
+                *run
+            }
         }
     }
 
@@ -71,12 +86,13 @@ impl EntityRef {
             Self::Run { .. } => TAG_RUN,
             Self::Kv { .. } => TAG_KV,
             Self::Event { .. } => TAG_EVENT,
+            Self::Cell { .. } => TAG_CELL,
         };
         codec::put_u8(out, tag);
         out.extend_from_slice(self.run_id().as_bytes());
         match self {
             Self::Run { .. } => {}
-            Self::Kv { key, .. } => codec::put_str(out, key),
+            Self::Kv { key: name, .. } | Self::Cell { name, .. } => codec::put_str(out, name),
             Self::Event { sequence, .. } => codec::put_u64(out, *sequence),
         }
     }
@@ -89,6 +105,7 @@ impl EntityRef {
             TAG_RUN => Ok(Self::Run { run }),
             TAG_KV => Ok(Self::Kv { run, key: codec::take_str(input)?.into() }),
             TAG_EVENT => Ok(Self::Event { run, sequence: codec::take_u64(input)? }),
+            TAG_CELL => Ok(Self::Cell { run, name: codec::take_str(input)?.into() }),
             tag => Err(DecodeError::UnknownTag { what: "entity", tag }),
         }
     }
@@ -99,6 +116,7 @@ impl fmt::Display for EntityRef {
         match self {
             Self::Kv { run, key } => write!(formatter, "kv:{run}/{key}"),
             Self::Event { run, sequence } => write!(formatter, "event:{run}/{sequence}"),
+            Self::Cell { run, name } => write!(formatter, "cell:{run}/{name}"),
             Self::Run { run } => write!(formatter, "run:{run}"),
         }
     }
@@ -109,7 +127,7 @@ impl FromStr for EntityRef {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         parse(text).ok_or_else(|| {
-            let expected = "kv:<run>/<key>, event:<run>/<sequence> or run:<run>";
+            let expected = "kv:<run>/<key>, event:<run>/<sequence>, cell:<run>/<name> or run:<run>";
             Error::new(
                 ErrorKind::InvalidArgument,
                 format!("{text:?} is not an entity: {expected} is expected"),
@@ -128,6 +146,7 @@ fn parse(text: &str) -> Option<EntityRef> {
     let run = run.parse().ok()?;
     match kind {
         "kv" => Some(EntityRef::kv(run, name)),
+        "cell" => Some(EntityRef::cell(run, name)),
         "event" => {
             let sequence: u64 = name.parse().ok()?;
             (sequence.to_string() == name).then_some(EntityRef::event(run, sequence))
@@ -148,6 +167,7 @@ mod tests {
     fn every_entity_survives_its_text() {
         let keys = ["a", "a/b", "/", "kv:x", " ", "line\nbreak", "ключ", "run:"];
         let mut entities: Vec<_> = keys.iter().map(|key| EntityRef::kv(run(), *key)).collect();
+        entities.extend(keys.iter().map(|key| EntityRef::cell(run(), *key)));
         entities.extend([
             EntityRef::event(run(), 0),
             EntityRef::event(run(), u64::MAX),
@@ -171,7 +191,7 @@ mod tests {
             format!("event:{id}/x"),
             format!("event:{id}/01"),
             format!("event:{id}/+1"),
-            format!("cell:{id}/x"),
+            format!("cells:{id}/x"),
         ] {
             assert_eq!(text.parse::<EntityRef>().unwrap_err().kind(), ErrorKind::InvalidArgument, "{text}");
         }
@@ -179,9 +199,10 @@ mod tests {
 
     #[test]
     fn the_bytes_of_an_entity_never_change() {
-        let cases: [(EntityRef, Vec<u8>); 3] = [
+        let cases: [(EntityRef, Vec<u8>); 4] = [
             (EntityRef::run(run()), [&[1], &b"0123456789abcdef"[..]].concat()),
             (EntityRef::kv(run(), "k"), [&[2], &b"0123456789abcdef"[..], &[1, 0, 0, 0, b'k']].concat()),
+            (EntityRef::cell(run(), "k"), [&[4], &b"0123456789abcdef"[..], &[1, 0, 0, 0, b'k']].concat()),
             (
                 EntityRef::event(run(), 5),
                 [&[3], &b"0123456789abcdef"[..], &[5, 0, 0, 0, 0, 0, 0, 0]].concat(),

@@ -88,6 +88,11 @@ impl Event {
         }
     }
 
+    /// What it takes, bytes.
+    pub(crate) fn size(&self) -> u64 {
+        (self.kind.len() + self.payload.len()) as u64
+    }
+
     /// Whether this is what was hashed onto `previous`.
     pub(crate) fn is_hashed_onto(&self, previous: &[u8; 32], sequence: u64) -> bool {
         let hash =
@@ -100,12 +105,17 @@ impl Event {
 #[derive(Debug)]
 pub(crate) struct EventLog {
     chunks: Vec<Vec<Event>>,
+    size: u64,
     by_kind: HashMap<Arc<str>, Vec<u64>, FxSeededState>,
 }
 
 impl EventLog {
     pub(crate) fn new(hash_seed: usize) -> Self {
-        Self { chunks: Vec::new(), by_kind: HashMap::with_hasher(FxSeededState::with_seed(hash_seed)) }
+        Self {
+            chunks: Vec::new(),
+            size: 0,
+            by_kind: HashMap::with_hasher(FxSeededState::with_seed(hash_seed)),
+        }
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -113,14 +123,26 @@ impl EventLog {
         (full + self.chunks.last().map_or(0, Vec::len)) as u64
     }
 
-    /// The hash that the next event is hashed onto.
-    pub(crate) fn head_hash(&self) -> [u8; 32] {
-        self.chunks.last().and_then(|chunk| chunk.last()).map_or(CHAIN_START, |event| event.hash)
+    /// What events take together, bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
     }
 
     pub(crate) fn get(&self, sequence: u64) -> Option<&Event> {
         let index = usize::try_from(sequence).ok()?;
         self.chunks.get(index / CHUNK_COUNT_MAX)?.get(index % CHUNK_COUNT_MAX)
+    }
+
+    /// How many events the commit `version` left.
+    pub(crate) fn count_at(&self, version: Version) -> u64 {
+        // Versions never decrease along the log, so halving the range finds the border.
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let is_there = self.get(middle).is_some_and(|event| event.stamp.version <= version);
+            (low, high) = if is_there { (middle + 1, high) } else { (low, middle) };
+        }
+        low
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Event> {
@@ -134,6 +156,7 @@ impl EventLog {
 
     pub(crate) fn append(&mut self, mut event: Event) {
         let sequence = self.len();
+        self.size += event.size();
         match self.by_kind.entry(Arc::clone(&event.kind)) {
             Entry::Occupied(mut occupied) => {
                 // All events of a type share the text of the first one.
@@ -157,6 +180,7 @@ impl EventLog {
     pub(crate) fn take_back(&mut self) {
         let chunk = self.chunks.last_mut().expect("an event was appended");
         let event = chunk.pop().expect("no chunk is empty");
+        self.size -= event.size();
         if chunk.is_empty() {
             self.chunks.pop();
         }
@@ -190,7 +214,7 @@ mod tests {
     #[test]
     fn events_are_found_by_sequence_and_by_type_across_chunks() {
         let mut log = EventLog::new(1);
-        assert_eq!((log.len(), log.head_hash(), log.get(0)), (0, CHAIN_START, None));
+        assert_eq!((log.len(), log.size(), log.get(0)), (0, 0, None));
         let count = CHUNK_COUNT_MAX as u64 * 2 + 3;
         for number in 0..count {
             log.append(event(if number % 2 == 0 { "even" } else { "odd" }, number));

@@ -46,7 +46,16 @@ impl Digest {
                     Condition::Version(version) => version.0,
                 });
             }
-            Operation::KvDelete { key } | Operation::KvClearDeadline { key } => self.bytes(key.as_bytes()),
+            Operation::CellInit { name, value, deadline } | Operation::CellSet { name, value, deadline } => {
+                self.put(name, value, *deadline);
+            }
+            Operation::CellCas { name, value, deadline, expected } => {
+                self.put(name, value, *deadline);
+                self.number(expected.0);
+            }
+            Operation::KvDelete { key: name }
+            | Operation::KvClearDeadline { key: name }
+            | Operation::CellDelete { name } => self.bytes(name.as_bytes()),
             Operation::KvDeletePrefix { prefix } => self.bytes(prefix.as_bytes()),
             Operation::KvIncrement { key, by } => {
                 self.bytes(key.as_bytes());
@@ -149,6 +158,12 @@ mod tests {
             deadline: Deadline::None,
             condition,
         };
+        let cas = |expected| Operation::CellCas {
+            name: key(),
+            value: value(),
+            deadline: Deadline::None,
+            expected: Version(expected),
+        };
         let spec = |metadata: i64| Box::new(RunSpec { metadata: metadata.into(), ..RunSpec::default() });
         let writes: Vec<Vec<Operation>> = vec![
             vec![],
@@ -182,6 +197,11 @@ mod tests {
             vec![Operation::RunSetMetadata { metadata: 1.into() }],
             vec![Operation::RunSetMetadata { metadata: 2.into() }],
             vec![Operation::RunDelete],
+            vec![Operation::CellInit { name: key(), value: value(), deadline: Deadline::None }],
+            vec![Operation::CellSet { name: key(), value: value(), deadline: Deadline::None }],
+            vec![cas(1)],
+            vec![cas(2)],
+            vec![Operation::CellDelete { name: key() }],
         ];
         let mut fingerprints: Vec<_> = writes.iter().map(|write| Fingerprint::of(write).0).collect();
         fingerprints.sort_unstable();

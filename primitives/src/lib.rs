@@ -17,22 +17,31 @@ pub mod error;
 pub mod event;
 pub mod fingerprint;
 pub mod id;
-pub mod kv;
 pub mod limits;
 pub mod mutation;
 pub mod operation;
 pub mod outcome;
+pub mod read_set;
 pub mod receipt;
 pub mod run_filter;
 pub mod run_meta;
 pub mod run_state;
+pub mod snapshot;
 pub mod validate;
 pub mod value;
 pub mod version;
+pub mod view;
+
+mod content;
+mod key_map;
+mod key_range;
+mod keys;
+mod overlay;
+mod past;
 
 pub use cause::Cause;
 pub use codec::DecodeError;
-pub use draft::Draft;
+pub use draft::{Draft, Staged};
 pub use effect::Effect;
 pub use encoded::Encoded;
 pub use entity::EntityRef;
@@ -43,13 +52,17 @@ pub use id::{Namespace, OperationId, RunId};
 pub use limits::Limits;
 pub use mutation::{Mutation, MutationRow};
 pub use operation::{
-    Access, Condition, Deadline, Direction, NewEvent, Operation, OperationRow, PutEntry, mutations_of,
+    Access, Condition, Deadline, Direction, KeyKind, NewEvent, Operation, OperationRow, PutEntry,
+    mutations_of,
 };
 pub use outcome::{EventPage, KvItem, KvPage, Outcome, Ttl};
+pub use read_set::{Interval, ReadSet, conflict};
 pub use receipt::Receipt;
 pub use run_filter::RunFilter;
 pub use run_meta::{RunInfo, RunMeta, RunSpec, RunStatus};
 pub use run_state::{Replaced, RunState};
+pub use snapshot::Snapshot;
 pub use validate::{Answer, Context, validate};
 pub use value::Value;
 pub use version::{Commit, Durability, Stamp, Timestamp, Version, Versioned};
+pub use view::RunView;

@@ -62,6 +62,11 @@ impl Limits {
         self.check_name("key", key)
     }
 
+    /// Refuses the name of a cell by the rules of keys.
+    pub fn check_cell_name(&self, name: &str) -> Result<(), Error> {
+        self.check_name("cell name", name)
+    }
+
     /// Refuses an event type by the rules of keys.
     pub fn check_event_kind(&self, kind: &str) -> Result<(), Error> {
         self.check_name("event type", kind)

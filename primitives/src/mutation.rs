@@ -13,8 +13,10 @@
 //!  8 run_tags     u64 previous, u32 count, tags
 //!  9 run_metadata u64 previous, metadata
 //! 10 run_delete   u64 previous
+//! 11 cell_set     u64 previous, u64 deadline (0 none), name, value
+//! 12 cell_delete  u64 previous, name
 //! ```
-//! A key, value, kind, payload, tag or metadata is a `u32` size and its bytes. `meta` is an optional name (u8, then
+//! A key, name, value, kind, payload, tag or metadata is a `u32` size and its bytes. `meta` is an optional name (u8, then
 //! text), three texts of namespace, an optional parent (u8, then 16 bytes), tags, metadata, u8 status, u64 created,
 //! u64 boot, u8 durability (0 none). Tags are never changed or reused.
 use crate::codec::{self, DecodeError};
@@ -47,6 +49,10 @@ pub enum Mutation {
     RunMetadata { metadata: Encoded, previous: Version },
     /// The run and everything in it is gone.
     RunDelete { previous: Version },
+    /// A cell has this value and deadline.
+    CellSet { name: Arc<str>, value: Encoded, deadline: Option<Timestamp>, previous: Version },
+    /// A cell is gone.
+    CellDelete { name: Arc<str>, previous: Version },
 }
 
 /// One line of the table of mutations.
@@ -68,8 +74,10 @@ const RUN_STATUS: u8 = 7;
 const RUN_TAGS: u8 = 8;
 const RUN_METADATA: u8 = 9;
 const RUN_DELETE: u8 = 10;
+const CELL_SET: u8 = 11;
+const CELL_DELETE: u8 = 12;
 
-static TABLE: [MutationRow; 10] = [
+static TABLE: [MutationRow; 12] = [
     MutationRow { name: "kv_put", tag: KV_PUT },
     MutationRow { name: "kv_delete", tag: KV_DELETE },
     MutationRow { name: "kv_deadline", tag: KV_DEADLINE },
@@ -80,6 +88,8 @@ static TABLE: [MutationRow; 10] = [
     MutationRow { name: "run_tags", tag: RUN_TAGS },
     MutationRow { name: "run_metadata", tag: RUN_METADATA },
     MutationRow { name: "run_delete", tag: RUN_DELETE },
+    MutationRow { name: "cell_set", tag: CELL_SET },
+    MutationRow { name: "cell_delete", tag: CELL_DELETE },
 ];
 
 impl Mutation {
@@ -101,6 +111,8 @@ impl Mutation {
             Self::RunTags { .. } => RUN_TAGS,
             Self::RunMetadata { .. } => RUN_METADATA,
             Self::RunDelete { .. } => RUN_DELETE,
+            Self::CellSet { .. } => CELL_SET,
+            Self::CellDelete { .. } => CELL_DELETE,
         }
     }
 
@@ -112,8 +124,10 @@ impl Mutation {
     /// The size of the encoding in bytes; for mutations of the run itself, an encoding is made to find out.
     pub fn encoded_size(&self) -> usize {
         match self {
-            Self::KvPut { key, value, .. } => 1 + 8 + 8 + 4 + key.len() + 4 + value.len(),
-            Self::KvDelete { key, .. } => 1 + 8 + 4 + key.len(),
+            Self::KvPut { key, value, .. } | Self::CellSet { name: key, value, .. } => {
+                1 + 8 + 8 + 4 + key.len() + 4 + value.len()
+            }
+            Self::KvDelete { key, .. } | Self::CellDelete { name: key, .. } => 1 + 8 + 4 + key.len(),
             Self::KvDeadline { key, .. } => 1 + 8 + 8 + 4 + key.len(),
             Self::EventAppend { kind, payload, .. } => 1 + 8 + 16 + 32 + 4 + kind.len() + 4 + payload.len(),
             of_run => {
@@ -128,13 +142,14 @@ impl Mutation {
     pub fn encode(&self, out: &mut Vec<u8>) {
         codec::put_u8(out, self.tag());
         match self {
-            Self::KvPut { key, value, deadline, previous } => {
+            Self::KvPut { key, value, deadline, previous }
+            | Self::CellSet { name: key, value, deadline, previous } => {
                 codec::put_u64(out, previous.0);
                 put_deadline(out, *deadline);
                 codec::put_str(out, key);
                 codec::put_bytes(out, value.as_bytes());
             }
-            Self::KvDelete { key, previous } => {
+            Self::KvDelete { key, previous } | Self::CellDelete { name: key, previous } => {
                 codec::put_u64(out, previous.0);
                 codec::put_str(out, key);
             }
@@ -198,6 +213,12 @@ impl Mutation {
             RUN_TAGS => Self::RunTags { tags: decode_tags(input)?, previous },
             RUN_METADATA => Self::RunMetadata { metadata: decode_metadata(input)?, previous },
             RUN_DELETE => Self::RunDelete { previous },
+            CELL_SET => {
+                let deadline = take_deadline(input)?;
+                let name = codec::take_str(input)?.into();
+                Self::CellSet { name, value: take_encoded(input)?, deadline, previous }
+            }
+            CELL_DELETE => Self::CellDelete { name: codec::take_str(input)?.into(), previous },
             tag => return Err(DecodeError::UnknownTag { what: "mutation", tag }),
         })
     }

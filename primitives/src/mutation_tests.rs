@@ -65,6 +65,11 @@ fn golden() -> Vec<(Mutation, &'static str)> {
         ),
         (Mutation::RunMetadata { metadata: value(), previous }, "09 0400000000000000 0100000002"),
         (Mutation::RunDelete { previous }, "0a 0400000000000000"),
+        (
+            Mutation::CellSet { name: "c".into(), value: value(), deadline: Some(Timestamp(7)), previous },
+            "0b 0400000000000000 0700000000000000 0100000063 0100000002",
+        ),
+        (Mutation::CellDelete { name: "c".into(), previous }, "0c 0400000000000000 0100000063"),
     ]
 }
 
@@ -123,10 +128,10 @@ fn a_mutation_with_any_bit_flipped_is_decoded_or_refused_but_never_panics() {
 
 #[test]
 fn unknown_tags_and_undecodable_metadata_are_refused() {
-    let unknown = [[11].as_slice(), &[0; 8]].concat();
+    let unknown = [[99].as_slice(), &[0; 8]].concat();
     assert_eq!(
         Mutation::decode(&mut &unknown[..]),
-        Err(DecodeError::UnknownTag { what: "mutation", tag: 11 })
+        Err(DecodeError::UnknownTag { what: "mutation", tag: 99 })
     );
     let damaged = Mutation::RunMetadata { metadata: Encoded::from_canonical(&[99]), previous: Version(0) };
     assert_eq!(

@@ -1,6 +1,8 @@
 //! What can be asked of a run: one table for embedding, network and every other surface.
 use crate::encoded::Encoded;
+use crate::entity::EntityRef;
 use crate::error::{Error, ErrorKind};
+use crate::id::{OperationId, RunId};
 use crate::run_meta::{RunSpec, RunStatus};
 use crate::value::Value;
 use crate::version::{Timestamp, Version};
@@ -45,8 +47,8 @@ pub enum Operation {
     KvSetDeadline { key: Arc<str>, deadline: Deadline },
     /// Takes a key's deadline away; reveals whether the key was there.
     KvClearDeadline { key: Arc<str> },
-    /// Deletes up to `limit` expired keys. The cleaner's own, never a caller's.
-    KvExpire { limit: usize },
+    /// Deletes up to `limit` expired keys and cells. The cleaner's own, never a caller's.
+    Expire { limit: usize },
     /// Appends an event; reveals its sequence.
     EventAppend { kind: Arc<str>, payload: Encoded, salt: [u8; 16] },
     /// Appends several events; reveals the first sequence.
@@ -77,6 +79,43 @@ pub enum Operation {
     RunSetMetadata { metadata: Value },
     /// Deletes the run and everything in it; leaves a tombstone that keeps its version numbers.
     RunDelete,
+    /// What the write with an operation id was first answered.
+    RunReceipt { id: OperationId },
+    /// Creates a cell; `AlreadyExists` if it is there.
+    CellInit { name: Arc<str>, value: Encoded, deadline: Deadline },
+    /// The value of a cell.
+    CellRead { name: Arc<str> },
+    /// The deadline of a cell.
+    CellTtl { name: Arc<str> },
+    /// Sets a cell; without a deadline an earlier one is cleared.
+    CellSet { name: Arc<str>, value: Encoded, deadline: Deadline },
+    /// Sets a cell if it was last written by the commit named, else `Conflict`.
+    CellCas { name: Arc<str>, value: Encoded, deadline: Deadline, expected: Version },
+    /// Deletes a cell; reveals whether it was there.
+    CellDelete { name: Arc<str> },
+    /// A page of cells in order of their names, with their values.
+    CellList { prefix: Arc<str>, start_after: Option<Arc<str>>, limit: usize, direction: Direction },
+    /// Whether one thing is there, its version and its size.
+    EntityStat { entity: Box<EntityRef> },
+}
+
+/// The two kinds of things that a run finds by a key and replaces as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyKind {
+    /// Keys and values.
+    Kv,
+    /// State cells.
+    Cell,
+}
+
+impl KeyKind {
+    /// The address of one of them.
+    pub fn entity(self, run: RunId, key: &Arc<str>) -> EntityRef {
+        match self {
+            Self::Kv => EntityRef::kv(run, Arc::clone(key)),
+            Self::Cell => EntityRef::cell(run, Arc::clone(key)),
+        }
+    }
 }
 
 /// One key to set.
@@ -192,7 +231,7 @@ const fn write(tag: u8, name: &'static str, access: Access, mutations: &'static 
     OperationRow { name, tag, write: true, access, mutations }
 }
 
-static TABLE: [OperationRow; 30] = [
+static TABLE: [OperationRow; 39] = [
     read(1, "kv_get"),
     read(2, "kv_get_many"),
     read(3, "kv_exists"),
@@ -208,7 +247,7 @@ static TABLE: [OperationRow; 30] = [
     write(13, "kv_set_deadline", Access::Active, &[3]),
     write(14, "kv_clear_deadline", Access::Active, &[3]),
     // Expiry goes on in a run that takes no writes: its deadlines were accepted while it did.
-    write(15, "kv_expire", Access::Existing, &[2]),
+    write(15, "expire", Access::Existing, &[2, 12]),
     write(16, "event_append", Access::Active, &[4]),
     write(17, "event_append_many", Access::Active, &[4]),
     read(18, "event_read"),
@@ -224,6 +263,15 @@ static TABLE: [OperationRow; 30] = [
     write(28, "run_set_tags", Access::Existing, &[8]),
     write(29, "run_set_metadata", Access::Existing, &[9]),
     write(30, "run_delete", Access::Existing, &[10]),
+    read(31, "run_receipt"),
+    write(32, "cell_init", Access::Active, &[11]),
+    read(33, "cell_read"),
+    read(34, "cell_ttl"),
+    write(35, "cell_set", Access::Active, &[11]),
+    write(36, "cell_cas", Access::Active, &[11]),
+    write(37, "cell_delete", Access::Active, &[12]),
+    read(38, "cell_list"),
+    read(39, "entity_stat"),
 ];
 
 /// The mutations that the operation with this tag may produce.
@@ -252,13 +300,14 @@ impl Operation {
         self.row().write
     }
 
-    /// Whether it walks keys in order, so that [`RunState::ensure_order`](crate::RunState::ensure_order) must come
+    /// Which keys it walks in order, so that [`RunState::ensure_order`](crate::RunState::ensure_order) should come
     /// before it.
-    pub fn needs_order(&self) -> bool {
+    pub fn needs_order(&self) -> Option<KeyKind> {
         match self {
-            Self::KvList { .. } | Self::KvDeletePrefix { .. } => true,
-            Self::KvCount { prefix } => !prefix.is_empty(),
-            _ => false,
+            Self::KvList { .. } | Self::KvDeletePrefix { .. } => Some(KeyKind::Kv),
+            Self::KvCount { prefix } if !prefix.is_empty() => Some(KeyKind::Kv),
+            Self::CellList { .. } => Some(KeyKind::Cell),
+            _ => None,
         }
     }
 
@@ -279,7 +328,7 @@ impl Operation {
             Self::KvIncrement { .. } => 12,
             Self::KvSetDeadline { .. } => 13,
             Self::KvClearDeadline { .. } => 14,
-            Self::KvExpire { .. } => 15,
+            Self::Expire { .. } => 15,
             Self::EventAppend { .. } => 16,
             Self::EventAppendMany { .. } => 17,
             Self::EventRead { .. } => 18,
@@ -295,6 +344,15 @@ impl Operation {
             Self::RunSetTags { .. } => 28,
             Self::RunSetMetadata { .. } => 29,
             Self::RunDelete => 30,
+            Self::RunReceipt { .. } => 31,
+            Self::CellInit { .. } => 32,
+            Self::CellRead { .. } => 33,
+            Self::CellTtl { .. } => 34,
+            Self::CellSet { .. } => 35,
+            Self::CellCas { .. } => 36,
+            Self::CellDelete { .. } => 37,
+            Self::CellList { .. } => 38,
+            Self::EntityStat { .. } => 39,
         }
     }
 }
@@ -351,10 +409,13 @@ mod tests {
 
     #[test]
     fn only_walks_in_key_order_need_the_ordered_index() {
-        assert!(Operation::KvDeletePrefix { prefix: "".into() }.needs_order());
-        assert!(Operation::KvCount { prefix: "a".into() }.needs_order());
-        assert!(!Operation::KvCount { prefix: "".into() }.needs_order(), "a whole count needs no walk");
-        assert!(!Operation::RunGet.needs_order());
+        assert!(Operation::KvDeletePrefix { prefix: "".into() }.needs_order().is_some());
+        assert!(Operation::KvCount { prefix: "a".into() }.needs_order().is_some());
+        assert!(
+            Operation::KvCount { prefix: "".into() }.needs_order().is_none(),
+            "a whole count needs no walk"
+        );
+        assert!(Operation::RunGet.needs_order().is_none());
         assert_eq!((Operation::RunGet.name(), Operation::RunGet.is_write()), ("run_get", false));
     }
 }

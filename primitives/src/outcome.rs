@@ -2,6 +2,7 @@
 pub use crate::effect::Effect;
 use crate::encoded::Encoded;
 pub use crate::event::{ChainReport, StoredEvent};
+use crate::receipt::Receipt;
 use crate::run_meta::RunInfo;
 use crate::version::{Commit, Timestamp, Version, Versioned};
 use std::sync::Arc;
@@ -44,6 +45,10 @@ pub enum Outcome {
     Chain(ChainReport),
     /// The run, if it is there.
     Run(Option<Box<RunInfo>>),
+    /// What the write with an operation id was answered, if it is remembered.
+    Receipt(Option<Box<Receipt>>),
+    /// One thing, if it is there.
+    Stat(Option<Versioned<u64>>),
 }
 
 /// When a key expires.

@@ -61,6 +61,8 @@ mod tests {
             timestamp: Timestamp(100),
             kv_count: 0,
             event_count: 0,
+            cell_count: 0,
+            size: 0,
             orphaned: false,
         }
     }

@@ -1,13 +1,19 @@
 //! A run: the fold of its commits.
-use crate::event::{Event, EventLog};
+use crate::content::Content;
+use crate::draft::Draft;
+use crate::encoded::Encoded;
+use crate::event::Event;
 use crate::id::{OperationId, RunId};
-use crate::kv::{KvEntry, KvMap};
+use crate::key_map::Entry;
 use crate::mutation::Mutation;
+use crate::operation::KeyKind;
 pub use crate::receipt::Receipt;
 use crate::receipt::Receipts;
 use crate::run_meta::{RunInfo, RunMeta, RunStatus};
+use crate::snapshot::{Snapshot, Snapshots};
 pub use crate::version::Stamp;
 use crate::version::{Timestamp, Version};
+use crate::view::RunView;
 use std::sync::Arc;
 
 /// Everything one run remembers.
@@ -20,23 +26,8 @@ pub struct RunState {
     hash_seed: usize,
     stamp: Stamp,
     receipts: Receipts,
-    /// The commit that last changed the description, also of a deleted run.
-    meta_version: Version,
     content: Content,
-}
-
-/// What a deletion takes away.
-#[derive(Debug)]
-struct Content {
-    meta: Option<Box<RunMeta>>,
-    kv: KvMap,
-    events: EventLog,
-}
-
-impl Content {
-    fn new(hash_seed: usize) -> Self {
-        Self { meta: None, kv: KvMap::new(hash_seed), events: EventLog::new(hash_seed) }
-    }
+    snapshots: Snapshots,
 }
 
 /// What one mutation replaced: enough to take it back.
@@ -46,10 +37,10 @@ pub struct Replaced(Undo);
 
 #[derive(Debug)]
 enum Undo {
-    Kv { key: Arc<str>, entry: Option<KvEntry> },
+    Key { kind: KeyKind, key: Arc<str>, entry: Option<Entry<Encoded>> },
     Event,
     Meta { meta: Option<Box<RunMeta>>, version: Version },
-    Content { content: Box<Content>, version: Version },
+    Content { content: Arc<Content> },
 }
 
 impl RunState {
@@ -60,8 +51,8 @@ impl RunState {
             hash_seed,
             stamp: Stamp::default(),
             receipts: Receipts::default(),
-            meta_version: Version::NEVER,
-            content: Content::new(hash_seed),
+            content: Content::new(hash_seed, Version::NEVER),
+            snapshots: Snapshots::default(),
         }
     }
 
@@ -71,56 +62,96 @@ impl RunState {
     /// If the mutation contradicts the state, as one that [`check`](Self::check) refuses does: validated mutations
     /// never do, and those read from a file are checked first.
     pub fn apply(&mut self, mutation: Mutation, stamp: Stamp) -> Replaced {
-        match mutation {
+        Replaced(match mutation {
             Mutation::KvPut { key, value, deadline, .. } => {
-                let entry = KvEntry { value, version: stamp.version, timestamp: stamp.timestamp, deadline };
-                let entry = self.content.kv.put(&key, entry);
-                Replaced(Undo::Kv { key, entry })
+                self.put_key(KeyKind::Kv, key, Some(Entry { value, stamp, deadline }), stamp)
             }
-            Mutation::KvDelete { key, .. } => {
-                let entry = self.content.kv.remove(&key);
-                Replaced(Undo::Kv { key, entry })
-            }
+            Mutation::KvDelete { key, .. } => self.put_key(KeyKind::Kv, key, None, stamp),
             Mutation::KvDeadline { key, deadline, .. } => {
                 let held = self.content.kv.get(&key).expect("a deadline is given to a key that is there");
                 let value = held.value.clone();
-                let entry = KvEntry { value, version: stamp.version, timestamp: stamp.timestamp, deadline };
-                let entry = self.content.kv.put(&key, entry);
-                Replaced(Undo::Kv { key, entry })
+                self.put_key(KeyKind::Kv, key, Some(Entry { value, stamp, deadline }), stamp)
             }
+            Mutation::CellSet { name, value, deadline, .. } => {
+                self.put_key(KeyKind::Cell, name, Some(Entry { value, stamp, deadline }), stamp)
+            }
+            Mutation::CellDelete { name, .. } => self.put_key(KeyKind::Cell, name, None, stamp),
             Mutation::EventAppend { sequence, kind, payload, salt, hash } => {
                 assert!(sequence == self.content.events.len(), "events are appended in order, without gaps");
                 self.content.events.append(Event { kind, payload, salt, hash, stamp });
-                Replaced(Undo::Event)
+                Undo::Event
             }
             Mutation::RunDelete { .. } => {
-                let content = std::mem::replace(&mut self.content, Content::new(self.hash_seed));
-                let version = std::mem::replace(&mut self.meta_version, stamp.version);
-                Replaced(Undo::Content { content: Box::new(content), version })
+                let content = Content::new(self.hash_seed, stamp.version);
+                let content = Arc::new(std::mem::replace(&mut self.content, content));
+                if self.snapshots.is_any_open() {
+                    self.snapshots.keep_ended(stamp.version, &content);
+                }
+                Undo::Content { content }
             }
             of_meta => {
                 let meta = Box::new(described(self.meta(), of_meta));
-                let version = std::mem::replace(&mut self.meta_version, stamp.version);
-                Replaced(Undo::Meta { meta: self.content.meta.replace(meta), version })
+                let Content { meta: held, meta_version, past, .. } = &mut self.content;
+                let (meta, version) = (held.replace(meta), std::mem::replace(meta_version, stamp.version));
+                if self.snapshots.is_any_open() {
+                    past.meta.keep(&(), stamp.version, META_SIZE, || (meta.clone(), version));
+                }
+                Undo::Meta { meta, version }
             }
-        }
+        })
+    }
+
+    fn put_key(&mut self, kind: KeyKind, key: Arc<str>, entry: Option<Entry<Encoded>>, stamp: Stamp) -> Undo {
+        let replaced_by = self.snapshots.is_any_open().then_some(stamp.version);
+        let entry = self.content.put_key(kind, &key, entry, replaced_by);
+        Undo::Key { kind, key, entry }
     }
 
     /// Takes back one [`apply`](Self::apply). Several are taken back newest first.
     pub fn revert(&mut self, replaced: Replaced) {
+        // What was kept for snapshots stays: it is what the run holds again.
         match replaced.0 {
-            Undo::Kv { key, entry: Some(entry) } => drop(self.content.kv.put(&key, entry)),
-            Undo::Kv { key, entry: None } => drop(self.content.kv.remove(&key)),
+            Undo::Key { kind, key, entry } => drop(self.content.put_key(kind, &key, entry, None)),
             Undo::Event => self.content.events.take_back(),
             Undo::Meta { meta, version } => {
                 self.content.meta = meta;
-                self.meta_version = version;
+                self.content.meta_version = version;
             }
-            Undo::Content { content, version } => {
-                self.content = *content;
-                self.meta_version = version;
+            Undo::Content { content } => {
+                self.snapshots.take_back_ended(&content);
+                self.content = Arc::into_inner(content).expect("only snapshots share an ended life");
             }
         }
+    }
+
+    /// Opens a snapshot of the run as it is.
+    pub fn open_snapshot(&mut self) -> Snapshot {
+        self.snapshots.open(self.stamp)
+    }
+
+    /// Closes a snapshot; what only it needed is forgotten.
+    pub fn close_snapshot(&mut self, snapshot: Snapshot) {
+        self.snapshots.close(&snapshot, &mut self.content);
+    }
+
+    /// Gives up the oldest open snapshots until what is kept for them fits into `size_max` bytes.
+    pub fn bound_past(&mut self, size_max: usize) {
+        if self.snapshots.is_any_open() {
+            self.snapshots.bound(&mut self.content, size_max);
+        }
+    }
+
+    /// The run as it is.
+    pub fn view(&self) -> RunView<'_> {
+        RunView::present(self.id, self.stamp, &self.content, &self.receipts)
+    }
+
+    /// The run as an open snapshot shows it; `None` if that one was given up.
+    pub fn view_at(&self, snapshot: &Snapshot) -> Option<RunView<'_>> {
+        if snapshot.stamp == self.stamp {
+            return Some(self.view());
+        }
+        self.snapshots.view(self.id, snapshot, &self.content, &self.receipts)
     }
 
     /// Whether a mutation read from a file fits this state; the reason says what contradicts what.
@@ -171,12 +202,15 @@ impl RunState {
         self.receipts.get(id)
     }
 
-    /// Builds the index of keys in order, if there is none; from then on every change keeps it.
+    /// Builds the index of these keys in order, if there is none; from then on every change keeps it.
     ///
     /// Called before an operation that [`needs_order`](crate::Operation::needs_order). Without it the operation sorts
     /// the keys of the run each time.
-    pub fn ensure_order(&mut self) {
-        self.content.kv.ensure_order();
+    pub fn ensure_order(&mut self, keys: KeyKind) {
+        match keys {
+            KeyKind::Kv => self.content.kv.ensure_order(),
+            KeyKind::Cell => self.content.cells.ensure_order(),
+        }
     }
 
     /// The run.
@@ -211,15 +245,12 @@ impl RunState {
 
     /// What a caller is told about the run, if it exists; `orphaned` is left to the shard.
     pub fn info(&self) -> Option<RunInfo> {
-        let mut info = self.meta()?.info(self.id, self.stamp.version, self.stamp.timestamp);
-        info.kv_count = self.content.kv.len() as u64;
-        info.event_count = self.content.events.len();
-        Some(info)
+        Draft::new(self.view()).info(self.stamp.timestamp)
     }
 
-    /// When the first of its keys expires.
+    /// When the first of its keys and cells expires.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.content.kv.next_deadline()
+        self.content.next_deadline()
     }
 
     /// How many keys it holds, expired ones included until they are cleaned away.
@@ -237,24 +268,16 @@ impl RunState {
         self.id == other.id
             && self.stamp == other.stamp
             && self.receipts == other.receipts
-            && self.meta_version == other.meta_version
-            && self.content.meta == other.content.meta
-            && self.content.kv.is_same(&other.content.kv)
-            && self.content.events.is_same(&other.content.events)
+            && self.content.is_same(&other.content)
     }
 
-    pub(crate) fn kv(&self) -> &KvMap {
-        &self.content.kv
-    }
-
-    pub(crate) fn events(&self) -> &EventLog {
-        &self.content.events
-    }
-
-    pub(crate) fn meta_version(&self) -> Version {
-        self.meta_version
+    pub(crate) fn content(&self) -> &Content {
+        &self.content
     }
 }
+
+/// What a description takes when it is kept for a snapshot, about, bytes.
+const META_SIZE: usize = 256;
 
 /// The description that a mutation of it leads to.
 ///

@@ -82,7 +82,7 @@ fn every_mutation_is_taken_back_completely() {
         create(),
     ];
     let mut state = created();
-    state.ensure_order();
+    state.ensure_order(KeyKind::Kv);
     let mut replaced = Vec::new();
     for mutation in mutations {
         assert_eq!(state.check(&mutation), Ok(()));

@@ -1,17 +1,22 @@
 //! Decides: from an operation, a draft and the time to mutations and what the caller learns.
+mod cell;
 mod event;
+mod keys;
 mod kv;
 mod run;
+mod stat;
 
 use crate::draft::Draft;
 use crate::effect::Effect;
 use crate::entity::EntityRef;
 use crate::error::{Error, ErrorKind};
+use crate::key_range::KeyRange;
 use crate::limits::Limits;
-use crate::operation::{Access, Operation};
+use crate::operation::{Access, KeyKind, Operation};
 use crate::outcome::Outcome;
 use crate::run_meta::RunStatus;
 use crate::version::{Timestamp, Versioned};
+use keys::Page;
 
 /// Everything validation knows of the world outside the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,10 +52,10 @@ pub fn validate(
 ) -> Result<Answer, Error> {
     operation.check(draft.run_id(), limits)?;
     admit(&operation, draft)?;
-    let now = context.now.max(draft.state_timestamp());
+    let now = context.now.max(draft.view().stamp().timestamp);
     assert!(now == context.now || !operation.is_write(), "the time of a run never decreases");
     if !is_blind(&operation) {
-        draft.catch_up();
+        draft.catch_up(now);
     }
     let staged_before = draft.mutations().len();
     let decision = Decision { draft, now, boot: context.boot, limits };
@@ -63,8 +68,11 @@ pub fn validate(
 
 /// Whether an operation never looks at keys and events staged before it.
 fn is_blind(operation: &Operation) -> bool {
-    use Operation::{EventAppend, EventAppendMany, KvPut, KvPutMany};
-    matches!(operation, KvPut { .. } | KvPutMany { .. } | EventAppend { .. } | EventAppendMany { .. })
+    use Operation::{CellSet, EventAppend, EventAppendMany, KvPut, KvPutMany};
+    matches!(
+        operation,
+        KvPut { .. } | KvPutMany { .. } | CellSet { .. } | EventAppend { .. } | EventAppendMany { .. }
+    )
 }
 
 /// Refuses what the run's status does not allow.
@@ -104,12 +112,12 @@ impl Decision<'_, '_> {
             Operation::KvPutIf { key, value, deadline, condition } => {
                 self.put_if(key, value, deadline, condition)
             }
-            Operation::KvDelete { key } => self.delete(key),
+            Operation::KvDelete { key } => self.delete_key(KeyKind::Kv, key),
             Operation::KvDeletePrefix { prefix } => self.delete_prefix(&prefix),
             Operation::KvIncrement { key, by } => self.increment(key, by),
             Operation::KvSetDeadline { key, deadline } => self.set_deadline(key, deadline),
             Operation::KvClearDeadline { key } => self.clear_deadline(key),
-            Operation::KvExpire { limit } => self.expire(limit),
+            Operation::Expire { limit } => self.expire(limit),
             Operation::EventAppend { kind, payload, salt } => self.append(kind, payload, salt),
             Operation::EventAppendMany { events } => self.append_many(events),
             Operation::RunCreate { spec } => self.create(*spec),
@@ -118,33 +126,52 @@ impl Decision<'_, '_> {
             Operation::RunSetTags { tags } => self.set_tags(tags),
             Operation::RunSetMetadata { metadata } => self.set_metadata(&metadata),
             Operation::RunDelete => self.delete_run(),
-            read => Ok(Answer::Read(self.read(read))),
+            Operation::CellInit { name, value, deadline } => self.cell_init(name, value, deadline),
+            Operation::CellSet { name, value, deadline } => self.cell_set(name, value, deadline),
+            Operation::CellCas { name, value, deadline, expected } => {
+                self.cell_cas(name, value, deadline, expected)
+            }
+            Operation::CellDelete { name } => self.delete_key(KeyKind::Cell, name),
+            read => Ok(Answer::Read(self.read(&read))),
         }
     }
 
-    fn read(&self, operation: Operation) -> Outcome {
+    fn read(&mut self, operation: &Operation) -> Outcome {
         match operation {
-            Operation::KvGet { key } => Outcome::Value(self.get(&key)),
-            Operation::KvGetMany { keys } => self.get_many(&keys),
-            Operation::KvExists { key } => Outcome::Flag(self.exists(&key)),
-            Operation::KvTtl { key } => Outcome::Ttl(self.ttl(&key)),
+            Operation::KvGet { key } => Outcome::Value(self.get(KeyKind::Kv, key)),
+            Operation::KvGetMany { keys } => self.get_many(keys),
+            Operation::KvExists { key } => Outcome::Flag(self.exists(KeyKind::Kv, key)),
+            Operation::KvTtl { key } => Outcome::Ttl(self.ttl(KeyKind::Kv, key)),
             Operation::KvList { prefix, start_after, limit, direction, values } => {
-                self.list(&prefix, start_after.as_deref(), limit, direction, values)
+                let range = KeyRange { prefix, start_after: start_after.as_deref(), direction: *direction };
+                self.list(KeyKind::Kv, &Page { range, limit: *limit, values: *values })
             }
-            Operation::KvCount { prefix } => Outcome::Count(self.count(&prefix)),
-            Operation::EventRead { sequence } => {
-                Outcome::Event(self.draft.event(sequence, self.now).map(Box::new))
-            }
-            Operation::EventRange { start, limit, direction } => self.range(start, limit, direction),
+            Operation::KvCount { prefix } => Outcome::Count(self.count(prefix)),
+            Operation::EventRead { sequence } => Outcome::Event(self.one_event(*sequence).map(Box::new)),
+            Operation::EventRange { start, limit, direction } => self.range(*start, *limit, *direction),
             Operation::EventByType { kind, start, limit, direction } => {
-                self.by_type(&kind, start, limit, direction)
+                self.by_type(kind, *start, *limit, *direction)
             }
             Operation::EventLen { kind } => Outcome::Count(self.event_len(kind.as_deref())),
             Operation::EventHead { kind } => Outcome::Event(self.head(kind.as_deref()).map(Box::new)),
             Operation::EventVerifyChain => Outcome::Chain(self.verify_chain()),
-            Operation::RunGet => Outcome::Run(self.draft.info(self.now).map(Box::new)),
+            Operation::RunGet => Outcome::Run(self.info().map(Box::new)),
+            Operation::RunReceipt { id } => Outcome::Receipt(self.receipt(id).map(Box::new)),
+            Operation::CellRead { name } => Outcome::Value(self.get(KeyKind::Cell, name)),
+            Operation::CellTtl { name } => Outcome::Ttl(self.ttl(KeyKind::Cell, name)),
+            Operation::CellList { prefix, start_after, limit, direction } => {
+                let range = KeyRange { prefix, start_after: start_after.as_deref(), direction: *direction };
+                self.list(KeyKind::Cell, &Page { range, limit: *limit, values: true })
+            }
+            Operation::EntityStat { entity } => Outcome::Stat(self.stat(entity)),
             write => unreachable!("{} is a write", write.name()),
         }
+    }
+
+    fn expire(&mut self, limit: usize) -> Result<Answer, Error> {
+        let keys = self.expire_keys(KeyKind::Kv, limit);
+        let cells = self.expire_keys(KeyKind::Cell, limit.saturating_sub(keys as usize));
+        Ok(Answer::Write(Effect::Count(keys + cells)))
     }
 
     /// Something that is true at the draft's version.

@@ -11,6 +11,9 @@ impl Version {
     /// The version of what was never written.
     pub const NEVER: Version = Version(0);
 
+    /// The version of what a transaction has written and not committed: behind every commit there is.
+    pub const PENDING: Version = Version(u64::MAX);
+
     /// The version after this one.
     pub fn next(self) -> Version {
         Version(self.0 + 1)

@@ -50,7 +50,7 @@ fn a_put_of_an_equal_value_makes_a_version_and_a_delete_of_nothing_does_not() {
 fn a_mutation_names_the_version_it_replaces() {
     let mut driver = Driver::created();
     driver.put("a", 1);
-    let mut draft = Draft::new(&driver.state);
+    let mut draft = Draft::new(driver.state.view());
     for operation in [put("a", 2, Deadline::None), put("b", 2, Deadline::None), put("a", 3, Deadline::None)] {
         validate(operation, &mut draft, &driver.context(), &driver.limits).unwrap();
     }
@@ -164,8 +164,8 @@ fn an_expired_key_is_gone_for_every_read_before_it_is_cleaned() {
     assert_eq!(page(&mut driver, list("", None, 9, Direction::Forward)).0, ["b"]);
     assert_eq!(driver.write(Operation::KvDelete { key: "a".into() }), (false, Effect::Existed(false)));
     assert_eq!(driver.info().unwrap().kv_count, 2, "until it is cleaned it takes space");
-    assert_eq!(driver.write(Operation::KvExpire { limit: 10 }), (true, Effect::Count(1)));
-    assert_eq!(driver.write(Operation::KvExpire { limit: 10 }), (false, Effect::Count(0)));
+    assert_eq!(driver.write(Operation::Expire { limit: 10 }), (true, Effect::Count(1)));
+    assert_eq!(driver.write(Operation::Expire { limit: 10 }), (false, Effect::Count(0)));
     assert_eq!((driver.info().unwrap().kv_count, driver.state.next_deadline()), (1, Some(Timestamp(1_080))));
 }
 
@@ -243,7 +243,7 @@ fn a_commit_beyond_its_limits_is_refused_and_stages_nothing() {
     let error = driver.refusal(three());
     assert_eq!(error.message(), "transaction_size_max is 80 bytes, the commit has at least 105");
 
-    let mut draft = Draft::new(&driver.state);
+    let mut draft = Draft::new(driver.state.view());
     let context = driver.context();
     driver.limits.transaction_mutations_max = 3;
     driver.limits.transaction_size_max = 74;

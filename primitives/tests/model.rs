@@ -51,7 +51,7 @@ impl Step {
                 Operation::KvSetDeadline { key: name(key).into(), deadline: at(ttl) }
             }
             Step::ClearDeadline { key } => Operation::KvClearDeadline { key: name(key).into() },
-            Step::Expire => Operation::KvExpire { limit: 3 },
+            Step::Expire => Operation::Expire { limit: 3 },
             Step::Append { kind, payload } => append(&format!("kind{kind}"), payload),
             Step::Recreate => {
                 return vec![Operation::RunDelete, Operation::RunCreate { spec: Box::default() }];
@@ -200,13 +200,13 @@ proptest! {
     fn reverting_a_commit_leaves_the_run_as_it_was(history in history(), ordered in any::<bool>()) {
         let (mut driver, mut twin) = (Driver::created(), Driver::created());
         if ordered {
-            twin.state.ensure_order();
+            twin.state.ensure_order(KeyKind::Kv);
         }
         for (pause, steps) in history {
             driver.now += pause;
             let operations: Vec<_> = steps.iter().flat_map(|step| step.operations(driver.now)).collect();
             let context = driver.context();
-            let mut draft = Draft::new(&driver.state);
+            let mut draft = Draft::new(driver.state.view());
             let result: Result<Vec<_>, _> = operations
                 .into_iter()
                 .map(|operation| validate(operation, &mut draft, &context, &driver.limits))

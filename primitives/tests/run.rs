@@ -50,7 +50,7 @@ fn nothing_but_creating_beginning_and_asking_is_done_to_a_missing_run() {
             put("a", 1, Deadline::None),
             append("k", 1),
             Operation::EventVerifyChain,
-            Operation::KvExpire { limit: 1 },
+            Operation::Expire { limit: 1 },
             update(RunStatus::Completed),
             Operation::RunSetTags { tags: vec![] },
             Operation::RunDelete,
@@ -127,7 +127,7 @@ fn a_run_that_is_not_active_takes_no_writes_but_can_be_read_tagged_cleaned_and_d
         let info = driver.info().unwrap();
         assert_eq!((info.tags, info.metadata), (vec!["t".to_owned()], Value::from("m")));
         driver.now = 2_000;
-        assert_eq!(driver.write(Operation::KvExpire { limit: 5 }), (true, Effect::Count(1)));
+        assert_eq!(driver.write(Operation::Expire { limit: 5 }), (true, Effect::Count(1)));
         assert_eq!(driver.write(Operation::RunDelete), (true, Effect::None));
     }
 }
@@ -203,7 +203,7 @@ fn a_batch_may_delete_a_run_and_begin_it_anew() {
             Operation::EventHead { kind: None },
             Operation::EventLen { kind: Some("old".into()) },
             Operation::EventVerifyChain,
-            Operation::KvExpire { limit: 9 },
+            Operation::Expire { limit: 9 },
             Operation::RunGet,
         ])
         .unwrap();
@@ -228,11 +228,11 @@ fn a_batch_may_delete_a_run_and_begin_it_anew() {
 #[test]
 fn a_draft_uses_its_buffer_again() {
     let driver = Driver::created();
-    let mut draft = Draft::with_buffer(&driver.state, Vec::with_capacity(100));
+    let mut draft = Draft::with_buffer(driver.state.view(), Vec::with_capacity(100));
     validate(put("a", 1, Deadline::None), &mut draft, &driver.context(), &driver.limits).unwrap();
     let mutations = draft.into_mutations();
     assert_eq!(mutations.capacity(), 100);
-    assert!(Draft::with_buffer(&driver.state, mutations).mutations().is_empty());
+    assert!(Draft::with_buffer(driver.state.view(), mutations).mutations().is_empty());
 }
 
 #[test]
@@ -240,5 +240,6 @@ fn a_draft_uses_its_buffer_again() {
 fn a_write_before_the_runs_last_commit_is_our_own_mistake() {
     let driver = Driver::created();
     let context = Context { now: Timestamp(1), boot: 1 };
-    let _ = validate(put("a", 1, Deadline::None), &mut Draft::new(&driver.state), &context, &driver.limits);
+    let _ =
+        validate(put("a", 1, Deadline::None), &mut Draft::new(driver.state.view()), &context, &driver.limits);
 }

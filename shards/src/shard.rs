@@ -196,17 +196,20 @@ impl Shard {
         self.stats.reads += 1;
         let (answer, need) = match self.runs.get_mut(run_id) {
             Some(run) => {
-                if operation.needs_order() {
-                    run.state.ensure_order();
+                if let Some(keys) = operation.needs_order() {
+                    run.state.ensure_order(keys);
                 }
                 let context = Context { now: self.now.max(run.state.timestamp()), boot: self.boot.number };
-                let mut draft = Draft::new(&run.state);
+                let mut draft = Draft::new(run.state.view());
                 (validate(operation, &mut draft, &context, &self.setup.limits), run.need)
             }
             None => {
                 let blank = self.runs.blank(run_id);
                 let context = Context { now: self.now, boot: self.boot.number };
-                (validate(operation, &mut Draft::new(&blank), &context, &self.setup.limits), Need::default())
+                (
+                    validate(operation, &mut Draft::new(blank.view()), &context, &self.setup.limits),
+                    Need::default(),
+                )
             }
         };
         let answer = answer.map(|validated| match validated {

@@ -84,7 +84,7 @@ impl Shard {
             return Ok(Decision::Answered(written));
         }
         let context = Context { now: self.now.max(state.timestamp()), boot: self.boot.number };
-        let mut draft = Draft::with_buffer(state, std::mem::take(&mut self.spare_mutations));
+        let mut draft = Draft::with_buffer(state.view(), std::mem::take(&mut self.spare_mutations));
         let effects = validate_all(operations, &mut draft, &context, &self.setup.limits)?;
         let mutations = draft.into_mutations();
         if mutations.is_empty() {
@@ -108,16 +108,18 @@ impl Shard {
     /// Deletes some keys of a run whose deadline has passed, as an ordinary commit.
     pub(crate) fn expire(&mut self, run: RunId) -> Step {
         let options = CallOptions { cause: Some(Cause::Expired), ..CallOptions::default() };
-        self.write(run, Operations::One(Operation::KvExpire { limit: EXPIRE_COUNT_MAX }), Some(&options))
+        self.write(run, Operations::One(Operation::Expire { limit: EXPIRE_COUNT_MAX }), Some(&options))
     }
 
     fn order_keys_for(&mut self, run: RunId, operations: &Operations) {
-        let needs_order = match operations {
-            Operations::One(operation) => operation.needs_order(),
-            Operations::Many(operations) => operations.iter().any(Operation::needs_order),
+        let operations = match operations {
+            Operations::One(operation) => std::slice::from_ref(operation),
+            Operations::Many(operations) => operations,
         };
-        if needs_order && let Some(run) = self.runs.get_mut(run) {
-            run.state.ensure_order();
+        for keys in operations.iter().filter_map(Operation::needs_order) {
+            if let Some(run) = self.runs.get_mut(run) {
+                run.state.ensure_order(keys);
+            }
         }
     }
 }

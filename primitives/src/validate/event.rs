@@ -7,6 +7,7 @@ use crate::event::{ChainReport, StoredEvent, event_hash};
 use crate::mutation::Mutation;
 use crate::operation::{Direction, NewEvent};
 use crate::outcome::{EventPage, Outcome};
+use crate::read_set::Place;
 use crate::version::Versioned;
 use std::sync::Arc;
 
@@ -30,8 +31,17 @@ impl Decision<'_, '_> {
         Ok(Answer::Write(Effect::Sequence { first, count }))
     }
 
-    pub(super) fn range(&self, start: Option<u64>, limit: usize, direction: Direction) -> Outcome {
+    pub(super) fn one_event(&mut self, sequence: u64) -> Option<StoredEvent> {
+        // An event that is there never changes; that one is not there may.
+        if sequence >= self.draft.event_count() {
+            self.look_at_tail(None);
+        }
+        self.draft.event(sequence, self.now)
+    }
+
+    pub(super) fn range(&mut self, start: Option<u64>, limit: usize, direction: Direction) -> Outcome {
         let count = self.draft.event_count();
+        self.look_at_tail_of_page(None, start, limit, direction);
         let first = match direction {
             Direction::Forward => start.unwrap_or(0),
             Direction::Reverse => start.unwrap_or(u64::MAX).min(count.saturating_sub(1)),
@@ -40,12 +50,13 @@ impl Decision<'_, '_> {
     }
 
     pub(super) fn by_type(
-        &self,
+        &mut self,
         kind: &str,
         start: Option<u64>,
         limit: usize,
         direction: Direction,
     ) -> Outcome {
+        self.look_at_tail_of_page(Some(kind), start, limit, direction);
         let (base, staged) = self.draft.events_of_kind(kind);
         let at = |index: u64| match base.get(index as usize) {
             Some(sequence) => *sequence,
@@ -70,7 +81,8 @@ impl Decision<'_, '_> {
         self.page(first, count, limit, direction, at)
     }
 
-    pub(super) fn event_len(&self, kind: Option<&str>) -> Versioned<u64> {
+    pub(super) fn event_len(&mut self, kind: Option<&str>) -> Versioned<u64> {
+        self.look_at_tail(kind);
         self.at_present(match kind {
             None => self.draft.event_count(),
             Some(kind) => {
@@ -80,7 +92,8 @@ impl Decision<'_, '_> {
         })
     }
 
-    pub(super) fn head(&self, kind: Option<&str>) -> Option<StoredEvent> {
+    pub(super) fn head(&mut self, kind: Option<&str>) -> Option<StoredEvent> {
+        self.look_at_tail(kind);
         let sequence = match kind {
             None => self.draft.event_count().checked_sub(1)?,
             Some(kind) => {
@@ -91,11 +104,41 @@ impl Decision<'_, '_> {
         self.draft.event(sequence, self.now)
     }
 
-    pub(super) fn verify_chain(&self) -> ChainReport {
+    pub(super) fn verify_chain(&mut self) -> ChainReport {
+        self.look_at_tail(None);
         let first_invalid = self.draft.first_invalid_event(self.now);
         let length = self.draft.event_count();
         let Versioned { version, timestamp, .. } = self.at_present(());
         ChainReport { valid: first_invalid.is_none(), length, first_invalid, erased: 0, version, timestamp }
+    }
+
+    /// Records that no event, or none of a type, stands behind those that are there.
+    fn look_at_tail(&mut self, kind: Option<&str>) {
+        if self.draft.is_recording() {
+            let from = self.draft.view().event_count();
+            self.draft.record(Place::EventsFrom { kind: kind.map(Arc::from), from });
+        }
+    }
+
+    /// A page depends on the tail when it begins at the newest event, or when it could have gone on behind it.
+    fn look_at_tail_of_page(
+        &mut self,
+        kind: Option<&str>,
+        start: Option<u64>,
+        limit: usize,
+        direction: Direction,
+    ) {
+        let count = self.draft.view().event_count();
+        let reaches_end = match (direction, start) {
+            (Direction::Reverse, start) => start.is_none_or(|start| start >= count),
+            // Events of one type may lie anywhere, so only a page of all types is known to end before the tail.
+            (Direction::Forward, start) => {
+                kind.is_some() || start.unwrap_or(0).saturating_add(limit as u64) >= count
+            }
+        };
+        if reaches_end {
+            self.look_at_tail(kind);
+        }
     }
 
     /// The page that begins at `first` of `count` events, whose sequences `at` knows.

@@ -4,8 +4,11 @@ use crate::check::encode_metadata;
 use crate::effect::Effect;
 use crate::entity::EntityRef;
 use crate::error::{Error, ErrorKind};
+use crate::id::OperationId;
 use crate::mutation::Mutation;
-use crate::run_meta::{RunMeta, RunSpec, RunStatus};
+use crate::read_set::Place;
+use crate::receipt::Receipt;
+use crate::run_meta::{RunInfo, RunMeta, RunSpec, RunStatus};
 use crate::value::Value;
 
 impl Decision<'_, '_> {
@@ -69,6 +72,16 @@ impl Decision<'_, '_> {
         let previous = self.draft.meta_version();
         self.draft.stage(Mutation::RunDelete { previous }, self.limits)?;
         Ok(Answer::Write(Effect::None))
+    }
+
+    pub(super) fn info(&mut self) -> Option<RunInfo> {
+        self.draft.record(Place::Run);
+        self.draft.info(self.now)
+    }
+
+    pub(super) fn receipt(&mut self, id: &OperationId) -> Option<Receipt> {
+        self.draft.record(Place::Receipt { id: *id });
+        self.draft.view().receipt(id).cloned()
     }
 
     fn status(&self) -> RunStatus {

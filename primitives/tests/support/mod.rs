@@ -40,11 +40,11 @@ impl Driver {
         &mut self,
         operations: Vec<Operation>,
     ) -> Result<(Option<Stamp>, Vec<Answer>), Error> {
-        if operations.iter().any(Operation::needs_order) {
-            self.state.ensure_order();
+        for keys in operations.iter().filter_map(Operation::needs_order) {
+            self.state.ensure_order(keys);
         }
         let context = self.context();
-        let mut draft = Draft::new(&self.state);
+        let mut draft = Draft::new(self.state.view());
         let mut answers = Vec::new();
         for operation in operations {
             answers.push(validate(operation, &mut draft, &context, &self.limits)?);

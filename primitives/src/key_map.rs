@@ -1,20 +1,41 @@
-//! The keys of a run: a hash map for points, an ordered index for walks, a queue of deadlines.
+//! Things found by a key: a hash map for points, an ordered index for walks, a queue of deadlines.
+//!
+//! Keys and values, state cells and documents are each one such map.
 use crate::encoded::Encoded;
+use crate::key_range::KeyRange;
 use crate::operation::Direction;
-use crate::version::{Timestamp, Version};
+use crate::version::{Stamp, Timestamp};
 use rustc_hash::FxSeededState;
-use std::collections::hash_map::Entry;
+use std::collections::hash_map;
 use std::collections::{BTreeSet, HashMap};
-use std::ops::Bound;
 use std::sync::Arc;
 
 /// What a key holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct KvEntry {
-    pub(crate) value: Encoded,
-    pub(crate) version: Version,
-    pub(crate) timestamp: Timestamp,
+pub(crate) struct Entry<V> {
+    pub(crate) value: V,
+    /// The commit that last wrote it.
+    pub(crate) stamp: Stamp,
     pub(crate) deadline: Option<Timestamp>,
+}
+
+impl<V> Entry<V> {
+    /// Whether it is there for a reader at `now`.
+    pub(crate) fn is_live(&self, now: Timestamp) -> bool {
+        !is_expired(self.deadline, now)
+    }
+}
+
+/// What can stand under a key.
+pub(crate) trait Stored: PartialEq {
+    /// What it takes, bytes.
+    fn size(&self) -> usize;
+}
+
+impl Stored for Encoded {
+    fn size(&self) -> usize {
+        self.len()
+    }
 }
 
 /// Whether something with this deadline is gone at `now`.
@@ -22,41 +43,55 @@ pub(crate) fn is_expired(deadline: Option<Timestamp>, now: Timestamp) -> bool {
     deadline.is_some_and(|deadline| deadline <= now)
 }
 
-/// Keys and values. The order exists from the first walk on; runs that are never walked pay nothing for it.
+/// Keys and what they hold. The order exists from the first walk on; runs that are never walked pay nothing for it.
 #[derive(Debug)]
-pub(crate) struct KvMap {
-    entries: HashMap<Arc<str>, KvEntry, FxSeededState>,
+pub(crate) struct KeyMap<V> {
+    entries: HashMap<Arc<str>, Entry<V>, FxSeededState>,
     order: Option<BTreeSet<Arc<str>>>,
     deadlines: BTreeSet<(Timestamp, Arc<str>)>,
+    size: usize,
 }
 
-impl KvMap {
+impl<V: Stored> KeyMap<V> {
     pub(crate) fn new(hash_seed: usize) -> Self {
         let entries = HashMap::with_hasher(FxSeededState::with_seed(hash_seed));
-        Self { entries, order: None, deadlines: BTreeSet::new() }
+        Self { entries, order: None, deadlines: BTreeSet::new(), size: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    pub(crate) fn get(&self, key: &str) -> Option<&KvEntry> {
+    /// What keys and values take together, bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// How many keys are there for a reader at `now`.
+    pub(crate) fn live_count(&self, now: Timestamp) -> usize {
+        self.len() - self.expired(now).count()
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<&Entry<V>> {
         self.entries.get(key)
     }
 
     /// Sets a key and returns what it held.
-    pub(crate) fn put(&mut self, key: &Arc<str>, entry: KvEntry) -> Option<KvEntry> {
+    pub(crate) fn put(&mut self, key: &Arc<str>, entry: Entry<V>) -> Option<Entry<V>> {
         let deadline = entry.deadline;
+        self.size += entry.value.size();
         let replaced = match self.entries.entry(Arc::clone(key)) {
-            Entry::Occupied(mut occupied) => Some(occupied.insert(entry)),
-            Entry::Vacant(vacant) => {
+            hash_map::Entry::Occupied(mut occupied) => Some(occupied.insert(entry)),
+            hash_map::Entry::Vacant(vacant) => {
                 vacant.insert(entry);
+                self.size += key.len();
                 if let Some(order) = &mut self.order {
                     order.insert(Arc::clone(key));
                 }
                 None
             }
         };
+        self.size -= replaced.as_ref().map_or(0, |replaced| replaced.value.size());
         let earlier = replaced.as_ref().and_then(|replaced| replaced.deadline);
         if earlier != deadline {
             self.move_deadline(key, earlier, deadline);
@@ -65,8 +100,9 @@ impl KvMap {
     }
 
     /// Removes a key and returns what it held.
-    pub(crate) fn remove(&mut self, key: &Arc<str>) -> Option<KvEntry> {
+    pub(crate) fn remove(&mut self, key: &Arc<str>) -> Option<Entry<V>> {
         let removed = self.entries.remove(key)?;
+        self.size -= key.len() + removed.value.size();
         if let Some(order) = &mut self.order {
             order.remove(key);
         }
@@ -93,14 +129,22 @@ impl KvMap {
         self.deadlines.iter().take_while(move |(deadline, _)| *deadline <= now).map(|(_, key)| key)
     }
 
+    /// The keys whose deadline lies behind `after` and not behind `now`.
+    pub(crate) fn expired_between(
+        &self,
+        after: Timestamp,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &Arc<str>> {
+        // The empty text sorts before every key, so the whole of `after` is left out and the whole of `now` taken in.
+        let first = (Timestamp(after.0.saturating_add(1)), Arc::from(""));
+        let behind = (Timestamp(now.0.saturating_add(1)), Arc::from(""));
+        let keys = (first < behind).then(|| self.deadlines.range(first..behind));
+        keys.into_iter().flatten().map(|(_, key)| key)
+    }
+
     /// The keys inside `range` in its direction; without the ordered index they are sorted for this walk alone.
     pub(crate) fn walk<'a>(&'a self, range: &KeyRange<'_>) -> Box<dyn Iterator<Item = &'a Arc<str>> + 'a> {
-        let (lower, upper) = range.bounds();
-        let upper = upper.as_deref();
-        let bounds = (lower, upper.map_or(Bound::Unbounded, Bound::Excluded));
-        if range.is_empty() {
-            return Box::new(std::iter::empty());
-        }
+        let Some(bounds) = range.bounds() else { return Box::new(std::iter::empty()) };
         let Some(order) = &self.order else {
             let mut keys: Vec<_> = self.entries.keys().filter(|key| range.contains(key)).collect();
             keys.sort_unstable();
@@ -110,8 +154,8 @@ impl KvMap {
             return Box::new(keys.into_iter());
         };
         match range.direction {
-            Direction::Forward => Box::new(order.range::<str, _>(bounds)),
-            Direction::Reverse => Box::new(order.range::<str, _>(bounds).rev()),
+            Direction::Forward => Box::new(order.range::<str, _>(bounds.as_refs())),
+            Direction::Reverse => Box::new(order.range::<str, _>(bounds.as_refs()).rev()),
         }
     }
 
@@ -123,6 +167,7 @@ impl KvMap {
             })
         };
         self.entries == other.entries
+            && self.size == other.size
             && self.deadlines == other.deadlines
             && is_ordered(self)
             && is_ordered(other)
@@ -138,81 +183,31 @@ impl KvMap {
     }
 }
 
-/// The keys that begin with `prefix` and lie behind `start_after` in the direction of the walk.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct KeyRange<'a> {
-    pub(crate) prefix: &'a str,
-    pub(crate) start_after: Option<&'a str>,
-    pub(crate) direction: Direction,
-}
-
-impl KeyRange<'_> {
-    pub(crate) fn contains(&self, key: &str) -> bool {
-        key.starts_with(self.prefix)
-            && self.start_after.is_none_or(|start| match self.direction {
-                Direction::Forward => key > start,
-                Direction::Reverse => key < start,
-            })
-    }
-
-    /// Lower bound, and the text every key lies below. An ordered set refuses bounds that cross: see `is_empty`.
-    fn bounds(&self) -> (Bound<&str>, Option<String>) {
-        let end = prefix_end(self.prefix);
-        match (self.start_after, self.direction) {
-            (Some(start), Direction::Forward) if start >= self.prefix => (Bound::Excluded(start), end),
-            (Some(start), Direction::Reverse) if end.as_deref().is_none_or(|end| start < end) => {
-                (Bound::Included(self.prefix), Some(start.to_owned()))
-            }
-            _ => (Bound::Included(self.prefix), end),
-        }
-    }
-
-    /// Whether the bounds leave no room for any key.
-    fn is_empty(&self) -> bool {
-        match (self.start_after, self.direction) {
-            (None, _) => false,
-            (Some(start), Direction::Forward) => prefix_end(self.prefix).is_some_and(|end| start >= &*end),
-            (Some(start), Direction::Reverse) => start <= self.prefix,
-        }
-    }
-}
-
-/// The least text above every text that begins with `prefix`; none above the empty one or the last character.
-fn prefix_end(prefix: &str) -> Option<String> {
-    let mut end = prefix.to_owned();
-    while let Some(last) = end.pop() {
-        // The surrogates between these two are no characters, and UTF-8 sorts as characters do.
-        let next = if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(last as u32 + 1) };
-        if let Some(next) = next {
-            end.push(next);
-            return Some(end);
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::version::Version;
 
-    fn entry(version: u64, deadline: Option<u64>) -> KvEntry {
-        KvEntry {
-            value: Encoded::from_int(version as i64),
-            version: Version(version),
-            timestamp: Timestamp(version),
-            deadline: deadline.map(Timestamp),
+    impl Stored for u64 {
+        fn size(&self) -> usize {
+            8
         }
     }
 
-    fn map(keys: &[&str]) -> KvMap {
-        let mut map = KvMap::new(7);
+    fn entry(version: u64, deadline: Option<u64>) -> Entry<u64> {
+        let stamp = Stamp { version: Version(version), timestamp: Timestamp(version) };
+        Entry { value: version, stamp, deadline: deadline.map(Timestamp) }
+    }
+
+    fn map(keys: &[&str]) -> KeyMap<u64> {
+        let mut map = KeyMap::new(7);
         for key in keys {
             map.put(&Arc::from(*key), entry(1, None));
         }
         map
     }
 
-    fn walk(map: &KvMap, prefix: &str, start_after: Option<&str>, direction: Direction) -> Vec<String> {
+    fn walk(map: &KeyMap<u64>, prefix: &str, start_after: Option<&str>, direction: Direction) -> Vec<String> {
         map.walk(&KeyRange { prefix, start_after, direction }).map(|key| key.to_string()).collect()
     }
 
@@ -222,9 +217,9 @@ mod tests {
         let key = Arc::from("plan");
         assert_eq!(map.put(&key, entry(1, None)), None);
         assert_eq!(map.put(&key, entry(2, None)), Some(entry(1, None)));
-        assert_eq!((map.get("plan"), map.len()), (Some(&entry(2, None)), 1));
+        assert_eq!((map.get("plan"), map.len(), map.size()), (Some(&entry(2, None)), 1, 12));
         assert_eq!(map.remove(&key), Some(entry(2, None)));
-        assert_eq!((map.remove(&key), map.len()), (None, 0));
+        assert_eq!((map.remove(&key), map.len(), map.size()), (None, 0, 0));
     }
 
     #[test]

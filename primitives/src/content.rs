@@ -1,0 +1,93 @@
+//! What a run holds from its creation to its deletion.
+use crate::encoded::Encoded;
+use crate::event::EventLog;
+use crate::key_map::{Entry, KeyMap};
+use crate::operation::KeyKind;
+use crate::past::{Past, ReplacedKeys};
+use crate::run_meta::RunMeta;
+use crate::version::{Timestamp, Version};
+use std::sync::Arc;
+
+/// Everything that a deletion takes away.
+#[derive(Debug)]
+pub(crate) struct Content {
+    pub(crate) meta: Option<Box<RunMeta>>,
+    /// The commit that last changed the description: that of the deletion before, until the run is created again.
+    pub(crate) meta_version: Version,
+    pub(crate) kv: KeyMap<Encoded>,
+    pub(crate) cells: KeyMap<Encoded>,
+    pub(crate) events: EventLog,
+    pub(crate) past: Past,
+}
+
+impl Content {
+    pub(crate) fn new(hash_seed: usize, meta_version: Version) -> Self {
+        Self {
+            meta: None,
+            meta_version,
+            kv: KeyMap::new(hash_seed),
+            cells: KeyMap::new(hash_seed),
+            events: EventLog::new(hash_seed),
+            past: Past::new(hash_seed),
+        }
+    }
+
+    /// Keys and values, or cells.
+    pub(crate) fn keys(&self, kind: KeyKind) -> &KeyMap<Encoded> {
+        match kind {
+            KeyKind::Kv => &self.kv,
+            KeyKind::Cell => &self.cells,
+        }
+    }
+
+    /// What commits replaced of the same.
+    pub(crate) fn replaced(&self, kind: KeyKind) -> &ReplacedKeys<Encoded> {
+        match kind {
+            KeyKind::Kv => &self.past.kv,
+            KeyKind::Cell => &self.past.cells,
+        }
+    }
+
+    /// The keys that commits behind `version` have touched.
+    pub(crate) fn replaced_since(&self, kind: KeyKind, version: Version) -> impl Iterator<Item = &Arc<str>> {
+        self.replaced(kind).since(version).map(|(key, _)| key)
+    }
+
+    /// Changes what a key holds, and keeps what it held where a snapshot may look at it.
+    pub(crate) fn put_key(
+        &mut self,
+        kind: KeyKind,
+        key: &Arc<str>,
+        entry: Option<Entry<Encoded>>,
+        replaced_by: Option<Version>,
+    ) -> Option<Entry<Encoded>> {
+        let (map, past) = match kind {
+            KeyKind::Kv => (&mut self.kv, &mut self.past.kv),
+            KeyKind::Cell => (&mut self.cells, &mut self.past.cells),
+        };
+        let was = match entry {
+            Some(entry) => map.put(key, entry),
+            None => map.remove(key),
+        };
+        if let Some(by) = replaced_by {
+            let size = key.len() + was.as_ref().map_or(0, |entry| entry.value.len());
+            past.keep(key, by, size, || was.clone());
+        }
+        was
+    }
+
+    /// When the first key or cell expires.
+    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
+        [self.kv.next_deadline(), self.cells.next_deadline()].into_iter().flatten().min()
+    }
+
+    /// Whether two runs hold the same; what they keep for snapshots is left out.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let Self { meta, meta_version, kv, cells, events, past: _ } = self;
+        *meta == other.meta
+            && *meta_version == other.meta_version
+            && kv.is_same(&other.kv)
+            && cells.is_same(&other.cells)
+            && events.is_same(&other.events)
+    }
+}

@@ -1,0 +1,216 @@
+//! One key map as a reader sees it: at present, at an older version, or with a commit's own writes staged over it.
+use crate::key_map::{Entry, KeyMap, Stored};
+use crate::key_range::KeyRange;
+use crate::operation::Direction;
+use crate::past::ReplacedKeys;
+use crate::version::{Timestamp, Version};
+use rustc_hash::FxHashMap;
+use std::cmp::Ordering;
+use std::iter::Peekable;
+use std::sync::Arc;
+
+/// What a commit would leave under each key it touches; nothing where it deletes.
+pub(crate) type StagedKeys<V> = FxHashMap<Arc<str>, Option<Entry<V>>>;
+
+type KeyEntry<'a, V> = (&'a Arc<str>, &'a Entry<V>);
+
+/// A key map at one version.
+#[derive(Debug)]
+pub(crate) struct Keys<'a, V> {
+    map: &'a KeyMap<V>,
+    past: Option<(&'a ReplacedKeys<V>, Version)>,
+}
+
+// Not derived: that would ask the same of `V`.
+impl<V> Clone for Keys<'_, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V> Copy for Keys<'_, V> {}
+
+impl<'a, V: Stored> Keys<'a, V> {
+    /// The map as it is.
+    pub(crate) fn present(map: &'a KeyMap<V>) -> Self {
+        Self { map, past: None }
+    }
+
+    /// The map as the commit `version` left it; `past` holds what later commits replaced.
+    pub(crate) fn at(map: &'a KeyMap<V>, past: &'a ReplacedKeys<V>, version: Version) -> Self {
+        Self { map, past: Some((past, version)) }
+    }
+
+    /// What a key holds, expired or not.
+    pub(crate) fn get(&self, key: &str) -> Option<&'a Entry<V>> {
+        if let Some((past, version)) = self.past
+            && let Some(was) = past.at(key, version)
+        {
+            return was.as_ref();
+        }
+        self.map.get(key)
+    }
+
+    /// Every key of the range with what it holds, in order.
+    pub(crate) fn walk(&self, range: &KeyRange<'_>) -> Box<dyn Iterator<Item = KeyEntry<'a, V>> + 'a> {
+        let map = self.map;
+        let present = map.walk(range).filter_map(move |key| Some((key, map.get(key)?)));
+        match self.past {
+            None => Box::new(present),
+            Some((past, version)) => {
+                let was = past.since(version).filter(|(key, _)| range.contains(key));
+                let was = in_order(was.map(|(key, was)| (key, was.as_ref())).collect(), range.direction);
+                Box::new(Merged::new(present, was, range.direction))
+            }
+        }
+    }
+
+    /// The sum of `measure` over all keys; `present` is that of the map as it is.
+    fn sum(&self, present: usize, measure: impl Fn(&str, &Entry<V>) -> usize) -> usize {
+        let mut sum = present;
+        if let Some((past, version)) = self.past {
+            for (key, was) in past.since(version) {
+                sum += was.as_ref().map_or(0, |entry| measure(key, entry));
+                sum -= self.map.get(key).map_or(0, |entry| measure(key, entry));
+            }
+        }
+        sum
+    }
+
+    /// The keys that are expired at `now`, of the map as it is.
+    pub(crate) fn expired(&self, now: Timestamp) -> impl Iterator<Item = &'a Arc<str>> + use<'a, V> {
+        self.map.expired(now)
+    }
+}
+
+/// A key map with staged writes over it.
+#[derive(Debug)]
+pub(crate) struct StagedOver<'d, V> {
+    /// `None` once a staged deletion of the run hides everything.
+    base: Option<Keys<'d, V>>,
+    staged: &'d StagedKeys<V>,
+}
+
+impl<'d, V: Stored> StagedOver<'d, V> {
+    pub(crate) fn new(base: Option<Keys<'d, V>>, staged: &'d StagedKeys<V>) -> Self {
+        Self { base, staged }
+    }
+
+    /// What a key holds below the staged writes.
+    pub(crate) fn base(&self, key: &str) -> Option<&'d Entry<V>> {
+        self.base.and_then(|base| base.get(key))
+    }
+
+    /// Whether the key is written by a staged write.
+    pub(crate) fn is_staged(&self, key: &str) -> bool {
+        self.staged.contains_key(key)
+    }
+
+    /// What a key holds, expired or not.
+    pub(crate) fn get(&self, key: &str) -> Option<&'d Entry<V>> {
+        if self.staged.is_empty() {
+            return self.base(key);
+        }
+        self.staged.get(key).map_or_else(|| self.base(key), Option::as_ref)
+    }
+
+    /// What a key holds for a reader at `now`.
+    pub(crate) fn live(&self, key: &str, now: Timestamp) -> Option<&'d Entry<V>> {
+        self.get(key).filter(|entry| entry.is_live(now))
+    }
+
+    /// Every live key of the range with what it holds, in order.
+    pub(crate) fn walk(
+        &self,
+        range: &KeyRange<'_>,
+        now: Timestamp,
+    ) -> impl Iterator<Item = KeyEntry<'d, V>> + use<'d, V> {
+        let staged = self.staged.iter().filter(|(key, _)| range.contains(key));
+        let staged = in_order(staged.map(|(key, entry)| (key, entry.as_ref())).collect(), range.direction);
+        let base = self.base.map(|base| base.walk(range)).into_iter().flatten();
+        Merged::new(base, staged, range.direction).filter(move |(_, entry)| entry.is_live(now))
+    }
+
+    /// How many keys are there for a reader at `now`, without walking them.
+    pub(crate) fn live_count(&self, now: Timestamp) -> u64 {
+        self.sum(|map| map.live_count(now), |_, entry| usize::from(entry.is_live(now)))
+    }
+
+    /// How many keys there are, expired ones included.
+    pub(crate) fn full_count(&self) -> u64 {
+        self.sum(KeyMap::len, |_, _| 1)
+    }
+
+    /// What keys and values take together, bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.sum(KeyMap::size, |key, entry| key.len() + entry.value.size())
+    }
+
+    fn sum(
+        &self,
+        present: impl Fn(&KeyMap<V>) -> usize,
+        measure: impl Fn(&str, &Entry<V>) -> usize + Copy,
+    ) -> u64 {
+        let mut sum = self.base.map_or(0, |base| base.sum(present(base.map), measure));
+        for (key, staged) in self.staged {
+            sum += staged.as_ref().map_or(0, |entry| measure(key, entry));
+            sum -= self.base(key).map_or(0, |entry| measure(key, entry));
+        }
+        sum as u64
+    }
+
+    /// The keys that expired below the staged writes and are not among them.
+    pub(crate) fn expired(&self, now: Timestamp) -> impl Iterator<Item = &'d Arc<str>> {
+        let staged = self.staged;
+        let keys = self.base.map(|base| base.expired(now)).into_iter().flatten();
+        keys.filter(move |key| !staged.contains_key(*key))
+    }
+}
+
+/// A walk over two sources in one order, of which the second hides keys of the first.
+struct Merged<'a, V, I: Iterator<Item = KeyEntry<'a, V>>> {
+    below: Peekable<I>,
+    above: Peekable<std::vec::IntoIter<(&'a Arc<str>, Option<&'a Entry<V>>)>>,
+    direction: Direction,
+}
+
+impl<'a, V, I: Iterator<Item = KeyEntry<'a, V>>> Merged<'a, V, I> {
+    fn new(below: I, above: Vec<(&'a Arc<str>, Option<&'a Entry<V>>)>, direction: Direction) -> Self {
+        Self { below: below.peekable(), above: above.into_iter().peekable(), direction }
+    }
+}
+
+impl<'a, V, I: Iterator<Item = KeyEntry<'a, V>>> Iterator for Merged<'a, V, I> {
+    type Item = KeyEntry<'a, V>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let order = match (self.below.peek(), self.above.peek()) {
+                (None, None) => return None,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some((below, _)), Some((above, _))) => match self.direction {
+                    Direction::Forward => below.cmp(above),
+                    Direction::Reverse => above.cmp(below),
+                },
+            };
+            if order.is_lt() {
+                return self.below.next();
+            }
+            if order.is_eq() {
+                self.below.next();
+            }
+            if let Some((key, Some(entry))) = self.above.next() {
+                return Some((key, entry));
+            }
+        }
+    }
+}
+
+fn in_order<'a, T>(mut keys: Vec<(&'a Arc<str>, T)>, direction: Direction) -> Vec<(&'a Arc<str>, T)> {
+    keys.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+    if direction == Direction::Reverse {
+        keys.reverse();
+    }
+    keys
+}

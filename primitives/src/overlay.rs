@@ -1,0 +1,93 @@
+//! What the staged mutations of one commit hide of the run below them.
+use crate::encoded::Encoded;
+use crate::key_map::Entry;
+use crate::keys::{StagedKeys, StagedOver};
+use crate::mutation::Mutation;
+use crate::operation::KeyKind;
+use crate::run_meta::RunMeta;
+use crate::run_state::described;
+use crate::version::Stamp;
+use crate::view::RunView;
+use std::sync::Arc;
+
+/// Indexes over staged mutations, so that reads of a draft see them.
+#[derive(Debug, Default)]
+pub(crate) struct Overlay {
+    /// The staged description; inside, nothing after a deletion.
+    meta: Option<Option<Box<RunMeta>>>,
+    /// Whether a staged deletion hides everything the run holds.
+    pub(crate) hides_content: bool,
+    pub(crate) event_count: u64,
+    pub(crate) head_hash: Option<[u8; 32]>,
+    /// How many mutations the indexes below know of: blind writes do not pay for them.
+    indexed: usize,
+    kv: StagedKeys<Encoded>,
+    cells: StagedKeys<Encoded>,
+    /// The places of staged events among the mutations.
+    pub(crate) events: Vec<usize>,
+}
+
+impl Overlay {
+    /// Takes in the mutation staged as number `count`, except what [`catch_up`](Self::catch_up) adds when somebody reads.
+    pub(crate) fn note(&mut self, view: &RunView<'_>, mutation: &Mutation, count: usize) {
+        match mutation {
+            Mutation::KvPut { .. }
+            | Mutation::KvDelete { .. }
+            | Mutation::KvDeadline { .. }
+            | Mutation::CellSet { .. }
+            | Mutation::CellDelete { .. } => {}
+            Mutation::EventAppend { hash, .. } => {
+                self.event_count += 1;
+                self.head_hash = Some(*hash);
+            }
+            Mutation::RunDelete { .. } => {
+                // What was staged before is deleted with the rest, so the indexes begin behind it.
+                *self = Self { meta: Some(None), hides_content: true, indexed: count, ..Self::default() };
+            }
+            of_meta => self.meta = Some(Some(Box::new(described(self.meta_over(view), of_meta.clone())))),
+        }
+    }
+
+    /// Makes staged keys, cells and events readable; `stamp` is that of the commit to come.
+    pub(crate) fn catch_up(&mut self, view: &RunView<'_>, mutations: &[Mutation], stamp: Stamp) {
+        for (index, mutation) in mutations.iter().enumerate().skip(self.indexed) {
+            match mutation {
+                Mutation::KvPut { key, value, deadline, .. } => {
+                    let entry = Entry { value: value.clone(), stamp, deadline: *deadline };
+                    self.kv.insert(Arc::clone(key), Some(entry));
+                }
+                Mutation::KvDelete { key, .. } => drop(self.kv.insert(Arc::clone(key), None)),
+                Mutation::KvDeadline { key, deadline, .. } => {
+                    let held = self.keys_over(KeyKind::Kv, view).get(key);
+                    let value = held.expect("a deadline is given to a key that is there").value.clone();
+                    self.kv.insert(Arc::clone(key), Some(Entry { value, stamp, deadline: *deadline }));
+                }
+                Mutation::CellSet { name, value, deadline, .. } => {
+                    let entry = Entry { value: value.clone(), stamp, deadline: *deadline };
+                    self.cells.insert(Arc::clone(name), Some(entry));
+                }
+                Mutation::CellDelete { name, .. } => drop(self.cells.insert(Arc::clone(name), None)),
+                Mutation::EventAppend { .. } => self.events.push(index),
+                _ => {}
+            }
+        }
+        self.indexed = mutations.len();
+    }
+
+    pub(crate) fn meta_over<'d>(&'d self, view: &RunView<'d>) -> Option<&'d RunMeta> {
+        match &self.meta {
+            Some(staged) => staged.as_deref(),
+            None => view.meta(),
+        }
+    }
+
+    /// Keys and values, or cells, with what is staged over them.
+    pub(crate) fn keys_over<'d>(&'d self, kind: KeyKind, view: &RunView<'d>) -> StagedOver<'d, Encoded> {
+        let base = if self.hides_content { None } else { Some(view.keys(kind)) };
+        let staged = match kind {
+            KeyKind::Kv => &self.kv,
+            KeyKind::Cell => &self.cells,
+        };
+        StagedOver::new(base, staged)
+    }
+}

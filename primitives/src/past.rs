@@ -1,0 +1,173 @@
+//! What commits replaced while somebody looks at an older version.
+//!
+//! A thing at version `v` is what the first commit behind `v` replaced, or, when no commit behind `v` touched it, what
+//! it is now. So only the replaced things are kept, and only while a snapshot that needs them is open: a run that
+//! nobody looks at in this way keeps nothing.
+use crate::encoded::Encoded;
+use crate::key_map::Entry;
+use crate::run_meta::RunMeta;
+use crate::version::Version;
+use rustc_hash::FxSeededState;
+use std::borrow::Borrow;
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::sync::Arc;
+
+/// Everything that commits replaced in one run, from its creation to its deletion.
+#[derive(Debug)]
+pub(crate) struct Past {
+    pub(crate) kv: ReplacedKeys<Encoded>,
+    pub(crate) cells: ReplacedKeys<Encoded>,
+    /// The description and the commit that had last changed it.
+    pub(crate) meta: Replacements<(), (Option<Box<RunMeta>>, Version)>,
+}
+
+impl Past {
+    pub(crate) fn new(hash_seed: usize) -> Self {
+        Self {
+            kv: Replacements::new(hash_seed),
+            cells: Replacements::new(hash_seed),
+            meta: Replacements::new(hash_seed),
+        }
+    }
+
+    /// Forgets what no snapshot at `floor` or behind it needs.
+    pub(crate) fn trim(&mut self, floor: Version) {
+        let Self { kv, cells, meta } = self;
+        kv.trim(floor);
+        cells.trim(floor);
+        meta.trim(floor);
+    }
+
+    /// About how many bytes are kept.
+    pub(crate) fn size(&self) -> usize {
+        let Self { kv, cells, meta } = self;
+        kv.size + cells.size + meta.size
+    }
+}
+
+/// What keys held; nothing where a commit put a new one.
+pub(crate) type ReplacedKeys<V> = Replacements<Arc<str>, Option<Entry<V>>>;
+
+/// Things of one kind that were replaced, each with the number of the commit that replaced it.
+#[derive(Debug)]
+pub(crate) struct Replacements<K, T> {
+    chains: HashMap<K, VecDeque<Link<T>>, FxSeededState>,
+    /// Which thing each commit replaced, in order of commits.
+    order: VecDeque<(Version, K)>,
+    size: usize,
+}
+
+#[derive(Debug)]
+struct Link<T> {
+    /// The commit that replaced `was`.
+    by: Version,
+    was: T,
+    size: usize,
+}
+
+/// What a link takes beside the thing itself, bytes.
+const LINK_SIZE: usize = 96;
+
+impl<K: Clone + Eq + Hash, T> Replacements<K, T> {
+    fn new(hash_seed: usize) -> Self {
+        let chains = HashMap::with_hasher(FxSeededState::with_seed(hash_seed));
+        Self { chains, order: VecDeque::new(), size: 0 }
+    }
+
+    /// Keeps what the commit `by` replaced. Of several replacements by one commit the first counts: it is what the
+    /// commit found.
+    pub(crate) fn keep(&mut self, key: &K, by: Version, size: usize, was: impl FnOnce() -> T) {
+        let chain = self.chains.entry(key.clone()).or_default();
+        if chain.back().is_some_and(|newest| newest.by == by) {
+            return;
+        }
+        let size = size + LINK_SIZE;
+        chain.push_back(Link { by, was: was(), size });
+        self.order.push_back((by, key.clone()));
+        self.size += size;
+    }
+
+    /// What the first commit behind `version` replaced under this key, if one did.
+    pub(crate) fn at<Q: Eq + Hash + ?Sized>(&self, key: &Q, version: Version) -> Option<&T>
+    where
+        K: Borrow<Q>,
+    {
+        if self.chains.is_empty() {
+            return None;
+        }
+        let chain = self.chains.get(key)?;
+        let first = chain.partition_point(|link| link.by <= version);
+        chain.get(first).map(|link| &link.was)
+    }
+
+    /// Every thing that commits behind `version` replaced, once, with what the first of them found.
+    pub(crate) fn since(&self, version: Version) -> impl Iterator<Item = (&K, &T)> {
+        let first = self.order.partition_point(|(by, _)| *by <= version);
+        self.order.range(first..).filter_map(move |(by, key)| {
+            let chain = self.chains.get(key)?;
+            let link = chain.get(chain.partition_point(|link| link.by <= version))?;
+            // A thing that was replaced again comes later in the order too; it counts where it was first.
+            (link.by == *by).then_some((key, &link.was))
+        })
+    }
+
+    fn trim(&mut self, floor: Version) {
+        while let Some((_, key)) = self.order.pop_front_if(|(by, _)| *by <= floor) {
+            let chain = self.chains.get_mut(&key).expect("every replaced thing has its chain");
+            let link = chain.pop_front().expect("a chain has a link for each of its places in the order");
+            self.size -= link.size;
+            if chain.is_empty() {
+                self.chains.remove(&key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replaced(links: &[(&'static str, u64, i32)]) -> Replacements<&'static str, i32> {
+        let mut replaced = Replacements::new(3);
+        for (key, by, was) in links {
+            replaced.keep(key, Version(*by), 0, || *was);
+        }
+        replaced
+    }
+
+    #[test]
+    fn a_thing_at_a_version_is_what_the_first_commit_behind_it_replaced() {
+        let past = replaced(&[("a", 3, 1), ("b", 4, 7), ("a", 5, 2)]);
+        let at = |key, version| past.at(&key, Version(version)).copied();
+        assert_eq!((at("a", 2), at("a", 3), at("a", 4), at("a", 5)), (Some(1), Some(2), Some(2), None));
+        assert_eq!((at("b", 3), at("b", 4), at("c", 0)), (Some(7), None, None));
+    }
+
+    #[test]
+    fn of_several_replacements_by_one_commit_the_first_counts() {
+        let past = replaced(&[("a", 3, 1), ("a", 3, 2)]);
+        assert_eq!(past.at::<str>("a", Version(2)), Some(&1));
+        assert_eq!(past.since(Version(0)).count(), 1);
+    }
+
+    #[test]
+    fn what_changed_since_a_version_is_named_once_with_what_was_found() {
+        let past = replaced(&[("a", 3, 1), ("b", 4, 7), ("a", 5, 2), ("a", 6, 3)]);
+        let since = |version| past.since(Version(version)).map(|(key, was)| (*key, *was)).collect::<Vec<_>>();
+        assert_eq!(since(2), [("a", 1), ("b", 7)]);
+        assert_eq!(since(3), [("b", 7), ("a", 2)]);
+        assert_eq!(since(5), [("a", 3)]);
+        assert_eq!(since(6), []);
+    }
+
+    #[test]
+    fn what_no_snapshot_needs_is_forgotten() {
+        let mut past = replaced(&[("a", 3, 1), ("b", 4, 7), ("a", 5, 2)]);
+        past.trim(Version(4));
+        assert_eq!(past.at::<str>("a", Version(4)), Some(&2));
+        assert_eq!((past.order.len(), past.chains.len(), past.size), (1, 1, LINK_SIZE));
+        past.trim(Version(5));
+        assert_eq!((past.order.len(), past.chains.len(), past.size), (0, 0, 0));
+    }
+}

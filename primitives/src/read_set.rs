@@ -1,0 +1,187 @@
+//! What a transaction has read, and whether commits behind its snapshot have changed it.
+//!
+//! A read is remembered as the place it looked at, not as what it found: what commits replaced since is in the run's
+//! past, so a place is looked up there. Scanned ranges, absences and tails are places too, which is what keeps
+//! phantoms out (precision locking; Jordan, Banerjee, Batman, SIGMOD 1981).
+use crate::draft::Draft;
+use crate::entity::EntityRef;
+use crate::error::{Error, ErrorKind};
+use crate::id::OperationId;
+use crate::key_map::Entry;
+use crate::key_range::KeyBounds;
+use crate::operation::KeyKind;
+use crate::run_meta::RunInfo;
+use crate::run_state::RunState;
+use crate::snapshot::Snapshot;
+use crate::version::{Timestamp, Version};
+use crate::view::RunView;
+use std::sync::Arc;
+
+/// The places that a transaction has looked at.
+#[derive(Debug, Default)]
+pub struct ReadSet {
+    places: Vec<Place>,
+}
+
+/// One place that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// What a key holds, or that it is not there.
+    Key { kind: KeyKind, key: Arc<str> },
+    /// Which keys lie between two bounds; and what they hold, unless only their presence was asked for.
+    Range { kind: KeyKind, bounds: KeyBounds, presence_only: bool },
+    /// That no event, or none of a type, stands at `from` or behind it.
+    EventsFrom { kind: Option<Arc<str>>, from: u64 },
+    /// What is known about the run.
+    Run,
+    /// What the write with an operation id was answered.
+    Receipt { id: OperationId },
+}
+
+/// A place that is not as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Changed {
+    entity: EntityRef,
+    seen: Version,
+    found: Version,
+}
+
+/// When a transaction began and when it commits: deadlines between the two change what it has read.
+#[derive(Debug, Clone, Copy)]
+pub struct Interval {
+    /// When its snapshot was taken.
+    pub began: Timestamp,
+    /// The time of its commit.
+    pub now: Timestamp,
+}
+
+impl ReadSet {
+    /// Whether nothing was read.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.places.clear();
+    }
+
+    pub(crate) fn add(&mut self, place: Place) {
+        if self.places.last() != Some(&place) {
+            self.places.push(place);
+        }
+    }
+
+    /// Refuses if a commit or a deadline behind the snapshot has changed what was read.
+    ///
+    /// # Errors
+    /// `Conflict` names the first thing that changed and both of its versions.
+    pub fn validate(&self, state: &RunState, snapshot: &Snapshot, interval: Interval) -> Result<(), Error> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let run = state.id();
+        let Some(view) = state.view_at(snapshot) else {
+            let message = "what the transaction saw is no longer kept: too much was replaced since it began";
+            return Err(Error::new(ErrorKind::Conflict, message).with_entity(EntityRef::run(run)));
+        };
+        let check = Check { state, view, interval };
+        match self.places.iter().find_map(|place| check.changed(place)) {
+            None => Ok(()),
+            Some(changed) => Err(changed.into_error()),
+        }
+    }
+}
+
+impl Changed {
+    fn into_error(self) -> Error {
+        conflict(self.entity, self.seen, self.found)
+    }
+}
+
+/// The refusal of a commit because of one thing, with the version that was seen and the one that is there.
+pub fn conflict(entity: EntityRef, seen: Version, found: Version) -> Error {
+    let say = |version: Version| match version {
+        Version::NEVER => "no value".to_owned(),
+        version => format!("version {version}"),
+    };
+    let message = format!("expected {}, found {}", say(seen), say(found));
+    Error::new(ErrorKind::Conflict, message).with_entity(entity)
+}
+
+struct Check<'a> {
+    state: &'a RunState,
+    view: RunView<'a>,
+    interval: Interval,
+}
+
+impl Check<'_> {
+    fn changed(&self, place: &Place) -> Option<Changed> {
+        let now = self.state.view();
+        if !now.is_same_life(&self.view) {
+            let (seen, found) = (self.view.meta_version(), now.meta_version());
+            return Some(Changed { entity: EntityRef::run(self.state.id()), seen, found });
+        }
+        match place {
+            Place::Key { kind, key } => self.changed_key(*kind, key, false),
+            Place::Range { kind, bounds, presence_only } => self.changed_range(*kind, bounds, *presence_only),
+            Place::EventsFrom { kind, from } => self.new_event(kind.as_deref(), *from),
+            Place::Run => self.changed_run(),
+            Place::Receipt { id } => self.new_receipt(id),
+        }
+    }
+
+    fn changed_key(&self, kind: KeyKind, key: &Arc<str>, presence_only: bool) -> Option<Changed> {
+        let Interval { began, now } = self.interval;
+        let version_of = |entry: Option<&Entry<_>>, at| {
+            entry.filter(|entry| entry.is_live(at)).map_or(Version::NEVER, |entry| entry.stamp.version)
+        };
+        let seen = version_of(self.view.keys(kind).get(key), began);
+        let found = version_of(self.state.view().keys(kind).get(key), now);
+        let is_same =
+            if presence_only { (seen == Version::NEVER) == (found == Version::NEVER) } else { seen == found };
+        let entity = || kind.entity(self.state.id(), key);
+        (!is_same).then(|| Changed { entity: entity(), seen, found })
+    }
+
+    fn changed_range(&self, kind: KeyKind, bounds: &KeyBounds, presence_only: bool) -> Option<Changed> {
+        let Interval { began, now } = self.interval;
+        let replaced = self.state.content().replaced_since(kind, self.view.stamp().version);
+        let expired = self.state.content().keys(kind).expired_between(began, now);
+        replaced
+            .chain(expired)
+            .filter(|key| bounds.contains(key))
+            .find_map(|key| self.changed_key(kind, key, presence_only))
+    }
+
+    fn new_event(&self, kind: Option<&str>, from: u64) -> Option<Changed> {
+        let events = self.state.view();
+        let first = match kind {
+            None => (events.event_count() > from).then_some(from),
+            Some(kind) => {
+                let sequences = events.events_of_kind(kind);
+                sequences.get(sequences.partition_point(|sequence| *sequence < from)).copied()
+            }
+        }?;
+        let found = events.event(first).map_or(Version::NEVER, |event| event.stamp.version);
+        let entity = EntityRef::event(self.state.id(), first);
+        Some(Changed { entity, seen: Version::NEVER, found })
+    }
+
+    fn new_receipt(&self, id: &OperationId) -> Option<Changed> {
+        let version_of =
+            |view: &RunView<'_>| view.receipt(id).map_or(Version::NEVER, |receipt| receipt.commit.version);
+        let (seen, found) = (version_of(&self.view), version_of(&self.state.view()));
+        (seen != found).then(|| Changed { entity: EntityRef::run(self.state.id()), seen, found })
+    }
+
+    fn changed_run(&self) -> Option<Changed> {
+        let now = self.state.view();
+        let facts = |view: RunView<'_>| {
+            let info = Draft::new(view).info(view.stamp().timestamp)?;
+            Some(RunInfo { version: Version::NEVER, timestamp: Timestamp(0), ..info })
+        };
+        let entity = EntityRef::run(self.state.id());
+        let (seen, found) = (self.view.stamp().version, now.stamp().version);
+        (facts(self.view) != facts(now)).then_some(Changed { entity, seen, found })
+    }
+}

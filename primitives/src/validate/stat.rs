@@ -1,0 +1,30 @@
+//! Decisions about single things, whatever they are.
+use super::Decision;
+use crate::entity::EntityRef;
+use crate::operation::KeyKind;
+use crate::version::Versioned;
+use std::sync::Arc;
+
+impl Decision<'_, '_> {
+    /// The size of one thing in bytes, with the commit that last wrote it; `None` if it is not there.
+    pub(super) fn stat(&mut self, entity: &EntityRef) -> Option<Versioned<u64>> {
+        match entity {
+            EntityRef::Kv { key, .. } => self.stat_key(KeyKind::Kv, key),
+            EntityRef::Cell { name, .. } => self.stat_key(KeyKind::Cell, name),
+            EntityRef::Event { sequence, .. } => {
+                let event = self.one_event(*sequence)?;
+                let value = (event.kind.len() + event.payload.len()) as u64;
+                Some(Versioned { value, version: event.version, timestamp: event.timestamp })
+            }
+            EntityRef::Run { .. } => {
+                let info = self.info()?;
+                Some(Versioned { value: info.size, version: info.version, timestamp: info.timestamp })
+            }
+        }
+    }
+
+    fn stat_key(&mut self, kind: KeyKind, key: &Arc<str>) -> Option<Versioned<u64>> {
+        let found = self.get(kind, key)?;
+        Some(found.map(|value| (key.len() + value.len()) as u64))
+    }
+}

@@ -1,0 +1,116 @@
+//! A run as it is, or as it was at the version of an open snapshot.
+use crate::content::Content;
+use crate::encoded::Encoded;
+use crate::event::{CHAIN_START, Event};
+use crate::id::{OperationId, RunId};
+use crate::keys::Keys;
+use crate::operation::KeyKind;
+use crate::receipt::{Receipt, Receipts};
+use crate::run_meta::RunMeta;
+use crate::version::{Stamp, Version};
+
+/// A read-only picture of a whole run at one version.
+#[derive(Debug, Clone, Copy)]
+pub struct RunView<'a> {
+    id: RunId,
+    stamp: Stamp,
+    content: &'a Content,
+    receipts: &'a Receipts,
+    /// Whether commits behind `stamp` are in the content and have to be looked past.
+    is_old: bool,
+}
+
+impl<'a> RunView<'a> {
+    /// The run as its newest commit left it.
+    pub(crate) fn present(id: RunId, stamp: Stamp, content: &'a Content, receipts: &'a Receipts) -> Self {
+        Self { id, stamp, content, receipts, is_old: false }
+    }
+
+    /// The run as the commit `stamp` left it; a snapshot has kept what later ones replaced.
+    pub(crate) fn at(id: RunId, stamp: Stamp, content: &'a Content, receipts: &'a Receipts) -> Self {
+        Self { id, stamp, content, receipts, is_old: true }
+    }
+
+    /// The run.
+    pub fn id(&self) -> RunId {
+        self.id
+    }
+
+    /// The version and time that everything in this picture is true at.
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// Whether the run was not deleted between the two pictures.
+    pub(crate) fn is_same_life(&self, other: &RunView<'_>) -> bool {
+        std::ptr::eq(self.content, other.content)
+    }
+
+    pub(crate) fn meta(&self) -> Option<&'a RunMeta> {
+        match self.replaced_meta() {
+            Some((meta, _)) => meta.as_deref(),
+            None => self.content.meta.as_deref(),
+        }
+    }
+
+    /// The commit that last changed the description, also of a deleted run.
+    pub(crate) fn meta_version(&self) -> Version {
+        self.replaced_meta().map_or(self.content.meta_version, |(_, version)| *version)
+    }
+
+    /// Keys and values, or cells.
+    pub(crate) fn keys(&self, kind: KeyKind) -> Keys<'a, Encoded> {
+        let map = self.content.keys(kind);
+        if self.is_old {
+            Keys::at(map, self.content.replaced(kind), self.stamp.version)
+        } else {
+            Keys::present(map)
+        }
+    }
+
+    pub(crate) fn event_count(&self) -> u64 {
+        let events = &self.content.events;
+        if self.is_old { events.count_at(self.stamp.version) } else { events.len() }
+    }
+
+    pub(crate) fn event(&self, sequence: u64) -> Option<&'a Event> {
+        self.content.events.get(sequence).filter(|event| event.stamp.version <= self.stamp.version)
+    }
+
+    pub(crate) fn events(&self) -> impl Iterator<Item = &'a Event> + use<'a> {
+        let version = self.stamp.version;
+        self.content.events.iter().take_while(move |event| event.stamp.version <= version)
+    }
+
+    /// The sequences of all events of a type, ascending.
+    pub(crate) fn events_of_kind(&self, kind: &str) -> &'a [u64] {
+        let sequences = self.content.events.of_kind(kind);
+        if !self.is_old {
+            return sequences;
+        }
+        let count = self.event_count();
+        &sequences[..sequences.partition_point(|sequence| *sequence < count)]
+    }
+
+    /// The hash that the next event is hashed onto.
+    pub(crate) fn head_hash(&self) -> [u8; 32] {
+        let newest = self.event_count().checked_sub(1).and_then(|newest| self.event(newest));
+        newest.map_or(CHAIN_START, |event| event.hash)
+    }
+
+    /// What events take together, bytes.
+    pub(crate) fn event_size(&self) -> u64 {
+        let events = &self.content.events;
+        let newer = (self.event_count()..events.len()).filter_map(|sequence| events.get(sequence));
+        events.size() - newer.map(Event::size).sum::<u64>()
+    }
+
+    /// What the write with this id was answered, if it is remembered.
+    pub(crate) fn receipt(&self, id: &OperationId) -> Option<&'a Receipt> {
+        self.receipts.get(id).filter(|receipt| receipt.commit.version <= self.stamp.version)
+    }
+
+    fn replaced_meta(&self) -> Option<&'a (Option<Box<RunMeta>>, Version)> {
+        if self.is_old { self.content.past.meta.at(&(), self.stamp.version) } else { None }
+    }
+}
