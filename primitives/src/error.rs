@@ -92,7 +92,7 @@ impl std::error::Error for Error {
 #[non_exhaustive]
 #[repr(u16)]
 pub enum ErrorKind {
-    /// The run was never created, or was deleted. Create it first.
+    /// The run, or what a write builds on, was never created, or was deleted. Create it first.
     NotFound = 1,
     /// The thing to be created is there already. Use it, or choose another name.
     AlreadyExists = 2,
@@ -126,11 +126,13 @@ pub enum ErrorKind {
     Unsupported = 16,
     /// The operating system refused; the source says why.
     Io = 17,
+    /// A closure given to the store panicked; what it had written is dropped. Mend the closure.
+    Panicked = 18,
 }
 
 impl ErrorKind {
     /// Every kind, by ascending code.
-    pub const ALL: [ErrorKind; 17] = [
+    pub const ALL: [ErrorKind; 18] = [
         Self::NotFound,
         Self::AlreadyExists,
         Self::Conflict,
@@ -148,6 +150,7 @@ impl ErrorKind {
         Self::Closed,
         Self::Unsupported,
         Self::Io,
+        Self::Panicked,
     ];
 
     /// The stable number of this kind, for the wire and for other languages.
@@ -175,6 +178,7 @@ impl ErrorKind {
             Self::Closed => "closed",
             Self::Unsupported => "unsupported",
             Self::Io => "io",
+            Self::Panicked => "panicked",
         }
     }
 }

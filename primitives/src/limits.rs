@@ -36,6 +36,8 @@ pub struct Limits {
     pub metadata_size_max: usize,
     /// Bytes in the note of a cause.
     pub cause_size_max: usize,
+    /// Bytes that a run keeps for open snapshots and transactions, about; beyond them the oldest is given up.
+    pub snapshot_size_max: usize,
 }
 
 impl Default for Limits {
@@ -52,6 +54,7 @@ impl Default for Limits {
             tag_count_max: 64,
             metadata_size_max: 64 << 10,
             cause_size_max: 1024,
+            snapshot_size_max: 64 << 20,
         }
     }
 }

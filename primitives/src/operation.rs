@@ -219,16 +219,23 @@ pub struct OperationRow {
     pub write: bool,
     /// What it needs of the run's status.
     pub access: Access,
+    /// Whether it may be part of a transaction, a batch or a shipped closure. What may not stands alone.
+    pub joins: bool,
     /// The tags of the mutations it may produce.
     pub mutations: &'static [u8],
 }
 
 const fn read(tag: u8, name: &'static str) -> OperationRow {
-    OperationRow { name, tag, write: false, access: Access::Existing, mutations: &[] }
+    OperationRow { name, tag, write: false, access: Access::Existing, joins: true, mutations: &[] }
 }
 
 const fn write(tag: u8, name: &'static str, access: Access, mutations: &'static [u8]) -> OperationRow {
-    OperationRow { name, tag, write: true, access, mutations }
+    OperationRow { name, tag, write: true, access, joins: true, mutations }
+}
+
+/// What begins or ends a run, or is the engine's own: it is a commit of its own.
+const fn alone(tag: u8, name: &'static str, access: Access, mutations: &'static [u8]) -> OperationRow {
+    OperationRow { joins: false, ..write(tag, name, access, mutations) }
 }
 
 static TABLE: [OperationRow; 39] = [
@@ -247,7 +254,7 @@ static TABLE: [OperationRow; 39] = [
     write(13, "kv_set_deadline", Access::Active, &[3]),
     write(14, "kv_clear_deadline", Access::Active, &[3]),
     // Expiry goes on in a run that takes no writes: its deadlines were accepted while it did.
-    write(15, "expire", Access::Existing, &[2, 12]),
+    alone(15, "expire", Access::Existing, &[2, 12]),
     write(16, "event_append", Access::Active, &[4]),
     write(17, "event_append_many", Access::Active, &[4]),
     read(18, "event_read"),
@@ -256,13 +263,13 @@ static TABLE: [OperationRow; 39] = [
     read(21, "event_len"),
     read(22, "event_head"),
     read(23, "event_verify_chain"),
-    write(24, "run_create", Access::Any, &[5]),
-    write(25, "run_begin", Access::Any, &[5, 6]),
-    OperationRow { name: "run_get", tag: 26, write: false, access: Access::Any, mutations: &[] },
+    alone(24, "run_create", Access::Any, &[5]),
+    alone(25, "run_begin", Access::Any, &[5, 6]),
+    OperationRow { access: Access::Any, ..read(26, "run_get") },
     write(27, "run_update_status", Access::Existing, &[6, 7]),
     write(28, "run_set_tags", Access::Existing, &[8]),
     write(29, "run_set_metadata", Access::Existing, &[9]),
-    write(30, "run_delete", Access::Existing, &[10]),
+    alone(30, "run_delete", Access::Existing, &[10]),
     read(31, "run_receipt"),
     write(32, "cell_init", Access::Active, &[11]),
     read(33, "cell_read"),
@@ -298,6 +305,42 @@ impl Operation {
     /// Whether it may change anything.
     pub fn is_write(&self) -> bool {
         self.row().write
+    }
+
+    /// The thing it is about: the run, where it is about several.
+    pub fn entity(&self, run: RunId) -> EntityRef {
+        match self {
+            Self::KvGet { key }
+            | Self::KvExists { key }
+            | Self::KvTtl { key }
+            | Self::KvPut { key, .. }
+            | Self::KvPutIf { key, .. }
+            | Self::KvDelete { key }
+            | Self::KvIncrement { key, .. }
+            | Self::KvSetDeadline { key, .. }
+            | Self::KvClearDeadline { key } => EntityRef::kv(run, Arc::clone(key)),
+            Self::CellInit { name, .. }
+            | Self::CellRead { name }
+            | Self::CellTtl { name }
+            | Self::CellSet { name, .. }
+            | Self::CellCas { name, .. }
+            | Self::CellDelete { name } => EntityRef::cell(run, Arc::clone(name)),
+            Self::EventRead { sequence } => EntityRef::event(run, *sequence),
+            Self::EntityStat { entity } => (**entity).clone(),
+            _ => EntityRef::run(run),
+        }
+    }
+
+    /// Refuses what cannot be part of a transaction.
+    ///
+    /// # Errors
+    /// `Unsupported` names the operation.
+    pub fn check_joins(&self, run: RunId) -> Result<(), Error> {
+        if self.row().joins {
+            return Ok(());
+        }
+        let message = format!("{} is a commit of its own and joins no transaction: call it outside", self.name());
+        Err(Error::new(ErrorKind::Unsupported, message).with_entity(EntityRef::run(run)))
     }
 
     /// Which keys it walks in order, so that [`RunState::ensure_order`](crate::RunState::ensure_order) should come

@@ -1,6 +1,7 @@
 //! A run as it is, or as it was at the version of an open snapshot.
 use crate::content::Content;
 use crate::encoded::Encoded;
+use crate::entity::EntityRef;
 use crate::event::{CHAIN_START, Event};
 use crate::id::{OperationId, RunId};
 use crate::keys::Keys;
@@ -65,6 +66,21 @@ impl<'a> RunView<'a> {
             Keys::at(map, self.content.replaced(kind), self.stamp.version)
         } else {
             Keys::present(map)
+        }
+    }
+
+    /// The commit that last wrote a thing; of an aggregate, the newest of the run.
+    pub fn version_of(&self, entity: &EntityRef) -> Version {
+        let of_key = |kind, key: &str| {
+            self.keys(kind).get(key).map_or(Version::NEVER, |entry| entry.stamp.version)
+        };
+        match entity {
+            EntityRef::Kv { key, .. } => of_key(KeyKind::Kv, key),
+            EntityRef::Cell { name, .. } => of_key(KeyKind::Cell, name),
+            EntityRef::Event { sequence, .. } => {
+                self.event(*sequence).map_or(Version::NEVER, |event| event.stamp.version)
+            }
+            EntityRef::Run { .. } => self.stamp.version,
         }
     }
 
