@@ -1,13 +1,11 @@
 //! The events of a run: appended for ever, in chunks, each hashed onto the one before.
+use crate::chunks::Chunks;
 use crate::encoded::Encoded;
 use crate::version::{Stamp, Timestamp, Version};
 use rustc_hash::FxSeededState;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-
-/// Events in one chunk. A run's first chunk grows up to it, so that a small run stays small.
-const CHUNK_COUNT_MAX: usize = 256;
 
 /// What the first event is hashed onto.
 pub(crate) const CHAIN_START: [u8; 32] = [0; 32];
@@ -104,23 +102,19 @@ impl Event {
 /// Every event of a run, and where those of each type are.
 #[derive(Debug)]
 pub(crate) struct EventLog {
-    chunks: Vec<Vec<Event>>,
+    events: Chunks<Event>,
     size: u64,
     by_kind: HashMap<Arc<str>, Vec<u64>, FxSeededState>,
 }
 
 impl EventLog {
     pub(crate) fn new(hash_seed: usize) -> Self {
-        Self {
-            chunks: Vec::new(),
-            size: 0,
-            by_kind: HashMap::with_hasher(FxSeededState::with_seed(hash_seed)),
-        }
+        let by_kind = HashMap::with_hasher(FxSeededState::with_seed(hash_seed));
+        Self { events: Chunks::new(), size: 0, by_kind }
     }
 
     pub(crate) fn len(&self) -> u64 {
-        let full = self.chunks.len().saturating_sub(1) * CHUNK_COUNT_MAX;
-        (full + self.chunks.last().map_or(0, Vec::len)) as u64
+        self.events.len()
     }
 
     /// What events take together, bytes.
@@ -129,8 +123,7 @@ impl EventLog {
     }
 
     pub(crate) fn get(&self, sequence: u64) -> Option<&Event> {
-        let index = usize::try_from(sequence).ok()?;
-        self.chunks.get(index / CHUNK_COUNT_MAX)?.get(index % CHUNK_COUNT_MAX)
+        self.events.get(sequence)
     }
 
     /// How many events the commit `version` left.
@@ -146,7 +139,7 @@ impl EventLog {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Event> {
-        self.chunks.iter().flatten()
+        self.events.iter()
     }
 
     /// The sequences of all events of a type, ascending.
@@ -165,25 +158,13 @@ impl EventLog {
             }
             Entry::Vacant(vacant) => drop(vacant.insert(vec![sequence])),
         }
-        match self.chunks.last_mut() {
-            Some(chunk) if chunk.len() < CHUNK_COUNT_MAX => chunk.push(event),
-            last => {
-                let capacity = if last.is_some() { CHUNK_COUNT_MAX } else { 1 };
-                let mut chunk = Vec::with_capacity(capacity);
-                chunk.push(event);
-                self.chunks.push(chunk);
-            }
-        }
+        self.events.push(event);
     }
 
     /// Takes the newest event back.
     pub(crate) fn take_back(&mut self) {
-        let chunk = self.chunks.last_mut().expect("an event was appended");
-        let event = chunk.pop().expect("no chunk is empty");
+        let event = self.events.pop().expect("an event was appended");
         self.size -= event.size();
-        if chunk.is_empty() {
-            self.chunks.pop();
-        }
         let sequences = self.by_kind.get_mut(&event.kind).expect("every event is found by its type");
         sequences.pop();
         if sequences.is_empty() {
@@ -193,13 +174,14 @@ impl EventLog {
 
     /// Whether two logs hold the same events.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.chunks == other.chunks && self.by_kind == other.by_kind
+        self.events == other.events && self.by_kind == other.by_kind
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chunks::CHUNK_COUNT_MAX;
 
     fn event(kind: &str, number: u64) -> Event {
         Event {

@@ -8,6 +8,7 @@
 
 pub mod cause;
 pub mod check;
+mod chunks;
 pub mod codec;
 pub mod draft;
 pub mod effect;
