@@ -21,7 +21,7 @@ pub struct RunId([u8; 16]);
 impl RunId {
     /// A new id that sorts by time (UUIDv7): milliseconds from `now_micros`, the rest from `random`.
     pub fn fresh(now_micros: u64, random: [u8; 10]) -> Self {
-        Self(*uuid::Builder::from_unix_timestamp_millis(now_micros / 1000, &random).as_uuid().as_bytes())
+        Self(fresh_bytes(now_micros, random))
     }
 
     /// The id that a name always has in a namespace (UUIDv5), so that no directory of names is needed.
@@ -55,7 +55,7 @@ impl RunId {
 
 impl fmt::Display for RunId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Uuid::from_bytes(self.0).as_hyphenated().fmt(formatter)
+        write_hyphenated(&self.0, formatter)
     }
 }
 
@@ -70,14 +70,7 @@ impl FromStr for RunId {
 
     /// Reads the hyphenated form that `Display` prints, and no other.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let parsed =
-            (text.len() == uuid::fmt::Hyphenated::LENGTH).then(|| Uuid::try_parse(text).ok()).flatten();
-        parsed.map(|uuid| Self(*uuid.as_bytes())).ok_or_else(|| {
-            Error::new(
-                ErrorKind::InvalidArgument,
-                format!("{text:?} is not a run id: a hyphenated UUID is expected"),
-            )
-        })
+        parse_hyphenated(text, "a run id").map(Self)
     }
 }
 
@@ -119,6 +112,27 @@ impl fmt::Debug for OperationId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "OperationId({self})")
     }
+}
+
+/// The bytes of an id that sorts by time (UUIDv7): milliseconds from `now_micros`, the rest from `random`.
+pub(crate) fn fresh_bytes(now_micros: u64, random: [u8; 10]) -> [u8; 16] {
+    *uuid::Builder::from_unix_timestamp_millis(now_micros / 1000, &random).as_uuid().as_bytes()
+}
+
+/// Writes the one text form that ids have.
+pub(crate) fn write_hyphenated(id: &[u8; 16], formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fmt::Display::fmt(Uuid::from_bytes(*id).as_hyphenated(), formatter)
+}
+
+/// Reads what [`write_hyphenated`] wrote, and no other form of a UUID.
+pub(crate) fn parse_hyphenated(text: &str, what: &str) -> Result<[u8; 16], Error> {
+    let parsed = (text.len() == uuid::fmt::Hyphenated::LENGTH).then(|| Uuid::try_parse(text).ok()).flatten();
+    parsed.map(|uuid| *uuid.as_bytes()).ok_or_else(|| {
+        Error::new(
+            ErrorKind::InvalidArgument,
+            format!("{text:?} is not {what}: a hyphenated UUID is expected"),
+        )
+    })
 }
 
 #[cfg(test)]
