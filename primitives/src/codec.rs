@@ -148,6 +148,26 @@ pub fn take_str<'a>(input: &mut &'a [u8]) -> Result<&'a str, DecodeError> {
     str::from_utf8(take_bytes(input)?).map_err(|_| DecodeError::NotText)
 }
 
+/// Appends 0 for nothing, or 1 and what `put` appends for the value.
+pub(crate) fn put_option<T>(out: &mut Vec<u8>, value: Option<T>, put: impl FnOnce(&mut Vec<u8>, T)) {
+    put_u8(out, value.is_some().into());
+    if let Some(value) = value {
+        put(out, value);
+    }
+}
+
+/// Takes what [`put_option`] appended from the front of `input`.
+pub(crate) fn take_option<'a, T>(
+    input: &mut &'a [u8],
+    take: impl FnOnce(&mut &'a [u8]) -> Result<T, DecodeError>,
+) -> Result<Option<T>, DecodeError> {
+    match take_u8(input)? {
+        0 => Ok(None),
+        1 => take(input).map(Some),
+        tag => Err(DecodeError::UnknownTag { what: "option", tag }),
+    }
+}
+
 /// Fails unless everything was taken.
 pub fn expect_end(input: &[u8]) -> Result<(), DecodeError> {
     if input.is_empty() { Ok(()) } else { Err(DecodeError::LeftOver { count: input.len() }) }
@@ -224,6 +244,18 @@ mod tests {
             Err(DecodeError::Truncated { needed: u32::MAX as usize, left: 1 }),
             "a damaged length is refused before anything is allocated"
         );
+    }
+
+    #[test]
+    fn an_option_is_a_byte_and_perhaps_a_value() {
+        for (value, golden) in [(None, &[0][..]), (Some(7), &[1, 7, 0, 0, 0][..])] {
+            let mut out = Vec::new();
+            put_option(&mut out, value, put_u32);
+            assert_eq!(out, golden);
+            assert_eq!(take_option(&mut &out[..], take_u32), Ok(value));
+        }
+        let unknown = DecodeError::UnknownTag { what: "option", tag: 2 };
+        assert_eq!(take_option(&mut &[2][..], take_u8), Err(unknown));
     }
 
     #[test]
