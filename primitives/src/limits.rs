@@ -75,6 +75,11 @@ impl Limits {
         self.check_name("event type", kind)
     }
 
+    /// Refuses a kind of trace by the rules of keys.
+    pub fn check_trace_kind(&self, kind: &str) -> Result<(), Error> {
+        self.check_name("kind of trace", kind)
+    }
+
     /// Refuses a prefix that no key could begin with. The empty prefix is every key.
     pub fn check_prefix(&self, prefix: &str) -> Result<(), Error> {
         self.check_size("key_size_max", self.key_size_max, prefix.len(), "prefix")?;
