@@ -46,13 +46,16 @@ impl Encoded {
         limits: &Limits,
         entity: impl FnOnce() -> EntityRef,
     ) -> Result<Self, Error> {
-        match measure(value, limits, limits.depth_max.min(VALUE_DEPTH_MAX)) {
-            Ok(size) if size <= limits.value_size_max.saturating_add(HEAD_SIZE) => {
-                Ok(Self::write(value, size))
-            }
-            Ok(size) => Err(too_large(limits, size - HEAD_SIZE).with_entity(entity())),
-            Err(error) => Err(error.with_entity(entity())),
+        Self::within(value, limits).map_err(|error| error.with_entity(entity()))
+    }
+
+    /// The same for a caller that names the entity itself.
+    pub(crate) fn within(value: &Value, limits: &Limits) -> Result<Self, Error> {
+        let size = measure(value, limits, limits.depth_max.min(VALUE_DEPTH_MAX))?;
+        if size > limits.value_size_max.saturating_add(HEAD_SIZE) {
+            return Err(too_large(limits, size - HEAD_SIZE));
         }
+        Ok(Self::write(value, size))
     }
 
     /// The encoding of a whole number.
