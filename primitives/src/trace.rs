@@ -58,6 +58,14 @@ impl Trace {
         Ok(self.parts()?.2)
     }
 
+    /// All three at once, which reads the body once.
+    pub fn parts(&self) -> Result<(TraceContent, Usage, Value), Error> {
+        let mut members = Members::of(self.body.to_value()?)?;
+        let usage = Usage::take(&mut members)?;
+        let metadata = members.take_option(METADATA, Some)?.unwrap_or_default();
+        Ok((TraceContent::from_members(&self.kind, members)?, usage, metadata))
+    }
+
     /// Whether this is a span that has not ended.
     pub fn is_open(&self) -> bool {
         self.ended.is_none()
@@ -133,13 +141,6 @@ impl Trace {
             stamp: Stamp::default(),
             recorded: Stamp::default(),
         })
-    }
-
-    fn parts(&self) -> Result<(TraceContent, Usage, Value), Error> {
-        let mut members = Members::of(self.body.to_value()?)?;
-        let usage = Usage::take(&mut members)?;
-        let metadata = members.take_option(METADATA, Some)?.unwrap_or_default();
-        Ok((TraceContent::from_members(&self.kind, members)?, usage, metadata))
     }
 }
 
