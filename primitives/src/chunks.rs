@@ -18,8 +18,13 @@ impl<T> Chunks<T> {
     }
 
     pub(crate) fn get(&self, place: u64) -> Option<&T> {
-        let place = usize::try_from(place).ok()?;
-        self.0.get(place / CHUNK_COUNT_MAX)?.get(place % CHUNK_COUNT_MAX)
+        let (chunk, index) = split(place)?;
+        self.0.get(chunk)?.get(index)
+    }
+
+    pub(crate) fn get_mut(&mut self, place: u64) -> Option<&mut T> {
+        let (chunk, index) = split(place)?;
+        self.0.get_mut(chunk)?.get_mut(index)
     }
 
     /// The newest item.
@@ -54,6 +59,12 @@ impl<T> Chunks<T> {
     }
 }
 
+/// The chunk of a place and the index in it.
+fn split(place: u64) -> Option<(usize, usize)> {
+    let place = usize::try_from(place).ok()?;
+    Some((place / CHUNK_COUNT_MAX, place % CHUNK_COUNT_MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +81,15 @@ mod tests {
         assert_eq!((list.get(300), list.get(count), list.get(u64::MAX)), (Some(&300), None, None));
         assert!(list.iter().copied().eq(0..count));
         assert!(list.iter().rev().copied().eq((0..count).rev()));
+    }
+
+    #[test]
+    fn an_item_is_changed_where_it_is() {
+        let mut list = Chunks::new();
+        (0..300).for_each(|number| list.push(number));
+        *list.get_mut(257).unwrap() = 7;
+        assert_eq!(list.get(257), Some(&7));
+        assert_eq!(list.get_mut(300), None);
     }
 
     #[test]

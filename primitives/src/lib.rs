@@ -3,7 +3,7 @@
 //! Everything here is a pure state machine: no threads, no files, no clock, no randomness; time and salts arrive
 //! inside the operation. `validate` decides and may refuse, `RunState::apply` changes and cannot fail, and the
 //! mutations between them are what the log holds. Read in this order: `operation`, `outcome`, `mutation`,
-//! `run_state`, then the primitives (`kv`, `event`, `run_meta`) and `validate`.
+//! `run_state`, then the primitives (`kv`, `event`, `trace`, `run_meta`) and `validate`.
 #![forbid(unsafe_code)]
 
 pub mod cause;
@@ -34,6 +34,7 @@ pub mod trace;
 pub mod trace_content;
 pub mod trace_end;
 pub mod trace_id;
+pub mod trace_log;
 pub mod usage;
 pub mod validate;
 pub mod value;
@@ -75,6 +76,7 @@ pub use trace::Trace;
 pub use trace_content::TraceContent;
 pub use trace_end::TraceEnd;
 pub use trace_id::TraceId;
+pub use trace_log::TraceLog;
 pub use usage::Usage;
 pub use validate::{Answer, Context, validate};
 pub use value::Value;

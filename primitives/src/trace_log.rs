@@ -1,0 +1,169 @@
+//! All traces of a run in commit order, and where each one and the children of each one are.
+use crate::chunks::Chunks;
+use crate::trace::Trace;
+use crate::trace_id::TraceId;
+use crate::version::Timestamp;
+use rustc_hash::FxSeededState;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The traces of a run. A place is a trace's number in commit order: 0, 1, 2 ... without gaps.
+///
+/// Commit order is the order of time too, since the time of a run never decreases, so time needs no index.
+#[derive(Debug)]
+pub struct TraceLog {
+    traces: Chunks<Trace>,
+    by_id: HashMap<TraceId, u64, FxSeededState>,
+    by_parent: HashMap<TraceId, Vec<u64>, FxSeededState>,
+    kind_counts: HashMap<Arc<str>, u64, FxSeededState>,
+}
+
+impl TraceLog {
+    /// A log without traces; the seed keeps chosen ids from colliding.
+    pub fn new(hash_seed: usize) -> Self {
+        let seed = FxSeededState::with_seed(hash_seed);
+        Self {
+            traces: Chunks::new(),
+            by_id: HashMap::with_hasher(seed.clone()),
+            by_parent: HashMap::with_hasher(seed.clone()),
+            kind_counts: HashMap::with_hasher(seed),
+        }
+    }
+
+    /// How many traces there are.
+    pub fn len(&self) -> u64 {
+        self.traces.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The trace at a place.
+    pub fn get(&self, place: u64) -> Option<&Trace> {
+        self.traces.get(place)
+    }
+
+    /// Where the trace with this id is, if it is there.
+    pub fn place_of(&self, id: &TraceId) -> Option<u64> {
+        self.by_id.get(id).copied()
+    }
+
+    /// The places of the direct children of a trace, ascending.
+    pub fn children(&self, id: &TraceId) -> &[u64] {
+        self.by_parent.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    /// The places of a trace and all below it, ascending: parents before their children.
+    pub fn subtree(&self, id: &TraceId) -> Vec<u64> {
+        let mut places = Vec::from_iter(self.place_of(id));
+        let mut next = 0;
+        while let Some(trace) = places.get(next).and_then(|place| self.get(*place)) {
+            // A child comes after its parent. Insisting on it here bounds the walk, whatever was recovered.
+            let parent = places[next];
+            places.extend(self.children(&trace.id).iter().filter(|child| **child > parent));
+            next += 1;
+        }
+        places.sort_unstable();
+        places
+    }
+
+    /// How many traces are of this kind.
+    pub fn kind_count(&self, kind: &str) -> u64 {
+        self.kind_counts.get(kind).copied().unwrap_or(0)
+    }
+
+    /// The place of the first trace recorded at `time` or later; the end of the log if there is none.
+    pub fn first_at_or_after(&self, time: Timestamp) -> u64 {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.get(middle) {
+                Some(trace) if trace.recorded.timestamp < time => low = middle + 1,
+                _ => high = middle,
+            }
+        }
+        low
+    }
+
+    /// The traces at these places with their places, ascending; reversed, descending. There are none beyond the end.
+    pub fn range(&self, places: Range<u64>) -> impl DoubleEndedIterator<Item = (u64, &Trace)> {
+        let end = places.end.min(self.len());
+        (places.start..end).filter_map(|place| Some((place, self.get(place)?)))
+    }
+
+    /// Adds the newest trace and returns its place. Its parent is expected to be there already.
+    ///
+    /// # Panics
+    /// If its id is taken, or it was recorded before the one before it: both are checked before anything is applied.
+    pub fn append(&mut self, mut trace: Trace) -> u64 {
+        let place = self.len();
+        let before = self.traces.last().map_or(Timestamp(0), |last| last.recorded.timestamp);
+        assert!(trace.recorded.timestamp >= before, "the time of a run never decreases");
+        let earlier = self.by_id.insert(trace.id, place);
+        assert!(earlier.is_none(), "an id is given to one trace of a run");
+        if let Some(parent) = trace.parent {
+            self.by_parent.entry(parent).or_default().push(place);
+        }
+        match self.kind_counts.entry(Arc::clone(&trace.kind)) {
+            Entry::Occupied(mut occupied) => {
+                // All traces of a kind share the text of the first one.
+                trace.kind = Arc::clone(occupied.key());
+                *occupied.get_mut() += 1;
+            }
+            Entry::Vacant(vacant) => *vacant.insert(0) += 1,
+        }
+        self.traces.push(trace);
+        place
+    }
+
+    /// Takes the newest trace back.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn take_back(&mut self) {
+        let trace = self.traces.pop().expect("a trace was appended");
+        self.by_id.remove(&trace.id);
+        if let Some(parent) = trace.parent {
+            let children = self.by_parent.get_mut(&parent).expect("a child is found by its parent");
+            children.pop();
+            if children.is_empty() {
+                self.by_parent.remove(&parent);
+            }
+        }
+        let count = self.kind_counts.get_mut(&trace.kind).expect("every kind is counted");
+        *count -= 1;
+        if *count == 0 {
+            self.kind_counts.remove(&trace.kind);
+        }
+    }
+
+    /// Puts another state of the same trace in its place, and returns the state it had: the end of a span, or the
+    /// undoing of it.
+    ///
+    /// # Panics
+    /// If there is no trace at `place`, or it differs in what never changes: its id, parent, kind and creation.
+    pub fn replace(&mut self, place: u64, mut trace: Trace) -> Trace {
+        let held = self.traces.get_mut(place).expect("only a trace that is there is replaced");
+        let (id, parent, kind, recorded) = (held.id, held.parent, &held.kind, held.recorded);
+        let is_same = (id, parent, kind, recorded) == (trace.id, trace.parent, &trace.kind, trace.recorded);
+        assert!(is_same, "a trace keeps its id, parent, kind and creation");
+        trace.kind = Arc::clone(kind);
+        std::mem::replace(held, trace)
+    }
+
+    /// Whether two logs hold the same traces. For tests: it reads everything.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.traces == other.traces
+            && self.by_id == other.by_id
+            && self.by_parent == other.by_parent
+            && self.kind_counts == other.kind_counts
+    }
+}
+
+#[cfg(test)]
+#[path = "trace_log_tests.rs"]
+mod tests;
