@@ -84,6 +84,7 @@ impl Database {
             shards: options.shards,
             sync_interval: options.sync_interval,
             mailbox_capacity: options.mailbox_capacity,
+            execute_budget: options.execute_budget,
             pin: options.pin,
             io_uring: options.io_uring,
             limits: options.limits,

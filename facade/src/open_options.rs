@@ -12,6 +12,7 @@ use strata_primitives::{Durability, Limits};
 /// | `shards` | `None` |
 /// | `sync_interval` | 50 ms |
 /// | `mailbox_capacity` | 1024 messages |
+/// | `execute_budget` | 1 ms |
 /// | `pin` | `true` |
 /// | `io_uring` | `true` |
 /// | `limits` | `Limits::default()` |
@@ -34,6 +35,9 @@ pub struct Options {
     /// Messages that may wait for one shard, 1 to 65,536. A caller that finds the mailbox full waits up to 5 s
     /// for room, then gets `Busy`.
     pub mailbox_capacity: usize,
+    /// A closure given to [`RunHandle::execute`](crate::RunHandle::execute) that holds its shard longer than this is
+    /// counted in the shard's `overruns` and told to `tracing` as a warning; it is not stopped.
+    pub execute_budget: Duration,
     /// Whether each shard's thread stays on one CPU. Shards of all stores of a process share its
     /// CPUs; when they outnumber them, none is pinned.
     pub pin: bool,
@@ -51,6 +55,7 @@ impl Default for Options {
             shards: None,
             sync_interval: Duration::from_millis(50),
             mailbox_capacity: 1024,
+            execute_budget: Duration::from_millis(1),
             pin: true,
             io_uring: true,
             limits: Limits::default(),

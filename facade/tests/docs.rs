@@ -18,6 +18,7 @@ fn the_documented_options_are_the_default_ones() {
         ("shards", format!("`{:?}`", options.shards)),
         ("sync_interval", format!("{} ms", options.sync_interval.as_millis())),
         ("mailbox_capacity", format!("{} messages", options.mailbox_capacity)),
+        ("execute_budget", format!("{} ms", options.execute_budget.as_millis())),
         ("pin", format!("`{}`", options.pin)),
         ("io_uring", format!("`{}`", options.io_uring)),
         ("limits", "`Limits::default()`".to_string()),
@@ -49,6 +50,7 @@ fn the_documented_limits_are_the_default_ones() {
         ("tag_count_max", format!("{} tags", limits.tag_count_max)),
         ("metadata_size_max", bytes(limits.metadata_size_max)),
         ("cause_size_max", bytes(limits.cause_size_max)),
+        ("snapshot_size_max", bytes(limits.snapshot_size_max)),
     ]);
     assert_eq!(limits.depth_max, VALUE_DEPTH_MAX);
     let source = read("primitives/src/limits.rs");

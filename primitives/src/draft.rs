@@ -40,6 +40,11 @@ impl Staged {
         Self { reads: Some(ReadSet::default()), ..Self::default() }
     }
 
+    /// Whether this is for a transaction.
+    pub fn is_recording(&self) -> bool {
+        self.reads.is_some()
+    }
+
     /// What was read.
     pub fn reads(&self) -> Option<&ReadSet> {
         self.reads.as_ref()
@@ -94,7 +99,8 @@ impl<'a> Draft<'a> {
         self.view.id()
     }
 
-    pub(crate) fn view(&self) -> &RunView<'a> {
+    /// The picture below what is staged.
+    pub fn view(&self) -> &RunView<'a> {
         &self.view
     }
 

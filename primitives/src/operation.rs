@@ -339,7 +339,8 @@ impl Operation {
         if self.row().joins {
             return Ok(());
         }
-        let message = format!("{} is a commit of its own and joins no transaction: call it outside", self.name());
+        let message =
+            format!("{} is a commit of its own and joins no transaction: call it outside", self.name());
         Err(Error::new(ErrorKind::Unsupported, message).with_entity(EntityRef::run(run)))
     }
 

@@ -71,9 +71,8 @@ impl<'a> RunView<'a> {
 
     /// The commit that last wrote a thing; of an aggregate, the newest of the run.
     pub fn version_of(&self, entity: &EntityRef) -> Version {
-        let of_key = |kind, key: &str| {
-            self.keys(kind).get(key).map_or(Version::NEVER, |entry| entry.stamp.version)
-        };
+        let of_key =
+            |kind, key: &str| self.keys(kind).get(key).map_or(Version::NEVER, |entry| entry.stamp.version);
         match entity {
             EntityRef::Kv { key, .. } => of_key(KeyKind::Kv, key),
             EntityRef::Cell { name, .. } => of_key(KeyKind::Cell, name),

@@ -80,7 +80,13 @@ impl Shard {
         operations: Operations,
         options: Option<&CallOptions>,
     ) -> Step {
-        match self.stage(run, operations, options) {
+        let decision = self.stage(run, operations, options);
+        self.carry_out(run, decision)
+    }
+
+    /// Carries a decision as far as the log allows.
+    pub(crate) fn carry_out(&mut self, run: RunId, decision: Result<Decision, Error>) -> Step {
+        match decision {
             Ok(Decision::Commit(staged)) => self.commit(staged),
             Ok(Decision::Answered(written)) => Step::Done(Ok(written), self.need_of(run)),
             // A refusal tells of the state that caused it, so it waits like a read.
@@ -149,6 +155,7 @@ impl Shard {
             run.place = place;
         }
         run.need = need;
+        run.state.bound_past(self.setup.limits.snapshot_size_max);
         if let Some(meta) = run.state.meta() {
             run.durability = meta.durability;
         }

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
-use strata_primitives::{Error, ErrorKind, Operation, Outcome, RunFilter, RunId};
+use strata_primitives::{Error, ErrorKind, Operation, RunFilter, RunId};
 use strata_runtime::mailbox::{self, SendError};
 use strata_runtime::pinned::{Placement, is_shard_thread};
 use strata_runtime::reply::{Pending, ReplyPool, Unanswered};
@@ -14,7 +14,7 @@ use strata_wal::LogEnd;
 use strata_wal::storage::LockGuard;
 
 use crate::maintenance::Errand;
-use crate::message::{Answer, BatchReceipt, Control, Message, Reply, RunPage, SentOptions};
+use crate::message::{Answer, BatchReceipt, Control, Message, Reply, RunPage};
 use crate::report::{RecoveryReport, ShardRecovery, ShardState, ShardStats};
 
 /// The shards of one open store.
@@ -38,7 +38,7 @@ pub(crate) struct Running {
 }
 
 /// How long a caller waits for room in a shard's mailbox.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 thread_local! {
     /// This thread's reply slots; made at its first call.
@@ -59,29 +59,6 @@ impl Engine {
     /// What opening found.
     pub fn recovery(&self) -> &RecoveryReport {
         &self.recovery
-    }
-
-    /// Does one operation on one run.
-    pub fn operate(&self, run: RunId, operation: Operation, options: SentOptions) -> Result<Outcome, Error> {
-        let message = |reply| Message::Operate { run, operation, options, reply };
-        match self.ask(self.shard_of(run), message)? {
-            Answer::Outcome(outcome) => Ok(outcome),
-            other => unreachable!("an operation was answered with {other:?}"),
-        }
-    }
-
-    /// Does several operations on one run, all or nothing.
-    pub fn commit(
-        &self,
-        run: RunId,
-        operations: Vec<Operation>,
-        options: SentOptions,
-    ) -> Result<BatchReceipt, Error> {
-        let message = |reply| Message::Batch { run, operations, options, reply };
-        match self.ask(self.shard_of(run), message)? {
-            Answer::Batch(receipt) => Ok(*receipt),
-            other => unreachable!("a batch was answered with {other:?}"),
-        }
     }
 
     /// Does batches of many runs, each all or nothing; one message to each shard concerned.
@@ -339,7 +316,7 @@ impl Engine {
     }
 
     /// The shards' threads are not copied by fork(2): in a child nobody would ever answer.
-    fn is_own_process(&self) -> bool {
+    pub(crate) fn is_own_process(&self) -> bool {
         std::process::id() == self.process
     }
 

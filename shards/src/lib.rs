@@ -4,18 +4,21 @@
 //! `primitives` decide what would change, encodes that as one record, hands the record to `wal`,
 //! applies it, and answers once the record has reached the place its writer asked for.
 //!
-//! Read in this order: `message`, `record`, `run`, `run_table`, `shard`, `stage`, `commit`, `withheld`,
-//! `log_progress`, `shard_thread`, then `maintenance`, `open` and `engine`, which start, reach and
-//! stop all of them.
+//! Read in this order: `message`, `record`, `run`, `run_table`, `shard`, `stage`, `commit`, `transaction`,
+//! `transact`, `execute`, `withheld`, `log_progress`, `shard_thread`, then `maintenance`, `open` `engine` and `calls`, which start, reach
+//! and stop all of them.
 #![forbid(unsafe_code)]
 
 pub mod clock;
 pub mod engine;
+pub mod execute;
 pub mod message;
 pub mod record;
 pub mod report;
+pub mod transaction;
 
 mod boot;
+mod calls;
 mod cleaner;
 mod commit;
 mod log_progress;
@@ -30,10 +33,13 @@ mod shard;
 mod shard_thread;
 mod stage;
 mod store_error;
+mod transact;
 mod withheld;
 
 pub use clock::Clock;
 pub use engine::Engine;
+pub use execute::{Shipped, Turn};
 pub use message::{BatchReceipt, CallOptions, RunPage};
 pub use open::EngineOptions;
 pub use report::{RecoveryReport, ShardRecovery, ShardState, ShardStats};
+pub use transaction::{Purpose, TransactionId, TransactionStep};

@@ -147,7 +147,9 @@ impl Shard {
         self.unseen.release(&self.progress);
         self.withheld.release(&self.progress);
         self.take_back_unseen();
-        self.withheld.fail(&self.outcome_unknown());
+        let failure = self.outcome_unknown();
+        self.transactions.fail_unseen(&self.progress, &failure);
+        self.withheld.fail(&failure);
         self.has_taken_back = true;
         self.progress = Progress::EVERYTHING;
         true

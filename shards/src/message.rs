@@ -7,7 +7,9 @@ use strata_runtime::reply::Responder;
 use strata_wal::LogEnd;
 
 use crate::boot::Boot;
+use crate::execute::Shipped;
 use crate::report::{ShardRecovery, ShardStats};
+use crate::transaction::{TransactionId, TransactionStep};
 
 /// What a caller may say about a write beside the write itself.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -101,6 +103,41 @@ pub enum Message {
     Batches {
         /// The batches, in order.
         batches: Vec<(RunId, Vec<Operation>)>,
+        /// Where the answer goes.
+        reply: Reply,
+    },
+    /// One step of a transaction or of a snapshot.
+    Step {
+        /// The run.
+        run: RunId,
+        /// What to stage and to answer.
+        step: TransactionStep,
+        /// Where the answer goes.
+        reply: Reply,
+    },
+    /// Commit a transaction with what it wrote since its last step.
+    Commit {
+        /// The run.
+        run: RunId,
+        /// The transaction.
+        id: TransactionId,
+        /// The writes, in order.
+        writes: Vec<Operation>,
+        /// What the caller said about it.
+        options: SentOptions,
+        /// Where the answer goes.
+        reply: Reply,
+    },
+    /// End a transaction that is not to commit, or a snapshot. Nobody waits for it.
+    Release(TransactionId),
+    /// Run a closure alone on a run, and commit what it writes.
+    Execute {
+        /// The run.
+        run: RunId,
+        /// The closure.
+        shipped: Shipped,
+        /// What the caller said about it.
+        options: SentOptions,
         /// Where the answer goes.
         reply: Reply,
     },

@@ -38,6 +38,8 @@ pub struct EngineOptions {
     pub shards: Option<usize>,
     /// How long a buffered commit may wait for stable storage.
     pub sync_interval: Duration,
+    /// A closure that holds its shard longer than this is reported.
+    pub execute_budget: Duration,
     /// Messages that wait for one shard; one more is refused.
     pub mailbox_capacity: usize,
     /// Whether each shard's thread stays on one CPU.
@@ -149,6 +151,7 @@ impl<'a> Start<'a> {
             durability: options.durability,
             limits: options.limits.clone(),
             clock: options.clock.clone(),
+            execute_budget: options.execute_budget,
         };
         let placement = options.pin.then(|| Placement::claim(count));
         let recovery = RecoveryReport {

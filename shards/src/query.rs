@@ -29,7 +29,7 @@ impl Shard {
             // A run that is left out tells something too: that it is no longer active, or is deleted.
             need = need.max(run.need);
             let Some(mut info) = run.state.info() else { continue };
-            info.orphaned = self.is_orphaned(&info);
+            info.orphaned = self.boot.is_orphaned(&info);
             if filter.matches(&info) {
                 page.runs.push(info);
             }

@@ -73,6 +73,10 @@ pub struct ShardStats {
     pub mutations: u64,
     /// Keys deleted because their deadline passed.
     pub expired: u64,
+    /// Transactions and snapshots under way.
+    pub transactions: u64,
+    /// Closures that held the shard longer than `execute_budget`.
+    pub overruns: u64,
     /// The log's own counters; `None` for an in-memory database.
     pub log: Option<LogStatistics>,
 }

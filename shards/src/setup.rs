@@ -1,5 +1,7 @@
 //! What every shard of a store knows from the start.
 
+use std::time::Duration;
+
 use strata_primitives::{Durability, Error, ErrorKind, Limits};
 
 use crate::clock::Clock;
@@ -10,6 +12,8 @@ pub(crate) struct Setup {
     pub(crate) durability: Durability,
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
+    /// A closure that holds its shard longer than this is reported.
+    pub(crate) execute_budget: Duration,
 }
 
 impl Setup {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 use strata_primitives::{
-    Answer as Validated, Context, Draft, Durability, Effect, Error, ErrorKind, Mutation, Operation, Outcome,
-    RunId, RunInfo, RunStatus, Timestamp, validate,
+    Answer as Validated, Context, Draft, Durability, Effect, Error, ErrorKind, KeyKind, Mutation, Operation,
+    Outcome, RunId, Timestamp, validate,
 };
 use strata_runtime::mailbox::Mailbox;
 use strata_wal::{Log, PreparedSegment, WalError};
@@ -20,6 +20,7 @@ use crate::run::{Need, Progress};
 use crate::run_table::RunTable;
 use crate::setup::Setup;
 use crate::stage::{Operations, Written};
+use crate::transaction::Transactions;
 use crate::withheld::Withheld;
 
 /// The channels between a shard and the maintenance thread of its store.
@@ -41,6 +42,9 @@ pub(crate) struct Shard {
     pub(crate) has_taken_back: bool,
     pub(crate) withheld: Withheld,
     pub(crate) unseen: Unseen,
+    pub(crate) transactions: Transactions,
+    /// Keys that a closure walked in order without an index.
+    pub(crate) walked: Vec<(RunId, KeyKind)>,
     pub(crate) stats: ShardStats,
     pub(crate) now: Timestamp,
     pub(crate) boot: Boot,
@@ -108,6 +112,8 @@ impl Shard {
             has_taken_back: false,
             withheld: Withheld::default(),
             unseen: Unseen::default(),
+            transactions: Transactions::default(),
+            walked: Vec::new(),
             stats: ShardStats::new(index),
             now: Timestamp(0),
             boot: Boot::default(),
@@ -127,6 +133,9 @@ impl Shard {
         let mut served = 0;
         let mut started = None;
         self.resume_held();
+        while let Some((run, keys)) = self.walked.pop() {
+            self.order_keys(run, keys);
+        }
         while self.held.is_none() && self.ending.is_none() && served < TURN_MESSAGES_MAX {
             let Some(message) = mailbox.receive() else { break };
             // Read when the message is there, not once a turn: whoever was answered in this turn, saw a deadline pass
@@ -183,6 +192,16 @@ impl Shard {
                 let rest = batches.into_iter();
                 self.advance(Box::new(Batches { rest, results, need: Need::default(), reply }));
             }
+            Message::Step { run, step, reply } => self.step(run, step, reply),
+            Message::Commit { run, id, writes, options, reply } => {
+                let step = self.commit_transaction(run, id, writes, options.as_deref());
+                self.carry(step, Then::Batch(reply));
+            }
+            Message::Release(id) => self.release(id),
+            Message::Execute { run, shipped, options, reply } => {
+                let step = self.write(run, Operations::Shipped(shipped), options.as_deref());
+                self.carry(step, Then::Batch(reply));
+            }
             Message::Query { filter, after, limit, reply } => {
                 let (page, need) = self.query(&filter, after, limit);
                 self.withheld.answer(reply, Ok(Answer::Runs(Box::new(page))), need, &self.progress);
@@ -213,11 +232,7 @@ impl Shard {
             }
         };
         let answer = answer.map(|validated| match validated {
-            Validated::Read(Outcome::Run(Some(mut info))) => {
-                info.orphaned = self.is_orphaned(&info);
-                Answer::Outcome(Outcome::Run(Some(info)))
-            }
-            Validated::Read(outcome) => Answer::Outcome(outcome),
+            Validated::Read(outcome) => Answer::Outcome(self.boot.tell_orphaned(outcome)),
             Validated::Write(_) => unreachable!("a read has no effect"),
         });
         self.withheld.answer(reply, answer, need, &self.progress);
@@ -313,14 +328,10 @@ impl Shard {
         self.withheld.answer(reply, Ok(Answer::Done), need, &self.progress);
     }
 
-    /// Whether the run is active although the boot that last began it did not end in order.
-    pub(crate) fn is_orphaned(&self, info: &RunInfo) -> bool {
-        info.status == RunStatus::Active && info.begun_in_boot <= self.boot.unclean_through
-    }
-
     fn statistics(&self) -> ShardStats {
         let mut stats = self.stats.clone();
         stats.runs = self.runs.count() as u64;
+        stats.transactions = self.transactions.count() as u64;
         stats.log = self.log.as_ref().map(Log::statistics);
         if self.log.as_ref().is_some_and(Log::has_failed) {
             stats.state = ShardState::LogFailed;

@@ -138,10 +138,15 @@ impl ShardThread {
                 Some(Message::Control(control @ (Control::Restart | Control::Close), reply)) => {
                     return (control, reply);
                 }
+                // The transaction went with the shard that served it.
+                Some(Message::Release(_)) => continue,
                 Some(
                     Message::Operate { reply, .. }
                     | Message::Batch { reply, .. }
                     | Message::Batches { reply, .. }
+                    | Message::Step { reply, .. }
+                    | Message::Commit { reply, .. }
+                    | Message::Execute { reply, .. }
                     | Message::Query { reply, .. }
                     | Message::Control(_, reply),
                 ) => reply,

@@ -2,10 +2,12 @@
 
 use strata_primitives::{
     Answer as Validated, Cause, Commit, Context, Draft, Durability, Effect, EntityRef, Error, ErrorKind,
-    Fingerprint, Limits, Mutation, Operation, OperationId, RunId, RunState, Stamp, validate,
+    Fingerprint, KeyKind, Limits, Mutation, Operation, OperationId, RunId, RunState, Stamp, Version,
+    conflict, validate,
 };
 
 use crate::commit::{Staged, Step};
+use crate::execute::{Executed, Shipped};
 use crate::message::CallOptions;
 use crate::record::{self, IdentifiedWrite, RecordHead, RecordPlace};
 use crate::shard::Shard;
@@ -20,6 +22,26 @@ pub(crate) enum Operations {
     One(Operation),
     /// A batch, in order.
     Many(Vec<Operation>),
+    /// What a transaction wrote, in order.
+    Again(Vec<Rewrite>),
+    /// Whatever the closure writes.
+    Shipped(Shipped),
+}
+
+/// A write of a transaction, to be decided anew when it commits.
+#[derive(Debug)]
+pub(crate) struct Rewrite {
+    pub(crate) operation: Operation,
+    /// What the transaction was told; `None` if it has heard nothing of this write yet.
+    pub(crate) revealed: Option<Revealed>,
+}
+
+/// What a write in a transaction told of the run.
+#[derive(Debug)]
+pub(crate) struct Revealed {
+    pub(crate) effect: Effect,
+    /// The version that the thing had which was written.
+    pub(crate) seen: Version,
 }
 
 /// What a write did: its commit, if anything changed, and what each operation revealed.
@@ -27,6 +49,13 @@ pub(crate) enum Operations {
 pub(crate) struct Written {
     pub(crate) commit: Option<Commit>,
     pub(crate) effects: Effects,
+}
+
+impl Written {
+    /// What a transaction did that has nothing to write.
+    pub(crate) fn nothing() -> Written {
+        Written { commit: None, effects: Effects::Many(Vec::new()) }
+    }
 }
 
 /// What the operations of one write revealed. A single one needs no allocation.
@@ -70,7 +99,7 @@ impl Shard {
         if self.log.as_ref().is_some_and(|log| log.has_failed()) {
             return Err(self.refused_by_log());
         }
-        self.order_keys_for(run_id, &operations);
+        self.order_keys_for(run_id, operations.known());
         let blank;
         let (state, place, chosen) = match self.runs.get(run_id) {
             Some(run) => (&run.state, run.place, run.durability),
@@ -80,12 +109,28 @@ impl Shard {
             }
         };
         let identity = identify(&operations, options);
-        if let Some(written) = answered_before(state, identity)? {
+        if let Some(written) = answered_before(state, identity, &operations)? {
             return Ok(Decision::Answered(written));
         }
         let context = Context { now: self.now.max(state.timestamp()), boot: self.boot.number };
+        let limits = &self.setup.limits;
         let mut draft = Draft::with_buffer(state.view(), std::mem::take(&mut self.spare_mutations));
-        let effects = validate_all(operations, &mut draft, &context, &self.setup.limits)?;
+        let effects = match operations {
+            Operations::One(operation) => Effects::One(decide(operation, &mut draft, &context, limits)?),
+            Operations::Many(operations) => decide_batch(operations, &mut draft, &context, limits)?,
+            Operations::Again(writes) => decide_again(writes, &mut draft, &context, limits)?,
+            Operations::Shipped(shipped) => {
+                let Executed { effects, walked, is_over_budget } =
+                    shipped.run(&mut draft, &context, self.boot, &self.setup)?;
+                self.stats.overruns += u64::from(is_over_budget);
+                // The keys it walked were sorted for it; the next turn gives the run an index for the next closure.
+                self.walked.extend(walked.into_iter().map(|keys| (run_id, keys)));
+                match effects {
+                    Some(effects) => Effects::Many(effects),
+                    None => return Ok(Decision::Answered(Written::nothing())),
+                }
+            }
+        };
         let mutations = draft.into_mutations();
         if mutations.is_empty() {
             self.spare_mutations = mutations;
@@ -111,16 +156,35 @@ impl Shard {
         self.write(run, Operations::One(Operation::Expire { limit: EXPIRE_COUNT_MAX }), Some(&options))
     }
 
-    fn order_keys_for(&mut self, run: RunId, operations: &Operations) {
-        let operations = match operations {
-            Operations::One(operation) => std::slice::from_ref(operation),
-            Operations::Many(operations) => operations,
-        };
-        for keys in operations.iter().filter_map(Operation::needs_order) {
-            if let Some(run) = self.runs.get_mut(run) {
-                run.state.ensure_order(keys);
-            }
+    /// Builds the ordered indexes that these operations walk on.
+    pub(crate) fn order_keys_for<'a>(
+        &mut self,
+        run: RunId,
+        operations: impl IntoIterator<Item = &'a Operation>,
+    ) {
+        for keys in operations.into_iter().filter_map(Operation::needs_order) {
+            self.order_keys(run, keys);
         }
+    }
+
+    /// Builds the index of the keys of a run in order, if there is none.
+    pub(crate) fn order_keys(&mut self, run: RunId, keys: KeyKind) {
+        if let Some(run) = self.runs.get_mut(run) {
+            run.state.ensure_order(keys);
+        }
+    }
+}
+
+impl Operations {
+    /// The operations that are known before the run is looked at.
+    fn known(&self) -> impl Iterator<Item = &Operation> {
+        let (listed, again): (&[Operation], &[Rewrite]) = match self {
+            Operations::One(operation) => (std::slice::from_ref(operation), &[]),
+            Operations::Many(operations) => (operations, &[]),
+            Operations::Again(writes) => (&[], writes),
+            Operations::Shipped(_) => (&[], &[]),
+        };
+        listed.iter().chain(again.iter().map(|write| &write.operation))
     }
 }
 
@@ -145,12 +209,14 @@ impl Staged {
     }
 }
 
-/// The id that the caller gave to this write, with what the write is.
+/// The id that the caller gave to this write, with what the write is. A closure may write something else each time it
+/// runs, so a transaction is told from other writes only by being one.
 fn identify(operations: &Operations, options: Option<&CallOptions>) -> Option<(OperationId, Fingerprint)> {
     let id = options?.operation_id?;
     let operations = match operations {
         Operations::One(operation) => std::slice::from_ref(operation),
         Operations::Many(operations) => operations,
+        Operations::Again(_) | Operations::Shipped(_) => &[],
     };
     Some((id, Fingerprint::of(operations)))
 }
@@ -159,31 +225,44 @@ fn identify(operations: &Operations, options: Option<&CallOptions>) -> Option<(O
 fn answered_before(
     state: &RunState,
     identity: Option<(OperationId, Fingerprint)>,
+    operations: &Operations,
 ) -> Result<Option<Written>, Error> {
     let Some((id, fingerprint)) = identity else { return Ok(None) };
     let Some(receipt) = state.receipt(&id) else { return Ok(None) };
+    let refuse =
+        |kind, message: String| Err(Error::new(kind, message).with_entity(EntityRef::run(state.id())));
     if receipt.fingerprint != fingerprint {
         let message = format!("operation id {id} belongs to another write: give each write an id of its own");
-        let error = Error::new(ErrorKind::InvalidArgument, message);
-        return Err(error.with_entity(EntityRef::run(state.id())));
+        return refuse(ErrorKind::InvalidArgument, message);
+    }
+    if matches!(operations, Operations::Again(_) | Operations::Shipped(_)) {
+        // Its closure has a value to return, and that of the first time is gone.
+        let version = receipt.commit.version;
+        let message = format!("the transaction {id} is commit {version}: its receipt can be asked for");
+        return refuse(ErrorKind::AlreadyExists, message);
     }
     let effects = Effects::Many(receipt.effects.clone());
     Ok(Some(Written { commit: Some(receipt.commit), effects }))
 }
 
-fn validate_all(
-    operations: Operations,
+fn decide(
+    operation: Operation,
+    draft: &mut Draft<'_>,
+    context: &Context,
+    limits: &Limits,
+) -> Result<Effect, Error> {
+    match validate(operation, draft, context, limits)? {
+        Validated::Write(effect) => Ok(effect),
+        Validated::Read(_) => unreachable!("the facade sends only writes to be committed"),
+    }
+}
+
+fn decide_batch(
+    operations: Vec<Operation>,
     draft: &mut Draft<'_>,
     context: &Context,
     limits: &Limits,
 ) -> Result<Effects, Error> {
-    let operations = match operations {
-        Operations::One(operation) => {
-            return validate(operation, draft, context, limits)
-                .map(|validated| Effects::One(effect_of(validated)));
-        }
-        Operations::Many(operations) => operations,
-    };
     let (count, count_max) = (operations.len(), limits.transaction_mutations_max);
     if count > count_max {
         let message =
@@ -193,16 +272,36 @@ fn validate_all(
     }
     let mut effects = Vec::with_capacity(count);
     for (index, operation) in operations.into_iter().enumerate() {
-        let validated = validate(operation, draft, context, limits)
+        let effect = decide(operation, draft, context, limits)
             .map_err(|error| error.with_context(&format!("operation {index} of a batch of {count}")))?;
-        effects.push(effect_of(validated));
+        effects.push(effect);
     }
     Ok(Effects::Many(effects))
 }
 
-fn effect_of(validated: Validated) -> Effect {
-    match validated {
-        Validated::Write(effect) => effect,
-        Validated::Read(_) => unreachable!("the facade puts only writes into a batch"),
+/// Decides what a transaction wrote once more, on the run as it is. What its closure was told must still be true.
+fn decide_again(
+    writes: Vec<Rewrite>,
+    draft: &mut Draft<'_>,
+    context: &Context,
+    limits: &Limits,
+) -> Result<Effects, Error> {
+    let mut effects = Vec::with_capacity(writes.len());
+    for (index, Rewrite { operation, revealed }) in writes.into_iter().enumerate() {
+        operation.check_joins(draft.run_id())?;
+        let entity = operation.entity(draft.run_id());
+        let decided = decide(operation, draft, context, limits);
+        let Some(Revealed { effect: told, seen }) = revealed else {
+            let named = |error: Error| error.with_context(&format!("write {index} of the transaction"));
+            effects.push(decided.map_err(named)?);
+            continue;
+        };
+        let found = draft.view().version_of(&entity);
+        match decided {
+            Ok(effect) if effect == told || matches!(effect, Effect::Sequence { .. }) => effects.push(effect),
+            Err(error) if found == seen => return Err(error),
+            _ => return Err(conflict(entity, seen, found)),
+        }
     }
+    Ok(Effects::Many(effects))
 }

@@ -1,0 +1,100 @@
+//! What is asked of a run, as calls that wait for the answer.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use strata_primitives::{Error, Operation, Outcome, RunId};
+use strata_runtime::pinned::is_shard_thread;
+
+use crate::engine::{Engine, PATIENCE};
+use crate::execute::Shipped;
+use crate::message::{Answer, BatchReceipt, Message, Reply, SentOptions};
+use crate::transaction::{TransactionId, TransactionStep};
+
+impl Engine {
+    /// Does one operation on one run.
+    pub fn operate(&self, run: RunId, operation: Operation, options: SentOptions) -> Result<Outcome, Error> {
+        let message = |reply| Message::Operate { run, operation, options, reply };
+        match self.ask(self.shard_of(run), message)? {
+            Answer::Outcome(outcome) => Ok(outcome),
+            other => unreachable!("an operation was answered with {other:?}"),
+        }
+    }
+
+    /// Does several operations on one run, all or nothing.
+    pub fn commit(
+        &self,
+        run: RunId,
+        operations: Vec<Operation>,
+        options: SentOptions,
+    ) -> Result<BatchReceipt, Error> {
+        self.ask_receipt(run, |reply| Message::Batch { run, operations, options, reply })
+    }
+
+    /// Takes a transaction or a snapshot one step further; the answer is there when something was asked.
+    pub fn step(&self, run: RunId, step: TransactionStep) -> Result<Option<Outcome>, Error> {
+        match self.ask(self.shard_of(run), |reply| Message::Step { run, step, reply })? {
+            Answer::Outcome(outcome) => Ok(Some(outcome)),
+            Answer::Done => Ok(None),
+            other => unreachable!("a step was answered with {other:?}"),
+        }
+    }
+
+    /// Commits a transaction, with what was written since its last step.
+    pub fn commit_transaction(
+        &self,
+        run: RunId,
+        id: TransactionId,
+        writes: Vec<Operation>,
+        options: SentOptions,
+    ) -> Result<BatchReceipt, Error> {
+        self.ask_receipt(run, |reply| Message::Commit { run, id, writes, options, reply })
+    }
+
+    /// Ends a transaction that is not to commit, or a snapshot, without waiting for the shard. If its mailbox stays full,
+    /// the shard keeps what the snapshot shows until `snapshot_size_max` is reached.
+    pub fn release(&self, run: RunId, id: TransactionId) {
+        // A shard's own thread must not wait for room in its own mailbox.
+        let patience = if is_shard_thread() { Duration::ZERO } else { PATIENCE };
+        if self.is_own_process() {
+            let _ = self.shards[self.shard_of(run)].send(Message::Release(id), patience);
+        }
+    }
+
+    /// Runs a closure alone on a run, and commits what it wrote.
+    pub fn execute(&self, run: RunId, shipped: Shipped, options: SentOptions) -> Result<BatchReceipt, Error> {
+        self.ask_receipt(run, |reply| Message::Execute { run, shipped, options, reply })
+    }
+
+    fn ask_receipt(&self, run: RunId, message: impl FnOnce(Reply) -> Message) -> Result<BatchReceipt, Error> {
+        match self.ask(self.shard_of(run), message)? {
+            Answer::Batch(receipt) => Ok(*receipt),
+            other => unreachable!("a commit was answered with {other:?}"),
+        }
+    }
+}
+
+/// Threads that have begun a transaction.
+static THREADS: AtomicU64 = AtomicU64::new(0);
+
+/// Ids that one thread gives out before it asks for another range.
+const IDS_OF_A_RANGE: u64 = 1 << 20;
+
+thread_local! {
+    /// The next id of this thread, so that threads do not meet over a counter.
+    static NEXT_ID: Cell<u64> = const { Cell::new(0) };
+}
+
+impl TransactionId {
+    /// An id that no other transaction or snapshot of this process has.
+    pub fn fresh() -> TransactionId {
+        let mut id = NEXT_ID.get();
+        if id % IDS_OF_A_RANGE == 0 {
+            // Relaxed: the number itself is all that is communicated.
+            id = THREADS.fetch_add(1, Ordering::Relaxed) * IDS_OF_A_RANGE;
+        }
+        NEXT_ID.set(id + 1);
+        TransactionId(id)
+    }
+}

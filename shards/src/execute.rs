@@ -1,0 +1,136 @@
+//! Closures that travel to a shard and run there alone.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use strata_primitives::{
+    Answer as Validated, Context, Draft, Effect, Error, ErrorKind, KeyKind, Limits, Operation, Outcome,
+    RunId, validate,
+};
+
+use crate::boot::Boot;
+use crate::setup::Setup;
+
+/// What a closure is given: the run as it is, and its own writes over it.
+///
+/// Nothing happens to the run before the closure has returned; then all of its writes are one commit.
+#[derive(Debug)]
+pub struct Turn<'t, 's> {
+    draft: &'t mut Draft<'s>,
+    context: Context,
+    boot: Boot,
+    limits: &'t Limits,
+    effects: Vec<Effect>,
+    /// Keys that were walked in order: the run keeps an index for the next time.
+    walked: Vec<KeyKind>,
+}
+
+impl Turn<'_, '_> {
+    /// The run.
+    pub fn run_id(&self) -> RunId {
+        self.draft.run_id()
+    }
+
+    /// What is refused for its size.
+    pub fn limits(&self) -> &Limits {
+        self.limits
+    }
+
+    /// Answers a read from the run with the closure's own writes over it.
+    pub fn read(&mut self, operation: Operation) -> Result<Outcome, Error> {
+        self.note_walk(&operation);
+        match validate(operation, self.draft, &self.context, self.limits)? {
+            Validated::Read(outcome) => Ok(self.boot.tell_orphaned(outcome)),
+            Validated::Write(_) => unreachable!("a read has no effect"),
+        }
+    }
+
+    /// Stages a write and tells what it reveals, and which write of the closure it is.
+    pub fn write(&mut self, operation: Operation) -> Result<(usize, Effect), Error> {
+        operation.check_joins(self.run_id())?;
+        self.note_walk(&operation);
+        match validate(operation, self.draft, &self.context, self.limits)? {
+            Validated::Write(effect) => {
+                self.effects.push(effect);
+                Ok((self.effects.len() - 1, effect))
+            }
+            Validated::Read(_) => unreachable!("a write answers with its effect"),
+        }
+    }
+
+    fn note_walk(&mut self, operation: &Operation) {
+        if let Some(keys) = operation.needs_order()
+            && !self.walked.contains(&keys)
+        {
+            self.walked.push(keys);
+        }
+    }
+}
+
+/// A closure on its way to a shard. It tells whether what it wrote is to be committed.
+pub struct Shipped(Box<dyn FnOnce(&mut Turn<'_, '_>) -> bool + Send>);
+
+/// What came of a closure.
+pub(crate) struct Executed {
+    /// What each of its writes revealed; `None` when it wants nothing committed.
+    pub(crate) effects: Option<Vec<Effect>>,
+    /// Keys that it walked in order without an index.
+    pub(crate) walked: Vec<KeyKind>,
+    /// Whether it held the shard longer than it should have.
+    pub(crate) is_over_budget: bool,
+}
+
+impl Shipped {
+    /// Packs a closure.
+    pub fn new(closure: impl FnOnce(&mut Turn<'_, '_>) -> bool + Send + 'static) -> Shipped {
+        Shipped(Box::new(closure))
+    }
+
+    /// Runs the closure on a draft.
+    ///
+    /// # Errors
+    /// `Panicked` when it panics; what it had staged is then to be dropped.
+    pub(crate) fn run(
+        self,
+        draft: &mut Draft<'_>,
+        context: &Context,
+        boot: Boot,
+        setup: &Setup,
+    ) -> Result<Executed, Error> {
+        let (effects, walked, limits) = (Vec::new(), Vec::new(), &setup.limits);
+        let mut turn = Turn { draft, context: *context, boot, limits, effects, walked };
+        let started = Instant::now();
+        // The draft may be left half changed by a panic, and is dropped then; nothing else is reached from here.
+        match catch_unwind(AssertUnwindSafe(|| (self.0)(&mut turn))) {
+            Ok(commits) => {
+                let Turn { effects, walked, draft, .. } = turn;
+                let is_over_budget = is_over_budget(draft.run_id(), started.elapsed(), setup);
+                Ok(Executed { effects: commits.then_some(effects), walked, is_over_budget })
+            }
+            Err(panic) => Err(panicked(&*panic)),
+        }
+    }
+}
+
+impl fmt::Debug for Shipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shipped(..)")
+    }
+}
+
+fn is_over_budget(run: RunId, took: Duration, setup: &Setup) -> bool {
+    let is_over = took > setup.execute_budget;
+    if is_over {
+        tracing::warn!(%run, ?took, "a closure held its shard longer than execute_budget");
+    }
+    is_over
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Error {
+    let text = panic.downcast_ref::<&str>().copied();
+    let said = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let said = said.unwrap_or("it did not say why");
+    Error::new(ErrorKind::Panicked, format!("the closure panicked, and nothing was written: {said}"))
+}

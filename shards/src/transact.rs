@@ -1,0 +1,108 @@
+//! How a shard serves the steps of a transaction, and commits it.
+
+use strata_primitives::{Error, ErrorKind, Operation, Outcome, RunId};
+
+use crate::commit::Step;
+use crate::message::{Answer, CallOptions, Reply};
+use crate::run::Need;
+use crate::shard::Shard;
+use crate::stage::{Decision, Operations, Rewrite, Written};
+use crate::transaction::{Purpose, Transaction, TransactionId, TransactionStep};
+
+impl Shard {
+    /// Serves one step, once what the snapshot shows may be told.
+    pub(crate) fn step(&mut self, run: RunId, step: TransactionStep, reply: Reply) {
+        if let Some(purpose) = step.begins
+            && let Err(error) = self.begin(run, step.id, purpose)
+        {
+            return reply.send(Err(error));
+        }
+        let need = self.transactions.get_mut(step.id).map_or(Need::default(), |transaction| transaction.need);
+        let answer = self.advance_transaction(run, step).map(|outcome| match outcome {
+            Some(outcome) => Answer::Outcome(self.boot.tell_orphaned(outcome)),
+            None => Answer::Done,
+        });
+        self.withheld.answer(reply, answer, need, &self.progress);
+    }
+
+    /// Checks what the transaction read, decides its writes anew on the run as it is, and commits them.
+    pub(crate) fn commit_transaction(
+        &mut self,
+        run: RunId,
+        id: TransactionId,
+        writes: Vec<Operation>,
+        options: Option<&CallOptions>,
+    ) -> Step {
+        let Some(mut transaction) = self.transactions.remove(id) else {
+            return Step::Done(Err(lost()), Need::default());
+        };
+        let decision = self.decide_transaction(&mut transaction, writes, options);
+        // Before the commit is applied: it has nobody to keep the past for, unless others look at it.
+        self.end(transaction);
+        self.carry_out(run, decision)
+    }
+
+    /// Ends a transaction that is not to commit, or a snapshot.
+    pub(crate) fn release(&mut self, id: TransactionId) {
+        if let Some(transaction) = self.transactions.remove(id) {
+            self.end(transaction);
+        }
+    }
+
+    fn begin(&mut self, run_id: RunId, id: TransactionId, purpose: Purpose) -> Result<(), Error> {
+        self.transactions.admit()?;
+        let (snapshot, began, need) = match self.runs.get_mut(run_id) {
+            Some(run) => (Some(run.state.open_snapshot()), self.now.max(run.state.timestamp()), run.need),
+            None => (None, self.now, Need::default()),
+        };
+        let staged = self.transactions.context(purpose);
+        let (boot, writes, failure) = (self.boot.number, Vec::new(), None);
+        let transaction = Transaction { run: run_id, snapshot, began, boot, need, staged, writes, failure };
+        self.transactions.insert(id, transaction);
+        Ok(())
+    }
+
+    fn advance_transaction(&mut self, run: RunId, step: TransactionStep) -> Result<Option<Outcome>, Error> {
+        let TransactionStep { id, writes, ask, .. } = step;
+        self.order_keys_for(run, writes.iter().chain(&ask));
+        let transaction = self.transactions.get_mut(id).ok_or_else(lost)?;
+        match self.runs.get(run) {
+            Some(run) => transaction.advance(&run.state, &self.setup.limits, writes, ask),
+            None => transaction.advance(&self.runs.blank(run), &self.setup.limits, writes, ask),
+        }
+    }
+
+    fn decide_transaction(
+        &mut self,
+        transaction: &mut Transaction,
+        writes: Vec<Operation>,
+        options: Option<&CallOptions>,
+    ) -> Result<Decision, Error> {
+        if let Some(failure) = &transaction.failure {
+            return Err(failure.clone());
+        }
+        let mut again = std::mem::take(&mut transaction.writes);
+        again.extend(writes.into_iter().map(|operation| Rewrite { operation, revealed: None }));
+        if again.is_empty() {
+            return Ok(Decision::Answered(Written::nothing()));
+        }
+        if let Some(run) = self.runs.get(transaction.run) {
+            transaction.check_reads(&run.state, self.now.max(run.state.timestamp()))?;
+        }
+        self.stage(transaction.run, Operations::Again(again), options)
+    }
+
+    fn end(&mut self, transaction: Transaction) {
+        let Transaction { run, snapshot, staged, .. } = transaction;
+        self.transactions.recycle(staged);
+        if let (Some(snapshot), Some(run)) = (snapshot, self.runs.get_mut(run)) {
+            run.state.close_snapshot(snapshot);
+        }
+    }
+}
+
+fn lost() -> Error {
+    let message =
+        "the transaction is not known: it has ended, or its shard has been restarted since it began";
+    Error::new(ErrorKind::Closed, message)
+}

@@ -1,0 +1,220 @@
+//! Transactions that are under way: what each one sees, has read, and would write.
+//!
+//! A transaction lives on the shard of its run. Its reads come as messages and see one snapshot with the
+//! transaction's own writes staged over it; what they looked at is remembered. At the commit what was read has to be
+//! unchanged, and the writes are decided anew, on the run as it then is: optimistic concurrency control (Kung and
+//! Robinson, TODS 1981) whose write phase is the ordinary path of a batch.
+
+use rustc_hash::FxHashMap;
+use strata_primitives::{
+    Answer as Validated, Context, Draft, Effect, Error, ErrorKind, Interval, Limits, Operation, Outcome,
+    RunId, RunState, Snapshot, Staged, Timestamp, validate,
+};
+
+use crate::run::{Need, Progress};
+use crate::stage::{Revealed, Rewrite};
+
+/// The name of a transaction or a snapshot in its store, given by the caller that begins it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TransactionId(pub u64);
+
+/// What is begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A transaction: what it reads is remembered.
+    Transaction,
+    /// A snapshot, which only reads and has nothing to commit.
+    Snapshot,
+}
+
+/// One step of a transaction: writes that reveal nothing, in order, and then what is asked.
+#[derive(Debug)]
+pub struct TransactionStep {
+    /// The transaction.
+    pub id: TransactionId,
+    /// Set in the first step: it begins the transaction.
+    pub begins: Option<Purpose>,
+    /// What was written since the last step.
+    pub writes: Vec<Operation>,
+    /// What is to be answered; without it, the step only begins or stages.
+    pub ask: Option<Operation>,
+}
+
+/// One transaction or snapshot that is under way.
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    pub(crate) run: RunId,
+    /// `None` when the run did not exist.
+    pub(crate) snapshot: Option<Snapshot>,
+    /// When the snapshot was taken: deadlines are judged by it.
+    pub(crate) began: Timestamp,
+    pub(crate) boot: u64,
+    /// What the log must reach before anything of the snapshot may be told.
+    pub(crate) need: Need,
+    pub(crate) staged: Staged,
+    /// What was written so far, in order, each with what it revealed.
+    pub(crate) writes: Vec<Rewrite>,
+    /// Why nothing more can come of it.
+    pub(crate) failure: Option<Error>,
+}
+
+impl Transaction {
+    /// Stages the writes of a step over the snapshot of `state`, and answers what is asked from there.
+    pub(crate) fn advance(
+        &mut self,
+        state: &RunState,
+        limits: &Limits,
+        writes: Vec<Operation>,
+        ask: Option<Operation>,
+    ) -> Result<Option<Outcome>, Error> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
+        let view = match &self.snapshot {
+            Some(snapshot) => state.view_at(snapshot).ok_or_else(|| given_up(snapshot))?,
+            None => state.view(),
+        };
+        let context = Context { now: self.began, boot: self.boot };
+        let mut draft = Draft::resume(view, std::mem::take(&mut self.staged));
+        let outcome = self.stage_on(&mut draft, &context, limits, writes, ask);
+        self.staged = draft.into_staged();
+        outcome
+    }
+
+    fn stage_on(
+        &mut self,
+        draft: &mut Draft<'_>,
+        context: &Context,
+        limits: &Limits,
+        writes: Vec<Operation>,
+        ask: Option<Operation>,
+    ) -> Result<Option<Outcome>, Error> {
+        for write in writes {
+            // Its caller went on without an answer, so the whole transaction fails with it.
+            let number = self.writes.len();
+            self.stage_write(draft, context, limits, write).map_err(|error| {
+                let failure = error.with_context(&format!("write {number} of the transaction"));
+                self.failure = Some(failure.clone());
+                failure
+            })?;
+        }
+        match ask {
+            None => Ok(None),
+            Some(write) if write.is_write() => {
+                let effect = self.stage_write(draft, context, limits, write)?;
+                Ok(Some(Outcome::Written { commit: None, effect }))
+            }
+            Some(read) => match validate(read, draft, context, limits)? {
+                Validated::Read(outcome) => Ok(Some(outcome)),
+                Validated::Write(_) => unreachable!("a read has no effect"),
+            },
+        }
+    }
+
+    fn stage_write(
+        &mut self,
+        draft: &mut Draft<'_>,
+        context: &Context,
+        limits: &Limits,
+        operation: Operation,
+    ) -> Result<Effect, Error> {
+        operation.check_joins(self.run)?;
+        match validate(operation.clone(), draft, context, limits)? {
+            Validated::Write(effect) => {
+                let seen = draft.view().version_of(&operation.entity(self.run));
+                self.writes.push(Rewrite { operation, revealed: Some(Revealed { effect, seen }) });
+                Ok(effect)
+            }
+            Validated::Read(_) => unreachable!("a write answers with its effect"),
+        }
+    }
+
+    /// Refuses if what was read has changed, by commits or by time.
+    pub(crate) fn check_reads(&self, state: &RunState, now: Timestamp) -> Result<(), Error> {
+        match (&self.snapshot, self.staged.reads()) {
+            (Some(snapshot), Some(reads)) => {
+                reads.validate(state, snapshot, Interval { began: self.began, now })
+            }
+            // It saw that there was no run. Its writes find out whether that is still so.
+            _ => Ok(()),
+        }
+    }
+}
+
+fn given_up(snapshot: &Snapshot) -> Error {
+    let version = snapshot.stamp().version;
+    let message = format!(
+        "version {version} is no longer kept: commits behind it have replaced more than snapshot_size_max"
+    );
+    Error::new(ErrorKind::HistoryTrimmed, message)
+}
+
+/// The transactions of one shard.
+#[derive(Debug, Default)]
+pub(crate) struct Transactions {
+    under_way: FxHashMap<TransactionId, Transaction>,
+    /// What finished transactions staged into, emptied: the next ones use the memory again.
+    spare: Vec<Staged>,
+}
+
+/// Most transactions and snapshots of one shard at a time.
+const UNDER_WAY_MAX: usize = 65_536;
+/// Emptied contexts that are kept for the next transactions.
+const SPARE_MAX: usize = 64;
+
+impl Transactions {
+    /// Whether one more may begin.
+    ///
+    /// # Errors
+    /// `Busy` when too many are under way.
+    pub(crate) fn admit(&self) -> Result<(), Error> {
+        if self.under_way.len() < UNDER_WAY_MAX {
+            return Ok(());
+        }
+        let message =
+            format!("{UNDER_WAY_MAX} transactions and snapshots are open on the shard: close some first");
+        Err(Error::new(ErrorKind::Busy, message))
+    }
+
+    /// A context to stage into.
+    pub(crate) fn context(&mut self, purpose: Purpose) -> Staged {
+        match purpose {
+            Purpose::Transaction => self.spare.pop().unwrap_or_else(Staged::recording),
+            Purpose::Snapshot => Staged::default(),
+        }
+    }
+
+    pub(crate) fn insert(&mut self, id: TransactionId, transaction: Transaction) {
+        self.under_way.insert(id, transaction);
+    }
+
+    pub(crate) fn get_mut(&mut self, id: TransactionId) -> Option<&mut Transaction> {
+        self.under_way.get_mut(&id)
+    }
+
+    pub(crate) fn remove(&mut self, id: TransactionId) -> Option<Transaction> {
+        self.under_way.remove(&id)
+    }
+
+    /// Keeps the context of a finished transaction for the next one.
+    pub(crate) fn recycle(&mut self, mut staged: Staged) {
+        if staged.is_recording() && self.spare.len() < SPARE_MAX {
+            staged.clear();
+            self.spare.push(staged);
+        }
+    }
+
+    /// How many transactions and snapshots are under way.
+    pub(crate) fn count(&self) -> usize {
+        self.under_way.len()
+    }
+
+    /// The log has failed: whoever saw what was taken back is told so from now on.
+    pub(crate) fn fail_unseen(&mut self, progress: &Progress, failure: &Error) {
+        for transaction in self.under_way.values_mut() {
+            if !transaction.need.is_met(progress) {
+                transaction.failure = Some(failure.clone());
+            }
+        }
+    }
+}
