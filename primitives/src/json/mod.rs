@@ -1,0 +1,4 @@
+//! JSON documents. Read `pointer`: how a place in one is named.
+mod pointer;
+
+pub use pointer::Pointer;
