@@ -45,6 +45,15 @@ pub enum DecodeError {
         /// The bits found.
         bits: u64,
     },
+    /// Something no JSON document can hold.
+    #[error("a JSON document cannot hold {what}")]
+    NotJson {
+        /// What it is.
+        what: &'static str,
+    },
+    /// A path that is not a JSON Pointer.
+    #[error("path is not a JSON Pointer")]
+    NotPointer,
     /// Bytes behind the end of what was to be read.
     #[error("{count} bytes left over")]
     LeftOver {

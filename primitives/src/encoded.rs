@@ -18,18 +18,18 @@ use rustc_hash::FxHashSet;
 use std::fmt;
 use std::sync::Arc;
 
-const NULL: u8 = 0;
-const FALSE: u8 = 1;
-const TRUE: u8 = 2;
-const INT: u8 = 3;
-const FLOAT: u8 = 4;
-const STRING: u8 = 5;
-const BYTES: u8 = 6;
-const ARRAY: u8 = 7;
-const OBJECT: u8 = 8;
+pub(crate) const NULL: u8 = 0;
+pub(crate) const FALSE: u8 = 1;
+pub(crate) const TRUE: u8 = 2;
+pub(crate) const INT: u8 = 3;
+pub(crate) const FLOAT: u8 = 4;
+pub(crate) const STRING: u8 = 5;
+pub(crate) const BYTES: u8 = 6;
+pub(crate) const ARRAY: u8 = 7;
+pub(crate) const OBJECT: u8 = 8;
 
 /// Tag and length before the content of a string, bytes, array or object.
-const HEAD_SIZE: usize = 1 + 4;
+pub(crate) const HEAD_SIZE: usize = 1 + 4;
 
 /// A value in its canonical encoding, shared and cheap to clone. Equal values have equal bytes.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -55,7 +55,7 @@ impl Encoded {
         if size > limits.value_size_max.saturating_add(HEAD_SIZE) {
             return Err(too_large(limits, size - HEAD_SIZE));
         }
-        Ok(Self::write(value, size))
+        Ok(Self::fill(size, |out| put_value(out, value)))
     }
 
     /// The encoding of a whole number.
@@ -138,11 +138,12 @@ impl Encoded {
         Err(too_large(limits, self.len() - HEAD_SIZE))
     }
 
-    fn write(value: &Value, size: usize) -> Self {
+    /// An encoding of `size` bytes, all of them put by `fill`.
+    pub(crate) fn fill(size: usize, fill: impl FnOnce(&mut &mut [u8])) -> Self {
         // An iterator of known length fills a shared slice in place; collecting a `Vec` first would copy it.
         let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, size).collect();
         let mut rest = Arc::get_mut(&mut bytes).expect("nobody else has seen the new slice");
-        put_value(&mut rest, value);
+        fill(&mut rest);
         assert!(rest.is_empty(), "a value is as large as it was measured");
         Self(bytes)
     }
@@ -224,14 +225,8 @@ fn put_value(out: &mut &mut [u8], value: &Value) {
         Value::Null => put(out, &[NULL]),
         Value::Bool(false) => put(out, &[FALSE]),
         Value::Bool(true) => put(out, &[TRUE]),
-        Value::Int(number) => {
-            put(out, &[INT]);
-            put(out, &number.to_le_bytes());
-        }
-        Value::Float(number) => {
-            put(out, &[FLOAT]);
-            put(out, &canonical_bits(*number).to_le_bytes());
-        }
+        Value::Int(number) => put_number(out, INT, number.to_le_bytes()),
+        Value::Float(number) => put_number(out, FLOAT, canonical_bits(*number).to_le_bytes()),
         Value::String(text) => {
             put(out, &[STRING]);
             put_sized(out, text.as_bytes());
@@ -241,13 +236,11 @@ fn put_value(out: &mut &mut [u8], value: &Value) {
             put_sized(out, bytes);
         }
         Value::Array(items) => {
-            put(out, &[ARRAY]);
-            put(out, &size_u32(items.len()).to_le_bytes());
+            put_count(out, ARRAY, items.len());
             items.iter().for_each(|item| put_value(out, item));
         }
         Value::Object(members) => {
-            put(out, &[OBJECT]);
-            put(out, &size_u32(members.len()).to_le_bytes());
+            put_count(out, OBJECT, members.len());
             for (name, item) in members {
                 put_sized(out, name.as_bytes());
                 put_value(out, item);
@@ -256,12 +249,22 @@ fn put_value(out: &mut &mut [u8], value: &Value) {
     }
 }
 
-fn put_sized(out: &mut &mut [u8], bytes: &[u8]) {
+pub(crate) fn put_number(out: &mut &mut [u8], tag: u8, number: [u8; 8]) {
+    put(out, &[tag]);
+    put(out, &number);
+}
+
+pub(crate) fn put_count(out: &mut &mut [u8], tag: u8, count: usize) {
+    put(out, &[tag]);
+    put(out, &size_u32(count).to_le_bytes());
+}
+
+pub(crate) fn put_sized(out: &mut &mut [u8], bytes: &[u8]) {
     put(out, &size_u32(bytes.len()).to_le_bytes());
     put(out, bytes);
 }
 
-fn put(out: &mut &mut [u8], bytes: &[u8]) {
+pub(crate) fn put(out: &mut &mut [u8], bytes: &[u8]) {
     let space = out.split_off_mut(..bytes.len()).expect("a value is as large as it was measured");
     space.copy_from_slice(bytes);
 }
@@ -294,7 +297,7 @@ fn take_value(input: &mut &[u8], depth: usize) -> Result<Value, DecodeError> {
 }
 
 /// Takes a count and that many items, reserving only what the remaining bytes could hold.
-fn take_items<'a, T>(
+pub(crate) fn take_items<'a, T>(
     input: &mut &'a [u8],
     mut take: impl FnMut(&mut &'a [u8]) -> Result<T, DecodeError>,
 ) -> Result<Vec<T>, DecodeError> {

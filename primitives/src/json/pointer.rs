@@ -47,6 +47,12 @@ impl Pointer {
         Ok(pointer)
     }
 
+    /// The pointer as read back from a record; `None` for text that is not one.
+    pub(crate) fn from_record(text: &str) -> Option<Self> {
+        let is_pointer = (text.is_empty() || text.starts_with('/')) && find_bad_escape(text).is_none();
+        is_pointer.then(|| Self(Arc::from(text)))
+    }
+
     /// Whether this is the whole document.
     pub fn is_root(&self) -> bool {
         self.0.is_empty()
@@ -161,6 +167,8 @@ mod tests {
         assert_eq!(message("/~2"), "the pointer \"/~2\" has a '~' at byte 1 that neither 0 nor 1 follows");
         assert_eq!(message("/a/b/c"), "a path has at most 2 segments, the given one has 3");
         assert_eq!(Pointer::parse("x", 2).unwrap_err().kind(), ErrorKind::InvalidArgument);
+        assert_eq!((Pointer::from_record("x"), Pointer::from_record("/~")), (None, None));
+        assert_eq!(Pointer::from_record("/a/b/c"), Some(pointer("/a/b/c")));
     }
 
     #[test]

@@ -1,0 +1,87 @@
+//! From canonical bytes to a tree, in one walk.
+use super::array::Items;
+use super::node::{Content, Node};
+use super::object::Members;
+use crate::codec::{self, DecodeError};
+use crate::encoded::{self, Encoded, HEAD_SIZE};
+use crate::limits::VALUE_DEPTH_MAX;
+use crate::value::canonical_bits;
+use crate::version::Stamp;
+
+/// A tree just built, and what limits ask about it.
+pub(super) struct Built {
+    pub(super) node: Node,
+    /// Containers around the innermost item, empty ones included.
+    pub(super) depth: usize,
+}
+
+/// Builds the tree of `value`, every node of it written by `stamp`.
+///
+/// # Errors
+/// When the bytes are not a canonical encoding, or hold what a JSON document cannot.
+pub(super) fn build(value: &Encoded, stamp: Stamp) -> Result<Built, DecodeError> {
+    let mut builder = Builder { stamp, depth: 0 };
+    let mut input = value.as_bytes();
+    let node = builder.take(&mut input, 0)?;
+    codec::expect_end(input)?;
+    Ok(Built { node, depth: builder.depth })
+}
+
+struct Builder {
+    stamp: Stamp,
+    depth: usize,
+}
+
+impl Builder {
+    fn take(&mut self, input: &mut &[u8], around: usize) -> Result<Node, DecodeError> {
+        let content = match codec::take_u8(input)? {
+            encoded::NULL => Content::Null,
+            encoded::FALSE => Content::Bool(false),
+            encoded::TRUE => Content::Bool(true),
+            encoded::INT => Content::Int(codec::take_i64(input)?),
+            encoded::FLOAT => Content::Float(take_float(input)?),
+            encoded::STRING => Content::String(codec::take_str(input)?.into()),
+            encoded::ARRAY => return self.take_array(input, around),
+            encoded::OBJECT => return self.take_object(input, around),
+            encoded::BYTES => return Err(DecodeError::NotJson { what: "bytes" }),
+            tag => return Err(DecodeError::UnknownTag { what: "value", tag }),
+        };
+        Ok(Node::scalar(self.stamp, content))
+    }
+
+    fn take_array(&mut self, input: &mut &[u8], around: usize) -> Result<Node, DecodeError> {
+        let size_before = input.len();
+        let inside = self.enter(around)?;
+        let items = encoded::take_items(input, |input| self.take(input, inside))?;
+        Ok(Node::array(self.stamp, 1 + size_before - input.len(), Items::new(items)))
+    }
+
+    fn take_object(&mut self, input: &mut &[u8], around: usize) -> Result<Node, DecodeError> {
+        let size_before = input.len();
+        let inside = self.enter(around)?;
+        let members = encoded::take_items(input, |input| {
+            Ok((codec::take_str(input)?.into(), self.take(input, inside)?))
+        })?;
+        let members = Members::new(members).ok_or(DecodeError::NotJson { what: "a member named twice" })?;
+        Ok(Node::object(self.stamp, 1 + size_before - input.len(), members))
+    }
+
+    fn enter(&mut self, around: usize) -> Result<usize, DecodeError> {
+        if around == VALUE_DEPTH_MAX {
+            return Err(DecodeError::TooDeep { limit: VALUE_DEPTH_MAX });
+        }
+        self.depth = self.depth.max(around + 1);
+        Ok(around + 1)
+    }
+}
+
+const _: () = assert!(HEAD_SIZE == 1 + 4, "a container's size is its tag, its count and its items");
+
+fn take_float(input: &mut &[u8]) -> Result<f64, DecodeError> {
+    let bits = codec::take_u64(input)?;
+    let float = f64::from_bits(bits);
+    if !float.is_finite() {
+        return Err(DecodeError::NotJson { what: if float.is_nan() { "NaN" } else { "an infinity" } });
+    }
+    if canonical_bits(float) == bits { Ok(float) } else { Err(DecodeError::NotCanonical { bits }) }
+}

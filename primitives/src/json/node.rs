@@ -1,0 +1,250 @@
+//! One node of a document: what is there, which commit wrote it, and what a container knows of its inside.
+use super::array::{Items, parse_index};
+use super::object::Members;
+use crate::encoded::{self, Encoded, HEAD_SIZE};
+use crate::version::Stamp;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// A value and the commit that wrote it. A clone shares everything below.
+#[derive(Clone)]
+pub(super) struct Node {
+    written: Stamp,
+    content: Content,
+}
+
+#[derive(Clone)]
+pub(super) enum Content {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    String(Arc<str>),
+    Array(Arc<Container<Items>>),
+    Object(Arc<Container<Members>>),
+}
+
+/// Children, and what is known of them without looking.
+#[derive(Clone)]
+pub(super) struct Container<T> {
+    /// The newest of the container itself, of everything in it, and of what was taken out of it.
+    newest: Stamp,
+    /// Bytes of the encoding.
+    size: usize,
+    pub(super) children: T,
+}
+
+/// What a write does at the end of its path.
+pub(super) enum Edit {
+    /// Gives a member, or an item that is there, this node.
+    Set(Node),
+    /// Puts this node before the item with the path's index, or behind the last.
+    Insert(Node),
+    /// Takes the member or item out.
+    Remove,
+}
+
+/// What holds for every write that reaches a tree.
+const CHECKED: &str = "a write was checked against the document it is applied to";
+
+/// The later of two stamps of one run.
+pub(super) fn newer(left: Stamp, right: Stamp) -> Stamp {
+    if right.version > left.version { right } else { left }
+}
+
+impl Node {
+    pub(super) fn scalar(written: Stamp, content: Content) -> Self {
+        Self { written, content }
+    }
+
+    /// An array just written; `size` is that of its encoding.
+    pub(super) fn array(written: Stamp, size: usize, items: Items) -> Self {
+        let array = Container { newest: written, size, children: items };
+        Self { written, content: Content::Array(Arc::new(array)) }
+    }
+
+    /// An object just written; `size` is that of its encoding.
+    pub(super) fn object(written: Stamp, size: usize, members: Members) -> Self {
+        let object = Container { newest: written, size, children: members };
+        Self { written, content: Content::Object(Arc::new(object)) }
+    }
+
+    pub(super) fn content(&self) -> &Content {
+        &self.content
+    }
+
+    /// The commit that wrote this node itself.
+    pub(super) fn written(&self) -> Stamp {
+        self.written
+    }
+
+    /// The newest commit that wrote or removed something here or below.
+    pub(super) fn newest(&self) -> Stamp {
+        match &self.content {
+            Content::Array(array) => array.newest,
+            Content::Object(object) => object.newest,
+            _ => self.written,
+        }
+    }
+
+    /// Bytes of the encoding.
+    pub(super) fn size(&self) -> usize {
+        match &self.content {
+            Content::Null | Content::Bool(_) => 1,
+            Content::Int(_) | Content::Float(_) => 1 + 8,
+            Content::String(text) => HEAD_SIZE + text.len(),
+            Content::Array(array) => array.size,
+            Content::Object(object) => object.size,
+        }
+    }
+
+    /// The kind of value this is, as messages say it.
+    pub(super) fn kind(&self) -> &'static str {
+        match &self.content {
+            Content::Null => "null",
+            Content::Bool(_) => "bool",
+            Content::Int(_) => "int",
+            Content::Float(_) => "float",
+            Content::String(_) => "string",
+            Content::Array(_) => "array",
+            Content::Object(_) => "object",
+        }
+    }
+
+    /// The member or item `token` names.
+    pub(super) fn child(&self, token: &str) -> Option<&Node> {
+        match &self.content {
+            Content::Array(array) => array.children.get(parse_index(token)?),
+            Content::Object(object) => object.children.get(token),
+            _ => None,
+        }
+    }
+
+    /// The encoding, in one allocation.
+    pub(super) fn to_encoded(&self) -> Encoded {
+        Encoded::fill(self.size(), |out| self.put(out))
+    }
+
+    fn put(&self, out: &mut &mut [u8]) {
+        match &self.content {
+            Content::Null => encoded::put(out, &[encoded::NULL]),
+            Content::Bool(false) => encoded::put(out, &[encoded::FALSE]),
+            Content::Bool(true) => encoded::put(out, &[encoded::TRUE]),
+            Content::Int(number) => encoded::put_number(out, encoded::INT, number.to_le_bytes()),
+            Content::Float(number) => {
+                encoded::put_number(out, encoded::FLOAT, number.to_bits().to_le_bytes())
+            }
+            Content::String(text) => {
+                encoded::put(out, &[encoded::STRING]);
+                encoded::put_sized(out, text.as_bytes());
+            }
+            Content::Array(array) => {
+                encoded::put_count(out, encoded::ARRAY, array.children.len());
+                array.children.for_each(|item| item.put(out));
+            }
+            Content::Object(object) => {
+                encoded::put_count(out, encoded::OBJECT, object.children.len());
+                object.children.for_each(|name, member| {
+                    encoded::put_sized(out, name.as_bytes());
+                    member.put(out);
+                });
+            }
+        }
+    }
+
+    /// Does `edit` at the end of `tokens`, copying what is shared on the way, and says by how many bytes this grew.
+    ///
+    /// # Panics
+    /// If the edit does not fit this tree, or if there are no tokens.
+    pub(super) fn edit(&mut self, tokens: &[Cow<'_, str>], edit: Edit, stamp: Stamp) -> isize {
+        let (token, rest) = tokens.split_first().expect("an edit is below the root");
+        match &mut self.content {
+            Content::Array(array) => {
+                // An item put in or taken out moves those behind it: the array itself is written.
+                if rest.is_empty() && !matches!(edit, Edit::Set(_)) {
+                    self.written = newer(self.written, stamp);
+                }
+                let array = Arc::make_mut(array);
+                let grown =
+                    edit_item(&mut array.children, parse_index(token).expect(CHECKED), rest, edit, stamp);
+                array.note(grown, stamp)
+            }
+            Content::Object(object) => {
+                let object = Arc::make_mut(object);
+                let grown = edit_member(&mut object.children, token, rest, edit, stamp);
+                object.note(grown, stamp)
+            }
+            _ => panic!("{CHECKED}: a {} has no {token:?}", self.kind()),
+        }
+    }
+}
+
+impl<T> Container<T> {
+    fn note(&mut self, grown: isize, stamp: Stamp) -> isize {
+        self.newest = newer(self.newest, stamp);
+        self.size =
+            self.size.checked_add_signed(grown).expect("a container is larger than what is taken out");
+        grown
+    }
+}
+
+fn edit_item(items: &mut Items, index: usize, rest: &[Cow<'_, str>], edit: Edit, stamp: Stamp) -> isize {
+    if !rest.is_empty() {
+        return items.get_mut(index).expect(CHECKED).edit(rest, edit, stamp);
+    }
+    match edit {
+        Edit::Set(node) => replace(items.get_mut(index).expect(CHECKED), node),
+        Edit::Insert(node) => {
+            assert!(index <= items.len(), "{CHECKED}: index {index} is beyond {} items", items.len());
+            let grown = signed(node.size());
+            items.insert(index, node);
+            grown
+        }
+        Edit::Remove => {
+            assert!(index < items.len(), "{CHECKED}: index {index} is beyond {} items", items.len());
+            -signed(items.remove(index).size())
+        }
+    }
+}
+
+fn edit_member(members: &mut Members, name: &str, rest: &[Cow<'_, str>], edit: Edit, stamp: Stamp) -> isize {
+    if !rest.is_empty() {
+        return members.get_mut(name).expect(CHECKED).edit(rest, edit, stamp);
+    }
+    let head_size = signed(4 + name.len());
+    match edit {
+        Edit::Set(node) => match members.get_mut(name) {
+            Some(old) => replace(old, node),
+            None => {
+                let grown = head_size + signed(node.size());
+                members.push(name, node);
+                grown
+            }
+        },
+        Edit::Insert(_) => panic!("{CHECKED}: an object takes no insert at {name:?}"),
+        Edit::Remove => -(head_size + signed(members.remove(name).expect(CHECKED).size())),
+    }
+}
+
+fn replace(old: &mut Node, node: Node) -> isize {
+    let grown = signed(node.size()) - signed(old.size());
+    *old = node;
+    grown
+}
+
+fn signed(size: usize) -> isize {
+    isize::try_from(size).expect("limits keep sizes below 4 Gi")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_later_of_two_stamps_is_that_of_the_later_commit() {
+        use crate::version::{Timestamp, Version};
+        let stamp = |version| Stamp { version: Version(version), timestamp: Timestamp(version * 10) };
+        assert_eq!(newer(stamp(1), stamp(2)), stamp(2));
+        assert_eq!(newer(stamp(2), stamp(1)), stamp(2));
+    }
+}
