@@ -62,7 +62,7 @@ pub use error::{Error, ErrorKind};
 pub use event::{ChainReport, StoredEvent};
 pub use fingerprint::Fingerprint;
 pub use id::{Namespace, OperationId, RunId};
-pub use json::{Document, JsonWrite, Pointer};
+pub use json::{Document, JsonWrite, PatchOperation, Pointer};
 pub use limits::Limits;
 pub use mutation::{Mutation, MutationRow};
 pub use new_trace::NewTrace;

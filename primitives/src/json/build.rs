@@ -13,6 +13,8 @@ pub(super) struct Built {
     pub(super) node: Node,
     /// Containers around the innermost item, empty ones included.
     pub(super) depth: usize,
+    /// Items in the longest array or object.
+    pub(super) item_count_max: usize,
 }
 
 /// Builds the tree of `value`, every node of it written by `stamp`.
@@ -20,16 +22,17 @@ pub(super) struct Built {
 /// # Errors
 /// When the bytes are not a canonical encoding, or hold what a JSON document cannot.
 pub(super) fn build(value: &Encoded, stamp: Stamp) -> Result<Built, DecodeError> {
-    let mut builder = Builder { stamp, depth: 0 };
+    let mut builder = Builder { stamp, depth: 0, item_count_max: 0 };
     let mut input = value.as_bytes();
     let node = builder.take(&mut input, 0)?;
     codec::expect_end(input)?;
-    Ok(Built { node, depth: builder.depth })
+    Ok(Built { node, depth: builder.depth, item_count_max: builder.item_count_max })
 }
 
 struct Builder {
     stamp: Stamp,
     depth: usize,
+    item_count_max: usize,
 }
 
 impl Builder {
@@ -53,6 +56,7 @@ impl Builder {
         let size_before = input.len();
         let inside = self.enter(around)?;
         let items = encoded::take_items(input, |input| self.take(input, inside))?;
+        self.item_count_max = self.item_count_max.max(items.len());
         Ok(Node::array(self.stamp, 1 + size_before - input.len(), Items::new(items)))
     }
 
@@ -62,6 +66,7 @@ impl Builder {
         let members = encoded::take_items(input, |input| {
             Ok((codec::take_str(input)?.into(), self.take(input, inside)?))
         })?;
+        self.item_count_max = self.item_count_max.max(members.len());
         let members = Members::new(members).ok_or(DecodeError::NotJson { what: "a member named twice" })?;
         Ok(Node::object(self.stamp, 1 + size_before - input.len(), members))
     }

@@ -125,6 +125,10 @@ impl Document {
         self.root.edit(&tokens, edit, stamp);
     }
 
+    pub(super) fn root(&self) -> &Node {
+        &self.root
+    }
+
     /// The node at `path`.
     pub(super) fn node(&self, path: &Pointer) -> Option<&Node> {
         self.look(path).map(|(node, _)| node)

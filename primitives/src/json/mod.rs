@@ -1,11 +1,17 @@
 //! JSON documents: a shared tree with a version in every node, and the writes that change it.
 //!
-//! Read in this order: `pointer`, `document`, `write`; below them lie `node`, `array`, `object` and `build`.
+//! What a caller asks for is decided by `change`, `patch` and `merge` into [`JsonWrite`]s, which the log holds and
+//! [`Document::apply`] does. Read in this order: `pointer`, `document`, `write`, `change`, then `patch` and `merge`;
+//! below them lie `node`, `array`, `object` and `build`.
 mod array;
 mod build;
+mod change;
 mod document;
+mod merge;
 mod node;
 mod object;
+mod patch;
+mod patch_operation;
 mod pointer;
 mod refusal;
 mod write;
@@ -13,7 +19,11 @@ mod write;
 #[cfg(test)]
 mod samples;
 
+pub use change::{Change, Terms, append, remove, set};
 pub use document::{Document, Found};
+pub use merge::merge;
+pub use patch::patch;
+pub use patch_operation::PatchOperation;
 pub use pointer::Pointer;
 pub use refusal::{check_json, check_json_encoded};
 pub use write::JsonWrite;

@@ -177,6 +177,34 @@ impl Node {
             _ => panic!("{CHECKED}: a {} has no {token:?}", self.kind()),
         }
     }
+
+    /// Whether both are the same JSON value: numbers by value, members in any order (RFC 6902, section 4.6).
+    pub(super) fn is_same_json(&self, other: &Node) -> bool {
+        match (&self.content, &other.content) {
+            (Content::Null, Content::Null) => true,
+            (Content::Bool(left), Content::Bool(right)) => left == right,
+            (Content::Int(left), Content::Int(right)) => left == right,
+            (Content::Float(left), Content::Float(right)) => left == right,
+            (Content::Int(whole), Content::Float(float)) | (Content::Float(float), Content::Int(whole)) => {
+                is_same_number(*whole, *float)
+            }
+            (Content::String(left), Content::String(right)) => left == right,
+            (Content::Array(left), Content::Array(right)) => {
+                let (left, right) = (&left.children, &right.children);
+                let is_same = |index| Some(left.get(index)?.is_same_json(right.get(index)?));
+                left.len() == right.len() && (0..left.len()).all(|index| is_same(index) == Some(true))
+            }
+            (Content::Object(left), Content::Object(right)) => {
+                let (left, right) = (&left.children, &right.children);
+                let mut is_same = left.len() == right.len();
+                left.for_each(|name, member| {
+                    is_same = is_same && right.get(name).is_some_and(|other| member.is_same_json(other));
+                });
+                is_same
+            }
+            _ => false,
+        }
+    }
 }
 
 impl<T> Container<T> {
@@ -236,9 +264,32 @@ fn signed(size: usize) -> isize {
     isize::try_from(size).expect("limits keep sizes below 4 Gi")
 }
 
+/// Exact, also where a float cannot hold the whole number.
+fn is_same_number(whole: i64, float: f64) -> bool {
+    // 2^63 is the first float beyond every i64; -2^63 is one itself.
+    const BEYOND: f64 = 9_223_372_036_854_775_808.0;
+    float.fract() == 0.0 && (-BEYOND..BEYOND).contains(&float) && float as i64 == whole
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_whole_number_and_a_float_are_compared_exactly() {
+        for (whole, float, expected) in [
+            (1, 1.0, true),
+            (0, -0.0, true),
+            (1, 1.5, false),
+            (i64::MIN, -9_223_372_036_854_775_808.0, true),
+            (i64::MAX, 9_223_372_036_854_775_808.0, false),
+            ((1 << 53) + 1, 9_007_199_254_740_992.0, false),
+            (0, f64::NAN, false),
+            (i64::MAX, f64::INFINITY, false),
+        ] {
+            assert_eq!(is_same_number(whole, float), expected, "{whole} and {float}");
+        }
+    }
 
     #[test]
     fn the_later_of_two_stamps_is_that_of_the_later_commit() {

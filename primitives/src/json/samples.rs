@@ -1,5 +1,5 @@
 //! What the tests of this folder write documents with.
-use super::{Document, Pointer};
+use super::{Change, Document, Pointer, Terms};
 use crate::encoded::Encoded;
 use crate::limits::Limits;
 use crate::value::Value;
@@ -49,6 +49,24 @@ pub(super) fn place(text: &str) -> Pointer {
     Pointer::parse(text, 256).unwrap()
 }
 
+/// Commit `version` under the usual limits.
+pub(super) fn terms(version: u64) -> Terms<'static> {
+    Terms { stamp: stamp(version), limits: &LIMITS }
+}
+
 pub(super) fn value_of(document: &Document) -> Value {
     document.get(&Pointer::root()).unwrap().value.to_value().unwrap()
+}
+
+/// The decided change, once replaying its writes is seen to give the same document.
+#[track_caller]
+pub(super) fn replayed(before: &Document, change: Change, version: u64) -> Document {
+    let mut replayed = before.clone();
+    for write in &change.writes {
+        assert_eq!(replayed.check(write), Ok(()), "{write:?}");
+        replayed.apply(write, stamp(version));
+    }
+    assert_eq!(value_of(&replayed), value_of(&change.document));
+    assert_eq!(replayed.size(), encode(&value_of(&replayed)).len());
+    change.document
 }
