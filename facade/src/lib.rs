@@ -24,6 +24,8 @@ mod batch;
 mod database;
 mod events;
 mod handle;
+mod json_path;
+mod json_text;
 mod kv;
 mod open_options;
 mod runs;
@@ -32,6 +34,8 @@ pub use batch::Batch;
 pub use database::{Database, Stats};
 pub use events::{Appended, AppendedMany, Event, EventPage};
 pub use handle::RunHandle;
+pub use json_path::query;
+pub use json_text::{parse_json, to_json};
 pub use kv::{KeyPage, KvScan, ValuePage};
 pub use open_options::Options;
 
