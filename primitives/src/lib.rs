@@ -19,7 +19,6 @@ pub mod event;
 pub mod fingerprint;
 pub mod id;
 pub mod json;
-pub mod kv;
 pub mod limits;
 mod members;
 pub mod mutation;

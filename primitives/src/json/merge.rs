@@ -14,7 +14,7 @@ use crate::value::Value;
 /// version. A change without writes is what a patch that changes nothing gives.
 pub fn merge(document: &Document, path: &Pointer, patch: &Value, terms: Terms<'_>) -> Result<Change, Error> {
     // Encoded once as a whole, so that every rule about values holds before anything recurses into it.
-    Encoded::encode(patch, terms.limits)?;
+    Encoded::within(patch, terms.limits)?;
     super::refusal::check_json(patch)?;
     let mut editor = Editor::new(document, terms);
     merge_at(&mut editor, path, patch)?;
@@ -29,7 +29,7 @@ fn merge_at(editor: &mut Editor<'_>, path: &Pointer, patch: &Value) -> Result<()
     {
         return members.iter().try_for_each(|(name, value)| merge_member(editor, &path.join(name), value));
     }
-    let value = Encoded::encode(&without_nulls(patch), editor.limits())?;
+    let value = Encoded::within(&without_nulls(patch), editor.limits())?;
     let is_there = node.is_some_and(|node| node.size() == value.len() && node.to_encoded() == value);
     if is_there { Ok(()) } else { editor.set(path, value) }
 }

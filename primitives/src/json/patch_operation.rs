@@ -99,7 +99,7 @@ impl<'a> Form<'a> {
     }
 
     fn value(&self) -> Result<Encoded, Error> {
-        Encoded::encode(self.member("value")?, self.limits)
+        Encoded::within(self.member("value")?, self.limits)
     }
 }
 
@@ -123,7 +123,7 @@ mod tests {
     fn every_operation_has_its_json_form() {
         let place = |text| Pointer::parse(text, 256).unwrap();
         let (path, from, value) =
-            (place("/p"), place("/f"), Encoded::encode(&"v".into(), &Limits::default()).unwrap());
+            (place("/p"), place("/f"), Encoded::within(&"v".into(), &Limits::default()).unwrap());
         let (with_value, with_from) = ([("path", "/p"), ("value", "v")], [("from", "/f"), ("path", "/p")]);
         let named =
             |op, members: &[(&'static str, &'static str)]| operation(&[&[("op", op)], members].concat());
