@@ -1,7 +1,7 @@
 //! How long does the append of an event take, one a call and 64 a call, in each durability mode?
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use strata::{Durability, RunHandle};
+use strata::{Durability, RunHandle, Writes};
 use strata_benches::placement::{Placement, allowed_cpus, stay_on};
 use strata_benches::raw_log::{KernelLog, RawLog};
 use strata_benches::workload::{CALL_SIZE, Store, VALUE_SIZE, mode_name, value};

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use strata::{Durability, RunHandle};
+use strata::{Durability, Reads, RunHandle, Writes};
 use strata_benches::bare_channel::BareChannel;
 use strata_benches::bare_map::BareMap;
 use strata_benches::placement::{Placement, allowed_cpus, stay_on};

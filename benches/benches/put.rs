@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use strata::{Batch, Durability, RunHandle};
+use strata::{Batch, Durability, RunHandle, Writes};
 use strata_benches::bare_map::BareMap;
 use strata_benches::placement::{Placement, allowed_cpus, stay_on};
 use strata_benches::raw_log::RawLog;

@@ -90,6 +90,8 @@ fn random(seed: &mut u64) -> u64 {
 mod tests {
     use std::collections::BTreeSet;
 
+    use strata::Writes;
+
     use super::*;
 
     #[test]

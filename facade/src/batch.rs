@@ -4,19 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strata_primitives::{
-    Condition, Deadline, Encoded, EntityRef, Limits, Operation, RunId, RunStatus, Timestamp, Value,
+    Condition, Deadline, Limits, Operation, RunId, RunStatus, Timestamp, Value, Version,
 };
 
 use crate::Result;
-use crate::events::fresh_salt;
-use crate::kv::encode;
+use crate::request::Request;
 
 /// Several operations on one run that are committed together, as one message and one commit.
 ///
 /// A later operation sees what an earlier one did. The first that fails aborts all of them.
 ///
 /// ```
-/// use strata::{Database, Effect, RunSpec};
+/// use strata::{Database, Effect, RunSpec, Writes};
 ///
 /// # fn main() -> Result<(), strata::Error> {
 /// let database = Database::in_memory()?;
@@ -43,20 +42,17 @@ impl Batch {
 
     /// Sets a key.
     pub fn put(&mut self, key: &str, value: impl Into<Value>) -> Result<&mut Batch> {
-        let value = encode(&value.into(), &self.limits, self.run, key)?;
-        self.add(Operation::KvPut { key: key.into(), value, deadline: Deadline::None })
+        self.add(self.request().put(key, &value.into(), Deadline::None)?)
     }
 
     /// Sets a key that expires `ttl` after the commit.
     pub fn put_with_ttl(&mut self, key: &str, value: impl Into<Value>, ttl: Duration) -> Result<&mut Batch> {
-        let value = encode(&value.into(), &self.limits, self.run, key)?;
-        self.add(Operation::KvPut { key: key.into(), value, deadline: Deadline::In(ttl) })
+        self.add(self.request().put(key, &value.into(), Deadline::In(ttl))?)
     }
 
     /// Sets a key if the condition holds; otherwise the whole batch is a `Conflict`.
     pub fn put_if(&mut self, key: &str, value: impl Into<Value>, condition: Condition) -> Result<&mut Batch> {
-        let value = encode(&value.into(), &self.limits, self.run, key)?;
-        self.add(Operation::KvPutIf { key: key.into(), value, deadline: Deadline::None, condition })
+        self.add(self.request().put_if(key, &value.into(), condition)?)
     }
 
     /// Deletes a key.
@@ -81,8 +77,7 @@ impl Batch {
         value: impl Into<Value>,
         deadline: Timestamp,
     ) -> Result<&mut Batch> {
-        let value = encode(&value.into(), &self.limits, self.run, key)?;
-        self.add(Operation::KvPut { key: key.into(), value, deadline: Deadline::At(deadline) })
+        self.add(self.request().put(key, &value.into(), Deadline::At(deadline))?)
     }
 
     /// Gives a key a deadline, if it is there.
@@ -93,6 +88,26 @@ impl Batch {
     /// Takes a key's deadline away.
     pub fn clear_deadline(&mut self, key: &str) -> Result<&mut Batch> {
         self.add(Operation::KvClearDeadline { key: key.into() })
+    }
+
+    /// Creates a cell; if it is there, the whole batch is refused with `AlreadyExists`.
+    pub fn cell_init(&mut self, name: &str, value: impl Into<Value>) -> Result<&mut Batch> {
+        self.add(self.request().cell_init(name, &value.into(), Deadline::None)?)
+    }
+
+    /// Sets a cell.
+    pub fn cell_set(&mut self, name: &str, value: impl Into<Value>) -> Result<&mut Batch> {
+        self.add(self.request().cell_set(name, &value.into(), Deadline::None)?)
+    }
+
+    /// Sets a cell if it was last written by the commit `expected`; otherwise the whole batch is a `Conflict`.
+    pub fn cell_cas(&mut self, name: &str, expected: Version, value: impl Into<Value>) -> Result<&mut Batch> {
+        self.add(self.request().cell_cas(name, expected, &value.into(), Deadline::None)?)
+    }
+
+    /// Deletes a cell.
+    pub fn cell_delete(&mut self, name: &str) -> Result<&mut Batch> {
+        self.add(Operation::CellDelete { name: name.into() })
     }
 
     /// Moves the run to another status; operations behind this one see it.
@@ -112,8 +127,7 @@ impl Batch {
 
     /// Appends an event.
     pub fn append(&mut self, kind: &str, payload: impl Into<Value>) -> Result<&mut Batch> {
-        let payload = Encoded::from_value(&payload.into(), &self.limits, || EntityRef::run(self.run))?;
-        self.add(Operation::EventAppend { kind: kind.into(), payload, salt: fresh_salt() })
+        self.add(self.request().append(kind, &payload.into())?)
     }
 
     /// The run it is for.
@@ -133,6 +147,10 @@ impl Batch {
 
     pub(crate) fn into_operations(self) -> Vec<Operation> {
         self.operations
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request { run: self.run, limits: &self.limits }
     }
 
     fn add(&mut self, operation: Operation) -> Result<&mut Batch> {

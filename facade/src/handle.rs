@@ -1,27 +1,29 @@
 //! A handle to one run.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use strata_primitives::{
-    Cause, Commit, Durability, Effect, Error, ErrorKind, Limits, Operation, OperationId, Outcome, RunId,
+    Cause, Commit, Durability, Effect, EntityRef, Error, ErrorKind, Limits, Operation, OperationId, Outcome,
+    RunId,
 };
 use strata_shards::message::{CallOptions, SentOptions};
-use strata_shards::{BatchReceipt, Engine};
+use strata_shards::{BatchReceipt, Engine, Shipped};
 
 use crate::Result;
 use crate::batch::Batch;
+use crate::events::Appended;
+use crate::reads::{Reads, unexpected, unexpected_effect};
+use crate::retry::Backoff;
+use crate::scope::Scope;
+use crate::snapshot::Snapshot;
+use crate::transaction::{Transacted, Transaction};
+use crate::writes::Writes;
 
 /// A handle to one run: cheap to clone, usable from any thread.
 ///
-/// Every call is one message to the run's shard and waits for the answer. Calls of one thread take
-/// effect in order.
-///
-/// # Errors
-/// Beside what each call names, any call may answer `NotFound` (the run was never created or is
-/// deleted), `Busy` (the shard's mailbox stayed full), `Closed` (the database or the shard has
-/// stopped); any write `InvalidArgument` (a limit), `RunClosed` (the run is not active), `Full` (no
-/// space; nothing happened) and `LogFailed` (outcome unknown until reopened).
+/// What it reads and writes are the methods of [`Reads`] and [`Writes`]. Every call is one message to the run's shard and
+/// waits for the answer. Calls of one thread take effect in order.
 #[derive(Clone)]
 pub struct RunHandle {
     engine: Arc<Engine>,
@@ -54,7 +56,7 @@ impl RunHandle {
     /// made no commit and leaves no receipt; a run remembers its latest 65,536.
     ///
     /// ```
-    /// # use strata::{Database, OperationId, RunSpec};
+    /// # use strata::{Database, OperationId, Reads, RunSpec, Writes};
     /// # let database = Database::in_memory()?;
     /// # let run = database.begin_run(RunSpec::named("r"))?;
     /// let payment = run.with_operation_id(OperationId([7; 16]));
@@ -103,22 +105,160 @@ impl RunHandle {
         self.engine.sync_run(self.id)
     }
 
-    /// Asks something of the run that changes nothing.
-    pub(crate) fn ask(&self, operation: Operation) -> Result<Outcome> {
-        operation.check(self.id, &self.limits)?;
-        self.engine.operate(self.id, operation, None)
+    /// Deletes the run and all it holds, but not runs that name it as parent. A run created again
+    /// under its name goes on with its version numbers.
+    pub fn delete_run(&self) -> Result<Commit> {
+        let (commit, _) = self.write(Operation::RunDelete)?;
+        Ok(commit.expect("the deletion of a run that is there is a commit"))
     }
 
-    /// Writes, and tells what was committed and revealed.
-    pub(crate) fn write(&self, operation: Operation) -> Result<(Option<Commit>, Effect)> {
-        operation.check(self.id, &self.limits)?;
-        match self.engine.operate(self.id, operation, self.sent_options()?)? {
-            Outcome::Written { commit, effect } => Ok((commit, effect)),
-            other => unreachable!("a write was answered with {other:?}"),
+    /// A picture of the run as it is now, which commits that follow do not change.
+    ///
+    /// Opening one copies nothing; while it is open the run keeps what later commits replace, up to
+    /// `snapshot_size_max`.
+    ///
+    /// # Errors
+    /// `NotFound` when the run does not exist, `Busy` when 65,536 snapshots and transactions are open on its shard.
+    ///
+    /// ```
+    /// use strata::{Database, Reads, RunSpec, Writes};
+    ///
+    /// # fn main() -> Result<(), strata::Error> {
+    /// let database = Database::in_memory()?;
+    /// let run = database.begin_run(RunSpec::named("trip"))?;
+    /// run.put("city", "Oslo")?;
+    /// let before = run.snapshot()?;
+    /// run.put("city", "Bergen")?;
+    /// assert_eq!(before.get("city")?.unwrap().value.as_str(), Some("Oslo"));
+    /// # drop(before);
+    /// # database.close()
+    /// # }
+    /// ```
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        Snapshot::open(self)
+    }
+
+    /// Begins a transaction by hand; [`transaction`](Self::transaction) is nearly always better, because it tries again
+    /// after a conflict.
+    pub fn begin(&self) -> Transaction {
+        Transaction::new(self.clone())
+    }
+
+    /// Runs `body` as one transaction: what it reads is one picture of the run with its own writes over it, and what it
+    /// writes becomes one commit, or nothing does.
+    ///
+    /// When a commit of somebody else changed what `body` read, all of it is dropped and `body` runs again, on a new
+    /// picture, after a short random wait; so it does nothing but read, compute and write. A write that nothing was read
+    /// for conflicts with nothing: the last one stays. Runs are strictly serializable: every transaction takes effect at
+    /// one moment between its begin and its return. One that only read makes no commit.
+    ///
+    /// An operation id of the handle makes it happen once: when the transaction has been committed before, it is refused
+    /// with `AlreadyExists`, and [`receipt`](crate::Reads::receipt) tells its receipt.
+    ///
+    /// # Errors
+    /// What `body` returns, which drops everything it wrote; `Conflict` when others were faster 100 times, naming the thing
+    /// that changed and both of its versions; and whatever a write answers.
+    ///
+    /// ```
+    /// use strata::{Database, Error, Reads, RunSpec, Writes};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// let database = Database::in_memory()?;
+    /// let run = database.begin_run(RunSpec::named("budget"))?;
+    /// run.put_many([("left", 300), ("spent", 0)])?;
+    /// let done = run.transaction(|tx| {
+    ///     let left = tx.get("left")?.and_then(|left| left.value.as_int()).unwrap_or(0);
+    ///     tx.put("left", left - 120)?;
+    ///     tx.put("spent", 120)?;
+    ///     tx.append("booked", "hotel")?;
+    ///     Ok::<_, Error>(left - 120)
+    /// })?;
+    /// assert_eq!((done.value, done.receipt.effects.len()), (180, 3));
+    /// # database.close()
+    /// # }
+    /// ```
+    pub fn transaction<T, E: From<Error>>(
+        &self,
+        mut body: impl FnMut(&Transaction) -> std::result::Result<T, E>,
+    ) -> std::result::Result<Transacted<T>, E> {
+        self.refuse_done()?;
+        let mut backoff = Backoff::default();
+        loop {
+            let transaction = self.begin();
+            let value = body(&transaction)?;
+            match transaction.commit() {
+                Ok(receipt) => return Ok(Transacted { value, receipt }),
+                Err(error) => backoff.after(error)?,
+            }
         }
     }
 
-    fn sent_options(&self) -> Result<SentOptions> {
+    /// Sends `body` to the run's shard, where it runs alone: it sees the run as it is, and what it writes becomes one commit
+    /// when it returns `Ok`, or nothing when it returns an error or panics. It runs once and never conflicts.
+    ///
+    /// The shard serves nobody else meanwhile, so it should be short and must not wait for anything; one that takes longer
+    /// than [`execute_budget`](crate::Options::execute_budget) is reported. Calls to a database inside it are refused.
+    ///
+    /// # Errors
+    /// What `body` returns; `Panicked` when it panics; whatever a write answers. `AlreadyExists` as for
+    /// [`transaction`](Self::transaction).
+    ///
+    /// ```
+    /// use strata::{Database, Error, Reads, RunSpec, Writes};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// let database = Database::in_memory()?;
+    /// let run = database.begin_run(RunSpec::named("queue"))?;
+    /// run.put("job/1", "translate")?;
+    /// let taken = run.execute(|run| {
+    ///     let job = run.get("job/1")?;
+    ///     run.delete("job/1")?;
+    ///     Ok::<_, Error>(job.map(|job| job.value))
+    /// })?;
+    /// assert_eq!(taken.value.unwrap().as_str(), Some("translate"));
+    /// # database.close()
+    /// # }
+    /// ```
+    pub fn execute<T, E>(
+        &self,
+        body: impl FnOnce(&Scope<'_, '_, '_>) -> std::result::Result<T, E> + Send + 'static,
+    ) -> std::result::Result<Transacted<T>, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let (sender, result) = mpsc::sync_channel(1);
+        let shipped = Shipped::new(move |turn| {
+            let result = body(&Scope::new(turn));
+            let commits = result.is_ok();
+            // The caller waits until its closure has been answered, so the place is there and free.
+            let _ = sender.send(result);
+            commits
+        });
+        let receipt = self.engine.execute(self.id, shipped, self.sent_options()?);
+        match (receipt, result.try_recv()) {
+            // An error of the closure is told even where the shard could not have committed anyway.
+            (_, Ok(Err(error))) => Err(error),
+            (Ok(receipt), Ok(Ok(value))) => Ok(Transacted { value, receipt }),
+            (Err(error), _) => Err(error.into()),
+            (Ok(_), Err(_)) => unreachable!("a closure that was committed has returned"),
+        }
+    }
+
+    /// Refuses a transaction that has been committed under its operation id. Its closure would see its own effects.
+    fn refuse_done(&self) -> Result<()> {
+        let Some(id) = self.options.operation_id else { return Ok(()) };
+        let Some(receipt) = self.receipt(id)? else { return Ok(()) };
+        let version = receipt.commit.version;
+        let message = format!("the transaction {id} is commit {version}: its receipt can be asked for");
+        Err(Error::new(ErrorKind::AlreadyExists, message).with_entity(EntityRef::run(self.id)))
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn sent_options(&self) -> Result<SentOptions> {
         if self.options.is_empty() {
             return Ok(None);
         }
@@ -126,6 +266,44 @@ impl RunHandle {
             cause.check(&self.limits)?;
         }
         Ok(Some(Box::new(self.options.clone())))
+    }
+}
+
+impl Reads for RunHandle {
+    fn run_id(&self) -> RunId {
+        self.id
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn ask(&self, operation: Operation) -> Result<Outcome> {
+        operation.check(self.id, &self.limits)?;
+        self.engine.operate(self.id, operation, None)
+    }
+}
+
+impl Writes for RunHandle {
+    type Receipt = Commit;
+    type Appended = Appended;
+
+    fn write(&self, operation: Operation) -> Result<(Option<Commit>, Effect)> {
+        operation.check(self.id, &self.limits)?;
+        match self.engine.operate(self.id, operation, self.sent_options()?)? {
+            Outcome::Written { commit, effect } => Ok((commit, effect)),
+            other => unexpected(&other),
+        }
+    }
+
+    fn write_events(&self, operation: Operation) -> Result<Option<Appended>> {
+        match self.write(operation)? {
+            (Some(commit), Effect::Sequence { first, count }) => {
+                Ok(Some(Appended { sequence: first, count, commit }))
+            }
+            (None, _) => Ok(None),
+            (_, effect) => unexpected_effect(&effect),
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! events and the run's own state, all versioned, all atomic inside the run.
 //!
 //! ```
-//! use strata::{Database, RunSpec};
+//! use strata::{Database, Reads, RunSpec, Writes};
 //!
 //! # fn main() -> Result<(), strata::Error> {
 //! let database = Database::in_memory()?;
@@ -17,7 +17,7 @@
 //! # }
 //! ```
 //!
-//! Read in this order: [`Database`], [`Options`], [`RunHandle`], [`Batch`].
+//! Read in this order: [`Database`], [`Options`], [`RunHandle`], [`Reads`], [`Writes`], [`Transaction`], [`Batch`].
 #![forbid(unsafe_code)]
 
 mod batch;
@@ -28,21 +28,33 @@ mod json_path;
 mod json_text;
 mod kv;
 mod open_options;
+mod reads;
+mod request;
+mod retry;
 mod runs;
+mod scope;
+mod snapshot;
+mod transaction;
+mod writes;
 
 pub use batch::Batch;
 pub use database::{Database, Stats};
-pub use events::{Appended, AppendedMany, Event, EventPage};
+pub use events::{Appended, Event, EventPage};
 pub use handle::RunHandle;
 pub use json_path::query;
 pub use json_text::{parse_json, to_json};
 pub use kv::{KeyPage, KvScan, ValuePage};
 pub use open_options::Options;
+pub use reads::Reads;
+pub use scope::Scope;
+pub use snapshot::Snapshot;
+pub use transaction::{StagedWrite, Transacted, Transaction};
+pub use writes::Writes;
 
 pub use strata_primitives::{
-    Cause, ChainReport, Commit, Condition, Direction, Durability, Effect, EntityRef, Error, ErrorKind,
-    Limits, Namespace, OperationId, RunFilter, RunId, RunInfo, RunSpec, RunStatus, Timestamp, Value, Version,
-    Versioned,
+    Cause, ChainReport, Commit, Condition, Deadline, Direction, Durability, Effect, EntityRef, Error,
+    ErrorKind, Limits, Namespace, Operation, OperationId, Outcome, Receipt, RunFilter, RunId, RunInfo,
+    RunSpec, RunStatus, Stamp, Timestamp, Value, Version, Versioned,
 };
 pub use strata_shards::{
     BatchReceipt, Clock, RecoveryReport, RunPage, ShardRecovery, ShardState, ShardStats,

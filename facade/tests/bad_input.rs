@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use strata::{
-    Cause, Database, Direction, Durability, Error, ErrorKind, KvScan, Limits, Namespace, Options, RunHandle,
-    RunSpec, Value,
+    Cause, Database, Direction, Durability, Error, ErrorKind, KvScan, Limits, Namespace, Options, Reads,
+    RunHandle, RunSpec, Value, Writes,
 };
 use support::{options, process, script};
 

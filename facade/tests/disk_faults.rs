@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, Once};
 use std::time::Duration;
 
-use strata::{Database, Durability, ErrorKind, Options, Result, RunHandle, ShardState};
+use strata::{Database, Durability, ErrorKind, Options, Reads, Result, RunHandle, ShardState};
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
 use support::{Dice, open_on, options, script, seed};
 

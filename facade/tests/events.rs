@@ -5,8 +5,8 @@ mod support;
 use std::collections::HashSet;
 
 use strata::{
-    Database, Direction, Durability, ErrorKind, Event, EventPage, OperationId, RunHandle, RunSpec, Value,
-    Version,
+    Database, Direction, Durability, ErrorKind, Event, EventPage, OperationId, Reads, RunHandle, RunSpec,
+    Value, Version, Writes,
 };
 use support::{TestClock, options, script};
 
@@ -48,7 +48,7 @@ fn several_events_are_appended_in_one_commit() {
     let (_database, run) = store();
     run.append("first", 0).unwrap();
     let many = run.append_many([("a", 1), ("b", 2), ("a", 3)]).unwrap().unwrap();
-    assert_eq!((many.first, many.count, many.commit.version), (1, 3, Version(3)));
+    assert_eq!((many.sequence, many.count, many.commit.version), (1, 3, Version(3)));
     assert_eq!(run.append_many(Vec::<(&str, i64)>::new()).unwrap(), None);
     let page = run.events(0, 10, Direction::Forward).unwrap();
     assert_eq!(sequences(&page.events), [0, 1, 2, 3]);

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use strata::{Database, Options, RunFilter, RunSpec, RunStatus, Value};
+use strata::{Database, Options, Reads, RunFilter, RunSpec, RunStatus, Value, Writes};
 use tempfile::TempDir;
 
 use crate::check::check;

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use strata::{
-    Cause, Database, Direction, Durability, KvScan, OperationId, Options, RunFilter, RunId, RunSpec,
-    RunStatus, Value,
+    Cause, Database, Direction, Durability, KvScan, OperationId, Options, Reads, RunFilter, RunId, RunSpec,
+    RunStatus, Value, Writes,
 };
 
 #[test]

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use strata::{Database, Durability, ErrorKind, Options, ShardState, Value};
+use strata::{Database, Durability, ErrorKind, Options, Reads, ShardState, Value};
 use strata_wal::sim::SimDisk;
 use support::{open_on, options, script};
 

@@ -14,7 +14,9 @@ use std::process::Stdio;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-use strata::{Database, Direction, Durability, OperationId, Options, RunHandle, RunSpec, Value};
+use strata::{
+    Database, Direction, Durability, OperationId, Options, Reads, RunHandle, RunSpec, Value, Writes,
+};
 use support::{Dice, number, options, process, script, seed};
 
 const WRITERS: u64 = 3;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use strata::{
     Cause, Condition, Database, Direction, Durability, Effect, EntityRef, ErrorKind, KvScan, OperationId,
-    RunHandle, RunSpec, RunStatus, Timestamp, Value, Version,
+    Reads, RunHandle, RunSpec, RunStatus, Timestamp, Value, Version, Writes,
 };
 use support::{TestClock, options, script};
 

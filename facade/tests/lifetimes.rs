@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{WaitOptions, waitpid};
 use rustix::time::{ClockId, clock_gettime};
 use strata::{
-    Database, Direction, Durability, ErrorKind, KvScan, Options, RunFilter, RunHandle, RunSpec, Value,
+    Database, Direction, Durability, ErrorKind, KvScan, Options, Reads, RunFilter, RunHandle, RunSpec, Value,
+    Writes,
 };
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
 use support::{open_on, options, process, script};

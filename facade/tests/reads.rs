@@ -5,7 +5,8 @@ mod support;
 use std::time::Duration;
 
 use strata::{
-    Database, Direction, Durability, KvScan, Namespace, Options, RunFilter, RunHandle, RunId, RunSpec,
+    Database, Direction, Durability, KvScan, Namespace, Options, Reads, RunFilter, RunHandle, RunId, RunSpec,
+    Writes,
 };
 use strata_wal::sim::SimDisk;
 use support::{open_on, options, script};

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
-use strata::{Database, Durability, ErrorKind, RunSpec};
+use strata::{Database, Durability, ErrorKind, Reads, RunSpec};
 use strata_wal::sim::SimDisk;
 use support::model::{Decided, Op, State, observe, perform};
 use support::{open_on, options, script};

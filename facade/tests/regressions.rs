@@ -6,8 +6,8 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use strata::{
-    Cause, Database, Durability, EntityRef, ErrorKind, Limits, OperationId, Options, RunSpec, RunStatus,
-    ShardState, Version,
+    Cause, Database, Durability, EntityRef, ErrorKind, Limits, OperationId, Options, Reads, RunSpec,
+    RunStatus, ShardState, Version, Writes,
 };
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
 use support::{TestClock, open_on, options, script};

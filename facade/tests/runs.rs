@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use strata::{
-    Database, Durability, EntityRef, ErrorKind, KvScan, Namespace, RunFilter, RunId, RunSpec, RunStatus,
-    Timestamp, Value, Version,
+    Database, Durability, EntityRef, ErrorKind, KvScan, Namespace, Reads, RunFilter, RunId, RunSpec,
+    RunStatus, Timestamp, Value, Version, Writes,
 };
 use strata_wal::sim::SimDisk;
 use support::{TestClock, open_on, options, script, sim_path};

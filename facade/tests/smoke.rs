@@ -1,6 +1,6 @@
 //! The whole engine once around, on the real disk.
 
-use strata::{Condition, Database, Durability, ErrorKind, Options, RunSpec, RunStatus};
+use strata::{Condition, Database, Durability, ErrorKind, Options, Reads, RunSpec, RunStatus, Writes};
 
 fn options(durability: Durability) -> Options {
     Options { durability, shards: Some(2), ..Options::default() }

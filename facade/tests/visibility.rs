@@ -8,8 +8,8 @@ use std::thread::Scope;
 use std::time::Duration;
 
 use strata::{
-    Condition, Database, Durability, ErrorKind, KvScan, OperationId, Options, RunFilter, RunSpec, RunStatus,
-    ShardState, Value, Version,
+    Condition, Database, Durability, ErrorKind, KvScan, OperationId, Options, Reads, RunFilter, RunSpec,
+    RunStatus, ShardState, Value, Version, Writes,
 };
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
 use support::gate::{Gate, Opener, open_gated};

@@ -307,6 +307,20 @@ impl Operation {
         self.row().write
     }
 
+    /// Whether it is a write that reveals nothing, and that no key, cell or event of the run decides about.
+    pub fn is_blind(&self) -> bool {
+        match self {
+            Self::KvPut { .. }
+            | Self::CellSet { .. }
+            | Self::EventAppend { .. }
+            | Self::RunSetTags { .. }
+            | Self::RunSetMetadata { .. } => true,
+            Self::KvPutMany { entries } => !entries.is_empty(),
+            Self::EventAppendMany { events } => !events.is_empty(),
+            _ => false,
+        }
+    }
+
     /// The thing it is about: the run, where it is about several.
     pub fn entity(&self, run: RunId) -> EntityRef {
         match self {

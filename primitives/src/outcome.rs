@@ -18,6 +18,13 @@ pub enum Outcome {
         /// What the write revealed.
         effect: Effect,
     },
+    /// A write was staged in a transaction.
+    Staged {
+        /// Whether the commit will have something to change for it.
+        has_changed: bool,
+        /// What it revealed.
+        effect: Effect,
+    },
     /// A value, if the key is there.
     Value(Option<Versioned<Encoded>>),
     /// Several values at one version, in the order of the keys asked for.

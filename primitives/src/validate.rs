@@ -54,7 +54,7 @@ pub fn validate(
     admit(&operation, draft)?;
     let now = context.now.max(draft.view().stamp().timestamp);
     assert!(now == context.now || !operation.is_write(), "the time of a run never decreases");
-    if !is_blind(&operation) {
+    if !operation.is_blind() {
         draft.catch_up(now);
     }
     let staged_before = draft.mutations().len();
@@ -64,15 +64,6 @@ pub fn validate(
         draft.truncate(staged_before);
     }
     answer
-}
-
-/// Whether an operation never looks at keys and events staged before it.
-fn is_blind(operation: &Operation) -> bool {
-    use Operation::{CellSet, EventAppend, EventAppendMany, KvPut, KvPutMany};
-    matches!(
-        operation,
-        KvPut { .. } | KvPutMany { .. } | CellSet { .. } | EventAppend { .. } | EventAppendMany { .. }
-    )
 }
 
 /// Refuses what the run's status does not allow.

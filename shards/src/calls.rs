@@ -41,11 +41,11 @@ impl Engine {
         }
     }
 
-    /// Commits a transaction, with what was written since its last step.
+    /// Commits a transaction, with what was written since its last step; one that took no step has no id yet.
     pub fn commit_transaction(
         &self,
         run: RunId,
-        id: TransactionId,
+        id: Option<TransactionId>,
         writes: Vec<Operation>,
         options: SentOptions,
     ) -> Result<BatchReceipt, Error> {

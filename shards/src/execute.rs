@@ -27,14 +27,14 @@ pub struct Turn<'t, 's> {
     walked: Vec<KeyKind>,
 }
 
-impl Turn<'_, '_> {
+impl<'t> Turn<'t, '_> {
     /// The run.
     pub fn run_id(&self) -> RunId {
         self.draft.run_id()
     }
 
     /// What is refused for its size.
-    pub fn limits(&self) -> &Limits {
+    pub fn limits(&self) -> &'t Limits {
         self.limits
     }
 
@@ -47,14 +47,16 @@ impl Turn<'_, '_> {
         }
     }
 
-    /// Stages a write and tells what it reveals, and which write of the closure it is.
-    pub fn write(&mut self, operation: Operation) -> Result<(usize, Effect), Error> {
+    /// Stages a write and tells which one of the closure it is, whether it changes anything, and what it reveals.
+    pub fn write(&mut self, operation: Operation) -> Result<(usize, bool, Effect), Error> {
         operation.check_joins(self.run_id())?;
         self.note_walk(&operation);
+        let staged_before = self.draft.mutations().len();
         match validate(operation, self.draft, &self.context, self.limits)? {
             Validated::Write(effect) => {
                 self.effects.push(effect);
-                Ok((self.effects.len() - 1, effect))
+                let has_changed = self.draft.mutations().len() > staged_before;
+                Ok((self.effects.len() - 1, has_changed, effect))
             }
             Validated::Read(_) => unreachable!("a write answers with its effect"),
         }

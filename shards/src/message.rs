@@ -119,8 +119,8 @@ pub enum Message {
     Commit {
         /// The run.
         run: RunId,
-        /// The transaction.
-        id: TransactionId,
+        /// The transaction; `None` when no step of it was sent.
+        id: Option<TransactionId>,
         /// The writes, in order.
         writes: Vec<Operation>,
         /// What the caller said about it.

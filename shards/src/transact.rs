@@ -29,16 +29,22 @@ impl Shard {
     pub(crate) fn commit_transaction(
         &mut self,
         run: RunId,
-        id: TransactionId,
+        id: Option<TransactionId>,
         writes: Vec<Operation>,
         options: Option<&CallOptions>,
     ) -> Step {
-        let Some(mut transaction) = self.transactions.remove(id) else {
-            return Step::Done(Err(lost()), Need::default());
+        let writes = writes.into_iter().map(|operation| Rewrite { operation, revealed: None });
+        let decision = match id.map(|id| self.transactions.remove(id)) {
+            None => self.stage(run, Operations::Again(writes.collect()), options),
+            Some(None) => return Step::Done(Err(lost()), Need::default()),
+            Some(Some(mut transaction)) => {
+                transaction.writes.extend(writes);
+                let decision = self.decide_transaction(&mut transaction, options);
+                // Before the commit is applied: it has nobody to keep the past for, unless others look at it.
+                self.end(transaction);
+                decision
+            }
         };
-        let decision = self.decide_transaction(&mut transaction, writes, options);
-        // Before the commit is applied: it has nobody to keep the past for, unless others look at it.
-        self.end(transaction);
         self.carry_out(run, decision)
     }
 
@@ -75,21 +81,19 @@ impl Shard {
     fn decide_transaction(
         &mut self,
         transaction: &mut Transaction,
-        writes: Vec<Operation>,
         options: Option<&CallOptions>,
     ) -> Result<Decision, Error> {
         if let Some(failure) = &transaction.failure {
             return Err(failure.clone());
         }
-        let mut again = std::mem::take(&mut transaction.writes);
-        again.extend(writes.into_iter().map(|operation| Rewrite { operation, revealed: None }));
-        if again.is_empty() {
+        let writes = std::mem::take(&mut transaction.writes);
+        if writes.is_empty() {
             return Ok(Decision::Answered(Written::nothing()));
         }
         if let Some(run) = self.runs.get(transaction.run) {
             transaction.check_reads(&run.state, self.now.max(run.state.timestamp()))?;
         }
-        self.stage(transaction.run, Operations::Again(again), options)
+        self.stage(transaction.run, Operations::Again(writes), options)
     }
 
     fn end(&mut self, transaction: Transaction) {

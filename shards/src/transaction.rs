@@ -101,8 +101,10 @@ impl Transaction {
         match ask {
             None => Ok(None),
             Some(write) if write.is_write() => {
+                let staged_before = draft.mutations().len();
                 let effect = self.stage_write(draft, context, limits, write)?;
-                Ok(Some(Outcome::Written { commit: None, effect }))
+                let has_changed = draft.mutations().len() > staged_before;
+                Ok(Some(Outcome::Staged { has_changed, effect }))
             }
             Some(read) => match validate(read, draft, context, limits)? {
                 Validated::Read(outcome) => Ok(Some(outcome)),

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
-use strata::{Database, Durability, RunSpec};
+use strata::{Database, Durability, RunSpec, Writes};
 use strata_benches::arguments::Arguments;
 use strata_benches::figure::{Figure, Goal, Setting};
 use strata_benches::placement::{Placement, shard_threads};

@@ -1,6 +1,6 @@
 //! The promise, checked: no acknowledged step is missing, none is doubled, none has changed.
 
-use strata::{Direction, Event, RunHandle};
+use strata::{Direction, Event, Reads, RunHandle};
 
 use crate::Result;
 use crate::plan::Plan;

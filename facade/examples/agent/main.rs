@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use strata::{Database, RunId, RunStatus};
+use strata::{Database, RunId, RunStatus, Writes};
 
 use crate::check::check;
 use crate::figures::{count, counted, rate, share, size, time};

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value as Json, json};
-use strata::RunHandle;
+use strata::{Reads, RunHandle};
 
 use crate::Result;
 use crate::check::events;

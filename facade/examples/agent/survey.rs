@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use strata::{
-    Batch, Database, Durability, Effect, Namespace, OperationId, Options, RunHandle, RunSpec, Value,
+    Batch, Database, Durability, Effect, Namespace, OperationId, Options, Reads, RunHandle, RunSpec, Value,
 };
 
 use crate::Result;

@@ -1,7 +1,7 @@
 //! Is everything there? Every run, every message, compared with the file they came from.
 
 use serde_json::Value as Json;
-use strata::{Database, Direction, Namespace, RunHandle, RunId};
+use strata::{Database, Direction, Namespace, Reads, RunHandle, RunId};
 
 use crate::Result;
 use crate::import::{metadata, status};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use strata::{Database, Durability, Options, RunHandle, RunSpec, RunStatus, Value};
+use strata::{Database, Durability, Options, RunHandle, RunSpec, RunStatus, Value, Writes};
 
 use crate::Result;
 use crate::progress::Progress;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use strata::{Batch, Database, Direction, KvScan, RunHandle, RunStatus, Value};
+use strata::{Batch, Database, Direction, KvScan, Reads, RunHandle, RunStatus, Value, Writes};
 
 use super::script;
 

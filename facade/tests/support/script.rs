@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use strata::{
-    Batch, Commit, Database, Direction, Effect, ErrorKind, KvScan, Namespace, OperationId, Result, RunHandle,
-    RunId, RunSpec, Value, Version,
+    Batch, Commit, Database, Direction, Effect, ErrorKind, KvScan, Namespace, OperationId, Reads, Result,
+    RunHandle, RunId, RunSpec, Value, Version,
 };
 
 /// The id of a scripted run.

@@ -1,6 +1,6 @@
 //! As many clients as shards, who make their own work.
 
-use strata::{Durability, RunHandle};
+use strata::{Durability, RunHandle, Writes};
 use strata_benches::arguments::Arguments;
 use strata_benches::clients::{Seats, together};
 use strata_benches::figure::Setting;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use strata::{Durability, RunHandle};
+use strata::{Durability, RunHandle, Writes};
 use strata_benches::arguments::Arguments;
 use strata_benches::clients::closed_loops;
 use strata_benches::figure::Setting;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use strata::{Durability, RunHandle};
+use strata::{Durability, RunHandle, Writes};
 use strata_benches::arguments::Arguments;
 use strata_benches::bare_map::BareMap;
 use strata_benches::clients::{Seats, alone, together};

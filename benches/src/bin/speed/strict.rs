@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use strata::{Durability, RunHandle};
+use strata::{Durability, RunHandle, Writes};
 use strata_benches::arguments::Arguments;
 use strata_benches::clients::{alone, closed_loops};
 use strata_benches::figure::{Figure, Goal, Setting};

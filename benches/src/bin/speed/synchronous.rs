@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use strata::{Durability, RunHandle};
+use strata::{Durability, Reads, RunHandle, Writes};
 use strata_benches::arguments::Arguments;
 use strata_benches::bare_channel::BareChannel;
 use strata_benches::bare_map::BareMap;

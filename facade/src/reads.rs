@@ -1,0 +1,249 @@
+//! Everything that can be read of a run.
+
+use std::time::Duration;
+
+use strata_primitives::{
+    ChainReport, Direction, Effect, Encoded, EntityRef, Error, ErrorKind, Limits, Operation, OperationId,
+    Outcome, Receipt, RunId, RunInfo, Value, Versioned,
+};
+
+use crate::Result;
+use crate::events::{Event, EventPage};
+use crate::kv::{KeyPage, KvScan, ValuePage};
+use crate::request::Request;
+
+/// Reads of all primitives, the same of a [`RunHandle`](crate::RunHandle), a [`Transaction`](crate::Transaction), a
+/// [`Snapshot`](crate::Snapshot) and inside [`execute`](crate::RunHandle::execute).
+///
+/// What is read of a handle is true at the moment of its answer. A transaction and a snapshot read one version; a
+/// transaction and a closure see what they have written themselves, under the version `pending` or that of the commit to
+/// come. No read ever writes.
+///
+/// # Errors
+/// Beside what each call names, any may answer `InvalidArgument` (a limit), `NotFound` (the run was never created or is
+/// deleted), `Busy` and `Closed`.
+pub trait Reads {
+    /// The run.
+    fn run_id(&self) -> RunId;
+
+    /// What is refused for its size.
+    fn limits(&self) -> &Limits;
+
+    /// Asks something of the run that changes nothing. The methods below do it in the words of their primitive.
+    fn ask(&self, operation: Operation) -> Result<Outcome>;
+
+    /// The value of a key, with the commit that wrote it; `None` if the key is not there or has expired.
+    fn get(&self, key: &str) -> Result<Option<Versioned<Value>>> {
+        value_of(self.ask(Operation::KvGet { key: key.into() })?)
+    }
+
+    /// The values of several keys, all true at one version, in the order asked.
+    fn get_many(&self, keys: &[&str]) -> Result<Versioned<Vec<Option<Versioned<Value>>>>> {
+        let keys = keys.iter().map(|key| (*key).into()).collect();
+        match self.ask(Operation::KvGetMany { keys })? {
+            Outcome::Values { items, version, timestamp } => {
+                let items = items.into_iter().map(|found| found.map(decode).transpose());
+                Ok(Versioned { value: items.collect::<Result<_>>()?, version, timestamp })
+            }
+            other => unexpected(&other),
+        }
+    }
+
+    /// Whether a key is there.
+    fn exists(&self, key: &str) -> Result<Versioned<bool>> {
+        match self.ask(Operation::KvExists { key: key.into() })? {
+            Outcome::Flag(flag) => Ok(flag),
+            other => unexpected(&other),
+        }
+    }
+
+    /// How long a key has left: `None` without the key, a value of `None` without a deadline.
+    fn ttl(&self, key: &str) -> Result<Option<Versioned<Option<Duration>>>> {
+        ttl_of(self.ask(Operation::KvTtl { key: key.into() })?)
+    }
+
+    /// One page of keys, in order.
+    fn list(&self, scan: &KvScan) -> Result<KeyPage> {
+        match self.ask(request(self).list(scan, false))? {
+            Outcome::Page(page) => Ok(KeyPage::from(page)),
+            other => unexpected(&other),
+        }
+    }
+
+    /// One page of keys with their values, in order of keys.
+    fn list_values(&self, scan: &KvScan) -> Result<ValuePage> {
+        match self.ask(request(self).list(scan, true))? {
+            Outcome::Page(page) => ValuePage::decode(page),
+            other => unexpected(&other),
+        }
+    }
+
+    /// How many keys begin with `prefix`; an empty one counts all, in O(1) while none has a deadline.
+    fn count(&self, prefix: &str) -> Result<Versioned<u64>> {
+        count_of(self.ask(Operation::KvCount { prefix: prefix.into() })?)
+    }
+
+    /// The event at `sequence`; `None` if there are not that many.
+    fn event(&self, sequence: u64) -> Result<Option<Event>> {
+        event_of(self.ask(Operation::EventRead { sequence })?)
+    }
+
+    /// One page of events from `start` on, in either direction; `start` is included.
+    fn events(&self, start: u64, limit: usize, direction: Direction) -> Result<EventPage> {
+        events_of(self.ask(request(self).events(Some(start), limit, direction))?)
+    }
+
+    /// The newest events, newest first.
+    fn last_events(&self, limit: usize) -> Result<EventPage> {
+        events_of(self.ask(request(self).events(None, limit, Direction::Reverse))?)
+    }
+
+    /// One page of the events of one type from sequence `start` on, which is included.
+    fn events_by_type(
+        &self,
+        kind: &str,
+        start: u64,
+        limit: usize,
+        direction: Direction,
+    ) -> Result<EventPage> {
+        let (kind, start) = (kind.into(), Some(start));
+        events_of(self.ask(Operation::EventByType { kind, start, limit, direction })?)
+    }
+
+    /// How many events the run has, in O(1).
+    fn event_count(&self) -> Result<Versioned<u64>> {
+        count_of(self.ask(Operation::EventLen { kind: None })?)
+    }
+
+    /// How many events of one type the run has, in O(1).
+    fn event_count_of(&self, kind: &str) -> Result<Versioned<u64>> {
+        count_of(self.ask(Operation::EventLen { kind: Some(kind.into()) })?)
+    }
+
+    /// The newest event, in O(1).
+    fn event_head(&self) -> Result<Option<Event>> {
+        event_of(self.ask(Operation::EventHead { kind: None })?)
+    }
+
+    /// The newest event of one type, in O(1).
+    fn event_head_of(&self, kind: &str) -> Result<Option<Event>> {
+        event_of(self.ask(Operation::EventHead { kind: Some(kind.into()) })?)
+    }
+
+    /// Recomputes the hash of every event of the run.
+    fn verify_chain(&self) -> Result<ChainReport> {
+        match self.ask(Operation::EventVerifyChain)? {
+            Outcome::Chain(report) => Ok(report),
+            other => unexpected(&other),
+        }
+    }
+
+    /// The value of a cell, with the commit that wrote it; `None` if the cell is not there or has expired.
+    fn cell_read(&self, name: &str) -> Result<Option<Versioned<Value>>> {
+        value_of(self.ask(Operation::CellRead { name: name.into() })?)
+    }
+
+    /// How long a cell has left: `None` without the cell, a value of `None` without a deadline.
+    fn cell_ttl(&self, name: &str) -> Result<Option<Versioned<Option<Duration>>>> {
+        ttl_of(self.ask(Operation::CellTtl { name: name.into() })?)
+    }
+
+    /// One page of cells with their values, in order of names.
+    fn cell_list(&self, scan: &KvScan) -> Result<ValuePage> {
+        match self.ask(request(self).cells(scan))? {
+            Outcome::Page(page) => ValuePage::decode(page),
+            other => unexpected(&other),
+        }
+    }
+
+    /// What is known of the run.
+    ///
+    /// # Errors
+    /// `NotFound` when the run was never created or is deleted.
+    fn info(&self) -> Result<RunInfo> {
+        match self.ask(Operation::RunGet)? {
+            Outcome::Run(Some(info)) => Ok(*info),
+            Outcome::Run(None) => {
+                let run = self.run_id();
+                let message = format!("run {run} does not exist: create or begin it first");
+                Err(Error::new(ErrorKind::NotFound, message).with_entity(EntityRef::run(run)))
+            }
+            other => unexpected(&other),
+        }
+    }
+
+    /// What the write with this operation id was first answered; `None` if the run does not remember one.
+    fn receipt(&self, id: OperationId) -> Result<Option<Receipt>> {
+        match self.ask(Operation::RunReceipt { id })? {
+            Outcome::Receipt(receipt) => Ok(receipt.map(|receipt| *receipt)),
+            other => unexpected(&other),
+        }
+    }
+
+    /// The bytes that one thing takes, name and encoded value, with the commit that last wrote it; `None` if it is not
+    /// there. Of the run itself it is the sum.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for an entity of another run.
+    fn stat(&self, entity: &EntityRef) -> Result<Option<Versioned<u64>>> {
+        match self.ask(Operation::EntityStat { entity: Box::new(entity.clone()) })? {
+            Outcome::Stat(stat) => Ok(stat),
+            other => unexpected(&other),
+        }
+    }
+}
+
+/// The operations of whoever asks.
+pub(crate) fn request<R: Reads + ?Sized>(reader: &R) -> Request<'_> {
+    Request { run: reader.run_id(), limits: reader.limits() }
+}
+
+/// An operation is answered with its own outcome; anything else is our mistake.
+pub(crate) fn unexpected(outcome: &Outcome) -> ! {
+    unreachable!("an operation was answered with {outcome:?}")
+}
+
+/// A write reveals what its kind of write reveals; anything else is our mistake.
+pub(crate) fn unexpected_effect(effect: &Effect) -> ! {
+    unreachable!("a write revealed {effect:?}")
+}
+
+fn value_of(outcome: Outcome) -> Result<Option<Versioned<Value>>> {
+    match outcome {
+        Outcome::Value(found) => found.map(decode).transpose(),
+        other => unexpected(&other),
+    }
+}
+
+fn ttl_of(outcome: Outcome) -> Result<Option<Versioned<Option<Duration>>>> {
+    match outcome {
+        Outcome::Ttl(found) => Ok(found.map(|found| found.map(|ttl| ttl.map(|ttl| ttl.remaining)))),
+        other => unexpected(&other),
+    }
+}
+
+fn count_of(outcome: Outcome) -> Result<Versioned<u64>> {
+    match outcome {
+        Outcome::Count(count) => Ok(count),
+        other => unexpected(&other),
+    }
+}
+
+fn event_of(outcome: Outcome) -> Result<Option<Event>> {
+    match outcome {
+        Outcome::Event(found) => found.map(|event| Event::decode(*event)).transpose(),
+        other => unexpected(&other),
+    }
+}
+
+fn events_of(outcome: Outcome) -> Result<EventPage> {
+    match outcome {
+        Outcome::Events(page) => EventPage::decode(page),
+        other => unexpected(&other),
+    }
+}
+
+fn decode(found: Versioned<Encoded>) -> Result<Versioned<Value>> {
+    let value = found.value.to_value()?;
+    Ok(Versioned { value, version: found.version, timestamp: found.timestamp })
+}

@@ -1,0 +1,110 @@
+//! What a caller gives, as operations: values encoded on the caller's own thread, once.
+
+use std::sync::Arc;
+
+use rand::RngCore;
+use strata_primitives::{
+    Condition, Deadline, Direction, Encoded, EntityRef, Limits, NewEvent, Operation, PutEntry, RunId, Value,
+    Version,
+};
+
+use crate::Result;
+use crate::kv::KvScan;
+
+/// Makes operations on one run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) run: RunId,
+    pub(crate) limits: &'a Limits,
+}
+
+impl Request<'_> {
+    pub(crate) fn put(self, key: &str, value: &Value, deadline: Deadline) -> Result<Operation> {
+        Ok(Operation::KvPut { key: key.into(), value: self.value_of_key(key, value)?, deadline })
+    }
+
+    pub(crate) fn put_many<K: AsRef<str>, V: Into<Value>>(
+        self,
+        entries: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Operation> {
+        let entries = entries.into_iter().map(|(key, value)| {
+            let value = self.value_of_key(key.as_ref(), &value.into())?;
+            Ok(PutEntry { key: key.as_ref().into(), value, deadline: Deadline::None })
+        });
+        Ok(Operation::KvPutMany { entries: entries.collect::<Result<_>>()? })
+    }
+
+    pub(crate) fn put_if(self, key: &str, value: &Value, condition: Condition) -> Result<Operation> {
+        let value = self.value_of_key(key, value)?;
+        Ok(Operation::KvPutIf { key: key.into(), value, deadline: Deadline::None, condition })
+    }
+
+    pub(crate) fn list(self, scan: &KvScan, values: bool) -> Operation {
+        let KvScan { prefix, start_after, limit, direction } = scan;
+        let (prefix, start_after) = (prefix.as_str().into(), start_after.as_deref().map(Into::into));
+        Operation::KvList { prefix, start_after, limit: *limit, direction: *direction, values }
+    }
+
+    pub(crate) fn append(self, kind: &str, payload: &Value) -> Result<Operation> {
+        let NewEvent { kind, payload, salt } = self.event(kind, payload)?;
+        Ok(Operation::EventAppend { kind, payload, salt })
+    }
+
+    pub(crate) fn append_many<K: AsRef<str>, V: Into<Value>>(
+        self,
+        events: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Operation> {
+        let events = events.into_iter().map(|(kind, payload)| self.event(kind.as_ref(), &payload.into()));
+        Ok(Operation::EventAppendMany { events: events.collect::<Result<_>>()? })
+    }
+
+    pub(crate) fn events(self, start: Option<u64>, limit: usize, direction: Direction) -> Operation {
+        Operation::EventRange { start, limit, direction }
+    }
+
+    pub(crate) fn cell_init(self, name: &str, value: &Value, deadline: Deadline) -> Result<Operation> {
+        Ok(Operation::CellInit { name: name.into(), value: self.value_of_cell(name, value)?, deadline })
+    }
+
+    pub(crate) fn cell_set(self, name: &str, value: &Value, deadline: Deadline) -> Result<Operation> {
+        Ok(Operation::CellSet { name: name.into(), value: self.value_of_cell(name, value)?, deadline })
+    }
+
+    pub(crate) fn cell_cas(
+        self,
+        name: &str,
+        expected: Version,
+        value: &Value,
+        deadline: Deadline,
+    ) -> Result<Operation> {
+        let value = self.value_of_cell(name, value)?;
+        Ok(Operation::CellCas { name: name.into(), value, deadline, expected })
+    }
+
+    pub(crate) fn cells(self, scan: &KvScan) -> Operation {
+        let KvScan { prefix, start_after, limit, direction } = scan;
+        let (prefix, start_after) = (prefix.as_str().into(), start_after.as_deref().map(Into::into));
+        Operation::CellList { prefix, start_after, limit: *limit, direction: *direction }
+    }
+
+    fn value_of_key(self, key: &str, value: &Value) -> Result<Encoded> {
+        Encoded::from_value(value, self.limits, || EntityRef::kv(self.run, key))
+    }
+
+    fn value_of_cell(self, name: &str, value: &Value) -> Result<Encoded> {
+        Encoded::from_value(value, self.limits, || EntityRef::cell(self.run, name))
+    }
+
+    fn event(self, kind: &str, payload: &Value) -> Result<NewEvent> {
+        // The sequence is not known before the shard assigns it; the entity of a refusal is the run.
+        let payload = Encoded::from_value(payload, self.limits, || EntityRef::run(self.run))?;
+        Ok(NewEvent { kind: Arc::from(kind), payload, salt: fresh_salt() })
+    }
+}
+
+/// Random bytes that keep the hash of an erased payload from telling what it was.
+fn fresh_salt() -> [u8; 16] {
+    let mut salt = [0; 16];
+    rand::rng().fill_bytes(&mut salt);
+    salt
+}

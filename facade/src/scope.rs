@@ -1,0 +1,54 @@
+//! The run as a closure sees it that runs on the run's own shard.
+
+use std::cell::RefCell;
+
+use strata_primitives::{Effect, Limits, Operation, Outcome, RunId};
+use strata_shards::Turn;
+
+use crate::Result;
+use crate::reads::Reads;
+use crate::transaction::StagedWrite;
+use crate::writes::Writes;
+
+/// The run inside [`execute`](crate::RunHandle::execute): as it is, with the closure's own writes over it.
+#[derive(Debug)]
+pub struct Scope<'c, 't, 's> {
+    turn: RefCell<&'c mut Turn<'t, 's>>,
+    run: RunId,
+    limits: &'t Limits,
+}
+
+impl<'c, 't, 's> Scope<'c, 't, 's> {
+    pub(crate) fn new(turn: &'c mut Turn<'t, 's>) -> Self {
+        let (run, limits) = (turn.run_id(), turn.limits());
+        Scope { turn: RefCell::new(turn), run, limits }
+    }
+}
+
+impl Reads for Scope<'_, '_, '_> {
+    fn run_id(&self) -> RunId {
+        self.run
+    }
+
+    fn limits(&self) -> &Limits {
+        self.limits
+    }
+
+    fn ask(&self, operation: Operation) -> Result<Outcome> {
+        self.turn.borrow_mut().read(operation)
+    }
+}
+
+impl Writes for Scope<'_, '_, '_> {
+    type Receipt = StagedWrite;
+    type Appended = StagedWrite;
+
+    fn write(&self, operation: Operation) -> Result<(Option<StagedWrite>, Effect)> {
+        let (index, has_changed, effect) = self.turn.borrow_mut().write(operation)?;
+        Ok((has_changed.then_some(StagedWrite { index }), effect))
+    }
+
+    fn write_events(&self, operation: Operation) -> Result<Option<StagedWrite>> {
+        Ok(self.write(operation)?.0)
+    }
+}

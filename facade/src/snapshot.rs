@@ -1,0 +1,81 @@
+//! A picture of a run at one version.
+
+use strata_primitives::{EntityRef, Error, ErrorKind, Limits, Operation, Outcome, RunId, Stamp, Version};
+use strata_shards::{Purpose, TransactionId, TransactionStep};
+
+use crate::Result;
+use crate::handle::RunHandle;
+use crate::reads::{Reads, unexpected};
+
+/// A picture of a run as it was when [`snapshot`](RunHandle::snapshot) was called; later commits do not change it.
+///
+/// Dropping it lets the run forget what it kept for it. It is not durable: it ends with the store and with its shard.
+///
+/// # Errors
+/// Any read may answer `HistoryTrimmed` when commits behind the snapshot have replaced more than
+/// [`snapshot_size_max`](Limits::snapshot_size_max), and `Closed` when its shard has been restarted.
+#[derive(Debug)]
+pub struct Snapshot {
+    handle: RunHandle,
+    id: TransactionId,
+    stamp: Stamp,
+}
+
+impl Snapshot {
+    pub(crate) fn open(handle: &RunHandle) -> Result<Snapshot> {
+        let id = TransactionId::fresh();
+        let step = TransactionStep {
+            id,
+            begins: Some(Purpose::Snapshot),
+            writes: Vec::new(),
+            ask: Some(Operation::RunGet),
+        };
+        // Made before the question is sent, so that dropping it closes what was opened whatever is answered.
+        let mut snapshot = Snapshot { handle: handle.clone(), id, stamp: Stamp::default() };
+        match handle.engine().step(handle.id(), step)? {
+            Some(Outcome::Run(Some(info))) => {
+                snapshot.stamp = Stamp { version: info.version, timestamp: info.timestamp };
+                Ok(snapshot)
+            }
+            Some(Outcome::Run(None)) => {
+                let message = format!("run {} does not exist: create or begin it first", handle.id());
+                Err(Error::new(ErrorKind::NotFound, message).with_entity(EntityRef::run(handle.id())))
+            }
+            Some(other) => unexpected(&other),
+            None => unreachable!("what was asked is answered"),
+        }
+    }
+
+    /// The newest commit that it shows.
+    pub fn version(&self) -> Version {
+        self.stamp.version
+    }
+
+    /// The version and the time it shows the run at.
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+}
+
+impl Reads for Snapshot {
+    fn run_id(&self) -> RunId {
+        self.handle.id()
+    }
+
+    fn limits(&self) -> &Limits {
+        self.handle.limits()
+    }
+
+    fn ask(&self, operation: Operation) -> Result<Outcome> {
+        operation.check(self.run_id(), self.limits())?;
+        let step = TransactionStep { id: self.id, begins: None, writes: Vec::new(), ask: Some(operation) };
+        let outcome = self.handle.engine().step(self.run_id(), step)?;
+        Ok(outcome.expect("what was asked is answered"))
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        self.handle.engine().release(self.handle.id(), self.id);
+    }
+}

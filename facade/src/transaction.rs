@@ -1,0 +1,172 @@
+//! Transactions of one run.
+
+use std::cell::RefCell;
+
+use strata_primitives::{Effect, Error, ErrorKind, Limits, Operation, Outcome, RunId};
+use strata_shards::{BatchReceipt, Purpose, TransactionId, TransactionStep};
+
+use crate::Result;
+use crate::handle::RunHandle;
+use crate::reads::{Reads, unexpected};
+use crate::writes::Writes;
+
+/// A transaction under way: reads and writes of one run that take effect together, or not at all.
+///
+/// Its picture of the run is taken at its first read. Writes that reveal nothing (`put`, `append`, `cell_set` and the like)
+/// wait in the transaction and travel with its next read or its commit; so a refusal of one, as by a run that was
+/// closed, may be told by a later call, and ends the transaction.
+///
+/// Dropping it without a commit leaves nothing behind. It stays on the thread that began it.
+#[derive(Debug)]
+pub struct Transaction {
+    handle: RunHandle,
+    id: TransactionId,
+    progress: RefCell<Progress>,
+}
+
+/// How far a transaction has come.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Whether the shard knows of it.
+    has_begun: bool,
+    /// Writes that were not sent yet.
+    unsent: Vec<Operation>,
+    /// Writes so far, sent or not.
+    write_count: usize,
+    /// Why it has to end.
+    failure: Option<Error>,
+}
+
+/// The place of a write among those of its transaction: its effect is `receipt.effects[index]` once that is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StagedWrite {
+    /// Counted from 0.
+    pub index: usize,
+}
+
+/// What a transaction came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transacted<T> {
+    /// What its closure returned.
+    pub value: T,
+    /// Its commit, if it changed anything, and what each of its writes revealed, in order.
+    pub receipt: BatchReceipt,
+}
+
+impl<T> Transacted<T> {
+    /// The sequence of the first event of an append.
+    ///
+    /// # Panics
+    /// If `write` is not an append of this transaction.
+    pub fn sequence_of(&self, write: StagedWrite) -> u64 {
+        match self.receipt.effects.get(write.index) {
+            Some(Effect::Sequence { first, .. }) => *first,
+            other => panic!("write {} of the transaction is no append: {other:?}", write.index),
+        }
+    }
+}
+
+impl Transaction {
+    pub(crate) fn new(handle: RunHandle) -> Transaction {
+        Transaction { handle, id: TransactionId::fresh(), progress: RefCell::default() }
+    }
+
+    /// Commits what was written, if nothing that was read has changed. One that only read makes no commit.
+    ///
+    /// # Errors
+    /// `Conflict` names the thing that changed and both of its versions; nothing is written then, and beginning anew may
+    /// succeed. Otherwise whatever one of the writes answers.
+    pub fn commit(mut self) -> Result<BatchReceipt> {
+        let Progress { has_begun, unsent, write_count, failure } = self.progress.get_mut();
+        if let Some(failure) = failure {
+            return Err(failure.clone());
+        }
+        if *write_count == 0 {
+            // What it read was one version, and true when it began: nothing has to be checked.
+            return Ok(BatchReceipt { commit: None, effects: Vec::new() });
+        }
+        let options = self.handle.sent_options()?;
+        let id = has_begun.then_some(self.id);
+        let unsent = std::mem::take(unsent);
+        let outcome = self.handle.engine().commit_transaction(self.handle.id(), id, unsent, options);
+        // A commit that has reached the shard ends the transaction there, whatever comes of it.
+        *has_begun &= outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Busy);
+        outcome
+    }
+
+    /// Ends the transaction without a commit, as dropping it does.
+    pub fn rollback(self) {}
+
+    /// Sends what waits, and asks.
+    fn step(&self, ask: Operation) -> Result<Outcome> {
+        let mut progress = self.progress.borrow_mut();
+        if let Some(failure) = &progress.failure {
+            return Err(failure.clone());
+        }
+        let begins = if progress.has_begun { None } else { Some(Purpose::Transaction) };
+        let writes = std::mem::take(&mut progress.unsent);
+        let has_writes = !writes.is_empty();
+        progress.has_begun = true;
+        let step = TransactionStep { id: self.id, begins, writes, ask: Some(ask) };
+        match self.handle.engine().step(self.handle.id(), step) {
+            Ok(outcome) => Ok(outcome.expect("what was asked is answered")),
+            Err(error) => {
+                // With writes on the way it is not known here which of them were staged.
+                if has_writes {
+                    progress.failure = Some(error.clone());
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Reads for Transaction {
+    fn run_id(&self) -> RunId {
+        self.handle.id()
+    }
+
+    fn limits(&self) -> &Limits {
+        self.handle.limits()
+    }
+
+    fn ask(&self, operation: Operation) -> Result<Outcome> {
+        operation.check(self.run_id(), self.limits())?;
+        self.step(operation)
+    }
+}
+
+impl Writes for Transaction {
+    type Receipt = StagedWrite;
+    type Appended = StagedWrite;
+
+    fn write(&self, operation: Operation) -> Result<(Option<StagedWrite>, Effect)> {
+        operation.check(self.run_id(), self.limits())?;
+        operation.check_joins(self.run_id())?;
+        let index = self.progress.borrow().write_count;
+        if operation.is_blind() {
+            let mut progress = self.progress.borrow_mut();
+            progress.unsent.push(operation);
+            progress.write_count += 1;
+            return Ok((Some(StagedWrite { index }), Effect::None));
+        }
+        let (has_changed, effect) = match self.step(operation)? {
+            Outcome::Staged { has_changed, effect } => (has_changed, effect),
+            other => unexpected(&other),
+        };
+        self.progress.borrow_mut().write_count += 1;
+        Ok((has_changed.then_some(StagedWrite { index }), effect))
+    }
+
+    fn write_events(&self, operation: Operation) -> Result<Option<StagedWrite>> {
+        Ok(self.write(operation)?.0)
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if self.progress.get_mut().has_begun {
+            self.handle.engine().release(self.handle.id(), self.id);
+        }
+    }
+}

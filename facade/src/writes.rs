@@ -1,0 +1,259 @@
+//! Everything that can be written to a run.
+
+use std::time::Duration;
+
+use strata_primitives::{
+    Condition, Deadline, Effect, EntityRef, Error, ErrorKind, Operation, RunStatus, Timestamp, Value, Version,
+};
+
+use crate::Result;
+use crate::reads::{Reads, request, unexpected_effect};
+use crate::retry::Backoff;
+
+/// Writes of all primitives, the same of a [`RunHandle`](crate::RunHandle), of a [`Transaction`](crate::Transaction)
+/// and inside [`execute`](crate::RunHandle::execute).
+///
+/// A handle commits each write at once and answers with its commit. A transaction and a closure only stage it, and
+/// answer with its place among their writes: everything becomes one commit at their end, or nothing does.
+///
+/// # Errors
+/// Beside what each call names, any may answer `InvalidArgument` (a limit), `NotFound` (the run was never created or is
+/// deleted), `RunClosed` (the run is not active), `Busy`, `Closed`, `Full` (no space; nothing happened) and `LogFailed`
+/// (outcome unknown until reopened).
+pub trait Writes: Reads {
+    /// What a write is answered with.
+    type Receipt;
+    /// What an append is answered with.
+    type Appended;
+
+    /// Writes, and tells what was written and revealed; without a receipt nothing had to be changed. The methods below do
+    /// it in the words of their primitive.
+    fn write(&self, operation: Operation) -> Result<(Option<Self::Receipt>, Effect)>;
+
+    /// Appends events; without an answer there were none.
+    fn write_events(&self, operation: Operation) -> Result<Option<Self::Appended>>;
+
+    /// Sets a key. An earlier deadline of the key is cleared.
+    fn put(&self, key: &str, value: impl Into<Value>) -> Result<Self::Receipt> {
+        always(self.write(request(self).put(key, &value.into(), Deadline::None)?))
+    }
+
+    /// Sets a key that expires `ttl` after the commit; at least a microsecond.
+    fn put_with_ttl(&self, key: &str, value: impl Into<Value>, ttl: Duration) -> Result<Self::Receipt> {
+        always(self.write(request(self).put(key, &value.into(), Deadline::In(ttl))?))
+    }
+
+    /// Sets a key that expires at `deadline`, which must lie ahead.
+    fn put_until(&self, key: &str, value: impl Into<Value>, deadline: Timestamp) -> Result<Self::Receipt> {
+        always(self.write(request(self).put(key, &value.into(), Deadline::At(deadline))?))
+    }
+
+    /// Sets several keys in one commit; no keys make no commit.
+    fn put_many<K: AsRef<str>, V: Into<Value>>(
+        &self,
+        entries: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Option<Self::Receipt>> {
+        Ok(self.write(request(self).put_many(entries)?)?.0)
+    }
+
+    /// Sets a key if it is absent, or if it was last written by the commit named.
+    ///
+    /// # Errors
+    /// `Conflict` names the key and both versions when the condition does not hold; nothing is written.
+    fn put_if(&self, key: &str, value: impl Into<Value>, condition: Condition) -> Result<Self::Receipt> {
+        always(self.write(request(self).put_if(key, &value.into(), condition)?))
+    }
+
+    /// Deletes a key; `None` if there was nothing to delete.
+    fn delete(&self, key: &str) -> Result<Option<Self::Receipt>> {
+        Ok(self.write(Operation::KvDelete { key: key.into() })?.0)
+    }
+
+    /// Deletes every key that begins with `prefix`, in one commit. Returns how many there were.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when there are more keys than one commit may hold.
+    fn delete_prefix(&self, prefix: &str) -> Result<(u64, Option<Self::Receipt>)> {
+        match self.write(Operation::KvDeletePrefix { prefix: prefix.into() })? {
+            (receipt, Effect::Count(count)) => Ok((count, receipt)),
+            (_, effect) => unexpected_effect(&effect),
+        }
+    }
+
+    /// Adds to a whole number and returns the sum. A missing key counts from 0; a deadline stays.
+    ///
+    /// # Errors
+    /// `WrongType` when the key holds something else, `InvalidArgument` when the sum leaves i64.
+    fn increment(&self, key: &str, by: i64) -> Result<(i64, Self::Receipt)> {
+        match self.write(Operation::KvIncrement { key: key.into(), by })? {
+            (Some(receipt), Effect::Integer(sum)) => Ok((sum, receipt)),
+            (_, effect) => unexpected_effect(&effect),
+        }
+    }
+
+    /// Gives a key a deadline, which must lie ahead; `None` if the key is not there.
+    fn set_deadline(&self, key: &str, deadline: Timestamp) -> Result<Option<Self::Receipt>> {
+        let deadline = Deadline::At(deadline);
+        Ok(self.write(Operation::KvSetDeadline { key: key.into(), deadline })?.0)
+    }
+
+    /// Takes a key's deadline away; `None` if there was none.
+    fn clear_deadline(&self, key: &str) -> Result<Option<Self::Receipt>> {
+        Ok(self.write(Operation::KvClearDeadline { key: key.into() })?.0)
+    }
+
+    /// Appends an event. A handle answers with its sequence; a staged one gets its sequence at the commit.
+    fn append(&self, kind: &str, payload: impl Into<Value>) -> Result<Self::Appended> {
+        let appended = self.write_events(request(self).append(kind, &payload.into())?)?;
+        Ok(appended.expect("an append of one event appends"))
+    }
+
+    /// Appends several events in one commit; no events make no commit.
+    fn append_many<K: AsRef<str>, V: Into<Value>>(
+        &self,
+        events: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Option<Self::Appended>> {
+        self.write_events(request(self).append_many(events)?)
+    }
+
+    /// Creates a cell.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if it is there.
+    fn cell_init(&self, name: &str, value: impl Into<Value>) -> Result<Self::Receipt> {
+        self.cell_init_expiring(name, value, Deadline::None)
+    }
+
+    /// Creates a cell that expires: a lease that others may take when it has run out.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if it is there.
+    fn cell_init_expiring(
+        &self,
+        name: &str,
+        value: impl Into<Value>,
+        deadline: Deadline,
+    ) -> Result<Self::Receipt> {
+        always(self.write(request(self).cell_init(name, &value.into(), deadline)?))
+    }
+
+    /// Sets a cell, whatever it holds. An earlier deadline is cleared.
+    fn cell_set(&self, name: &str, value: impl Into<Value>) -> Result<Self::Receipt> {
+        self.cell_set_expiring(name, value, Deadline::None)
+    }
+
+    /// Sets a cell that expires.
+    fn cell_set_expiring(
+        &self,
+        name: &str,
+        value: impl Into<Value>,
+        deadline: Deadline,
+    ) -> Result<Self::Receipt> {
+        always(self.write(request(self).cell_set(name, &value.into(), deadline)?))
+    }
+
+    /// Sets a cell if it was last written by the commit `expected`. An earlier deadline is cleared.
+    ///
+    /// # Errors
+    /// `Conflict` names the cell and both versions; nothing is written.
+    fn cell_cas(&self, name: &str, expected: Version, value: impl Into<Value>) -> Result<Self::Receipt> {
+        self.cell_cas_expiring(name, expected, value, Deadline::None)
+    }
+
+    /// The same, with a deadline: how the holder of a lease renews it.
+    ///
+    /// # Errors
+    /// As [`cell_cas`](Self::cell_cas).
+    fn cell_cas_expiring(
+        &self,
+        name: &str,
+        expected: Version,
+        value: impl Into<Value>,
+        deadline: Deadline,
+    ) -> Result<Self::Receipt> {
+        always(self.write(request(self).cell_cas(name, expected, &value.into(), deadline)?))
+    }
+
+    /// Sets a cell to what `step` makes of it, and returns that. The closure may run again when another commit came
+    /// between, so it does nothing but compute. The cell's deadline is cleared.
+    ///
+    /// # Errors
+    /// `NotFound` without the cell, what `step` returns, and `Conflict` when others were faster each of many times.
+    fn cell_transition(
+        &self,
+        name: &str,
+        mut step: impl FnMut(&Value) -> Result<Value>,
+    ) -> Result<(Value, Self::Receipt)> {
+        let mut backoff = Backoff::default();
+        loop {
+            let Some(found) = self.cell_read(name)? else {
+                let error = Error::new(ErrorKind::NotFound, "the cell is not there: create it first");
+                return Err(error.with_entity(EntityRef::cell(self.run_id(), name)));
+            };
+            let next = step(&found.value)?;
+            match self.cell_cas(name, found.version, next.clone()) {
+                Ok(receipt) => return Ok((next, receipt)),
+                Err(error) => backoff.after(error)?,
+            }
+        }
+    }
+
+    /// Deletes a cell; `None` if there was nothing to delete.
+    fn cell_delete(&self, name: &str) -> Result<Option<Self::Receipt>> {
+        Ok(self.write(Operation::CellDelete { name: name.into() })?.0)
+    }
+
+    /// Ends the run as `Completed`, `Failed` or `Cancelled`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a status that is no end, or that the run cannot go to from its own.
+    fn end(&self, status: RunStatus) -> Result<Option<Self::Receipt>> {
+        if !matches!(status, RunStatus::Completed | RunStatus::Failed | RunStatus::Cancelled) {
+            let message = format!("a run ends as completed, failed or cancelled, not as {status:?}");
+            let error = Error::new(ErrorKind::InvalidArgument, message);
+            return Err(error.with_entity(EntityRef::run(self.run_id())));
+        }
+        self.update_status(status)
+    }
+
+    /// Moves the run to another status; `None` if it has that status already.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a status that cannot follow the present one.
+    fn update_status(&self, status: RunStatus) -> Result<Option<Self::Receipt>> {
+        Ok(self.write(Operation::RunUpdateStatus { status })?.0)
+    }
+
+    /// Takes up a paused or orphaned run: it is active, and begun in this opening of the database.
+    /// `None` if it is so already.
+    ///
+    /// # Errors
+    /// `RunClosed` for a run that has finished.
+    fn resume(&self) -> Result<Option<Self::Receipt>> {
+        self.update_status(RunStatus::Active)
+    }
+
+    /// Archives the run: nothing can be written to it any more.
+    ///
+    /// # Errors
+    /// As [`update_status`](Self::update_status).
+    fn archive(&self) -> Result<Option<Self::Receipt>> {
+        self.update_status(RunStatus::Archived)
+    }
+
+    /// Replaces the run's tags, whatever its status.
+    fn set_tags<T: Into<String>>(&self, tags: impl IntoIterator<Item = T>) -> Result<Option<Self::Receipt>> {
+        let tags = tags.into_iter().map(Into::into).collect();
+        Ok(self.write(Operation::RunSetTags { tags })?.0)
+    }
+
+    /// Replaces the run's metadata, whatever its status.
+    fn set_metadata(&self, metadata: impl Into<Value>) -> Result<Option<Self::Receipt>> {
+        Ok(self.write(Operation::RunSetMetadata { metadata: metadata.into() })?.0)
+    }
+}
+
+/// The receipt of a write that always changes something.
+fn always<R>(written: Result<(Option<R>, Effect)>) -> Result<R> {
+    Ok(written?.0.expect("a write that always changes something has a receipt"))
+}
