@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 
 use strata_primitives::{
     Cause, Commit, Durability, Effect, EntityRef, Error, ErrorKind, Limits, Operation, OperationId, Outcome,
-    RunId,
+    RunId, Version,
 };
 use strata_shards::message::{CallOptions, SentOptions};
 use strata_shards::{BatchReceipt, Engine, Shipped};
@@ -17,6 +17,7 @@ use crate::reads::{Reads, unexpected, unexpected_effect};
 use crate::retry::Backoff;
 use crate::scope::Scope;
 use crate::snapshot::Snapshot;
+use crate::subscription::{CommitSubscription, EventSubscription};
 use crate::transaction::{Transacted, Transaction};
 use crate::writes::Writes;
 
@@ -136,6 +137,23 @@ impl RunHandle {
     /// ```
     pub fn snapshot(&self) -> Result<Snapshot> {
         Snapshot::open(self)
+    }
+
+    /// Follows the events of the run from sequence `from` on: those that are there, and then those that come.
+    ///
+    /// # Errors
+    /// `NotFound` when the run does not exist, `Busy` when 65,536 subscriptions are open on its shard.
+    pub fn subscribe_events(&self, from: u64) -> Result<EventSubscription> {
+        EventSubscription::begin(self, from)
+    }
+
+    /// Follows the commits of the run behind `after`, which has to be its newest: earlier ones are not kept for followers.
+    ///
+    /// # Errors
+    /// `HistoryTrimmed` names the earliest commit that can be followed, `VersionNotFound` the newest there is; otherwise
+    /// as [`subscribe_events`](Self::subscribe_events).
+    pub fn subscribe_commits(&self, after: Version) -> Result<CommitSubscription> {
+        CommitSubscription::begin(self, after)
     }
 
     /// Begins a transaction by hand; [`transaction`](Self::transaction) is nearly always better, because it tries again

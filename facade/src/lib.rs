@@ -34,6 +34,7 @@ mod retry;
 mod runs;
 mod scope;
 mod snapshot;
+mod subscription;
 mod transaction;
 mod writes;
 
@@ -48,6 +49,7 @@ pub use open_options::Options;
 pub use reads::Reads;
 pub use scope::Scope;
 pub use snapshot::Snapshot;
+pub use subscription::{CommitSubscription, EventSubscription, Notice};
 pub use transaction::{StagedWrite, Transacted, Transaction};
 pub use writes::Writes;
 
@@ -57,7 +59,7 @@ pub use strata_primitives::{
     RunSpec, RunStatus, Stamp, Timestamp, Value, Version, Versioned,
 };
 pub use strata_shards::{
-    BatchReceipt, Clock, RecoveryReport, RunPage, ShardRecovery, ShardState, ShardStats,
+    BatchReceipt, Clock, CommitNotice, RecoveryReport, RunPage, ShardRecovery, ShardState, ShardStats,
 };
 pub use strata_wal::{Cut, LogRecovery, LogStatistics, Lsn};
 

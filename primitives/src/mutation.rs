@@ -21,6 +21,8 @@
 //! u64 boot, u8 durability (0 none). Tags are never changed or reused.
 use crate::codec::{self, DecodeError};
 use crate::encoded::Encoded;
+use crate::entity::EntityRef;
+use crate::id::RunId;
 use crate::run_meta::{RunMeta, RunStatus, decode_metadata, decode_tags, encode_tags};
 use crate::version::{Timestamp, Version};
 use std::sync::Arc;
@@ -119,6 +121,25 @@ impl Mutation {
     /// The name, as tools print it.
     pub fn name(&self) -> &'static str {
         TABLE[usize::from(self.tag()) - 1].name
+    }
+
+    /// The thing that it changes.
+    pub fn entity(&self, run: RunId) -> EntityRef {
+        match self {
+            Self::KvPut { key, .. } | Self::KvDelete { key, .. } | Self::KvDeadline { key, .. } => {
+                EntityRef::kv(run, Arc::clone(key))
+            }
+            Self::CellSet { name, .. } | Self::CellDelete { name, .. } => {
+                EntityRef::cell(run, Arc::clone(name))
+            }
+            Self::EventAppend { sequence, .. } => EntityRef::event(run, *sequence),
+            Self::RunCreate { .. }
+            | Self::RunBegin { .. }
+            | Self::RunStatus { .. }
+            | Self::RunTags { .. }
+            | Self::RunMetadata { .. }
+            | Self::RunDelete { .. } => EntityRef::run(run),
+        }
     }
 
     /// The size of the encoding in bytes; for mutations of the run itself, an encoding is made to find out.

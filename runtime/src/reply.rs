@@ -16,7 +16,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::spin::Spin;
 use crate::sync::{Arc, AtomicU32, Site, UnsafeCell, Waiter, ordering};
@@ -133,8 +133,30 @@ impl<T> ReplyPool<T> {
     /// [`Unanswered::Abandoned`] when the responder was dropped, [`Unanswered::GaveUp`] when `keep_waiting` said no.
     #[inline]
     pub fn wait_while(&self, pending: Pending<T>, keep_waiting: impl Fn() -> bool) -> Result<T, Unanswered> {
+        self.wait_by(pending, || keep_waiting().then_some(PARK_INTERVAL))
+    }
+
+    /// Like [`wait_while`](Self::wait_while), but gives up at `deadline` too.
+    ///
+    /// # Errors
+    /// As [`wait_while`](Self::wait_while).
+    pub fn wait_until(
+        &self,
+        pending: Pending<T>,
+        deadline: Instant,
+        keep_waiting: impl Fn() -> bool,
+    ) -> Result<T, Unanswered> {
+        self.wait_by(pending, || {
+            let left = deadline.saturating_duration_since(Instant::now());
+            (!left.is_zero() && keep_waiting()).then(|| left.min(PARK_INTERVAL))
+        })
+    }
+
+    /// Waits; before each sleep `nap` tells how long it may be, or that the waiter has given up.
+    #[inline]
+    fn wait_by(&self, pending: Pending<T>, nap: impl Fn() -> Option<Duration>) -> Result<T, Unanswered> {
         let slot = pending.slot;
-        if !self.spin.until(|| slot.is_settled()) && !slot.park_while(keep_waiting) {
+        if !self.spin.until(|| slot.is_settled()) && !slot.park_by(nap) {
             return Err(Unanswered::GaveUp);
         }
         let answer = slot.take();
@@ -270,17 +292,15 @@ impl<T> Slot<T> {
         matches!(self.state.load(ordering(Site::Take, Ordering::Acquire)), ANSWERED | ABANDONED)
     }
 
-    /// For the waiter: sleeps until the request is settled, or until `keep_waiting` says no; tells which.
+    /// For the waiter: sleeps until the request is settled, or until `nap` gives no more time; tells which.
     #[cold]
-    fn park_while(&self, keep_waiting: impl Fn() -> bool) -> bool {
+    fn park_by(&self, nap: impl Fn() -> Option<Duration>) -> bool {
         // Relaxed: the mark carries no data. An exchange, because a plain store could wipe out an answer. When it
         // fails the answer has come, and the load below sees it.
         let _ = self.state.compare_exchange(WAITING, PARKED, Ordering::Relaxed, Ordering::Relaxed);
         while !self.is_settled() {
-            if !keep_waiting() {
-                return false;
-            }
-            self.waiter.park(PARK_INTERVAL);
+            let Some(nap) = nap() else { return false };
+            self.waiter.park(nap);
         }
         true
     }
@@ -369,6 +389,22 @@ mod tests {
         responder.send(DropCounter(count.clone()));
         assert_eq!(*count.lock().unwrap(), 1);
         assert!(pool.free.borrow().is_empty(), "a slot with a responder at large is not used again");
+    }
+
+    #[test]
+    fn a_wait_ends_at_its_deadline_or_with_the_answer() {
+        let pool = ReplyPool::new();
+        let (pending, _responder) = pool.request();
+        let deadline = Instant::now() + Duration::from_millis(2);
+        assert_eq!(pool.wait_until(pending, deadline, || true), Err(Unanswered::GaveUp));
+        assert!(Instant::now() >= deadline);
+        let (pending, responder) = pool.request();
+        responder.send(7);
+        assert_eq!(
+            pool.wait_until(pending, Instant::now(), || true),
+            Ok(7),
+            "an answer that is there is taken"
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use strata_primitives::{Error, Operation, Outcome, RunId};
 use strata_runtime::pinned::is_shard_thread;
@@ -10,6 +10,7 @@ use strata_runtime::pinned::is_shard_thread;
 use crate::engine::{Engine, PATIENCE};
 use crate::execute::Shipped;
 use crate::message::{Answer, BatchReceipt, Message, Reply, SentOptions};
+use crate::subscription::{News, NewsFrom, SubscriptionId};
 use crate::transaction::{TransactionId, TransactionStep};
 
 impl Engine {
@@ -55,16 +56,47 @@ impl Engine {
     /// Ends a transaction that is not to commit, or a snapshot, without waiting for the shard. If its mailbox stays full,
     /// the shard keeps what the snapshot shows until `snapshot_size_max` is reached.
     pub fn release(&self, run: RunId, id: TransactionId) {
-        // A shard's own thread must not wait for room in its own mailbox.
-        let patience = if is_shard_thread() { Duration::ZERO } else { PATIENCE };
-        if self.is_own_process() {
-            let _ = self.shards[self.shard_of(run)].send(Message::Release(id), patience);
-        }
+        self.tell(run, Message::Release(id));
     }
 
     /// Runs a closure alone on a run, and commits what it wrote.
     pub fn execute(&self, run: RunId, shipped: Shipped, options: SentOptions) -> Result<BatchReceipt, Error> {
         self.ask_receipt(run, |reply| Message::Execute { run, shipped, options, reply })
+    }
+
+    /// Begins to follow a run.
+    pub fn subscribe(&self, run: RunId, id: SubscriptionId, from: NewsFrom) -> Result<(), Error> {
+        self.ask(self.shard_of(run), |reply| Message::Subscribe { run, id, from, reply }).map(drop)
+    }
+
+    /// What happened in a followed run; `None` when nothing did before the deadline.
+    pub fn follow(
+        &self,
+        run: RunId,
+        id: SubscriptionId,
+        from: NewsFrom,
+        deadline: Instant,
+    ) -> Result<Option<News>, Error> {
+        let message = |reply| Message::Follow { id, from, reply };
+        match self.ask_until(self.shard_of(run), deadline, message)? {
+            None => Ok(None),
+            Some(Answer::News(news)) => Ok(Some(*news)),
+            Some(other) => unreachable!("a follower was answered with {other:?}"),
+        }
+    }
+
+    /// Ends a subscription, without waiting for the shard.
+    pub fn unsubscribe(&self, run: RunId, id: SubscriptionId) {
+        self.tell(run, Message::Unsubscribe(id));
+    }
+
+    /// Sends what needs no answer.
+    fn tell(&self, run: RunId, message: Message) {
+        // A shard's own thread must not wait for room in its own mailbox.
+        let patience = if is_shard_thread() { Duration::ZERO } else { PATIENCE };
+        if self.is_own_process() {
+            let _ = self.shards[self.shard_of(run)].send(message, patience);
+        }
     }
 
     fn ask_receipt(&self, run: RunId, message: impl FnOnce(Reply) -> Message) -> Result<BatchReceipt, Error> {
@@ -75,10 +107,10 @@ impl Engine {
     }
 }
 
-/// Threads that have begun a transaction.
-static THREADS: AtomicU64 = AtomicU64::new(0);
+/// Ranges of ids that threads have taken.
+static RANGES: AtomicU64 = AtomicU64::new(0);
 
-/// Ids that one thread gives out before it asks for another range.
+/// Ids that one thread gives out before it takes another range.
 const IDS_OF_A_RANGE: u64 = 1 << 20;
 
 thread_local! {
@@ -86,15 +118,27 @@ thread_local! {
     static NEXT_ID: Cell<u64> = const { Cell::new(0) };
 }
 
+/// A number that nobody else in this process gets.
+fn fresh_id() -> u64 {
+    let mut id = NEXT_ID.get();
+    if id.is_multiple_of(IDS_OF_A_RANGE) {
+        // Relaxed: the number itself is all that is communicated.
+        id = RANGES.fetch_add(1, Ordering::Relaxed) * IDS_OF_A_RANGE;
+    }
+    NEXT_ID.set(id + 1);
+    id
+}
+
 impl TransactionId {
     /// An id that no other transaction or snapshot of this process has.
     pub fn fresh() -> TransactionId {
-        let mut id = NEXT_ID.get();
-        if id % IDS_OF_A_RANGE == 0 {
-            // Relaxed: the number itself is all that is communicated.
-            id = THREADS.fetch_add(1, Ordering::Relaxed) * IDS_OF_A_RANGE;
-        }
-        NEXT_ID.set(id + 1);
-        TransactionId(id)
+        TransactionId(fresh_id())
+    }
+}
+
+impl SubscriptionId {
+    /// An id that no other subscription of this process has.
+    pub fn fresh() -> SubscriptionId {
+        SubscriptionId(fresh_id())
     }
 }

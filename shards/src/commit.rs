@@ -6,7 +6,8 @@
 use std::collections::VecDeque;
 
 use strata_primitives::{
-    Commit, Durability, Error, Fingerprint, Mutation, OperationId, Receipt, Replaced, RunId, Stamp, Version,
+    Cause, Commit, Durability, Error, Fingerprint, Mutation, OperationId, Receipt, Replaced, RunId, Stamp,
+    Version,
 };
 use strata_wal::AppendError;
 
@@ -27,6 +28,7 @@ pub(crate) struct Staged {
     pub(crate) stamp: Stamp,
     pub(crate) durability: Durability,
     pub(crate) identity: Option<(OperationId, Fingerprint)>,
+    pub(crate) cause: Option<Cause>,
 }
 
 impl Staged {
@@ -124,6 +126,7 @@ impl Shard {
 
     /// Applies what the log holds, and remembers how to take it back until it may be seen.
     fn apply(&mut self, staged: &mut Staged, place: RecordPlace, need: Need) -> Need {
+        let notice = self.notice_of(staged);
         let run = self.runs.get_or_insert(staged.run);
         let before = Stamp { version: run.state.version(), timestamp: run.state.timestamp() };
         let need = run.need.max(need);
@@ -162,6 +165,9 @@ impl Shard {
         self.stats.commits += 1;
         self.stats.mutations += replaced_count as u64;
         self.runs.refresh_deadline(staged.run);
+        if let Some(notice) = notice {
+            self.notify(staged.run, &notice, need);
+        }
         need
     }
 
@@ -200,7 +206,7 @@ impl Shard {
         }
     }
 
-    fn need_of(&self, run: RunId) -> Need {
+    pub(crate) fn need_of(&self, run: RunId) -> Need {
         self.runs.get(run).map_or_else(Need::default, |run| run.need)
     }
 }

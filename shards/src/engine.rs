@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::sync::Mutex;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
 use strata_primitives::{Error, ErrorKind, Operation, RunFilter, RunId};
@@ -264,6 +264,25 @@ impl Engine {
         with_replies(|replies| {
             let pending = self.send(replies, shard, patience, message)?;
             self.wait(replies, shard, pending)
+        })
+    }
+
+    /// Sends one message to one shard and waits for the answer until `deadline`; one that comes later is dropped.
+    pub(crate) fn ask_until(
+        &self,
+        shard: usize,
+        deadline: Instant,
+        message: impl FnOnce(Reply) -> Message,
+    ) -> Result<Option<Answer>, Error> {
+        self.refuse_on_shard_thread()?;
+        with_replies(|replies| {
+            let pending = self.send(replies, shard, PATIENCE, message)?;
+            match replies.wait_until(pending, deadline, || self.is_own_process()) {
+                Ok(answer) => answer.map(Some),
+                Err(Unanswered::GaveUp) if self.is_own_process() => Ok(None),
+                Err(Unanswered::GaveUp) => Err(forked_error()),
+                Err(Unanswered::Abandoned) => Err(closed_error()),
+            }
         })
     }
 

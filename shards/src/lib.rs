@@ -5,8 +5,8 @@
 //! applies it, and answers once the record has reached the place its writer asked for.
 //!
 //! Read in this order: `message`, `record`, `run`, `run_table`, `shard`, `stage`, `commit`, `transaction`,
-//! `transact`, `execute`, `withheld`, `log_progress`, `shard_thread`, then `maintenance`, `open` `engine` and `calls`, which start, reach
-//! and stop all of them.
+//! `transact`, `execute`, `subscription`, `subscribe`, `withheld`, `log_progress`, `shard_thread`, then `maintenance`,
+//! `open`, `engine` and `calls`, which start, reach and stop all of them.
 #![forbid(unsafe_code)]
 
 pub mod clock;
@@ -15,6 +15,7 @@ pub mod execute;
 pub mod message;
 pub mod record;
 pub mod report;
+pub mod subscription;
 pub mod transaction;
 
 mod boot;
@@ -33,6 +34,7 @@ mod shard;
 mod shard_thread;
 mod stage;
 mod store_error;
+mod subscribe;
 mod transact;
 mod withheld;
 
@@ -42,4 +44,5 @@ pub use execute::{Shipped, Turn};
 pub use message::{BatchReceipt, CallOptions, RunPage};
 pub use open::EngineOptions;
 pub use report::{RecoveryReport, ShardRecovery, ShardState, ShardStats};
+pub use subscription::{CommitNotice, News, NewsFrom, SubscriptionId};
 pub use transaction::{Purpose, TransactionId, TransactionStep};

@@ -148,6 +148,7 @@ impl Shard {
         self.withheld.release(&self.progress);
         self.take_back_unseen();
         let failure = self.outcome_unknown();
+        self.followers.forget_unseen(&self.progress);
         self.transactions.fail_unseen(&self.progress, &failure);
         self.withheld.fail(&failure);
         self.has_taken_back = true;

@@ -9,6 +9,7 @@ use strata_wal::LogEnd;
 use crate::boot::Boot;
 use crate::execute::Shipped;
 use crate::report::{ShardRecovery, ShardStats};
+use crate::subscription::{News, NewsFrom, SubscriptionId};
 use crate::transaction::{TransactionId, TransactionStep};
 
 /// What a caller may say about a write beside the write itself.
@@ -61,6 +62,8 @@ pub enum Answer {
     Batches(Vec<Result<BatchReceipt, Error>>),
     /// To a query over runs.
     Runs(Box<RunPage>),
+    /// To who follows a run.
+    News(Box<News>),
     /// To a question about the shard itself.
     Stats(Box<ShardStats>),
     /// To a restart.
@@ -141,6 +144,28 @@ pub enum Message {
         /// Where the answer goes.
         reply: Reply,
     },
+    /// Begin to follow a run.
+    Subscribe {
+        /// The run.
+        run: RunId,
+        /// The subscription.
+        id: SubscriptionId,
+        /// Where it begins.
+        from: NewsFrom,
+        /// Where the answer goes.
+        reply: Reply,
+    },
+    /// Tell what happened in a run that is followed, once there is something.
+    Follow {
+        /// The subscription.
+        id: SubscriptionId,
+        /// What is wanted next; what came before has arrived.
+        from: NewsFrom,
+        /// Where the answer goes.
+        reply: Reply,
+    },
+    /// End a subscription. Nobody waits for it.
+    Unsubscribe(SubscriptionId),
     /// One page of the runs of this shard.
     Query {
         /// Which runs.

@@ -75,6 +75,8 @@ pub struct ShardStats {
     pub expired: u64,
     /// Transactions and snapshots under way.
     pub transactions: u64,
+    /// Subscriptions to its runs.
+    pub followers: u64,
     /// Closures that held the shard longer than `execute_budget`.
     pub overruns: u64,
     /// The log's own counters; `None` for an in-memory database.

@@ -20,6 +20,7 @@ use crate::run::{Need, Progress};
 use crate::run_table::RunTable;
 use crate::setup::Setup;
 use crate::stage::{Operations, Written};
+use crate::subscription::Followers;
 use crate::transaction::Transactions;
 use crate::withheld::Withheld;
 
@@ -43,6 +44,7 @@ pub(crate) struct Shard {
     pub(crate) withheld: Withheld,
     pub(crate) unseen: Unseen,
     pub(crate) transactions: Transactions,
+    pub(crate) followers: Followers,
     /// Keys that a closure walked in order without an index.
     pub(crate) walked: Vec<(RunId, KeyKind)>,
     pub(crate) stats: ShardStats,
@@ -113,6 +115,7 @@ impl Shard {
             withheld: Withheld::default(),
             unseen: Unseen::default(),
             transactions: Transactions::default(),
+            followers: Followers::default(),
             walked: Vec::new(),
             stats: ShardStats::new(index),
             now: Timestamp(0),
@@ -202,6 +205,9 @@ impl Shard {
                 let step = self.write(run, Operations::Shipped(shipped), options.as_deref());
                 self.carry(step, Then::Batch(reply));
             }
+            Message::Subscribe { run, id, from, reply } => self.subscribe(run, id, from, reply),
+            Message::Follow { id, from, reply } => self.follow(id, from, reply),
+            Message::Unsubscribe(id) => self.unsubscribe(id),
             Message::Query { filter, after, limit, reply } => {
                 let (page, need) = self.query(&filter, after, limit);
                 self.withheld.answer(reply, Ok(Answer::Runs(Box::new(page))), need, &self.progress);
@@ -332,6 +338,7 @@ impl Shard {
         let mut stats = self.stats.clone();
         stats.runs = self.runs.count() as u64;
         stats.transactions = self.transactions.count() as u64;
+        stats.followers = self.followers.count() as u64;
         stats.log = self.log.as_ref().map(Log::statistics);
         if self.log.as_ref().is_some_and(Log::has_failed) {
             stats.state = ShardState::LogFailed;

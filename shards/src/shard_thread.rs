@@ -138,8 +138,8 @@ impl ShardThread {
                 Some(Message::Control(control @ (Control::Restart | Control::Close), reply)) => {
                     return (control, reply);
                 }
-                // The transaction went with the shard that served it.
-                Some(Message::Release(_)) => continue,
+                // What is to be ended went with the shard that served it.
+                Some(Message::Release(_) | Message::Unsubscribe(_)) => continue,
                 Some(
                     Message::Operate { reply, .. }
                     | Message::Batch { reply, .. }
@@ -147,6 +147,8 @@ impl ShardThread {
                     | Message::Step { reply, .. }
                     | Message::Commit { reply, .. }
                     | Message::Execute { reply, .. }
+                    | Message::Subscribe { reply, .. }
+                    | Message::Follow { reply, .. }
                     | Message::Query { reply, .. }
                     | Message::Control(_, reply),
                 ) => reply,

@@ -143,9 +143,11 @@ impl Shard {
         let durability = self.setup.promise(chosen, options.and_then(|options| options.durability))?;
         let stamp = Stamp { version: state.version().next(), timestamp: context.now };
         let (kind, body) = (record::kind_of(&mutations), std::mem::take(&mut self.spare_body));
-        let mut staged = Staged { run: run_id, kind, body, mutations, effects, stamp, durability, identity };
+        let cause = options.and_then(|options| options.cause.clone());
+        let mut staged =
+            Staged { run: run_id, kind, body, mutations, effects, stamp, durability, identity, cause };
         if durability > Durability::InMemory {
-            staged.encode(place, options.and_then(|options| options.cause.clone()));
+            staged.encode(place);
         }
         Ok(Decision::Commit(staged))
     }
@@ -190,7 +192,7 @@ impl Operations {
 
 impl Staged {
     /// Writes the record of the commit into `body`.
-    fn encode(&mut self, previous: RecordPlace, cause: Option<Cause>) {
+    fn encode(&mut self, previous: RecordPlace) {
         let operation = self.identity.map(|(id, fingerprint)| {
             let effects = self.effects.as_slice().to_vec();
             IdentifiedWrite { id, fingerprint, effects }
@@ -201,7 +203,7 @@ impl Staged {
             timestamp: self.stamp.timestamp,
             durability: self.durability,
             previous,
-            cause,
+            cause: self.cause.clone(),
             operation,
         };
         self.body.clear();
