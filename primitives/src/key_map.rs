@@ -245,7 +245,9 @@ mod tests {
         let plain = map(&keys);
         let mut ordered = map(&keys[..4]);
         ordered.ensure_order();
-        keys[4..].iter().for_each(|key| drop(ordered.put(&Arc::from(*key), entry(1, None))));
+        for key in &keys[4..] {
+            ordered.put(&Arc::from(*key), entry(1, None));
+        }
         ordered.put(&Arc::from("gone"), entry(1, None));
         ordered.remove(&Arc::from("gone"));
         assert!(plain.is_same(&ordered));

@@ -14,6 +14,9 @@ pub(crate) type StagedKeys<V> = FxHashMap<Arc<str>, Option<Entry<V>>>;
 
 type KeyEntry<'a, V> = (&'a Arc<str>, &'a Entry<V>);
 
+/// A key with what it holds for a reader who sees past others; nothing where it is not there.
+type HidingEntry<'a, V> = (&'a Arc<str>, Option<&'a Entry<V>>);
+
 /// A key map at one version.
 #[derive(Debug)]
 pub(crate) struct Keys<'a, V> {
@@ -170,12 +173,12 @@ impl<'d, V: Stored> StagedOver<'d, V> {
 /// A walk over two sources in one order, of which the second hides keys of the first.
 struct Merged<'a, V, I: Iterator<Item = KeyEntry<'a, V>>> {
     below: Peekable<I>,
-    above: Peekable<std::vec::IntoIter<(&'a Arc<str>, Option<&'a Entry<V>>)>>,
+    above: Peekable<std::vec::IntoIter<HidingEntry<'a, V>>>,
     direction: Direction,
 }
 
 impl<'a, V, I: Iterator<Item = KeyEntry<'a, V>>> Merged<'a, V, I> {
-    fn new(below: I, above: Vec<(&'a Arc<str>, Option<&'a Entry<V>>)>, direction: Direction) -> Self {
+    fn new(below: I, above: Vec<HidingEntry<'a, V>>, direction: Direction) -> Self {
         Self { below: below.peekable(), above: above.into_iter().peekable(), direction }
     }
 }
@@ -207,8 +210,8 @@ impl<'a, V, I: Iterator<Item = KeyEntry<'a, V>>> Iterator for Merged<'a, V, I> {
     }
 }
 
-fn in_order<'a, T>(mut keys: Vec<(&'a Arc<str>, T)>, direction: Direction) -> Vec<(&'a Arc<str>, T)> {
-    keys.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+fn in_order<T>(mut keys: Vec<(&Arc<str>, T)>, direction: Direction) -> Vec<(&Arc<str>, T)> {
+    keys.sort_unstable_by_key(|(key, _)| *key);
     if direction == Direction::Reverse {
         keys.reverse();
     }
