@@ -90,6 +90,7 @@ impl Cause {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trace_id::TraceId;
 
     #[test]
     fn the_bytes_of_every_cause_never_change() {
@@ -104,6 +105,13 @@ mod tests {
             (
                 Cause::Entity { entity: EntityRef::run(run), version: Version(4) },
                 [&[4, 1], &[7; 16][..], &[4, 0, 0, 0, 0, 0, 0, 0]].concat(),
+            ),
+            (
+                Cause::Entity {
+                    entity: EntityRef::trace(run, TraceId::from_bytes([8; 16])),
+                    version: Version(4),
+                },
+                [&[4, 5], &[7; 16][..], &[8; 16], &[4, 0, 0, 0, 0, 0, 0, 0]].concat(),
             ),
         ];
         for (cause, golden) in cases {

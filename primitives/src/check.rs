@@ -6,6 +6,7 @@ use crate::id::RunId;
 use crate::limits::Limits;
 use crate::operation::Operation;
 use crate::run_meta::RunSpec;
+use crate::trace_id::TraceId;
 use crate::value::Value;
 
 impl Operation {
@@ -69,12 +70,24 @@ impl Operation {
             Self::RunCreate { spec } | Self::RunBegin { spec } => check.spec(spec),
             Self::RunSetTags { tags } => check.of_run(limits.check_tags(tags)),
             Self::RunSetMetadata { metadata } => encode_metadata(metadata, run, limits).map(drop),
+            Self::TraceRecord { trace } => check.of_trace(trace.id, trace.check(limits)),
+            Self::TraceBegin { trace } => check.of_trace(trace.id, trace.check_span(limits)),
+            Self::TraceEnd { id, end } => check.of_trace(*id, end.check(limits)),
+            Self::TraceList { filter, limit, .. } => {
+                check.of_run(filter.check(limits))?;
+                check.page(*limit)
+            }
+            Self::TraceTree { limit, .. } => check.page(*limit),
+            Self::TraceCount { kind } => {
+                kind.iter().try_for_each(|kind| check.of_run(limits.check_trace_kind(kind)))
+            }
             Self::EventRead { .. }
             | Self::EventVerifyChain
             | Self::RunGet
             | Self::RunReceipt { .. }
             | Self::RunUpdateStatus { .. }
-            | Self::RunDelete => Ok(()),
+            | Self::RunDelete
+            | Self::TraceGet { .. } => Ok(()),
         }
     }
 }
@@ -97,6 +110,10 @@ struct Check<'a> {
 impl Check<'_> {
     fn of_run(&self, result: Result<(), Error>) -> Result<(), Error> {
         result.map_err(|error| error.with_entity(EntityRef::run(self.run)))
+    }
+
+    fn of_trace(&self, id: TraceId, result: Result<(), Error>) -> Result<(), Error> {
+        result.map_err(|error| error.with_entity(EntityRef::trace(self.run, id)))
     }
 
     /// A key that is too long to be one is not repeated in the error: the run stands for it.
@@ -132,7 +149,7 @@ impl Check<'_> {
         match entity {
             EntityRef::Kv { key, .. } => self.key(key),
             EntityRef::Cell { name, .. } => self.cell(name, None),
-            EntityRef::Event { .. } | EntityRef::Run { .. } => Ok(()),
+            EntityRef::Event { .. } | EntityRef::Trace { .. } | EntityRef::Run { .. } => Ok(()),
         }
     }
 

@@ -1,8 +1,13 @@
 //! Every limit exceeded by one, through every operation it guards.
 use super::*;
 use crate::id::Namespace;
+use crate::new_trace::NewTrace;
 use crate::operation::{Condition, Deadline, Direction, NewEvent, PutEntry};
+use crate::trace_content::TraceContent;
+use crate::trace_end::TraceEnd;
+use crate::trace_filter::TraceFilter;
 use std::sync::Arc;
+use std::time::Duration;
 
 fn run() -> RunId {
     RunId::from_bytes([1; 16])
@@ -98,6 +103,12 @@ fn pages_hold_at_least_one_item_and_prefixes_fit_a_key() {
         limit,
         direction: Direction::Forward,
     };
+    let traces = |filter: TraceFilter, limit| Operation::TraceList {
+        filter: Box::new(filter),
+        start: None,
+        limit,
+        direction: Direction::Forward,
+    };
     assert!(list("", Some("a"), 1).check(run(), &limits()).is_ok());
     for operation in [
         list("", None, 0),
@@ -111,8 +122,33 @@ fn pages_hold_at_least_one_item_and_prefixes_fit_a_key() {
         by_type("", 1),
         Operation::EventLen { kind: Some("".into()) },
         Operation::EventHead { kind: Some("five5".into()) },
+        Operation::TraceCount { kind: Some("five5".into()) },
+        Operation::TraceTree { id: TraceId::from_bytes([2; 16]), limit: 0 },
+        traces(TraceFilter::default(), 0),
+        traces(TraceFilter { tag: Some("".into()), ..TraceFilter::default() }, 1),
     ] {
         refusal(operation);
+    }
+}
+
+#[test]
+fn traces_are_checked_by_their_own_rules_and_named() {
+    let id = TraceId::from_bytes([2; 16]);
+    let thought = |text: &str| TraceContent::Thought { text: text.into(), confidence: None };
+    let new = |text: &str| Box::new(NewTrace::new(id, thought(text)));
+    let timed = Box::new(NewTrace { duration: Some(Duration::ZERO), ..*new("") });
+    let end = TraceEnd { error: Some("012345678".into()), ..TraceEnd::default() };
+    for operation in [
+        Operation::TraceRecord { trace: new("0123") },
+        Operation::TraceBegin { trace: new("0123") },
+        Operation::TraceBegin { trace: timed },
+        Operation::TraceEnd { id, end: Box::new(end) },
+    ] {
+        assert_eq!(refusal(operation).entity(), Some(&EntityRef::trace(run(), id)));
+    }
+    let of_trace = Operation::EntityStat { entity: Box::new(EntityRef::trace(run(), id)) };
+    for fine in [Operation::TraceGet { id }, Operation::TraceCount { kind: None }, of_trace] {
+        assert!(fine.check(run(), &limits()).is_ok(), "{}", fine.name());
     }
 }
 

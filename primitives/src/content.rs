@@ -5,6 +5,7 @@ use crate::key_map::{Entry, KeyMap};
 use crate::operation::KeyKind;
 use crate::past::{Past, ReplacedKeys};
 use crate::run_meta::RunMeta;
+use crate::trace_log::TraceLog;
 use crate::version::{Timestamp, Version};
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ pub(crate) struct Content {
     pub(crate) kv: KeyMap<Encoded>,
     pub(crate) cells: KeyMap<Encoded>,
     pub(crate) events: EventLog,
+    pub(crate) traces: TraceLog,
     pub(crate) past: Past,
 }
 
@@ -28,6 +30,7 @@ impl Content {
             kv: KeyMap::new(hash_seed),
             cells: KeyMap::new(hash_seed),
             events: EventLog::new(hash_seed),
+            traces: TraceLog::new(hash_seed),
             past: Past::new(hash_seed),
         }
     }
@@ -83,11 +86,12 @@ impl Content {
 
     /// Whether two runs hold the same; what they keep for snapshots is left out.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let Self { meta, meta_version, kv, cells, events, past: _ } = self;
+        let Self { meta, meta_version, kv, cells, events, traces, past: _ } = self;
         *meta == other.meta
             && *meta_version == other.meta_version
             && kv.is_same(&other.kv)
             && cells.is_same(&other.cells)
             && events.is_same(&other.events)
+            && traces.is_same(&other.traces)
     }
 }

@@ -10,6 +10,7 @@ use crate::operation::KeyKind;
 use crate::overlay::Overlay;
 use crate::read_set::{Place, ReadSet};
 use crate::run_meta::{RunInfo, RunMeta};
+use crate::traces::TracesOver;
 use crate::version::{Stamp, Timestamp, Version};
 use crate::view::RunView;
 use std::sync::Arc;
@@ -183,13 +184,21 @@ impl<'a> Draft<'a> {
         info.kv_count = self.keys(KeyKind::Kv).full_count();
         info.cell_count = self.keys(KeyKind::Cell).full_count();
         info.event_count = self.event_count();
-        info.size = self.keys(KeyKind::Kv).size() + self.keys(KeyKind::Cell).size() + self.event_size();
+        info.trace_count = self.traces().count();
+        info.size = self.keys(KeyKind::Kv).size()
+            + self.keys(KeyKind::Cell).size()
+            + self.event_size()
+            + self.traces().size();
         Some(info)
     }
 
     /// Keys and values, or cells.
     pub(crate) fn keys(&self, kind: KeyKind) -> StagedOver<'_, Encoded> {
         self.staged.overlay.keys_over(kind, &self.view)
+    }
+
+    pub(crate) fn traces(&self) -> TracesOver<'_> {
+        self.staged.overlay.traces_over(&self.view)
     }
 
     pub(crate) fn event_count(&self) -> u64 {

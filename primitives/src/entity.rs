@@ -2,6 +2,7 @@
 use crate::codec::{self, DecodeError};
 use crate::error::{Error, ErrorKind};
 use crate::id::RunId;
+use crate::trace_id::TraceId;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ const TAG_RUN: u8 = 1;
 const TAG_KV: u8 = 2;
 const TAG_EVENT: u8 = 3;
 const TAG_CELL: u8 = 4;
+const TAG_TRACE: u8 = 5;
 
 /// One addressable thing. Prints and parses as stable text.
 ///
@@ -43,6 +45,13 @@ pub enum EntityRef {
         /// The cell's name.
         name: Arc<str>,
     },
+    /// A trace of a run.
+    Trace {
+        /// The run.
+        run: RunId,
+        /// The trace's identity.
+        id: TraceId,
+    },
     /// A run itself.
     Run {
         /// The run.
@@ -66,6 +75,11 @@ impl EntityRef {
         Self::Event { run, sequence }
     }
 
+    /// The address of a trace.
+    pub fn trace(run: RunId, id: TraceId) -> Self {
+        Self::Trace { run, id }
+    }
+
     /// The address of a run.
     pub fn run(run: RunId) -> Self {
         Self::Run { run }
@@ -74,19 +88,22 @@ impl EntityRef {
     /// The run this thing lives in.
     pub fn run_id(&self) -> RunId {
         match self {
-            Self::Kv { run, .. } | Self::Event { run, .. } | Self::Cell { run, .. } | Self::Run { run } => {
-                *run
-            }
+            Self::Kv { run, .. }
+            | Self::Event { run, .. }
+            | Self::Cell { run, .. }
+            | Self::Trace { run, .. }
+            | Self::Run { run } => *run,
         }
     }
 
-    /// Appends the encoding: tag, run id, then the key (length, bytes) or the sequence.
+    /// Appends the encoding: tag, run id, then the key (length, bytes), the sequence or the trace id.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let tag = match self {
             Self::Run { .. } => TAG_RUN,
             Self::Kv { .. } => TAG_KV,
             Self::Event { .. } => TAG_EVENT,
             Self::Cell { .. } => TAG_CELL,
+            Self::Trace { .. } => TAG_TRACE,
         };
         codec::put_u8(out, tag);
         out.extend_from_slice(self.run_id().as_bytes());
@@ -94,6 +111,7 @@ impl EntityRef {
             Self::Run { .. } => {}
             Self::Kv { key: name, .. } | Self::Cell { name, .. } => codec::put_str(out, name),
             Self::Event { sequence, .. } => codec::put_u64(out, *sequence),
+            Self::Trace { id, .. } => out.extend_from_slice(id.as_bytes()),
         }
     }
 
@@ -106,6 +124,7 @@ impl EntityRef {
             TAG_KV => Ok(Self::Kv { run, key: codec::take_str(input)?.into() }),
             TAG_EVENT => Ok(Self::Event { run, sequence: codec::take_u64(input)? }),
             TAG_CELL => Ok(Self::Cell { run, name: codec::take_str(input)?.into() }),
+            TAG_TRACE => Ok(Self::Trace { run, id: TraceId::from_bytes(codec::take_array(input)?) }),
             tag => Err(DecodeError::UnknownTag { what: "entity", tag }),
         }
     }
@@ -117,6 +136,7 @@ impl fmt::Display for EntityRef {
             Self::Kv { run, key } => write!(formatter, "kv:{run}/{key}"),
             Self::Event { run, sequence } => write!(formatter, "event:{run}/{sequence}"),
             Self::Cell { run, name } => write!(formatter, "cell:{run}/{name}"),
+            Self::Trace { run, id } => write!(formatter, "trace:{run}/{id}"),
             Self::Run { run } => write!(formatter, "run:{run}"),
         }
     }
@@ -127,7 +147,8 @@ impl FromStr for EntityRef {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         parse(text).ok_or_else(|| {
-            let expected = "kv:<run>/<key>, event:<run>/<sequence>, cell:<run>/<name> or run:<run>";
+            let expected =
+                "kv:<run>/<key>, event:<run>/<sequence>, cell:<run>/<name>, trace:<run>/<id> or run:<run>";
             Error::new(
                 ErrorKind::InvalidArgument,
                 format!("{text:?} is not an entity: {expected} is expected"),
@@ -147,6 +168,7 @@ fn parse(text: &str) -> Option<EntityRef> {
     match kind {
         "kv" => Some(EntityRef::kv(run, name)),
         "cell" => Some(EntityRef::cell(run, name)),
+        "trace" => Some(EntityRef::trace(run, name.parse().ok()?)),
         "event" => {
             let sequence: u64 = name.parse().ok()?;
             (sequence.to_string() == name).then_some(EntityRef::event(run, sequence))
@@ -171,6 +193,7 @@ mod tests {
         entities.extend([
             EntityRef::event(run(), 0),
             EntityRef::event(run(), u64::MAX),
+            EntityRef::trace(run(), TraceId::from_bytes([0xa5; 16])),
             EntityRef::run(run()),
         ]);
         for entity in entities {
@@ -192,6 +215,9 @@ mod tests {
             format!("event:{id}/01"),
             format!("event:{id}/+1"),
             format!("cells:{id}/x"),
+            format!("trace:{id}"),
+            format!("trace:{id}/x"),
+            format!("trace:{id}/{id}/x"),
         ] {
             assert_eq!(text.parse::<EntityRef>().unwrap_err().kind(), ErrorKind::InvalidArgument, "{text}");
         }
@@ -199,13 +225,17 @@ mod tests {
 
     #[test]
     fn the_bytes_of_an_entity_never_change() {
-        let cases: [(EntityRef, Vec<u8>); 4] = [
+        let cases: [(EntityRef, Vec<u8>); 5] = [
             (EntityRef::run(run()), [&[1], &b"0123456789abcdef"[..]].concat()),
             (EntityRef::kv(run(), "k"), [&[2], &b"0123456789abcdef"[..], &[1, 0, 0, 0, b'k']].concat()),
             (EntityRef::cell(run(), "k"), [&[4], &b"0123456789abcdef"[..], &[1, 0, 0, 0, b'k']].concat()),
             (
                 EntityRef::event(run(), 5),
                 [&[3], &b"0123456789abcdef"[..], &[5, 0, 0, 0, 0, 0, 0, 0]].concat(),
+            ),
+            (
+                EntityRef::trace(run(), TraceId::from_bytes(*b"fedcba9876543210")),
+                [&[5], &b"0123456789abcdef"[..], &b"fedcba9876543210"[..]].concat(),
             ),
         ];
         for (entity, golden) in cases {

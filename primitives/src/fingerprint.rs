@@ -3,7 +3,10 @@ use crate::encoded::Encoded;
 use crate::entity::EntityRef;
 use crate::id::RunId;
 use crate::limits::Limits;
+use crate::new_trace::NewTrace;
 use crate::operation::{Condition, Deadline, Operation};
+use crate::trace_end::TraceEnd;
+use crate::usage::Usage;
 use crate::value::Value;
 
 /// The first eight bytes of a BLAKE3 hash over one write's operations.
@@ -78,6 +81,11 @@ impl Digest {
                 tags.iter().for_each(|tag| self.bytes(tag.as_bytes()));
             }
             Operation::RunSetMetadata { metadata } => self.value(metadata),
+            Operation::TraceRecord { trace } | Operation::TraceBegin { trace } => self.trace(trace),
+            Operation::TraceEnd { id, end } => {
+                self.bytes(id.as_bytes());
+                self.trace_end(end);
+            }
             // Told apart by their tag alone: a deletion has no fields, and reads and the cleaner carry no id.
             _ => {}
         }
@@ -92,6 +100,38 @@ impl Digest {
     fn event(&mut self, kind: &str, payload: &Encoded) {
         self.bytes(kind.as_bytes());
         self.bytes(payload.as_bytes());
+    }
+
+    fn trace(&mut self, trace: &NewTrace) {
+        let NewTrace { id, parent, content, tags, metadata, usage, began, duration } = trace;
+        let Usage { model, input_tokens, output_tokens } = usage;
+        self.bytes(id.as_bytes());
+        self.option(parent.as_ref(), |digest, parent| digest.bytes(parent.as_bytes()));
+        self.bytes(content.kind().as_bytes());
+        self.value(&content.to_value());
+        self.number(tags.len() as u64);
+        tags.iter().for_each(|tag| self.bytes(tag.as_bytes()));
+        self.value(metadata);
+        self.option(model.as_ref(), |digest, model| digest.bytes(model.as_bytes()));
+        self.option(*input_tokens, Self::number);
+        self.option(*output_tokens, Self::number);
+        self.option(*began, |digest, began| digest.number(began.0));
+        self.option(*duration, |digest, duration| digest.number(duration.as_micros() as u64));
+    }
+
+    fn trace_end(&mut self, end: &TraceEnd) {
+        let TraceEnd { result, error, input_tokens, output_tokens } = end;
+        self.option(result.as_ref(), Self::value);
+        self.option(error.as_ref(), |digest, error| digest.bytes(error.as_bytes()));
+        self.option(*input_tokens, Self::number);
+        self.option(*output_tokens, Self::number);
+    }
+
+    fn option<T>(&mut self, value: Option<T>, feed: impl FnOnce(&mut Self, T)) {
+        self.number(value.is_some().into());
+        if let Some(value) = value {
+            feed(self, value);
+        }
     }
 
     fn deadline(&mut self, deadline: Deadline) {
@@ -127,6 +167,8 @@ mod tests {
     use super::*;
     use crate::operation::{NewEvent, PutEntry};
     use crate::run_meta::{RunSpec, RunStatus};
+    use crate::trace_content::TraceContent;
+    use crate::trace_id::TraceId;
     use crate::version::{Timestamp, Version};
     use std::time::Duration;
 
@@ -143,6 +185,44 @@ mod tests {
         assert_eq!(Fingerprint::of(&[append(1, 1)]), Fingerprint::of(&[append(1, 2)]));
         let golden = Fingerprint([218, 79, 44, 223, 251, 114, 82, 197]);
         assert_eq!(Fingerprint::of(&[put("a", 1, Deadline::None)]), golden);
+    }
+
+    /// Traces and ends of them, of which no two are the same in every field.
+    fn traces() -> Vec<Operation> {
+        let id = |number| TraceId::from_bytes([number; 16]);
+        let thought = |text: &str| TraceContent::Thought { text: text.into(), confidence: None };
+        let new = || NewTrace::new(id(1), thought("a"));
+        let with_usage = |usage| NewTrace { usage, ..new() };
+        let step = TraceContent::Custom { kind: "step".into(), content: Value::Null };
+        let records = [
+            new(),
+            NewTrace { id: id(2), ..new() },
+            NewTrace { parent: Some(id(2)), ..new() },
+            NewTrace { content: thought("b"), ..new() },
+            NewTrace { content: step, ..new() },
+            NewTrace { tags: vec!["t".into()], ..new() },
+            NewTrace { metadata: 1.into(), ..new() },
+            with_usage(Usage { model: Some("m".into()), ..Usage::default() }),
+            with_usage(Usage { input_tokens: Some(1), ..Usage::default() }),
+            with_usage(Usage { output_tokens: Some(1), ..Usage::default() }),
+            NewTrace { began: Some(Timestamp(1)), ..new() },
+            NewTrace { duration: Some(Duration::from_micros(1)), ..new() },
+        ];
+        let any = TraceEnd::default;
+        let ends = [
+            any(),
+            TraceEnd { result: Some(Value::Null), ..any() },
+            TraceEnd { result: Some(1.into()), ..any() },
+            TraceEnd { error: Some("e".into()), ..any() },
+            TraceEnd { input_tokens: Some(1), ..any() },
+            TraceEnd { output_tokens: Some(1), ..any() },
+        ];
+        let mut operations: Vec<_> =
+            records.map(|trace| Operation::TraceRecord { trace: Box::new(trace) }).into();
+        operations.extend(ends.map(|end| Operation::TraceEnd { id: id(1), end: Box::new(end) }));
+        operations.push(Operation::TraceBegin { trace: Box::new(new()) });
+        operations.push(Operation::TraceEnd { id: id(2), end: Box::default() });
+        operations
     }
 
     #[test]
@@ -203,6 +283,8 @@ mod tests {
             vec![cas(2)],
             vec![Operation::CellDelete { name: key() }],
         ];
+        let traces = traces().into_iter().map(|operation| vec![operation]);
+        let writes: Vec<_> = writes.into_iter().chain(traces).collect();
         let mut fingerprints: Vec<_> = writes.iter().map(|write| Fingerprint::of(write).0).collect();
         fingerprints.sort_unstable();
         fingerprints.dedup();

@@ -50,6 +50,8 @@ mod key_range;
 mod keys;
 mod overlay;
 mod past;
+mod trace_changes;
+mod traces;
 
 pub use cause::Cause;
 pub use codec::DecodeError;
@@ -69,7 +71,7 @@ pub use operation::{
     Access, Condition, Deadline, Direction, KeyKind, NewEvent, Operation, OperationRow, PutEntry,
     mutations_of,
 };
-pub use outcome::{EventPage, KvItem, KvPage, Outcome, Ttl};
+pub use outcome::{EventPage, KvItem, KvPage, Outcome, TracePage, Ttl};
 pub use read_set::{Interval, ReadSet, conflict};
 pub use receipt::Receipt;
 pub use run_filter::RunFilter;

@@ -1,6 +1,7 @@
 //! What the log holds: unconditional changes with absolute results, and their bytes.
 //!
-//! Every mutation is one tag byte, the version its target had before, and its fields, little-endian:
+//! Every mutation is one tag byte, the version its target had before, and its fields, little-endian. What is added
+//! under a number or an id of its own has no version before:
 //!
 //! ```text
 //!  1 kv_put       u64 previous, u64 deadline (0 none), key, value
@@ -15,15 +16,20 @@
 //! 10 run_delete   u64 previous
 //! 11 cell_set     u64 previous, u64 deadline (0 none), name, value
 //! 12 cell_delete  u64 previous, name
+//! 13 trace_record trace
+//! 14 trace_end    u64 previous, [16] id, u64 ended, body
 //! ```
-//! A key, name, value, kind, payload, tag or metadata is a `u32` size and its bytes. `meta` is an optional name (u8, then
-//! text), three texts of namespace, an optional parent (u8, then 16 bytes), tags, metadata, u8 status, u64 created,
-//! u64 boot, u8 durability (0 none). Tags are never changed or reused.
+//! A key, name, value, kind, payload, tag, metadata or body is a `u32` size and its bytes. `meta` is an optional name
+//! (u8, then text), three texts of namespace, an optional parent (u8, then 16 bytes), tags, metadata, u8 status,
+//! u64 created, u64 boot, u8 durability (0 none). A `trace` is drawn at [`Trace::encode`]. Tags are never changed or
+//! reused.
 use crate::codec::{self, DecodeError};
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
 use crate::id::RunId;
 use crate::run_meta::{RunMeta, RunStatus, decode_metadata, decode_tags, encode_tags};
+use crate::trace::Trace;
+use crate::trace_id::TraceId;
 use crate::version::{Timestamp, Version};
 use std::sync::Arc;
 
@@ -55,6 +61,10 @@ pub enum Mutation {
     CellSet { name: Arc<str>, value: Encoded, deadline: Option<Timestamp>, previous: Version },
     /// A cell is gone.
     CellDelete { name: Arc<str>, previous: Version },
+    /// A trace is there. Its stamps are those of the commit.
+    TraceRecord { trace: Box<Trace> },
+    /// A trace ended, and this is its body since.
+    TraceEnd { id: TraceId, ended: Timestamp, body: Encoded, previous: Version },
 }
 
 /// One line of the table of mutations.
@@ -78,8 +88,10 @@ const RUN_METADATA: u8 = 9;
 const RUN_DELETE: u8 = 10;
 const CELL_SET: u8 = 11;
 const CELL_DELETE: u8 = 12;
+const TRACE_RECORD: u8 = 13;
+const TRACE_END: u8 = 14;
 
-static TABLE: [MutationRow; 12] = [
+static TABLE: [MutationRow; 14] = [
     MutationRow { name: "kv_put", tag: KV_PUT },
     MutationRow { name: "kv_delete", tag: KV_DELETE },
     MutationRow { name: "kv_deadline", tag: KV_DEADLINE },
@@ -92,6 +104,8 @@ static TABLE: [MutationRow; 12] = [
     MutationRow { name: "run_delete", tag: RUN_DELETE },
     MutationRow { name: "cell_set", tag: CELL_SET },
     MutationRow { name: "cell_delete", tag: CELL_DELETE },
+    MutationRow { name: "trace_record", tag: TRACE_RECORD },
+    MutationRow { name: "trace_end", tag: TRACE_END },
 ];
 
 impl Mutation {
@@ -115,6 +129,8 @@ impl Mutation {
             Self::RunDelete { .. } => RUN_DELETE,
             Self::CellSet { .. } => CELL_SET,
             Self::CellDelete { .. } => CELL_DELETE,
+            Self::TraceRecord { .. } => TRACE_RECORD,
+            Self::TraceEnd { .. } => TRACE_END,
         }
     }
 
@@ -151,6 +167,8 @@ impl Mutation {
             Self::KvDelete { key, .. } | Self::CellDelete { name: key, .. } => 1 + 8 + 4 + key.len(),
             Self::KvDeadline { key, .. } => 1 + 8 + 8 + 4 + key.len(),
             Self::EventAppend { kind, payload, .. } => 1 + 8 + 16 + 32 + 4 + kind.len() + 4 + payload.len(),
+            Self::TraceRecord { trace } => 1 + trace.encoded_size(),
+            Self::TraceEnd { body, .. } => 1 + 8 + 16 + 8 + 4 + body.len(),
             of_run => {
                 let mut bytes = Vec::new();
                 of_run.encode(&mut bytes);
@@ -207,14 +225,23 @@ impl Mutation {
                 codec::put_bytes(out, metadata.as_bytes());
             }
             Self::RunDelete { previous } => codec::put_u64(out, previous.0),
+            Self::TraceRecord { trace } => trace.encode(out),
+            Self::TraceEnd { id, ended, body, previous } => {
+                codec::put_u64(out, previous.0);
+                out.extend_from_slice(id.as_bytes());
+                codec::put_u64(out, ended.0);
+                codec::put_bytes(out, body.as_bytes());
+            }
         }
     }
 
     /// Takes one mutation from the front of `input`. Nothing in `input` can make this panic.
     pub fn decode(input: &mut &[u8]) -> Result<Self, DecodeError> {
         let tag = codec::take_u8(input)?;
-        if tag == EVENT_APPEND {
-            return take_event(input);
+        match tag {
+            EVENT_APPEND => return take_event(input),
+            TRACE_RECORD => return Ok(Self::TraceRecord { trace: Box::new(Trace::decode(input)?) }),
+            _ => {}
         }
         let previous = Version(codec::take_u64(input)?);
         Ok(match tag {
@@ -240,6 +267,11 @@ impl Mutation {
                 Self::CellSet { name, value: take_encoded(input)?, deadline, previous }
             }
             CELL_DELETE => Self::CellDelete { name: codec::take_str(input)?.into(), previous },
+            TRACE_END => {
+                let id = TraceId::from_bytes(codec::take_array(input)?);
+                let ended = Timestamp(codec::take_u64(input)?);
+                Self::TraceEnd { id, ended, body: take_encoded(input)?, previous }
+            }
             tag => return Err(DecodeError::UnknownTag { what: "mutation", tag }),
         })
     }

@@ -2,6 +2,7 @@
 use super::*;
 use crate::id::{Namespace, RunId};
 use crate::version::Durability;
+use crate::version::Stamp;
 
 fn meta() -> RunMeta {
     RunMeta {
@@ -14,6 +15,20 @@ fn meta() -> RunMeta {
         created: Timestamp(9),
         begun_in_boot: 3,
         durability: Some(Durability::Strict),
+    }
+}
+
+fn trace() -> Trace {
+    Trace {
+        id: TraceId::from_bytes([7; 16]),
+        parent: Some(TraceId::from_bytes([6; 16])),
+        kind: "s".into(),
+        tags: Arc::from(["x".into()]),
+        body: Encoded::from_canonical(&[2]),
+        began: Timestamp(5),
+        ended: Some(Timestamp(9)),
+        stamp: Stamp::default(),
+        recorded: Stamp::default(),
     }
 }
 
@@ -70,6 +85,26 @@ fn golden() -> Vec<(Mutation, &'static str)> {
             "0b 0400000000000000 0700000000000000 0100000063 0100000002",
         ),
         (Mutation::CellDelete { name: "c".into(), previous }, "0c 0400000000000000 0100000063"),
+        (
+            Mutation::TraceRecord { trace: Box::new(trace()) },
+            "0d 07070707070707070707070707070707 01 06060606060606060606060606060606 \
+             0100000073 01000000 0100000078 0100000002 0500000000000000 01 0900000000000000",
+        ),
+        (
+            Mutation::TraceRecord {
+                trace: Box::new(Trace { parent: None, tags: Arc::default(), ended: None, ..trace() }),
+            },
+            "0d 07070707070707070707070707070707 00 0100000073 00000000 0100000002 0500000000000000 00",
+        ),
+        (
+            Mutation::TraceEnd {
+                id: TraceId::from_bytes([7; 16]),
+                ended: Timestamp(9),
+                body: value(),
+                previous,
+            },
+            "0e 0400000000000000 07070707070707070707070707070707 0900000000000000 0100000002",
+        ),
     ]
 }
 

@@ -3,7 +3,11 @@ use crate::encoded::Encoded;
 use crate::entity::EntityRef;
 use crate::error::{Error, ErrorKind};
 use crate::id::{OperationId, RunId};
+use crate::new_trace::NewTrace;
 use crate::run_meta::{RunSpec, RunStatus};
+use crate::trace_end::TraceEnd;
+use crate::trace_filter::TraceFilter;
+use crate::trace_id::TraceId;
 use crate::value::Value;
 use crate::version::{Timestamp, Version};
 use std::sync::Arc;
@@ -97,7 +101,26 @@ pub enum Operation {
     CellList { prefix: Arc<str>, start_after: Option<Arc<str>>, limit: usize, direction: Direction },
     /// Whether one thing is there, its version and its size.
     EntityStat { entity: Box<EntityRef> },
+    /// Records a step that is over; `AlreadyExists` if its id is taken, `NotFound` if its parent is missing.
+    TraceRecord { trace: Box<NewTrace> },
+    /// Records a step that begins: a span, which is open until it ends.
+    TraceBegin { trace: Box<NewTrace> },
+    /// Ends a span; `NotFound` if it is missing, `InvalidArgument` if it has ended.
+    TraceEnd { id: TraceId, end: Box<TraceEnd> },
+    /// One trace.
+    TraceGet { id: TraceId },
+    /// A page of the traces that a filter wants, in commit order, from the place `start` on, which is included; without
+    /// it from the end `direction` begins at. It looks at no more than [`TRACE_SCAN_MAX`] traces, so a page may be short,
+    /// or empty, and still say where the next one begins.
+    TraceList { filter: Box<TraceFilter>, start: Option<u64>, limit: usize, direction: Direction },
+    /// A trace and everything below it, in commit order; the first `limit` of them.
+    TraceTree { id: TraceId, limit: usize },
+    /// How many traces there are, or how many of a kind.
+    TraceCount { kind: Option<Arc<str>> },
 }
+
+/// How many traces one [`TraceList`](Operation::TraceList) looks at: what a filter leaves out takes time too.
+pub const TRACE_SCAN_MAX: usize = 4_096;
 
 /// The two kinds of things that a run finds by a key and replaces as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -238,7 +261,7 @@ const fn alone(tag: u8, name: &'static str, access: Access, mutations: &'static 
     OperationRow { joins: false, ..write(tag, name, access, mutations) }
 }
 
-static TABLE: [OperationRow; 39] = [
+static TABLE: [OperationRow; 46] = [
     read(1, "kv_get"),
     read(2, "kv_get_many"),
     read(3, "kv_exists"),
@@ -279,6 +302,13 @@ static TABLE: [OperationRow; 39] = [
     write(37, "cell_delete", Access::Active, &[12]),
     read(38, "cell_list"),
     read(39, "entity_stat"),
+    write(40, "trace_record", Access::Active, &[13]),
+    write(41, "trace_begin", Access::Active, &[13]),
+    write(42, "trace_end", Access::Active, &[14]),
+    read(43, "trace_get"),
+    read(44, "trace_list"),
+    read(45, "trace_tree"),
+    read(46, "trace_count"),
 ];
 
 /// The mutations that the operation with this tag may produce.
@@ -341,6 +371,10 @@ impl Operation {
             | Self::CellDelete { name } => EntityRef::cell(run, Arc::clone(name)),
             Self::EventRead { sequence } => EntityRef::event(run, *sequence),
             Self::EntityStat { entity } => (**entity).clone(),
+            Self::TraceRecord { trace } | Self::TraceBegin { trace } => EntityRef::trace(run, trace.id),
+            Self::TraceEnd { id, .. } | Self::TraceGet { id } | Self::TraceTree { id, .. } => {
+                EntityRef::trace(run, *id)
+            }
             _ => EntityRef::run(run),
         }
     }
@@ -411,6 +445,13 @@ impl Operation {
             Self::CellDelete { .. } => 37,
             Self::CellList { .. } => 38,
             Self::EntityStat { .. } => 39,
+            Self::TraceRecord { .. } => 40,
+            Self::TraceBegin { .. } => 41,
+            Self::TraceEnd { .. } => 42,
+            Self::TraceGet { .. } => 43,
+            Self::TraceList { .. } => 44,
+            Self::TraceTree { .. } => 45,
+            Self::TraceCount { .. } => 46,
         }
     }
 }

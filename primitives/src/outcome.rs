@@ -4,6 +4,7 @@ use crate::encoded::Encoded;
 pub use crate::event::{ChainReport, StoredEvent};
 use crate::receipt::Receipt;
 use crate::run_meta::RunInfo;
+use crate::trace::Trace;
 use crate::version::{Commit, Timestamp, Version, Versioned};
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +57,10 @@ pub enum Outcome {
     Receipt(Option<Box<Receipt>>),
     /// One thing, if it is there.
     Stat(Option<Versioned<u64>>),
+    /// A trace, if it is there.
+    Trace(Option<Box<Trace>>),
+    /// A page of traces, or a tree of them.
+    Traces(TracePage),
 }
 
 /// When a key expires.
@@ -99,6 +104,21 @@ pub struct EventPage {
     /// The events of this page.
     pub events: Vec<StoredEvent>,
     /// The `start` of the next page, if more events follow.
+    pub next: Option<u64>,
+    /// The version the page is true at.
+    pub version: Version,
+    /// The time of that version.
+    pub timestamp: Timestamp,
+}
+
+/// Traces in commit order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TracePage {
+    /// The traces of this page. [`TraceTree`](crate::TraceTree) arranges those of a tree.
+    pub traces: Vec<Trace>,
+    /// The `start` of the next page, where this one stopped: because it is full, or, whatever it holds, because it has
+    /// looked at [`TRACE_SCAN_MAX`](crate::operation::TRACE_SCAN_MAX) traces. Nothing where everything was looked at.
+    /// Of a tree, the place of the first trace that was left out.
     pub next: Option<u64>,
     /// The version the page is true at.
     pub version: Version,

@@ -6,6 +6,7 @@ use crate::mutation::Mutation;
 use crate::operation::KeyKind;
 use crate::run_meta::RunMeta;
 use crate::run_state::described;
+use crate::traces::{StagedTraces, TracesOver};
 use crate::version::Stamp;
 use crate::view::RunView;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub(crate) struct Overlay {
     indexed: usize,
     kv: StagedKeys<Encoded>,
     cells: StagedKeys<Encoded>,
+    /// Nothing until a trace is staged, so that other commits do not pay for its indexes.
+    traces: Option<Box<StagedTraces>>,
     /// The places of staged events among the mutations.
     pub(crate) events: Vec<usize>,
 }
@@ -35,7 +38,9 @@ impl Overlay {
             | Mutation::KvDelete { .. }
             | Mutation::KvDeadline { .. }
             | Mutation::CellSet { .. }
-            | Mutation::CellDelete { .. } => {}
+            | Mutation::CellDelete { .. }
+            | Mutation::TraceRecord { .. }
+            | Mutation::TraceEnd { .. } => {}
             Mutation::EventAppend { hash, .. } => {
                 self.event_count += 1;
                 self.head_hash = Some(*hash);
@@ -48,7 +53,7 @@ impl Overlay {
         }
     }
 
-    /// Makes staged keys, cells and events readable; `stamp` is that of the commit to come.
+    /// Makes staged keys, cells, events and traces readable; `stamp` is that of the commit to come.
     pub(crate) fn catch_up(&mut self, view: &RunView<'_>, mutations: &[Mutation], stamp: Stamp) {
         for (index, mutation) in mutations.iter().enumerate().skip(self.indexed) {
             match mutation {
@@ -68,6 +73,13 @@ impl Overlay {
                 }
                 Mutation::CellDelete { name, .. } => drop(self.cells.insert(Arc::clone(name), None)),
                 Mutation::EventAppend { .. } => self.events.push(index),
+                Mutation::TraceRecord { trace } => {
+                    self.traces.get_or_insert_default().record(trace, stamp);
+                }
+                Mutation::TraceEnd { id, ended, body, .. } => {
+                    let base = (!self.hides_content).then(|| view.traces());
+                    self.traces.get_or_insert_default().end(base, id, *ended, body, stamp);
+                }
                 _ => {}
             }
         }
@@ -79,6 +91,11 @@ impl Overlay {
             Some(staged) => staged.as_deref(),
             None => view.meta(),
         }
+    }
+
+    pub(crate) fn traces_over<'d>(&'d self, view: &RunView<'d>) -> TracesOver<'d> {
+        let base = (!self.hides_content).then(|| view.traces());
+        TracesOver::new(base, self.traces.as_deref())
     }
 
     /// Keys and values, or cells, with what is staged over them.

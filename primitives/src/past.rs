@@ -6,6 +6,7 @@
 use crate::encoded::Encoded;
 use crate::key_map::Entry;
 use crate::run_meta::RunMeta;
+use crate::trace::Trace;
 use crate::version::Version;
 use rustc_hash::FxSeededState;
 use std::borrow::Borrow;
@@ -18,6 +19,8 @@ use std::sync::Arc;
 pub(crate) struct Past {
     pub(crate) kv: ReplacedKeys<Encoded>,
     pub(crate) cells: ReplacedKeys<Encoded>,
+    /// Spans that were ended, by their place.
+    pub(crate) traces: ReplacedTraces,
     /// The description and the commit that had last changed it.
     pub(crate) meta: Replacements<(), (Option<Box<RunMeta>>, Version)>,
 }
@@ -27,27 +30,32 @@ impl Past {
         Self {
             kv: Replacements::new(hash_seed),
             cells: Replacements::new(hash_seed),
+            traces: Replacements::new(hash_seed),
             meta: Replacements::new(hash_seed),
         }
     }
 
     /// Forgets what no snapshot at `floor` or behind it needs.
     pub(crate) fn trim(&mut self, floor: Version) {
-        let Self { kv, cells, meta } = self;
+        let Self { kv, cells, traces, meta } = self;
         kv.trim(floor);
         cells.trim(floor);
+        traces.trim(floor);
         meta.trim(floor);
     }
 
     /// About how many bytes are kept.
     pub(crate) fn size(&self) -> usize {
-        let Self { kv, cells, meta } = self;
-        kv.size + cells.size + meta.size
+        let Self { kv, cells, traces, meta } = self;
+        kv.size + cells.size + traces.size + meta.size
     }
 }
 
 /// What keys held; nothing where a commit put a new one.
 pub(crate) type ReplacedKeys<V> = Replacements<Arc<str>, Option<Entry<V>>>;
+
+/// What traces were before they ended, by their place.
+pub(crate) type ReplacedTraces = Replacements<u64, Trace>;
 
 /// Things of one kind that were replaced, each with the number of the commit that replaced it.
 #[derive(Debug)]

@@ -13,8 +13,12 @@ use crate::operation::KeyKind;
 use crate::run_meta::RunInfo;
 use crate::run_state::RunState;
 use crate::snapshot::Snapshot;
+use crate::trace_changes::{ChangedTrace, TraceChanges};
+use crate::trace_filter::TraceFilter;
+use crate::trace_id::TraceId;
 use crate::version::{Timestamp, Version};
 use crate::view::RunView;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The places that a transaction has looked at.
@@ -32,6 +36,13 @@ pub(crate) enum Place {
     Range { kind: KeyKind, bounds: KeyBounds, presence_only: bool },
     /// That no event, or none of a type, stands at `from` or behind it.
     EventsFrom { kind: Option<Arc<str>>, from: u64 },
+    /// A trace, or that it is not there.
+    Trace { id: TraceId },
+    /// The traces at these places that a filter wants. The places end with `u64::MAX` where newer ones would have been
+    /// seen too.
+    Traces { filter: Box<TraceFilter>, places: Range<u64> },
+    /// A trace that is there, and everything below it before the place `end`.
+    Tree { root: TraceId, end: u64 },
     /// What is known about the run.
     Run,
     /// What the write with an operation id was answered.
@@ -125,6 +136,9 @@ impl Check<'_> {
             Place::Key { kind, key } => self.changed_key(*kind, key, false),
             Place::Range { kind, bounds, presence_only } => self.changed_range(*kind, bounds, *presence_only),
             Place::EventsFrom { kind, from } => self.new_event(kind.as_deref(), *from),
+            Place::Trace { id } => self.changed_trace(self.traces().of(id)),
+            Place::Traces { filter, places } => self.changed_trace(self.traces().wanted(filter, places)),
+            Place::Tree { root, end } => self.changed_trace(self.traces().below(root, *end)),
             Place::Run => self.changed_run(),
             Place::Receipt { id } => self.new_receipt(id),
         }
@@ -165,6 +179,15 @@ impl Check<'_> {
         let found = events.event(first).map_or(Version::NEVER, |event| event.stamp.version);
         let entity = EntityRef::event(self.state.id(), first);
         Some(Changed { entity, seen: Version::NEVER, found })
+    }
+
+    fn traces(&self) -> TraceChanges<'_> {
+        TraceChanges::new(self.view.traces(), self.state.view().traces())
+    }
+
+    fn changed_trace(&self, changed: Option<ChangedTrace>) -> Option<Changed> {
+        let ChangedTrace { id, seen, found } = changed?;
+        Some(Changed { entity: EntityRef::trace(self.state.id(), id), seen, found })
     }
 
     fn new_receipt(&self, id: &OperationId) -> Option<Changed> {

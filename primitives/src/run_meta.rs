@@ -166,7 +166,9 @@ pub struct RunInfo {
     pub event_count: u64,
     /// Cells, including expired ones that are not yet cleaned away.
     pub cell_count: u64,
-    /// What keys, cells and events take together: names and encoded values, bytes.
+    /// Traces.
+    pub trace_count: u64,
+    /// What keys, cells, events and traces take together: names and encoded values, bytes.
     pub size: u64,
     /// Whether it is active but belongs to a boot that did not close cleanly. Derived by the shard, never stored.
     pub orphaned: bool,
@@ -194,6 +196,7 @@ impl RunMeta {
             kv_count: 0,
             event_count: 0,
             cell_count: 0,
+            trace_count: 0,
             size: 0,
             orphaned: false,
         }

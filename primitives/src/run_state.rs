@@ -11,6 +11,8 @@ pub use crate::receipt::Receipt;
 use crate::receipt::Receipts;
 use crate::run_meta::{RunInfo, RunMeta, RunStatus};
 use crate::snapshot::{Snapshot, Snapshots};
+use crate::trace::Trace;
+use crate::trace_id::TraceId;
 pub use crate::version::Stamp;
 use crate::version::{Timestamp, Version};
 use crate::view::RunView;
@@ -39,6 +41,8 @@ pub struct Replaced(Undo);
 enum Undo {
     Key { kind: KeyKind, key: Arc<str>, entry: Option<Entry<Encoded>> },
     Event,
+    Trace,
+    TraceEnd { place: u64, was: Box<Trace> },
     Meta { meta: Option<Box<RunMeta>>, version: Version },
     Content { content: Arc<Content> },
 }
@@ -81,6 +85,11 @@ impl RunState {
                 self.content.events.append(Event { kind, payload, salt, hash, stamp });
                 Undo::Event
             }
+            Mutation::TraceRecord { trace } => {
+                self.content.traces.append(Trace { stamp, recorded: stamp, ..*trace });
+                Undo::Trace
+            }
+            Mutation::TraceEnd { id, ended, body, .. } => self.end_trace(&id, ended, body, stamp),
             Mutation::RunDelete { .. } => {
                 let content = Content::new(self.hash_seed, stamp.version);
                 let content = Arc::new(std::mem::replace(&mut self.content, content));
@@ -107,12 +116,26 @@ impl RunState {
         Undo::Key { kind, key, entry }
     }
 
+    fn end_trace(&mut self, id: &TraceId, ended: Timestamp, body: Encoded, stamp: Stamp) -> Undo {
+        let Content { traces, past, .. } = &mut self.content;
+        let place = traces.place_of(id).expect("only a trace that is there is ended");
+        let held = traces.get(place).expect("a place leads to its trace");
+        let trace = held.with_end(ended, body, stamp);
+        let was = Box::new(traces.replace(place, trace));
+        if self.snapshots.is_any_open() {
+            past.traces.keep(&place, stamp.version, was.size() as usize, || (*was).clone());
+        }
+        Undo::TraceEnd { place, was }
+    }
+
     /// Takes back one [`apply`](Self::apply). Several are taken back newest first.
     pub fn revert(&mut self, replaced: Replaced) {
         // What was kept for snapshots stays: it is what the run holds again.
         match replaced.0 {
             Undo::Key { kind, key, entry } => drop(self.content.put_key(kind, &key, entry, None)),
             Undo::Event => self.content.events.take_back(),
+            Undo::Trace => self.content.traces.take_back(),
+            Undo::TraceEnd { place, was } => drop(self.content.traces.replace(place, *was)),
             Undo::Meta { meta, version } => {
                 self.content.meta = meta;
                 self.content.meta_version = version;
@@ -167,7 +190,32 @@ impl RunState {
             Mutation::KvDeadline { key, .. } if self.content.kv.get(key).is_none() => {
                 Err(format!("it gives a deadline to the missing key {key:?}"))
             }
+            Mutation::TraceRecord { trace } => self.check_new_trace(trace),
+            Mutation::TraceEnd { id, .. } => self.check_trace_end(id),
             _ => Ok(()),
+        }
+    }
+
+    fn check_new_trace(&self, trace: &Trace) -> Result<(), String> {
+        let Trace { id, parent, .. } = trace;
+        let is_missing = |parent: &TraceId| self.content.traces.place_of(parent).is_none();
+        match parent.filter(is_missing) {
+            _ if self.content.traces.place_of(id).is_some() => {
+                Err(format!("it records the trace {id} a second time"))
+            }
+            Some(parent) => Err(format!("it records the trace {id} below the missing trace {parent}")),
+            None => Ok(()),
+        }
+    }
+
+    fn check_trace_end(&self, id: &TraceId) -> Result<(), String> {
+        let traces = &self.content.traces;
+        match traces.place_of(id).and_then(|place| traces.get(place)) {
+            None => Err(format!("it ends the missing trace {id}")),
+            Some(Trace { ended: Some(ended), .. }) => {
+                Err(format!("it ends the trace {id}, which has ended at {ended}"))
+            }
+            Some(_) => Ok(()),
         }
     }
 
@@ -261,6 +309,11 @@ impl RunState {
     /// How many events it holds.
     pub fn event_count(&self) -> u64 {
         self.content.events.len()
+    }
+
+    /// How many traces it holds.
+    pub fn trace_count(&self) -> u64 {
+        self.content.traces.len()
     }
 
     /// Whether two runs remember the same. For tests: it reads everything.

@@ -37,6 +37,27 @@ fn append(sequence: u64) -> Mutation {
     Mutation::EventAppend { sequence, kind, payload, salt: [0; 16], hash: [0; 32] }
 }
 
+fn trace(number: u8, parent: Option<u8>) -> Mutation {
+    let id = |number| TraceId::from_bytes([number; 16]);
+    let trace = Trace {
+        id: id(number),
+        parent: parent.map(id),
+        kind: "step".into(),
+        tags: Arc::default(),
+        body: Encoded::from_int(1),
+        began: Timestamp(5),
+        ended: None,
+        stamp: Stamp::default(),
+        recorded: Stamp::default(),
+    };
+    Mutation::TraceRecord { trace: Box::new(trace) }
+}
+
+fn end(number: u8) -> Mutation {
+    let id = TraceId::from_bytes([number; 16]);
+    Mutation::TraceEnd { id, ended: Timestamp(9), body: Encoded::from_int(2), previous: Version(1) }
+}
+
 fn created() -> RunState {
     let mut state = RunState::new(RunId::from_bytes([1; 16]), 7);
     let _ = state.apply(create(), stamp(1));
@@ -73,6 +94,9 @@ fn every_mutation_is_taken_back_completely() {
         Mutation::KvDelete { key: "missing".into(), previous },
         append(0),
         append(1),
+        trace(1, None),
+        trace(2, Some(1)),
+        end(1),
         Mutation::RunBegin { boot: 2, previous },
         Mutation::RunStatus { status: RunStatus::Paused, previous },
         Mutation::RunTags { tags: vec!["t".into()], previous },
@@ -126,6 +150,33 @@ fn mutations_from_a_file_that_contradict_the_run_are_named() {
     let deadline = Mutation::KvDeadline { key: "a".into(), deadline: None, previous: Version(0) };
     assert_eq!(state.check(&deadline), Err("it gives a deadline to the missing key \"a\"".into()));
     assert_eq!((state.check(&append(0)), state.check(&put("a"))), (Ok(()), Ok(())));
+}
+
+#[test]
+fn traces_from_a_file_that_contradict_the_run_are_named() {
+    let (one, two) = (TraceId::from_bytes([1; 16]), TraceId::from_bytes([2; 16]));
+    let mut state = created();
+    assert_eq!(state.check(&end(1)), Err(format!("it ends the missing trace {one}")));
+    assert_eq!(
+        state.check(&trace(2, Some(1))),
+        Err(format!("it records the trace {two} below the missing trace {one}"))
+    );
+    assert!(state.check(&trace(1, Some(1))).is_err(), "nothing is its own parent");
+    let _ = state.apply(trace(1, None), stamp(2));
+    assert_eq!(state.check(&trace(1, None)), Err(format!("it records the trace {one} a second time")));
+    assert_eq!((state.check(&trace(2, Some(1))), state.check(&end(1))), (Ok(()), Ok(())));
+    let _ = state.apply(end(1), stamp(3));
+    assert_eq!(state.check(&end(1)), Err(format!("it ends the trace {one}, which has ended at 9")));
+}
+
+#[test]
+fn a_trace_is_stamped_by_the_commits_that_wrote_it() {
+    let mut state = created();
+    let _ = state.apply(trace(1, None), stamp(2));
+    let _ = state.apply(end(1), stamp(3));
+    let trace = state.content().traces.get(0).unwrap();
+    assert_eq!((trace.recorded, trace.stamp, trace.ended), (stamp(2), stamp(3), Some(Timestamp(9))));
+    assert_eq!((state.trace_count(), state.content().traces.size()), (1, trace.size()));
 }
 
 #[test]

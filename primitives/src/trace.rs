@@ -99,6 +99,12 @@ impl Trace {
         Self { ended: Some(ended), body, stamp, ..self.clone() }
     }
 
+    /// What its kind, its body and its tags take, bytes.
+    pub fn size(&self) -> u64 {
+        let tags: usize = self.tags.iter().map(|tag| tag.len()).sum();
+        (self.kind.len() + self.body.len() + tags) as u64
+    }
+
     /// The size of the encoding in bytes.
     pub fn encoded_size(&self) -> usize {
         let tags: usize = self.tags.iter().map(|tag| 4 + tag.len()).sum();

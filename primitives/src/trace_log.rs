@@ -2,7 +2,7 @@
 use crate::chunks::Chunks;
 use crate::trace::Trace;
 use crate::trace_id::TraceId;
-use crate::version::Timestamp;
+use crate::version::{Timestamp, Version};
 use rustc_hash::FxSeededState;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -18,6 +18,7 @@ pub struct TraceLog {
     by_id: HashMap<TraceId, u64, FxSeededState>,
     by_parent: HashMap<TraceId, Vec<u64>, FxSeededState>,
     kind_counts: HashMap<Arc<str>, u64, FxSeededState>,
+    size: u64,
 }
 
 impl TraceLog {
@@ -29,6 +30,7 @@ impl TraceLog {
             by_id: HashMap::with_hasher(seed.clone()),
             by_parent: HashMap::with_hasher(seed.clone()),
             kind_counts: HashMap::with_hasher(seed),
+            size: 0,
         }
     }
 
@@ -40,6 +42,11 @@ impl TraceLog {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// What traces take together, bytes.
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     /// The trace at a place.
@@ -57,20 +64,6 @@ impl TraceLog {
         self.by_parent.get(id).map_or(&[], Vec::as_slice)
     }
 
-    /// The places of a trace and all below it, ascending: parents before their children.
-    pub fn subtree(&self, id: &TraceId) -> Vec<u64> {
-        let mut places = Vec::from_iter(self.place_of(id));
-        let mut next = 0;
-        while let Some(trace) = places.get(next).and_then(|place| self.get(*place)) {
-            // A child comes after its parent. Insisting on it here bounds the walk, whatever was recovered.
-            let parent = places[next];
-            places.extend(self.children(&trace.id).iter().filter(|child| **child > parent));
-            next += 1;
-        }
-        places.sort_unstable();
-        places
-    }
-
     /// How many traces are of this kind.
     pub fn kind_count(&self, kind: &str) -> u64 {
         self.kind_counts.get(kind).copied().unwrap_or(0)
@@ -78,13 +71,21 @@ impl TraceLog {
 
     /// The place of the first trace recorded at `time` or later; the end of the log if there is none.
     pub fn first_at_or_after(&self, time: Timestamp) -> u64 {
+        self.first_not(|trace| trace.recorded.timestamp < time)
+    }
+
+    /// How many traces the commit `version` left.
+    pub fn count_at(&self, version: Version) -> u64 {
+        self.first_not(|trace| trace.recorded.version <= version)
+    }
+
+    /// The place of the first trace that is not `early`, which all before some place are and none behind it is.
+    fn first_not(&self, early: impl Fn(&Trace) -> bool) -> u64 {
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = low + (high - low) / 2;
-            match self.get(middle) {
-                Some(trace) if trace.recorded.timestamp < time => low = middle + 1,
-                _ => high = middle,
-            }
+            let is_early = self.get(middle).is_some_and(&early);
+            (low, high) = if is_early { (middle + 1, high) } else { (low, middle) };
         }
         low
     }
@@ -116,6 +117,7 @@ impl TraceLog {
             }
             Entry::Vacant(vacant) => *vacant.insert(0) += 1,
         }
+        self.size += trace.size();
         self.traces.push(trace);
         place
     }
@@ -126,6 +128,7 @@ impl TraceLog {
     /// If there is none.
     pub fn take_back(&mut self) {
         let trace = self.traces.pop().expect("a trace was appended");
+        self.size -= trace.size();
         self.by_id.remove(&trace.id);
         if let Some(parent) = trace.parent {
             let children = self.by_parent.get_mut(&parent).expect("a child is found by its parent");
@@ -152,6 +155,7 @@ impl TraceLog {
         let is_same = (id, parent, kind, recorded) == (trace.id, trace.parent, &trace.kind, trace.recorded);
         assert!(is_same, "a trace keeps its id, parent, kind and creation");
         trace.kind = Arc::clone(kind);
+        self.size = self.size - held.size() + trace.size();
         std::mem::replace(held, trace)
     }
 
@@ -161,6 +165,7 @@ impl TraceLog {
             && self.by_id == other.by_id
             && self.by_parent == other.by_parent
             && self.kind_counts == other.kind_counts
+            && self.size == other.size
     }
 }
 

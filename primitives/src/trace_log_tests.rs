@@ -69,22 +69,6 @@ fn a_time_leads_to_the_first_trace_of_it() {
 }
 
 #[test]
-fn a_subtree_holds_everything_below_and_nothing_beside() {
-    let parents = [None, Some(0), None, Some(1), Some(0), Some(3), Some(2)];
-    let log = log(parents.iter().enumerate().map(|(index, parent)| span(index as u64, *parent, 0)));
-    assert_eq!((log.children(&id(0)), log.children(&id(5))), (&[1, 4][..], &[][..]));
-    assert_eq!(log.subtree(&id(0)), [0, 1, 3, 4, 5]);
-    assert_eq!((log.subtree(&id(6)), log.subtree(&id(7))), (vec![6], vec![]));
-}
-
-#[test]
-fn parents_in_a_circle_do_not_trap_a_walk() {
-    let log = log([span(0, Some(1), 0), span(1, Some(0), 0), span(2, Some(2), 0)]);
-    assert_eq!((log.subtree(&id(0)), log.subtree(&id(1))), (vec![0, 1], vec![1]));
-    assert_eq!(log.subtree(&id(2)), [2]);
-}
-
-#[test]
 fn a_replaced_trace_comes_back_and_undoes_itself() {
     let before = || log([span(0, None, 3), span(1, Some(0), 4)]);
     let mut log = before();

@@ -5,6 +5,7 @@ mod keys;
 mod kv;
 mod run;
 mod stat;
+mod trace;
 
 use crate::draft::Draft;
 use crate::effect::Effect;
@@ -123,6 +124,9 @@ impl Decision<'_, '_> {
                 self.cell_cas(name, value, deadline, expected)
             }
             Operation::CellDelete { name } => self.delete_key(KeyKind::Cell, name),
+            Operation::TraceRecord { trace } => self.record_trace(*trace),
+            Operation::TraceBegin { trace } => self.begin_trace(*trace),
+            Operation::TraceEnd { id, end } => self.end_trace(id, *end),
             read => Ok(Answer::Read(self.read(&read))),
         }
     }
@@ -155,6 +159,12 @@ impl Decision<'_, '_> {
                 self.list(KeyKind::Cell, &Page { range, limit: *limit, values: true })
             }
             Operation::EntityStat { entity } => Outcome::Stat(self.stat(entity)),
+            Operation::TraceGet { id } => Outcome::Trace(self.one_trace(id).cloned().map(Box::new)),
+            Operation::TraceList { filter, start, limit, direction } => {
+                Outcome::Traces(self.list_traces(filter, *start, *limit, *direction))
+            }
+            Operation::TraceTree { id, limit } => Outcome::Traces(self.trace_tree(id, *limit)),
+            Operation::TraceCount { kind } => Outcome::Count(self.trace_count(kind.as_deref())),
             write => unreachable!("{} is a write", write.name()),
         }
     }

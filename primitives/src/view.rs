@@ -8,6 +8,7 @@ use crate::keys::Keys;
 use crate::operation::KeyKind;
 use crate::receipt::{Receipt, Receipts};
 use crate::run_meta::RunMeta;
+use crate::traces::Traces;
 use crate::version::{Stamp, Version};
 
 /// A read-only picture of a whole run at one version.
@@ -79,6 +80,9 @@ impl<'a> RunView<'a> {
             EntityRef::Event { sequence, .. } => {
                 self.event(*sequence).map_or(Version::NEVER, |event| event.stamp.version)
             }
+            EntityRef::Trace { id, .. } => {
+                self.traces().find(id).map_or(Version::NEVER, |trace| trace.stamp.version)
+            }
             EntityRef::Run { .. } => self.stamp.version,
         }
     }
@@ -118,6 +122,15 @@ impl<'a> RunView<'a> {
         let events = &self.content.events;
         let newer = (self.event_count()..events.len()).filter_map(|sequence| events.get(sequence));
         events.size() - newer.map(Event::size).sum::<u64>()
+    }
+
+    pub(crate) fn traces(&self) -> Traces<'a> {
+        let Content { traces, past, .. } = self.content;
+        if self.is_old {
+            Traces::at(traces, &past.traces, self.stamp.version)
+        } else {
+            Traces::present(traces)
+        }
     }
 
     /// What the write with this id was answered, if it is remembered.

@@ -16,6 +16,11 @@ impl Decision<'_, '_> {
                 let value = (event.kind.len() + event.payload.len()) as u64;
                 Some(Versioned { value, version: event.version, timestamp: event.timestamp })
             }
+            EntityRef::Trace { id, .. } => {
+                let trace = self.one_trace(id)?;
+                let (version, timestamp) = (trace.stamp.version, trace.stamp.timestamp);
+                Some(Versioned { value: trace.size(), version, timestamp })
+            }
             EntityRef::Run { .. } => {
                 let info = self.info()?;
                 Some(Versioned { value: info.size, version: info.version, timestamp: info.timestamp })

@@ -133,3 +133,10 @@ pub(crate) fn list(prefix: &str, start_after: Option<&str>, limit: usize, direct
     let start_after = start_after.map(Into::into);
     Operation::KvList { prefix: prefix.into(), start_after, limit, direction, values: true }
 }
+
+/// The id of a trace in tests: made from a number.
+pub(crate) fn trace_id(number: u64) -> TraceId {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&number.to_be_bytes());
+    TraceId::from_bytes(bytes)
+}

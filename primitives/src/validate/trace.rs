@@ -1,0 +1,211 @@
+//! Decisions about traces.
+use super::{Answer, Decision};
+use crate::effect::Effect;
+use crate::entity::EntityRef;
+use crate::error::{Error, ErrorKind};
+use crate::mutation::Mutation;
+use crate::new_trace::NewTrace;
+use crate::operation::{Direction, TRACE_SCAN_MAX};
+use crate::outcome::TracePage;
+use crate::read_set::Place;
+use crate::trace::Trace;
+use crate::trace_end::TraceEnd;
+use crate::trace_filter::TraceFilter;
+use crate::trace_id::TraceId;
+use crate::traces::{Children, TracesOver};
+use crate::version::{Timestamp, Versioned};
+use std::ops::Range;
+
+impl Decision<'_, '_> {
+    pub(super) fn record_trace(&mut self, new: NewTrace) -> Result<Answer, Error> {
+        let id = new.id;
+        let trace = new.into_record(self.now, self.limits);
+        self.stage_trace(trace.map_err(|error| self.of_trace(id, error))?)
+    }
+
+    pub(super) fn begin_trace(&mut self, new: NewTrace) -> Result<Answer, Error> {
+        let id = new.id;
+        let span = new.into_span(self.now, self.limits);
+        self.stage_trace(span.map_err(|error| self.of_trace(id, error))?)
+    }
+
+    pub(super) fn end_trace(&mut self, id: TraceId, end: TraceEnd) -> Result<Answer, Error> {
+        let Some(trace) = self.draft.traces().find(&id) else {
+            let message = "the trace is not in the run: begin it before it ends".to_owned();
+            return Err(self.of_trace(id, Error::new(ErrorKind::NotFound, message)));
+        };
+        let ended = trace.end(end, self.now, self.limits);
+        let (ended, body) = ended.map_err(|error| self.of_trace(id, error))?;
+        let previous = self.draft.traces().base_version(&id);
+        self.draft.stage(Mutation::TraceEnd { id, ended, body, previous }, self.limits)?;
+        Ok(Answer::Write(Effect::None))
+    }
+
+    pub(super) fn one_trace(&mut self, id: &TraceId) -> Option<&Trace> {
+        self.look_at_trace(id);
+        self.draft.traces().find(id)
+    }
+
+    pub(super) fn list_traces(
+        &mut self,
+        filter: &TraceFilter,
+        start: Option<u64>,
+        limit: usize,
+        direction: Direction,
+    ) -> TracePage {
+        let all = self.draft.traces();
+        let candidates = Candidates::new(all, filter).narrowed(start, direction);
+        let limit = limit.min(self.limits.items_max);
+        let (mut traces, mut next, mut last) = (Vec::new(), None, None);
+        for step in 0..candidates.len() {
+            let place = candidates.place(step, direction);
+            if traces.len() == limit || step == TRACE_SCAN_MAX as u64 {
+                next = place;
+                break;
+            }
+            last = place;
+            let trace = place.and_then(|place| all.get(place));
+            traces.extend(trace.filter(|trace| filter.matches(trace)).cloned());
+        }
+        let base_count = all.base_count();
+        let places = match direction {
+            Direction::Forward => start.unwrap_or(0)..end_of_walk(last, next, base_count),
+            Direction::Reverse => {
+                let first = last.filter(|_| next.is_some()).unwrap_or(0);
+                let end = start.filter(|start| *start < base_count).map_or(u64::MAX, |start| start + 1);
+                first..end
+            }
+        };
+        self.look_at_traces(filter, places);
+        self.page_of_traces(traces, next)
+    }
+
+    pub(super) fn trace_tree(&mut self, id: &TraceId, limit: usize) -> TracePage {
+        let limit = limit.min(self.limits.items_max);
+        let all = self.draft.traces();
+        let (root, base_count) = (all.place_of(id), all.base_count());
+        let mut walk = all.tree(id);
+        let places = Vec::from_iter(walk.by_ref().take(limit));
+        let next = walk.next();
+        let traces = places.iter().filter_map(|place| all.get(*place)).cloned().collect();
+        match root {
+            None => self.look_at_trace(id),
+            Some(root) if root < base_count => {
+                let end = end_of_walk(places.last().copied(), next, base_count);
+                self.draft.record(Place::Tree { root: *id, end });
+            }
+            // Nobody else can have recorded anything below what is the transaction's own.
+            Some(_) => {}
+        }
+        self.page_of_traces(traces, next)
+    }
+
+    pub(super) fn trace_count(&mut self, kind: Option<&str>) -> Versioned<u64> {
+        let traces = self.draft.traces();
+        let newer = traces.base_count()..u64::MAX;
+        let count = kind.map_or_else(|| traces.count(), |kind| traces.kind_count(kind));
+        self.look_at_traces(&TraceFilter { kind: kind.map(str::to_owned), ..TraceFilter::default() }, newer);
+        self.at_present(count)
+    }
+
+    fn stage_trace(&mut self, trace: Trace) -> Result<Answer, Error> {
+        let traces = self.draft.traces();
+        if let Some(held) = traces.find(&trace.id) {
+            let message = format!(
+                "the trace is there since version {}: give each an id of its own",
+                held.recorded.version
+            );
+            return Err(self.of_trace(trace.id, Error::new(ErrorKind::AlreadyExists, message)));
+        }
+        if let Some(parent) = trace.parent.filter(|parent| traces.place_of(parent).is_none()) {
+            let message = format!("the parent of the trace {} is not in the run: record it first", trace.id);
+            return Err(self.of_trace(parent, Error::new(ErrorKind::NotFound, message)));
+        }
+        self.draft.stage(Mutation::TraceRecord { trace: Box::new(trace) }, self.limits)?;
+        Ok(Answer::Write(Effect::None))
+    }
+
+    fn page_of_traces(&self, traces: Vec<Trace>, next: Option<u64>) -> TracePage {
+        let Versioned { version, timestamp, .. } = self.at_present(());
+        TracePage { traces, next, version, timestamp }
+    }
+
+    /// Records that a trace was read, unless what was read is the transaction's own.
+    pub(super) fn look_at_trace(&mut self, id: &TraceId) {
+        if self.draft.is_recording() && !self.draft.traces().is_staged(id) {
+            self.draft.record(Place::Trace { id: *id });
+        }
+    }
+
+    fn look_at_traces(&mut self, filter: &TraceFilter, places: Range<u64>) {
+        if self.draft.is_recording() {
+            self.draft.record(Place::Traces { filter: Box::new(filter.clone()), places });
+        }
+    }
+
+    #[cold]
+    fn of_trace(&self, id: TraceId, error: Error) -> Error {
+        error.with_entity(EntityRef::trace(self.draft.run_id(), id))
+    }
+}
+
+/// The end of the places that an ascending walk depends on, which came to `last` and left out `next`.
+///
+/// A walk that left something out saw nothing behind its last trace. One that did not, or that came to the
+/// transaction's own traces, would have seen traces that are recorded meanwhile: they come before those.
+fn end_of_walk(last: Option<u64>, next: Option<u64>, base_count: u64) -> u64 {
+    match (last, next) {
+        (Some(last), Some(_)) if last < base_count => last + 1,
+        _ => u64::MAX,
+    }
+}
+
+/// The traces that a filter can want by its times and its parent, which are found without looking at others.
+struct Candidates<'d> {
+    /// The children of the parent asked for; without one, all traces by their places.
+    children: Option<Children<'d>>,
+    indexes: Range<u64>,
+}
+
+impl<'d> Candidates<'d> {
+    fn new(traces: TracesOver<'d>, filter: &TraceFilter) -> Self {
+        let place_at = |time: Timestamp| traces.first_at_or_after(time);
+        let places = filter.from.map_or(0, place_at)..filter.to.map_or_else(|| traces.count(), place_at);
+        let children = filter.parent.map(|parent| traces.children(&parent));
+        let mut candidates = Self { children, indexes: places.clone() };
+        candidates.indexes = candidates.index_of(places.start)..candidates.index_of(places.end);
+        candidates
+    }
+
+    /// Those from the place `start` on.
+    fn narrowed(mut self, start: Option<u64>, direction: Direction) -> Self {
+        match (start, direction) {
+            (None, _) => {}
+            (Some(start), Direction::Forward) => {
+                self.indexes.start = self.index_of(start).max(self.indexes.start);
+            }
+            (Some(start), Direction::Reverse) => {
+                self.indexes.end = self.index_of(start.saturating_add(1)).min(self.indexes.end);
+            }
+        }
+        self
+    }
+
+    /// The index of the first candidate at `place` or behind it.
+    fn index_of(&self, place: u64) -> u64 {
+        self.children.map_or(place, |children| children.count_below(place))
+    }
+
+    fn len(&self) -> u64 {
+        self.indexes.end.saturating_sub(self.indexes.start)
+    }
+
+    /// The place of the candidate that a walk comes to after so many steps.
+    fn place(&self, step: u64, direction: Direction) -> Option<u64> {
+        let index = match direction {
+            Direction::Forward => self.indexes.start + step,
+            Direction::Reverse => self.indexes.end - 1 - step,
+        };
+        self.children.map_or(Some(index), |children| children.get(index))
+    }
+}
