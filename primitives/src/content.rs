@@ -56,14 +56,15 @@ impl Content {
         self.replaced(kind).since(version).map(|(key, _)| key)
     }
 
-    /// Changes what a key holds, and keeps what it held where a snapshot may look at it.
+    /// Changes what a key holds, and keeps what it held where a snapshot may look at it. Returns what it held, and the
+    /// commit it is kept for.
     pub(crate) fn put_key(
         &mut self,
         kind: KeyKind,
         key: &Arc<str>,
         entry: Option<Entry<Encoded>>,
         replaced_by: Option<Version>,
-    ) -> Option<Entry<Encoded>> {
+    ) -> (Option<Entry<Encoded>>, Option<Version>) {
         let (map, past) = match kind {
             KeyKind::Kv => (&mut self.kv, &mut self.past.kv),
             KeyKind::Cell => (&mut self.cells, &mut self.past.cells),
@@ -72,11 +73,25 @@ impl Content {
             Some(entry) => map.put(key, entry),
             None => map.remove(key),
         };
-        if let Some(by) = replaced_by {
-            let size = key.len() + was.as_ref().map_or(0, |entry| entry.value.len());
-            past.keep(key, by, size, || was.clone());
-        }
-        was
+        let size = key.len() + was.as_ref().map_or(0, |entry| entry.value.len());
+        let kept = replaced_by.filter(|by| past.keep(key, *by, size, || was.clone()));
+        (was, kept)
+    }
+
+    /// Takes back a [`put_key`](Self::put_key).
+    pub(crate) fn restore_key(
+        &mut self,
+        kind: KeyKind,
+        key: &Arc<str>,
+        was: Option<Entry<Encoded>>,
+        kept: Option<Version>,
+    ) {
+        self.put_key(kind, key, was, None);
+        let past = match kind {
+            KeyKind::Kv => &mut self.past.kv,
+            KeyKind::Cell => &mut self.past.cells,
+        };
+        kept.into_iter().for_each(|by| past.take_back(key, by));
     }
 
     /// When the first key or cell expires.

@@ -83,17 +83,32 @@ impl<K: Clone + Eq + Hash, T> Replacements<K, T> {
         Self { chains, order: VecDeque::new(), size: 0 }
     }
 
-    /// Keeps what the commit `by` replaced. Of several replacements by one commit the first counts: it is what the
-    /// commit found.
-    pub(crate) fn keep(&mut self, key: &K, by: Version, size: usize, was: impl FnOnce() -> T) {
+    /// Keeps what the commit `by` replaced; false if it is kept already. Of several replacements by one commit the
+    /// first counts: it is what the commit found.
+    pub(crate) fn keep(&mut self, key: &K, by: Version, size: usize, was: impl FnOnce() -> T) -> bool {
         let chain = self.chains.entry(key.clone()).or_default();
         if chain.back().is_some_and(|newest| newest.by == by) {
-            return;
+            return false;
         }
         let size = size + LINK_SIZE;
         chain.push_back(Link { by, was: was(), size });
         self.order.push_back((by, key.clone()));
         self.size += size;
+        true
+    }
+
+    /// Takes back the newest [`keep`](Self::keep), unless it was forgotten since: the commit is taken back, and the
+    /// next one gets its number.
+    pub(crate) fn take_back(&mut self, key: &K, by: Version) {
+        if self.order.pop_back_if(|(newest, of)| *newest == by && *of == *key).is_none() {
+            return;
+        }
+        let chain = self.chains.get_mut(key).expect("every replaced thing has its chain");
+        let link = chain.pop_back().expect("a chain has a link for each of its places in the order");
+        self.size -= link.size;
+        if chain.is_empty() {
+            self.chains.remove(key);
+        }
     }
 
     /// What the first commit behind `version` replaced under this key, if one did.
@@ -167,6 +182,18 @@ mod tests {
         assert_eq!(since(3), [("b", 7), ("a", 2)]);
         assert_eq!(since(5), [("a", 3)]);
         assert_eq!(since(6), []);
+    }
+
+    #[test]
+    fn what_is_taken_back_was_never_replaced() {
+        let mut past = replaced(&[("a", 3, 1), ("a", 4, 2), ("b", 4, 7)]);
+        past.take_back(&"b", Version(4));
+        past.take_back(&"a", Version(4));
+        assert_eq!((past.at::<str>("a", Version(2)), past.at::<str>("a", Version(3))), (Some(&1), None));
+        assert!(past.keep(&"a", Version(4), 0, || 5) && !past.keep(&"a", Version(4), 0, || 6));
+        past.trim(Version(4));
+        past.take_back(&"a", Version(4));
+        assert_eq!((past.order.len(), past.chains.len(), past.size), (0, 0, 0));
     }
 
     #[test]

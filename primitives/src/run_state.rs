@@ -39,11 +39,12 @@ pub struct Replaced(Undo);
 
 #[derive(Debug)]
 enum Undo {
-    Key { kind: KeyKind, key: Arc<str>, entry: Option<Entry<Encoded>> },
+    // `kept` is the commit that what was replaced is kept for, where it is.
+    Key { kind: KeyKind, key: Arc<str>, entry: Option<Entry<Encoded>>, kept: Option<Version> },
     Event,
     Trace,
-    TraceEnd { place: u64, was: Box<Trace> },
-    Meta { meta: Option<Box<RunMeta>>, version: Version },
+    TraceEnd { place: u64, was: Box<Trace>, kept: Option<Version> },
+    Meta { meta: Option<Box<RunMeta>>, version: Version, kept: Option<Version> },
     Content { content: Arc<Content> },
 }
 
@@ -102,18 +103,17 @@ impl RunState {
                 let meta = Box::new(described(self.meta(), of_meta));
                 let Content { meta: held, meta_version, past, .. } = &mut self.content;
                 let (meta, version) = (held.replace(meta), std::mem::replace(meta_version, stamp.version));
-                if self.snapshots.is_any_open() {
-                    past.meta.keep(&(), stamp.version, META_SIZE, || (meta.clone(), version));
-                }
-                Undo::Meta { meta, version }
+                let kept = self.snapshots.needed_by(stamp.version);
+                let kept = kept.filter(|by| past.meta.keep(&(), *by, META_SIZE, || (meta.clone(), version)));
+                Undo::Meta { meta, version, kept }
             }
         })
     }
 
     fn put_key(&mut self, kind: KeyKind, key: Arc<str>, entry: Option<Entry<Encoded>>, stamp: Stamp) -> Undo {
-        let replaced_by = self.snapshots.is_any_open().then_some(stamp.version);
-        let entry = self.content.put_key(kind, &key, entry, replaced_by);
-        Undo::Key { kind, key, entry }
+        let replaced_by = self.snapshots.needed_by(stamp.version);
+        let (entry, kept) = self.content.put_key(kind, &key, entry, replaced_by);
+        Undo::Key { kind, key, entry, kept }
     }
 
     fn end_trace(&mut self, id: &TraceId, ended: Timestamp, body: Encoded, stamp: Stamp) -> Undo {
@@ -122,21 +122,24 @@ impl RunState {
         let held = traces.get(place).expect("a place leads to its trace");
         let trace = held.with_end(ended, body, stamp);
         let was = Box::new(traces.replace(place, trace));
-        if self.snapshots.is_any_open() {
-            past.traces.keep(&place, stamp.version, was.size() as usize, || (*was).clone());
-        }
-        Undo::TraceEnd { place, was }
+        let kept = self.snapshots.needed_by(stamp.version);
+        let kept = kept.filter(|by| past.traces.keep(&place, *by, was.size() as usize, || (*was).clone()));
+        Undo::TraceEnd { place, was, kept }
     }
 
     /// Takes back one [`apply`](Self::apply). Several are taken back newest first.
     pub fn revert(&mut self, replaced: Replaced) {
-        // What was kept for snapshots stays: it is what the run holds again.
+        let past = &mut self.content.past;
         match replaced.0 {
-            Undo::Key { kind, key, entry } => drop(self.content.put_key(kind, &key, entry, None)),
+            Undo::Key { kind, key, entry, kept } => self.content.restore_key(kind, &key, entry, kept),
             Undo::Event => self.content.events.take_back(),
             Undo::Trace => self.content.traces.take_back(),
-            Undo::TraceEnd { place, was } => drop(self.content.traces.replace(place, *was)),
-            Undo::Meta { meta, version } => {
+            Undo::TraceEnd { place, was, kept } => {
+                kept.into_iter().for_each(|by| past.traces.take_back(&place, by));
+                self.content.traces.replace(place, *was);
+            }
+            Undo::Meta { meta, version, kept } => {
+                kept.into_iter().for_each(|by| past.meta.take_back(&(), by));
                 self.content.meta = meta;
                 self.content.meta_version = version;
             }
@@ -162,6 +165,11 @@ impl RunState {
         if self.snapshots.is_any_open() {
             self.snapshots.bound(&mut self.content, size_max);
         }
+    }
+
+    /// About how many bytes are kept for open snapshots.
+    pub fn kept_size(&self) -> usize {
+        self.snapshots.kept_size(&self.content)
     }
 
     /// The run as it is.

@@ -38,6 +38,11 @@ impl Snapshots {
         !self.watched.is_empty()
     }
 
+    /// The commit `by`, if it has to keep what it replaces.
+    pub(crate) fn needed_by(&self, by: Version) -> Option<Version> {
+        self.is_any_open().then_some(by)
+    }
+
     pub(crate) fn open(&mut self, stamp: Stamp) -> Snapshot {
         *self.watched.entry(stamp.version).or_default() += 1;
         Snapshot { stamp }
@@ -83,6 +88,11 @@ impl Snapshots {
         while present.past.size() > size_max && self.watched.pop_first().is_some() {
             self.trim(present);
         }
+    }
+
+    /// About how many bytes are kept.
+    pub(crate) fn kept_size(&self, present: &Content) -> usize {
+        present.past.size()
     }
 
     fn trim(&mut self, present: &mut Content) {
