@@ -149,6 +149,8 @@ impl Mutation {
                 EntityRef::cell(run, Arc::clone(name))
             }
             Self::EventAppend { sequence, .. } => EntityRef::event(run, *sequence),
+            Self::TraceRecord { trace } => EntityRef::trace(run, trace.id),
+            Self::TraceEnd { id, .. } => EntityRef::trace(run, *id),
             Self::RunCreate { .. }
             | Self::RunBegin { .. }
             | Self::RunStatus { .. }
