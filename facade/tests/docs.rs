@@ -43,6 +43,7 @@ fn the_documented_limits_are_the_default_ones() {
         ("value_size_max", bytes(limits.value_size_max)),
         ("depth_max", format!("{} levels", limits.depth_max)),
         ("items_max", format!("{} items", grouped(limits.items_max))),
+        ("path_segments_max", format!("{} segments", limits.path_segments_max)),
         ("transaction_mutations_max", format!("{} mutations", grouped(limits.transaction_mutations_max))),
         ("transaction_size_max", bytes(limits.transaction_size_max)),
         ("run_name_size_max", bytes(limits.run_name_size_max)),

@@ -44,6 +44,7 @@ impl Cause {
             }
             Self::Entity { entity: EntityRef::Kv { key, .. }, .. } => limits.check_key(key),
             Self::Entity { entity: EntityRef::Cell { name, .. }, .. } => limits.check_cell_name(name),
+            Self::Entity { entity: EntityRef::Json { name, .. }, .. } => limits.check_document_name(name),
             _ => Ok(()),
         }
     }

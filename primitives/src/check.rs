@@ -3,11 +3,13 @@ use crate::encoded::Encoded;
 use crate::entity::EntityRef;
 use crate::error::{Error, ErrorKind};
 use crate::id::RunId;
+use crate::json::{Pointer, check_json};
 use crate::limits::Limits;
 use crate::operation::Operation;
 use crate::run_meta::RunSpec;
 use crate::trace_id::TraceId;
 use crate::value::Value;
+use std::sync::Arc;
 
 impl Operation {
     /// Refuses what breaks a limit. Callers do so before anything is sent; validation does it again.
@@ -54,6 +56,25 @@ impl Operation {
                 check.page(*limit)
             }
             Self::EntityStat { entity } => check.entity(entity),
+            Self::JsonCreate { name, value } => check.document(name, Some(value)),
+            Self::JsonSet { name, path, value }
+            | Self::JsonCas { name, path, value, .. }
+            | Self::JsonAppend { name, path, value } => check.place(name, path, Some(value)),
+            Self::JsonGet { name, path } | Self::JsonDelete { name, path } => check.place(name, path, None),
+            Self::JsonMerge { name, path, patch } => {
+                check.place(name, path, None)?;
+                check_json(patch).map_err(|error| error.with_entity(EntityRef::json(run, Arc::clone(name))))
+            }
+            Self::JsonPatch { name, patch } => {
+                check.document(name, None)?;
+                check.of_run(limits.check_items(patch.len(), "patch"))
+            }
+            Self::JsonDestroy { name } => check.document(name, None),
+            Self::JsonList { prefix, start_after, limit, .. } => {
+                check.of_run(limits.check_prefix(prefix))?;
+                check.of_run(limits.check_prefix(start_after.as_deref().unwrap_or("")))?;
+                check.page(*limit)
+            }
             Self::EventAppend { kind, payload, .. } => check.event(kind, payload),
             Self::EventAppendMany { events } => {
                 check.of_run(limits.check_items(events.len(), "list of events"))?;
@@ -140,6 +161,18 @@ impl Check<'_> {
             .map_err(|error| error.with_entity(EntityRef::cell(self.run, name)))
     }
 
+    fn document(&self, name: &Arc<str>, value: Option<&Encoded>) -> Result<(), Error> {
+        self.of_run(self.limits.check_document_name(name))?;
+        let checked = value.map_or(Ok(()), |value| value.check(self.limits));
+        checked.map_err(|error| error.with_entity(EntityRef::json(self.run, Arc::clone(name))))
+    }
+
+    fn place(&self, name: &Arc<str>, path: &Pointer, value: Option<&Encoded>) -> Result<(), Error> {
+        self.document(name, value)?;
+        let checked = self.limits.check_path(path.token_count());
+        checked.map_err(|error| error.with_entity(EntityRef::json(self.run, Arc::clone(name))))
+    }
+
     /// What is asked about has to be of this run, and has to have a name that something could have.
     fn entity(&self, entity: &EntityRef) -> Result<(), Error> {
         if entity.run_id() != self.run {
@@ -149,6 +182,7 @@ impl Check<'_> {
         match entity {
             EntityRef::Kv { key, .. } => self.key(key),
             EntityRef::Cell { name, .. } => self.cell(name, None),
+            EntityRef::Json { name, .. } => self.document(name, None),
             EntityRef::Event { .. } | EntityRef::Trace { .. } | EntityRef::Run { .. } => Ok(()),
         }
     }

@@ -1,6 +1,7 @@
 //! What a run holds from its creation to its deletion.
 use crate::encoded::Encoded;
 use crate::event::EventLog;
+use crate::json::Document;
 use crate::key_map::{Entry, KeyMap};
 use crate::operation::KeyKind;
 use crate::past::{Past, ReplacedKeys};
@@ -8,6 +9,9 @@ use crate::run_meta::RunMeta;
 use crate::trace_log::TraceLog;
 use crate::version::{Timestamp, Version};
 use std::sync::Arc;
+
+/// About what one write to a document keeps alive of the one before it, bytes.
+const DOCUMENT_PATH_SIZE: usize = 2048;
 
 /// Everything that a deletion takes away.
 #[derive(Debug)]
@@ -17,6 +21,7 @@ pub(crate) struct Content {
     pub(crate) meta_version: Version,
     pub(crate) kv: KeyMap<Encoded>,
     pub(crate) cells: KeyMap<Encoded>,
+    pub(crate) documents: KeyMap<Document>,
     pub(crate) events: EventLog,
     pub(crate) traces: TraceLog,
     pub(crate) past: Past,
@@ -29,6 +34,7 @@ impl Content {
             meta_version,
             kv: KeyMap::new(hash_seed),
             cells: KeyMap::new(hash_seed),
+            documents: KeyMap::new(hash_seed),
             events: EventLog::new(hash_seed),
             traces: TraceLog::new(hash_seed),
             past: Past::new(hash_seed),
@@ -94,6 +100,35 @@ impl Content {
         kept.into_iter().for_each(|by| past.take_back(key, by));
     }
 
+    /// Puts a document into the place of another, or takes it out, as [`put_key`](Self::put_key) does with a key.
+    pub(crate) fn put_document(
+        &mut self,
+        name: &Arc<str>,
+        entry: Option<Entry<Document>>,
+        replaced_by: Option<Version>,
+    ) -> (Option<Entry<Document>>, Option<Version>) {
+        let was = match entry {
+            Some(entry) => self.documents.put(name, entry),
+            None => self.documents.remove(name),
+        };
+        // What a write copies is the path to it; the rest of the document is shared with the one that follows.
+        let kept = replaced_by.filter(|by| {
+            self.past.documents.keep(name, *by, name.len() + DOCUMENT_PATH_SIZE, || was.clone())
+        });
+        (was, kept)
+    }
+
+    /// Takes back a [`put_document`](Self::put_document).
+    pub(crate) fn restore_document(
+        &mut self,
+        name: &Arc<str>,
+        was: Option<Entry<Document>>,
+        kept: Option<Version>,
+    ) {
+        self.put_document(name, was, None);
+        kept.into_iter().for_each(|by| self.past.documents.take_back(name, by));
+    }
+
     /// When the first key or cell expires.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         [self.kv.next_deadline(), self.cells.next_deadline()].into_iter().flatten().min()
@@ -101,11 +136,12 @@ impl Content {
 
     /// Whether two runs hold the same; what they keep for snapshots is left out.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let Self { meta, meta_version, kv, cells, events, traces, past: _ } = self;
+        let Self { meta, meta_version, kv, cells, documents, events, traces, past: _ } = self;
         *meta == other.meta
             && *meta_version == other.meta_version
             && kv.is_same(&other.kv)
             && cells.is_same(&other.cells)
+            && documents.is_same(&other.documents)
             && events.is_same(&other.events)
             && traces.is_same(&other.traces)
     }

@@ -3,6 +3,7 @@ use crate::encoded::Encoded;
 use crate::error::{Error, ErrorKind};
 use crate::event::{CHAIN_START, Event, StoredEvent};
 use crate::id::RunId;
+use crate::json::{Document, Pointer};
 use crate::keys::StagedOver;
 use crate::limits::Limits;
 use crate::mutation::Mutation;
@@ -184,12 +185,29 @@ impl<'a> Draft<'a> {
         info.kv_count = self.keys(KeyKind::Kv).full_count();
         info.cell_count = self.keys(KeyKind::Cell).full_count();
         info.event_count = self.event_count();
+        info.document_count = self.documents().full_count();
         info.trace_count = self.traces().count();
-        info.size = self.keys(KeyKind::Kv).size()
+        info.size = self.documents().size()
+            + self.keys(KeyKind::Kv).size()
             + self.keys(KeyKind::Cell).size()
             + self.event_size()
             + self.traces().size();
         Some(info)
+    }
+
+    pub(crate) fn documents(&self) -> StagedOver<'_, Document> {
+        self.staged.overlay.documents_over(&self.view)
+    }
+
+    /// Whether a staged write of the draft's own covers a place of a document.
+    pub(crate) fn covers(&self, name: &str, path: &Pointer) -> bool {
+        self.staged.mutations.iter().any(|mutation| match mutation {
+            Mutation::JsonWrite { name: written, write, .. } => {
+                **written == *name && write.path().contains(path)
+            }
+            Mutation::JsonDestroy { name: destroyed, .. } => **destroyed == *name,
+            _ => false,
+        })
     }
 
     /// Keys and values, or cells.

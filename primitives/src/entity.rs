@@ -11,6 +11,7 @@ const TAG_RUN: u8 = 1;
 const TAG_KV: u8 = 2;
 const TAG_EVENT: u8 = 3;
 const TAG_CELL: u8 = 4;
+const TAG_JSON: u8 = 6;
 const TAG_TRACE: u8 = 5;
 
 /// One addressable thing. Prints and parses as stable text.
@@ -52,6 +53,13 @@ pub enum EntityRef {
         /// The trace's identity.
         id: TraceId,
     },
+    /// A JSON document of a run.
+    Json {
+        /// The run.
+        run: RunId,
+        /// The document's name.
+        name: Arc<str>,
+    },
     /// A run itself.
     Run {
         /// The run.
@@ -68,6 +76,11 @@ impl EntityRef {
     /// The address of a state cell.
     pub fn cell(run: RunId, name: impl Into<Arc<str>>) -> Self {
         Self::Cell { run, name: name.into() }
+    }
+
+    /// The address of a document.
+    pub fn json(run: RunId, name: impl Into<Arc<str>>) -> Self {
+        Self::Json { run, name: name.into() }
     }
 
     /// The address of an event.
@@ -91,6 +104,7 @@ impl EntityRef {
             Self::Kv { run, .. }
             | Self::Event { run, .. }
             | Self::Cell { run, .. }
+            | Self::Json { run, .. }
             | Self::Trace { run, .. }
             | Self::Run { run } => *run,
         }
@@ -103,13 +117,16 @@ impl EntityRef {
             Self::Kv { .. } => TAG_KV,
             Self::Event { .. } => TAG_EVENT,
             Self::Cell { .. } => TAG_CELL,
+            Self::Json { .. } => TAG_JSON,
             Self::Trace { .. } => TAG_TRACE,
         };
         codec::put_u8(out, tag);
         out.extend_from_slice(self.run_id().as_bytes());
         match self {
             Self::Run { .. } => {}
-            Self::Kv { key: name, .. } | Self::Cell { name, .. } => codec::put_str(out, name),
+            Self::Kv { key: name, .. } | Self::Cell { name, .. } | Self::Json { name, .. } => {
+                codec::put_str(out, name)
+            }
             Self::Event { sequence, .. } => codec::put_u64(out, *sequence),
             Self::Trace { id, .. } => out.extend_from_slice(id.as_bytes()),
         }
@@ -123,6 +140,7 @@ impl EntityRef {
             TAG_RUN => Ok(Self::Run { run }),
             TAG_KV => Ok(Self::Kv { run, key: codec::take_str(input)?.into() }),
             TAG_EVENT => Ok(Self::Event { run, sequence: codec::take_u64(input)? }),
+            TAG_JSON => Ok(Self::Json { run, name: codec::take_str(input)?.into() }),
             TAG_CELL => Ok(Self::Cell { run, name: codec::take_str(input)?.into() }),
             TAG_TRACE => Ok(Self::Trace { run, id: TraceId::from_bytes(codec::take_array(input)?) }),
             tag => Err(DecodeError::UnknownTag { what: "entity", tag }),
@@ -136,6 +154,7 @@ impl fmt::Display for EntityRef {
             Self::Kv { run, key } => write!(formatter, "kv:{run}/{key}"),
             Self::Event { run, sequence } => write!(formatter, "event:{run}/{sequence}"),
             Self::Cell { run, name } => write!(formatter, "cell:{run}/{name}"),
+            Self::Json { run, name } => write!(formatter, "json:{run}/{name}"),
             Self::Trace { run, id } => write!(formatter, "trace:{run}/{id}"),
             Self::Run { run } => write!(formatter, "run:{run}"),
         }
@@ -148,7 +167,7 @@ impl FromStr for EntityRef {
     fn from_str(text: &str) -> Result<Self, Error> {
         parse(text).ok_or_else(|| {
             let expected =
-                "kv:<run>/<key>, event:<run>/<sequence>, cell:<run>/<name>, trace:<run>/<id> or run:<run>";
+                "kv:<run>/<key>, event:<run>/<sequence>, cell:<run>/<name>, json:<run>/<name>, trace:<run>/<id> or run:<run>";
             Error::new(
                 ErrorKind::InvalidArgument,
                 format!("{text:?} is not an entity: {expected} is expected"),
@@ -168,6 +187,7 @@ fn parse(text: &str) -> Option<EntityRef> {
     match kind {
         "kv" => Some(EntityRef::kv(run, name)),
         "cell" => Some(EntityRef::cell(run, name)),
+        "json" => Some(EntityRef::json(run, name)),
         "trace" => Some(EntityRef::trace(run, name.parse().ok()?)),
         "event" => {
             let sequence: u64 = name.parse().ok()?;
@@ -190,6 +210,7 @@ mod tests {
         let keys = ["a", "a/b", "/", "kv:x", " ", "line\nbreak", "ключ", "run:"];
         let mut entities: Vec<_> = keys.iter().map(|key| EntityRef::kv(run(), *key)).collect();
         entities.extend(keys.iter().map(|key| EntityRef::cell(run(), *key)));
+        entities.extend(keys.iter().map(|key| EntityRef::json(run(), *key)));
         entities.extend([
             EntityRef::event(run(), 0),
             EntityRef::event(run(), u64::MAX),
@@ -225,9 +246,10 @@ mod tests {
 
     #[test]
     fn the_bytes_of_an_entity_never_change() {
-        let cases: [(EntityRef, Vec<u8>); 5] = [
+        let cases: [(EntityRef, Vec<u8>); 6] = [
             (EntityRef::run(run()), [&[1], &b"0123456789abcdef"[..]].concat()),
             (EntityRef::kv(run(), "k"), [&[2], &b"0123456789abcdef"[..], &[1, 0, 0, 0, b'k']].concat()),
+            (EntityRef::json(run(), "k"), [&[6], &b"0123456789abcdef"[..], &[1, 0, 0, 0, b'k']].concat()),
             (EntityRef::cell(run(), "k"), [&[4], &b"0123456789abcdef"[..], &[1, 0, 0, 0, b'k']].concat()),
             (
                 EntityRef::event(run(), 5),

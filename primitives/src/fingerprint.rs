@@ -2,6 +2,7 @@
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
 use crate::id::RunId;
+use crate::json::{PatchOperation, Pointer};
 use crate::limits::Limits;
 use crate::new_trace::NewTrace;
 use crate::operation::{Condition, Deadline, Operation};
@@ -86,6 +87,27 @@ impl Digest {
                 self.bytes(id.as_bytes());
                 self.trace_end(end);
             }
+            Operation::JsonCreate { name, value } => self.event(name, value),
+            Operation::JsonSet { name, path, value } | Operation::JsonAppend { name, path, value } => {
+                self.place(name, path);
+                self.bytes(value.as_bytes());
+            }
+            Operation::JsonCas { name, path, value, expected } => {
+                self.place(name, path);
+                self.bytes(value.as_bytes());
+                self.number(expected.0);
+            }
+            Operation::JsonDelete { name, path } => self.place(name, path),
+            Operation::JsonMerge { name, path, patch } => {
+                self.place(name, path);
+                self.value(patch);
+            }
+            Operation::JsonPatch { name, patch } => {
+                self.bytes(name.as_bytes());
+                self.number(patch.len() as u64);
+                patch.iter().for_each(|operation| self.patch_operation(operation));
+            }
+            Operation::JsonDestroy { name } => self.bytes(name.as_bytes()),
             // Told apart by their tag alone: a deletion has no fields, and reads and the cleaner carry no id.
             _ => {}
         }
@@ -95,6 +117,25 @@ impl Digest {
         self.bytes(key.as_bytes());
         self.bytes(value.as_bytes());
         self.deadline(deadline);
+    }
+
+    fn place(&mut self, name: &str, path: &Pointer) {
+        self.bytes(name.as_bytes());
+        self.bytes(path.as_str().as_bytes());
+    }
+
+    fn patch_operation(&mut self, operation: &PatchOperation) {
+        let (number, first, second) = match operation {
+            PatchOperation::Add { path, value } => (1, path.as_str(), value.as_bytes()),
+            PatchOperation::Remove { path } => (2, path.as_str(), &[][..]),
+            PatchOperation::Replace { path, value } => (3, path.as_str(), value.as_bytes()),
+            PatchOperation::Move { from, path } => (4, path.as_str(), from.as_str().as_bytes()),
+            PatchOperation::Copy { from, path } => (5, path.as_str(), from.as_str().as_bytes()),
+            PatchOperation::Test { path, value } => (6, path.as_str(), value.as_bytes()),
+        };
+        self.number(number);
+        self.bytes(first.as_bytes());
+        self.bytes(second);
     }
 
     fn event(&mut self, kind: &str, payload: &Encoded) {
@@ -244,6 +285,14 @@ mod tests {
             deadline: Deadline::None,
             expected: Version(expected),
         };
+        let path = |text: &str| Pointer::parse(text, 8).unwrap();
+        let patch = |operation| Operation::JsonPatch { name: key(), patch: vec![operation] };
+        let json_cas = |expected| Operation::JsonCas {
+            name: key(),
+            path: path("/a"),
+            value: value(),
+            expected: Version(expected),
+        };
         let spec = |metadata: i64| Box::new(RunSpec { metadata: metadata.into(), ..RunSpec::default() });
         let writes: Vec<Vec<Operation>> = vec![
             vec![],
@@ -282,6 +331,23 @@ mod tests {
             vec![cas(1)],
             vec![cas(2)],
             vec![Operation::CellDelete { name: key() }],
+            vec![Operation::JsonCreate { name: key(), value: value() }],
+            vec![Operation::JsonSet { name: key(), path: path("/a"), value: value() }],
+            vec![Operation::JsonSet { name: key(), path: path("/b"), value: value() }],
+            vec![Operation::JsonAppend { name: key(), path: path("/a"), value: value() }],
+            vec![json_cas(1)],
+            vec![json_cas(2)],
+            vec![Operation::JsonDelete { name: key(), path: path("/a") }],
+            vec![Operation::JsonMerge { name: key(), path: path("/a"), patch: 1.into() }],
+            vec![Operation::JsonMerge { name: key(), path: path("/a"), patch: 2.into() }],
+            vec![patch(PatchOperation::Add { path: path("/a"), value: value() })],
+            vec![patch(PatchOperation::Replace { path: path("/a"), value: value() })],
+            vec![patch(PatchOperation::Test { path: path("/a"), value: value() })],
+            vec![patch(PatchOperation::Remove { path: path("/a") })],
+            vec![patch(PatchOperation::Move { from: path("/a"), path: path("/b") })],
+            vec![patch(PatchOperation::Copy { from: path("/a"), path: path("/b") })],
+            vec![patch(PatchOperation::Copy { from: path("/c"), path: path("/b") })],
+            vec![Operation::JsonDestroy { name: key() }],
         ];
         let traces = traces().into_iter().map(|operation| vec![operation]);
         let writes: Vec<_> = writes.into_iter().chain(traces).collect();

@@ -2,6 +2,7 @@
 //!
 //! Keys and values, state cells and documents are each one such map.
 use crate::encoded::Encoded;
+use crate::json::Document;
 use crate::key_range::KeyRange;
 use crate::operation::Direction;
 use crate::version::{Stamp, Timestamp};
@@ -35,6 +36,12 @@ pub(crate) trait Stored: PartialEq {
 impl Stored for Encoded {
     fn size(&self) -> usize {
         self.len()
+    }
+}
+
+impl Stored for Document {
+    fn size(&self) -> usize {
+        Document::size(self)
     }
 }
 

@@ -53,6 +53,20 @@ impl<'a> KeyRange<'a> {
     }
 }
 
+impl KeyRange<'_> {
+    /// The bounds of a walk that came to the key `last` and no further; without one it came to its end.
+    pub(crate) fn bounds_to(&self, last: Option<&str>) -> Option<KeyBounds> {
+        let mut bounds = self.bounds()?;
+        let last = last.map(|last| Bound::Included(last.to_owned()));
+        match (self.direction, last) {
+            (_, None) => {}
+            (Direction::Forward, Some(last)) => bounds.upper = last,
+            (Direction::Reverse, Some(last)) => bounds.lower = last,
+        }
+        Some(bounds)
+    }
+}
+
 impl KeyBounds {
     pub(crate) fn as_refs(&self) -> (Bound<&str>, Bound<&str>) {
         (self.lower.as_ref().map(String::as_str), self.upper.as_ref().map(String::as_str))

@@ -68,7 +68,7 @@ pub use limits::Limits;
 pub use mutation::{Mutation, MutationRow};
 pub use new_trace::NewTrace;
 pub use operation::{
-    Access, Condition, Deadline, Direction, KeyKind, NewEvent, Operation, OperationRow, PutEntry,
+    Access, Condition, Deadline, Direction, KeyKind, NewEvent, Operation, OperationRow, OrderIndex, PutEntry,
     mutations_of,
 };
 pub use outcome::{EventPage, KvItem, KvPage, Outcome, TracePage, Ttl};

@@ -22,6 +22,8 @@ pub struct Limits {
     pub depth_max: usize,
     /// Items in one array or object; also the longest page of a list and the longest list of keys.
     pub items_max: usize,
+    /// Segments of the path of a place in a document.
+    pub path_segments_max: usize,
     /// Mutations in one commit.
     pub transaction_mutations_max: usize,
     /// Bytes of the encoded mutations of one commit.
@@ -47,6 +49,7 @@ impl Default for Limits {
             value_size_max: 16 << 20,
             depth_max: VALUE_DEPTH_MAX,
             items_max: 1_000_000,
+            path_segments_max: 256,
             transaction_mutations_max: 100_000,
             transaction_size_max: 64 << 20,
             run_name_size_max: 128,
@@ -68,6 +71,16 @@ impl Limits {
     /// Refuses the name of a cell by the rules of keys.
     pub fn check_cell_name(&self, name: &str) -> Result<(), Error> {
         self.check_name("cell name", name)
+    }
+
+    /// Refuses the name of a document by the rules of keys.
+    pub fn check_document_name(&self, name: &str) -> Result<(), Error> {
+        self.check_name("document name", name)
+    }
+
+    /// Refuses a path with too many segments.
+    pub fn check_path(&self, segment_count: usize) -> Result<(), Error> {
+        self.check_count("path_segments_max", self.path_segments_max, segment_count, "path")
     }
 
     /// Refuses an event type by the rules of keys.

@@ -18,15 +18,18 @@
 //! 12 cell_delete  u64 previous, name
 //! 13 trace_record trace
 //! 14 trace_end    u64 previous, [16] id, u64 ended, body
+//! 15 json_write   u64 previous, name, write
+//! 16 json_destroy u64 previous, name
 //! ```
 //! A key, name, value, kind, payload, tag, metadata or body is a `u32` size and its bytes. `meta` is an optional name
 //! (u8, then text), three texts of namespace, an optional parent (u8, then 16 bytes), tags, metadata, u8 status,
-//! u64 created, u64 boot, u8 durability (0 none). A `trace` is drawn at [`Trace::encode`]. Tags are never changed or
+//! u64 created, u64 boot, u8 durability (0 none). A `trace` is drawn at [`Trace::encode`], a `write` above [`JsonWrite`]. Tags are never changed or
 //! reused.
 use crate::codec::{self, DecodeError};
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
 use crate::id::RunId;
+use crate::json::JsonWrite;
 use crate::run_meta::{RunMeta, RunStatus, decode_metadata, decode_tags, encode_tags};
 use crate::trace::Trace;
 use crate::trace_id::TraceId;
@@ -61,6 +64,10 @@ pub enum Mutation {
     CellSet { name: Arc<str>, value: Encoded, deadline: Option<Timestamp>, previous: Version },
     /// A cell is gone.
     CellDelete { name: Arc<str>, previous: Version },
+    /// A document is changed in one place, or is there as a whole.
+    JsonWrite { name: Arc<str>, write: JsonWrite, previous: Version },
+    /// A document is gone.
+    JsonDestroy { name: Arc<str>, previous: Version },
     /// A trace is there. Its stamps are those of the commit.
     TraceRecord { trace: Box<Trace> },
     /// A trace ended, and this is its body since.
@@ -90,8 +97,10 @@ const CELL_SET: u8 = 11;
 const CELL_DELETE: u8 = 12;
 const TRACE_RECORD: u8 = 13;
 const TRACE_END: u8 = 14;
+const JSON_WRITE: u8 = 15;
+const JSON_DESTROY: u8 = 16;
 
-static TABLE: [MutationRow; 14] = [
+static TABLE: [MutationRow; 16] = [
     MutationRow { name: "kv_put", tag: KV_PUT },
     MutationRow { name: "kv_delete", tag: KV_DELETE },
     MutationRow { name: "kv_deadline", tag: KV_DEADLINE },
@@ -106,6 +115,8 @@ static TABLE: [MutationRow; 14] = [
     MutationRow { name: "cell_delete", tag: CELL_DELETE },
     MutationRow { name: "trace_record", tag: TRACE_RECORD },
     MutationRow { name: "trace_end", tag: TRACE_END },
+    MutationRow { name: "json_write", tag: JSON_WRITE },
+    MutationRow { name: "json_destroy", tag: JSON_DESTROY },
 ];
 
 impl Mutation {
@@ -131,6 +142,8 @@ impl Mutation {
             Self::CellDelete { .. } => CELL_DELETE,
             Self::TraceRecord { .. } => TRACE_RECORD,
             Self::TraceEnd { .. } => TRACE_END,
+            Self::JsonWrite { .. } => JSON_WRITE,
+            Self::JsonDestroy { .. } => JSON_DESTROY,
         }
     }
 
@@ -151,6 +164,9 @@ impl Mutation {
             Self::EventAppend { sequence, .. } => EntityRef::event(run, *sequence),
             Self::TraceRecord { trace } => EntityRef::trace(run, trace.id),
             Self::TraceEnd { id, .. } => EntityRef::trace(run, *id),
+            Self::JsonWrite { name, .. } | Self::JsonDestroy { name, .. } => {
+                EntityRef::json(run, Arc::clone(name))
+            }
             Self::RunCreate { .. }
             | Self::RunBegin { .. }
             | Self::RunStatus { .. }
@@ -166,10 +182,13 @@ impl Mutation {
             Self::KvPut { key, value, .. } | Self::CellSet { name: key, value, .. } => {
                 1 + 8 + 8 + 4 + key.len() + 4 + value.len()
             }
-            Self::KvDelete { key, .. } | Self::CellDelete { name: key, .. } => 1 + 8 + 4 + key.len(),
+            Self::KvDelete { key, .. }
+            | Self::CellDelete { name: key, .. }
+            | Self::JsonDestroy { name: key, .. } => 1 + 8 + 4 + key.len(),
             Self::KvDeadline { key, .. } => 1 + 8 + 8 + 4 + key.len(),
             Self::EventAppend { kind, payload, .. } => 1 + 8 + 16 + 32 + 4 + kind.len() + 4 + payload.len(),
             Self::TraceRecord { trace } => 1 + trace.encoded_size(),
+            Self::JsonWrite { name, write, .. } => 1 + 8 + 4 + name.len() + write.encoded_size(),
             Self::TraceEnd { body, .. } => 1 + 8 + 16 + 8 + 4 + body.len(),
             of_run => {
                 let mut bytes = Vec::new();
@@ -190,7 +209,14 @@ impl Mutation {
                 codec::put_str(out, key);
                 codec::put_bytes(out, value.as_bytes());
             }
-            Self::KvDelete { key, previous } | Self::CellDelete { name: key, previous } => {
+            Self::JsonWrite { name, write, previous } => {
+                codec::put_u64(out, previous.0);
+                codec::put_str(out, name);
+                write.encode(out);
+            }
+            Self::KvDelete { key, previous }
+            | Self::CellDelete { name: key, previous }
+            | Self::JsonDestroy { name: key, previous } => {
                 codec::put_u64(out, previous.0);
                 codec::put_str(out, key);
             }
@@ -269,6 +295,11 @@ impl Mutation {
                 Self::CellSet { name, value: take_encoded(input)?, deadline, previous }
             }
             CELL_DELETE => Self::CellDelete { name: codec::take_str(input)?.into(), previous },
+            JSON_WRITE => {
+                let name = codec::take_str(input)?.into();
+                Self::JsonWrite { name, write: JsonWrite::decode(input)?, previous }
+            }
+            JSON_DESTROY => Self::JsonDestroy { name: codec::take_str(input)?.into(), previous },
             TRACE_END => {
                 let id = TraceId::from_bytes(codec::take_array(input)?);
                 let ended = Timestamp(codec::take_u64(input)?);

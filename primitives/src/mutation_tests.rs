@@ -1,6 +1,7 @@
 //! Golden bytes of every mutation, and what damage does to them.
 use super::*;
 use crate::id::{Namespace, RunId};
+use crate::json::Pointer;
 use crate::version::Durability;
 use crate::version::Stamp;
 
@@ -85,6 +86,15 @@ fn golden() -> Vec<(Mutation, &'static str)> {
             "0b 0400000000000000 0700000000000000 0100000063 0100000002",
         ),
         (Mutation::CellDelete { name: "c".into(), previous }, "0c 0400000000000000 0100000063"),
+        (
+            Mutation::JsonWrite {
+                name: "d".into(),
+                write: JsonWrite::Set { path: Pointer::parse("/a", 8).unwrap(), value: value() },
+                previous,
+            },
+            "0f 0400000000000000 0100000064 02 020000002f61 0100000002",
+        ),
+        (Mutation::JsonDestroy { name: "d".into(), previous }, "10 0400000000000000 0100000064"),
         (
             Mutation::TraceRecord { trace: Box::new(trace()) },
             "0d 07070707070707070707070707070707 01 06060606060606060606060606060606 \

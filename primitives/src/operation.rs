@@ -3,6 +3,7 @@ use crate::encoded::Encoded;
 use crate::entity::EntityRef;
 use crate::error::{Error, ErrorKind};
 use crate::id::{OperationId, RunId};
+use crate::json::{PatchOperation, Pointer};
 use crate::new_trace::NewTrace;
 use crate::run_meta::{RunSpec, RunStatus};
 use crate::trace_end::TraceEnd;
@@ -117,6 +118,26 @@ pub enum Operation {
     TraceTree { id: TraceId, limit: usize },
     /// How many traces there are, or how many of a kind.
     TraceCount { kind: Option<Arc<str>> },
+    /// Creates a document; `AlreadyExists` if it is there.
+    JsonCreate { name: Arc<str>, value: Encoded },
+    /// What is at a place of a document.
+    JsonGet { name: Arc<str>, path: Pointer },
+    /// Puts a value at a place of a document; what is around it must be there.
+    JsonSet { name: Arc<str>, path: Pointer, value: Encoded },
+    /// The same if the document was last written by the commit named, else `Conflict`.
+    JsonCas { name: Arc<str>, path: Pointer, value: Encoded, expected: Version },
+    /// Takes out what is at a place of a document; reveals whether something was.
+    JsonDelete { name: Arc<str>, path: Pointer },
+    /// Applies a JSON Patch (RFC 6902), all of it or nothing.
+    JsonPatch { name: Arc<str>, patch: Vec<PatchOperation> },
+    /// Applies a JSON Merge Patch (RFC 7396) at a place.
+    JsonMerge { name: Arc<str>, path: Pointer, patch: Value },
+    /// Puts a value behind the last item of an array.
+    JsonAppend { name: Arc<str>, path: Pointer, value: Encoded },
+    /// A page of the names of documents, in order.
+    JsonList { prefix: Arc<str>, start_after: Option<Arc<str>>, limit: usize, direction: Direction },
+    /// Deletes a document; reveals whether it was there.
+    JsonDestroy { name: Arc<str> },
 }
 
 /// How many traces one [`TraceList`](Operation::TraceList) looks at: what a filter leaves out takes time too.
@@ -129,6 +150,15 @@ pub enum KeyKind {
     Kv,
     /// State cells.
     Cell,
+}
+
+/// An index of names in order: built at the first walk that needs it, and kept from then on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OrderIndex {
+    /// Of keys or cells.
+    Keys(KeyKind),
+    /// Of documents.
+    Documents,
 }
 
 impl KeyKind {
@@ -261,7 +291,7 @@ const fn alone(tag: u8, name: &'static str, access: Access, mutations: &'static 
     OperationRow { joins: false, ..write(tag, name, access, mutations) }
 }
 
-static TABLE: [OperationRow; 46] = [
+static TABLE: [OperationRow; 56] = [
     read(1, "kv_get"),
     read(2, "kv_get_many"),
     read(3, "kv_exists"),
@@ -309,6 +339,16 @@ static TABLE: [OperationRow; 46] = [
     read(44, "trace_list"),
     read(45, "trace_tree"),
     read(46, "trace_count"),
+    write(47, "json_create", Access::Active, &[15]),
+    read(48, "json_get"),
+    write(49, "json_set", Access::Active, &[15]),
+    write(50, "json_cas", Access::Active, &[15]),
+    write(51, "json_delete", Access::Active, &[15]),
+    write(52, "json_patch", Access::Active, &[15]),
+    write(53, "json_merge", Access::Active, &[15]),
+    write(54, "json_append", Access::Active, &[15]),
+    read(55, "json_list"),
+    write(56, "json_destroy", Access::Active, &[16]),
 ];
 
 /// The mutations that the operation with this tag may produce.
@@ -369,6 +409,15 @@ impl Operation {
             | Self::CellSet { name, .. }
             | Self::CellCas { name, .. }
             | Self::CellDelete { name } => EntityRef::cell(run, Arc::clone(name)),
+            Self::JsonCreate { name, .. }
+            | Self::JsonGet { name, .. }
+            | Self::JsonSet { name, .. }
+            | Self::JsonCas { name, .. }
+            | Self::JsonDelete { name, .. }
+            | Self::JsonPatch { name, .. }
+            | Self::JsonMerge { name, .. }
+            | Self::JsonAppend { name, .. }
+            | Self::JsonDestroy { name } => EntityRef::json(run, Arc::clone(name)),
             Self::EventRead { sequence } => EntityRef::event(run, *sequence),
             Self::EntityStat { entity } => (**entity).clone(),
             Self::TraceRecord { trace } | Self::TraceBegin { trace } => EntityRef::trace(run, trace.id),
@@ -392,13 +441,14 @@ impl Operation {
         Err(Error::new(ErrorKind::Unsupported, message).with_entity(EntityRef::run(run)))
     }
 
-    /// Which keys it walks in order, so that [`RunState::ensure_order`](crate::RunState::ensure_order) should come
+    /// What it walks in order, so that [`RunState::ensure_order`](crate::RunState::ensure_order) should come
     /// before it.
-    pub fn needs_order(&self) -> Option<KeyKind> {
+    pub fn needs_order(&self) -> Option<OrderIndex> {
         match self {
-            Self::KvList { .. } | Self::KvDeletePrefix { .. } => Some(KeyKind::Kv),
-            Self::KvCount { prefix } if !prefix.is_empty() => Some(KeyKind::Kv),
-            Self::CellList { .. } => Some(KeyKind::Cell),
+            Self::KvList { .. } | Self::KvDeletePrefix { .. } => Some(OrderIndex::Keys(KeyKind::Kv)),
+            Self::KvCount { prefix } if !prefix.is_empty() => Some(OrderIndex::Keys(KeyKind::Kv)),
+            Self::CellList { .. } => Some(OrderIndex::Keys(KeyKind::Cell)),
+            Self::JsonList { .. } => Some(OrderIndex::Documents),
             _ => None,
         }
     }
@@ -452,6 +502,16 @@ impl Operation {
             Self::TraceList { .. } => 44,
             Self::TraceTree { .. } => 45,
             Self::TraceCount { .. } => 46,
+            Self::JsonCreate { .. } => 47,
+            Self::JsonGet { .. } => 48,
+            Self::JsonSet { .. } => 49,
+            Self::JsonCas { .. } => 50,
+            Self::JsonDelete { .. } => 51,
+            Self::JsonPatch { .. } => 52,
+            Self::JsonMerge { .. } => 53,
+            Self::JsonAppend { .. } => 54,
+            Self::JsonList { .. } => 55,
+            Self::JsonDestroy { .. } => 56,
         }
     }
 }

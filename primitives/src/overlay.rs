@@ -1,11 +1,12 @@
 //! What the staged mutations of one commit hide of the run below them.
 use crate::encoded::Encoded;
+use crate::json::Document;
 use crate::key_map::Entry;
 use crate::keys::{StagedKeys, StagedOver};
 use crate::mutation::Mutation;
 use crate::operation::KeyKind;
 use crate::run_meta::RunMeta;
-use crate::run_state::described;
+use crate::run_state::{described, written};
 use crate::traces::{StagedTraces, TracesOver};
 use crate::version::Stamp;
 use crate::view::RunView;
@@ -24,6 +25,7 @@ pub(crate) struct Overlay {
     indexed: usize,
     kv: StagedKeys<Encoded>,
     cells: StagedKeys<Encoded>,
+    documents: StagedKeys<Document>,
     /// Nothing until a trace is staged, so that other commits do not pay for its indexes.
     traces: Option<Box<StagedTraces>>,
     /// The places of staged events among the mutations.
@@ -39,6 +41,8 @@ impl Overlay {
             | Mutation::KvDeadline { .. }
             | Mutation::CellSet { .. }
             | Mutation::CellDelete { .. }
+            | Mutation::JsonWrite { .. }
+            | Mutation::JsonDestroy { .. }
             | Mutation::TraceRecord { .. }
             | Mutation::TraceEnd { .. } => {}
             Mutation::EventAppend { hash, .. } => {
@@ -53,7 +57,7 @@ impl Overlay {
         }
     }
 
-    /// Makes staged keys, cells, events and traces readable; `stamp` is that of the commit to come.
+    /// Makes staged keys, cells, documents, events and traces readable; `stamp` is that of the commit to come.
     pub(crate) fn catch_up(&mut self, view: &RunView<'_>, mutations: &[Mutation], stamp: Stamp) {
         for (index, mutation) in mutations.iter().enumerate().skip(self.indexed) {
             match mutation {
@@ -72,6 +76,12 @@ impl Overlay {
                     self.cells.insert(Arc::clone(name), Some(entry));
                 }
                 Mutation::CellDelete { name, .. } => drop(self.cells.insert(Arc::clone(name), None)),
+                Mutation::JsonWrite { name, write, .. } => {
+                    let held = self.documents_over(view).get(name);
+                    let value = written(held.map(|entry| &entry.value), write, stamp);
+                    self.documents.insert(Arc::clone(name), Some(Entry { value, stamp, deadline: None }));
+                }
+                Mutation::JsonDestroy { name, .. } => drop(self.documents.insert(Arc::clone(name), None)),
                 Mutation::EventAppend { .. } => self.events.push(index),
                 Mutation::TraceRecord { trace } => {
                     self.traces.get_or_insert_default().record(trace, stamp);
@@ -91,6 +101,11 @@ impl Overlay {
             Some(staged) => staged.as_deref(),
             None => view.meta(),
         }
+    }
+
+    pub(crate) fn documents_over<'d>(&'d self, view: &RunView<'d>) -> StagedOver<'d, Document> {
+        let base = if self.hides_content { None } else { Some(view.documents()) };
+        StagedOver::new(base, &self.documents)
     }
 
     pub(crate) fn traces_over<'d>(&'d self, view: &RunView<'d>) -> TracesOver<'d> {

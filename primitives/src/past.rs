@@ -4,6 +4,7 @@
 //! it is now. So only the replaced things are kept, and only while a snapshot that needs them is open: a run that
 //! nobody looks at in this way keeps nothing.
 use crate::encoded::Encoded;
+use crate::json::Document;
 use crate::key_map::Entry;
 use crate::run_meta::RunMeta;
 use crate::trace::Trace;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 pub(crate) struct Past {
     pub(crate) kv: ReplacedKeys<Encoded>,
     pub(crate) cells: ReplacedKeys<Encoded>,
+    pub(crate) documents: ReplacedKeys<Document>,
     /// Spans that were ended, by their place.
     pub(crate) traces: ReplacedTraces,
     /// The description and the commit that had last changed it.
@@ -30,6 +32,7 @@ impl Past {
         Self {
             kv: Replacements::new(hash_seed),
             cells: Replacements::new(hash_seed),
+            documents: Replacements::new(hash_seed),
             traces: Replacements::new(hash_seed),
             meta: Replacements::new(hash_seed),
         }
@@ -37,17 +40,18 @@ impl Past {
 
     /// Forgets what no snapshot at `floor` or behind it needs.
     pub(crate) fn trim(&mut self, floor: Version) {
-        let Self { kv, cells, traces, meta } = self;
+        let Self { kv, cells, documents, traces, meta } = self;
         kv.trim(floor);
         cells.trim(floor);
+        documents.trim(floor);
         traces.trim(floor);
         meta.trim(floor);
     }
 
     /// About how many bytes are kept.
     pub(crate) fn size(&self) -> usize {
-        let Self { kv, cells, traces, meta } = self;
-        kv.size + cells.size + traces.size + meta.size
+        let Self { kv, cells, documents, traces, meta } = self;
+        kv.size + cells.size + documents.size + traces.size + meta.size
     }
 }
 

@@ -7,6 +7,7 @@ use crate::draft::Draft;
 use crate::entity::EntityRef;
 use crate::error::{Error, ErrorKind};
 use crate::id::OperationId;
+use crate::json::Pointer;
 use crate::key_map::Entry;
 use crate::key_range::KeyBounds;
 use crate::operation::KeyKind;
@@ -36,6 +37,10 @@ pub(crate) enum Place {
     Range { kind: KeyKind, bounds: KeyBounds, presence_only: bool },
     /// That no event, or none of a type, stands at `from` or behind it.
     EventsFrom { kind: Option<Arc<str>>, from: u64 },
+    /// What is at a place of a document, or that nothing is.
+    Region { name: Arc<str>, path: Pointer },
+    /// Which documents lie between two bounds.
+    Documents { bounds: KeyBounds },
     /// A trace, or that it is not there.
     Trace { id: TraceId },
     /// The traces at these places that a filter wants. The places end with `u64::MAX` where newer ones would have been
@@ -136,6 +141,8 @@ impl Check<'_> {
             Place::Key { kind, key } => self.changed_key(*kind, key, false),
             Place::Range { kind, bounds, presence_only } => self.changed_range(*kind, bounds, *presence_only),
             Place::EventsFrom { kind, from } => self.new_event(kind.as_deref(), *from),
+            Place::Region { name, path } => self.changed_region(name, path),
+            Place::Documents { bounds } => self.changed_documents(bounds),
             Place::Trace { id } => self.changed_trace(self.traces().of(id)),
             Place::Traces { filter, places } => self.changed_trace(self.traces().wanted(filter, places)),
             Place::Tree { root, end } => self.changed_trace(self.traces().below(root, *end)),
@@ -165,6 +172,30 @@ impl Check<'_> {
             .chain(expired)
             .filter(|key| bounds.contains(key))
             .find_map(|key| self.changed_key(kind, key, presence_only))
+    }
+
+    fn changed_region(&self, name: &Arc<str>, path: &Pointer) -> Option<Changed> {
+        let version_of = |view: &RunView<'_>| {
+            let stamp = view.documents().get(name).and_then(|entry| entry.value.region(path));
+            stamp.map_or(Version::NEVER, |stamp| stamp.version)
+        };
+        let (seen, found) = (version_of(&self.view), version_of(&self.state.view()));
+        let entity = || EntityRef::json(self.state.id(), Arc::clone(name));
+        (seen != found).then(|| Changed { entity: entity(), seen, found })
+    }
+
+    fn changed_documents(&self, bounds: &KeyBounds) -> Option<Changed> {
+        let version_of = |view: &RunView<'_>, name: &Arc<str>| {
+            view.documents().get(name).map_or(Version::NEVER, |entry| entry.stamp.version)
+        };
+        let replaced = &self.state.content().past.documents;
+        let names = replaced.since(self.view.stamp().version).map(|(name, _)| name);
+        names.filter(|name| bounds.contains(name)).find_map(|name| {
+            let (seen, found) = (version_of(&self.view, name), version_of(&self.state.view(), name));
+            let is_there_both_times = (seen == Version::NEVER) == (found == Version::NEVER);
+            let entity = || EntityRef::json(self.state.id(), Arc::clone(name));
+            (!is_there_both_times).then(|| Changed { entity: entity(), seen, found })
+        })
     }
 
     fn new_event(&self, kind: Option<&str>, from: u64) -> Option<Changed> {

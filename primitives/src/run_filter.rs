@@ -62,6 +62,7 @@ mod tests {
             kv_count: 0,
             event_count: 0,
             cell_count: 0,
+            document_count: 0,
             trace_count: 0,
             size: 0,
             orphaned: false,

@@ -166,6 +166,8 @@ pub struct RunInfo {
     pub event_count: u64,
     /// Cells, including expired ones that are not yet cleaned away.
     pub cell_count: u64,
+    /// Documents.
+    pub document_count: u64,
     /// Traces.
     pub trace_count: u64,
     /// What keys, cells, events and traces take together: names and encoded values, bytes.
@@ -196,6 +198,7 @@ impl RunMeta {
             kv_count: 0,
             event_count: 0,
             cell_count: 0,
+            document_count: 0,
             trace_count: 0,
             size: 0,
             orphaned: false,

@@ -4,9 +4,10 @@ use crate::draft::Draft;
 use crate::encoded::Encoded;
 use crate::event::Event;
 use crate::id::{OperationId, RunId};
+use crate::json::{Document, JsonWrite, check_json_encoded};
 use crate::key_map::Entry;
 use crate::mutation::Mutation;
-use crate::operation::KeyKind;
+use crate::operation::{KeyKind, OrderIndex};
 pub use crate::receipt::Receipt;
 use crate::receipt::Receipts;
 use crate::run_meta::{RunInfo, RunMeta, RunStatus};
@@ -41,6 +42,7 @@ pub struct Replaced(Undo);
 enum Undo {
     // `kept` is the commit that what was replaced is kept for, where it is.
     Key { kind: KeyKind, key: Arc<str>, entry: Option<Entry<Encoded>>, kept: Option<Version> },
+    Document { name: Arc<str>, was: Option<Entry<Document>>, kept: Option<Version> },
     Event,
     Trace,
     TraceEnd { place: u64, was: Box<Trace>, kept: Option<Version> },
@@ -81,6 +83,12 @@ impl RunState {
                 self.put_key(KeyKind::Cell, name, Some(Entry { value, stamp, deadline }), stamp)
             }
             Mutation::CellDelete { name, .. } => self.put_key(KeyKind::Cell, name, None, stamp),
+            Mutation::JsonWrite { name, write, .. } => {
+                let held = self.content.documents.get(&name).map(|entry| &entry.value);
+                let value = written(held, &write, stamp);
+                self.put_document(name, Some(Entry { value, stamp, deadline: None }), stamp)
+            }
+            Mutation::JsonDestroy { name, .. } => self.put_document(name, None, stamp),
             Mutation::EventAppend { sequence, kind, payload, salt, hash } => {
                 assert!(sequence == self.content.events.len(), "events are appended in order, without gaps");
                 self.content.events.append(Event { kind, payload, salt, hash, stamp });
@@ -127,11 +135,18 @@ impl RunState {
         Undo::TraceEnd { place, was, kept }
     }
 
+    fn put_document(&mut self, name: Arc<str>, entry: Option<Entry<Document>>, stamp: Stamp) -> Undo {
+        let replaced_by = self.snapshots.is_any_open().then_some(stamp.version);
+        let (was, kept) = self.content.put_document(&name, entry, replaced_by);
+        Undo::Document { name, was, kept }
+    }
+
     /// Takes back one [`apply`](Self::apply). Several are taken back newest first.
     pub fn revert(&mut self, replaced: Replaced) {
         let past = &mut self.content.past;
         match replaced.0 {
             Undo::Key { kind, key, entry, kept } => self.content.restore_key(kind, &key, entry, kept),
+            Undo::Document { name, was, kept } => self.content.restore_document(&name, was, kept),
             Undo::Event => self.content.events.take_back(),
             Undo::Trace => self.content.traces.take_back(),
             Undo::TraceEnd { place, was, kept } => {
@@ -198,10 +213,25 @@ impl RunState {
             Mutation::KvDeadline { key, .. } if self.content.kv.get(key).is_none() => {
                 Err(format!("it gives a deadline to the missing key {key:?}"))
             }
+            Mutation::JsonWrite { name, write, .. } => self.check_json(name, write),
+            Mutation::JsonDestroy { name, .. } if self.content.documents.get(name).is_none() => {
+                Err(format!("it destroys the missing document {name:?}"))
+            }
             Mutation::TraceRecord { trace } => self.check_new_trace(trace),
             Mutation::TraceEnd { id, .. } => self.check_trace_end(id),
             _ => Ok(()),
         }
+    }
+
+    fn check_json(&self, name: &str, write: &JsonWrite) -> Result<(), String> {
+        match (self.content.documents.get(name), write) {
+            (Some(entry), write) => entry.value.check(write),
+            (None, JsonWrite::Put { value }) => {
+                check_json_encoded(value).map_err(|error| error.message().to_owned())
+            }
+            (None, _) => Err(format!("it changes the missing document {name:?}")),
+        }
+        .map_err(|reason| format!("document {name:?}: {reason}"))
     }
 
     fn check_new_trace(&self, trace: &Trace) -> Result<(), String> {
@@ -258,14 +288,15 @@ impl RunState {
         self.receipts.get(id)
     }
 
-    /// Builds the index of these keys in order, if there is none; from then on every change keeps it.
+    /// Builds an index of names in order, if there is none; from then on every change keeps it.
     ///
     /// Called before an operation that [`needs_order`](crate::Operation::needs_order). Without it the operation sorts
     /// the keys of the run each time.
-    pub fn ensure_order(&mut self, keys: KeyKind) {
-        match keys {
-            KeyKind::Kv => self.content.kv.ensure_order(),
-            KeyKind::Cell => self.content.cells.ensure_order(),
+    pub fn ensure_order(&mut self, index: OrderIndex) {
+        match index {
+            OrderIndex::Keys(KeyKind::Kv) => self.content.kv.ensure_order(),
+            OrderIndex::Keys(KeyKind::Cell) => self.content.cells.ensure_order(),
+            OrderIndex::Documents => self.content.documents.ensure_order(),
         }
     }
 
@@ -339,6 +370,24 @@ impl RunState {
 
 /// What a description takes when it is kept for a snapshot, about, bytes.
 const META_SIZE: usize = 256;
+
+/// The document that a write leads to.
+///
+/// # Panics
+/// If the write does not fit what is there.
+pub(crate) fn written(held: Option<&Document>, write: &JsonWrite, stamp: Stamp) -> Document {
+    match (held, write) {
+        (Some(held), write) => {
+            let mut document = held.clone();
+            document.apply(write, stamp);
+            document
+        }
+        (None, JsonWrite::Put { value }) => {
+            Document::from_encoded(value, stamp).expect("a document was checked before it was put")
+        }
+        (None, write) => panic!("{write:?} goes into a document that is there"),
+    }
+}
 
 /// The description that a mutation of it leads to.
 ///

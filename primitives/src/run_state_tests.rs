@@ -106,7 +106,7 @@ fn every_mutation_is_taken_back_completely() {
         create(),
     ];
     let mut state = created();
-    state.ensure_order(KeyKind::Kv);
+    state.ensure_order(OrderIndex::Keys(KeyKind::Kv));
     let mut replaced = Vec::new();
     for mutation in mutations {
         assert_eq!(state.check(&mutation), Ok(()));

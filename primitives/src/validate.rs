@@ -1,6 +1,7 @@
 //! Decides: from an operation, a draft and the time to mutations and what the caller learns.
 mod cell;
 mod event;
+mod json;
 mod keys;
 mod kv;
 mod run;
@@ -17,6 +18,7 @@ use crate::operation::{Access, KeyKind, Operation};
 use crate::outcome::Outcome;
 use crate::run_meta::RunStatus;
 use crate::version::{Timestamp, Versioned};
+use json::At;
 use keys::Page;
 
 /// Everything validation knows of the world outside the run.
@@ -127,6 +129,20 @@ impl Decision<'_, '_> {
             Operation::TraceRecord { trace } => self.record_trace(*trace),
             Operation::TraceBegin { trace } => self.begin_trace(*trace),
             Operation::TraceEnd { id, end } => self.end_trace(id, *end),
+            Operation::JsonCreate { name, value } => self.json_create(name, value),
+            Operation::JsonSet { name, path, value } => self.json_set(At { name: &name, path: &path }, value),
+            Operation::JsonCas { name, path, value, expected } => {
+                self.json_cas(At { name: &name, path: &path }, value, expected)
+            }
+            Operation::JsonDelete { name, path } => self.json_delete(At { name: &name, path: &path }),
+            Operation::JsonPatch { name, patch } => self.json_patch(&name, &patch),
+            Operation::JsonMerge { name, path, patch } => {
+                self.json_merge(At { name: &name, path: &path }, &patch)
+            }
+            Operation::JsonAppend { name, path, value } => {
+                self.json_append(At { name: &name, path: &path }, value)
+            }
+            Operation::JsonDestroy { name } => self.json_destroy(name),
             read => Ok(Answer::Read(self.read(&read))),
         }
     }
@@ -157,6 +173,11 @@ impl Decision<'_, '_> {
             Operation::CellList { prefix, start_after, limit, direction } => {
                 let range = KeyRange { prefix, start_after: start_after.as_deref(), direction: *direction };
                 self.list(KeyKind::Cell, &Page { range, limit: *limit, values: true })
+            }
+            Operation::JsonGet { name, path } => Outcome::Value(self.json_get(&At { name, path })),
+            Operation::JsonList { prefix, start_after, limit, direction } => {
+                let range = KeyRange { prefix, start_after: start_after.as_deref(), direction: *direction };
+                self.json_list(&range, *limit)
             }
             Operation::EntityStat { entity } => Outcome::Stat(self.stat(entity)),
             Operation::TraceGet { id } => Outcome::Trace(self.one_trace(id).cloned().map(Box::new)),

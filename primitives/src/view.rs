@@ -4,6 +4,7 @@ use crate::encoded::Encoded;
 use crate::entity::EntityRef;
 use crate::event::{CHAIN_START, Event};
 use crate::id::{OperationId, RunId};
+use crate::json::Document;
 use crate::keys::Keys;
 use crate::operation::KeyKind;
 use crate::receipt::{Receipt, Receipts};
@@ -77,6 +78,9 @@ impl<'a> RunView<'a> {
         match entity {
             EntityRef::Kv { key, .. } => of_key(KeyKind::Kv, key),
             EntityRef::Cell { name, .. } => of_key(KeyKind::Cell, name),
+            EntityRef::Json { name, .. } => {
+                self.documents().get(name).map_or(Version::NEVER, |entry| entry.stamp.version)
+            }
             EntityRef::Event { sequence, .. } => {
                 self.event(*sequence).map_or(Version::NEVER, |event| event.stamp.version)
             }
@@ -122,6 +126,15 @@ impl<'a> RunView<'a> {
         let events = &self.content.events;
         let newer = (self.event_count()..events.len()).filter_map(|sequence| events.get(sequence));
         events.size() - newer.map(Event::size).sum::<u64>()
+    }
+
+    pub(crate) fn documents(&self) -> Keys<'a, Document> {
+        let Content { documents, past, .. } = self.content;
+        if self.is_old {
+            Keys::at(documents, &past.documents, self.stamp.version)
+        } else {
+            Keys::present(documents)
+        }
     }
 
     pub(crate) fn traces(&self) -> Traces<'a> {

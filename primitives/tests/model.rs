@@ -200,7 +200,7 @@ proptest! {
     fn reverting_a_commit_leaves_the_run_as_it_was(history in history(), ordered in any::<bool>()) {
         let (mut driver, mut twin) = (Driver::created(), Driver::created());
         if ordered {
-            twin.state.ensure_order(KeyKind::Kv);
+            twin.state.ensure_order(OrderIndex::Keys(KeyKind::Kv));
         }
         for (pause, steps) in history {
             driver.now += pause;

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use strata_primitives::{
-    Answer as Validated, Context, Draft, Effect, Error, ErrorKind, KeyKind, Limits, Operation, Outcome,
+    Answer as Validated, Context, Draft, Effect, Error, ErrorKind, Limits, Operation, OrderIndex, Outcome,
     RunId, validate,
 };
 
@@ -24,7 +24,7 @@ pub struct Turn<'t, 's> {
     limits: &'t Limits,
     effects: Vec<Effect>,
     /// Keys that were walked in order: the run keeps an index for the next time.
-    walked: Vec<KeyKind>,
+    walked: Vec<OrderIndex>,
 }
 
 impl<'t> Turn<'t, '_> {
@@ -79,7 +79,7 @@ pub(crate) struct Executed {
     /// What each of its writes revealed; `None` when it wants nothing committed.
     pub(crate) effects: Option<Vec<Effect>>,
     /// Keys that it walked in order without an index.
-    pub(crate) walked: Vec<KeyKind>,
+    pub(crate) walked: Vec<OrderIndex>,
     /// Whether it held the shard longer than it should have.
     pub(crate) is_over_budget: bool,
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 use strata_primitives::{
-    Answer as Validated, Context, Draft, Durability, Effect, Error, ErrorKind, KeyKind, Mutation, Operation,
-    Outcome, RunId, Timestamp, validate,
+    Answer as Validated, Context, Draft, Durability, Effect, Error, ErrorKind, Mutation, Operation,
+    OrderIndex, Outcome, RunId, Timestamp, validate,
 };
 use strata_runtime::mailbox::Mailbox;
 use strata_wal::{Log, PreparedSegment, WalError};
@@ -46,7 +46,7 @@ pub(crate) struct Shard {
     pub(crate) transactions: Transactions,
     pub(crate) followers: Followers,
     /// Keys that a closure walked in order without an index.
-    pub(crate) walked: Vec<(RunId, KeyKind)>,
+    pub(crate) walked: Vec<(RunId, OrderIndex)>,
     pub(crate) stats: ShardStats,
     pub(crate) now: Timestamp,
     pub(crate) boot: Boot,
@@ -136,8 +136,8 @@ impl Shard {
         let mut served = 0;
         let mut started = None;
         self.resume_held();
-        while let Some((run, keys)) = self.walked.pop() {
-            self.order_keys(run, keys);
+        while let Some((run, index)) = self.walked.pop() {
+            self.order(run, index);
         }
         while self.held.is_none() && self.ending.is_none() && served < TURN_MESSAGES_MAX {
             let Some(message) = mailbox.receive() else { break };
@@ -221,8 +221,8 @@ impl Shard {
         self.stats.reads += 1;
         let (answer, need) = match self.runs.get_mut(run_id) {
             Some(run) => {
-                if let Some(keys) = operation.needs_order() {
-                    run.state.ensure_order(keys);
+                if let Some(index) = operation.needs_order() {
+                    run.state.ensure_order(index);
                 }
                 let context = Context { now: self.now.max(run.state.timestamp()), boot: self.boot.number };
                 let mut draft = Draft::new(run.state.view());

@@ -2,7 +2,7 @@
 
 use strata_primitives::{
     Answer as Validated, Cause, Commit, Context, Draft, Durability, Effect, EntityRef, Error, ErrorKind,
-    Fingerprint, KeyKind, Limits, Mutation, Operation, OperationId, RunId, RunState, Stamp, Version,
+    Fingerprint, Limits, Mutation, Operation, OperationId, OrderIndex, RunId, RunState, Stamp, Version,
     conflict, validate,
 };
 
@@ -99,7 +99,7 @@ impl Shard {
         if self.log.as_ref().is_some_and(|log| log.has_failed()) {
             return Err(self.refused_by_log());
         }
-        self.order_keys_for(run_id, operations.known());
+        self.order_for(run_id, operations.known());
         let blank;
         let (state, place, chosen) = match self.runs.get(run_id) {
             Some(run) => (&run.state, run.place, run.durability),
@@ -159,20 +159,16 @@ impl Shard {
     }
 
     /// Builds the ordered indexes that these operations walk on.
-    pub(crate) fn order_keys_for<'a>(
-        &mut self,
-        run: RunId,
-        operations: impl IntoIterator<Item = &'a Operation>,
-    ) {
-        for keys in operations.into_iter().filter_map(Operation::needs_order) {
-            self.order_keys(run, keys);
+    pub(crate) fn order_for<'a>(&mut self, run: RunId, operations: impl IntoIterator<Item = &'a Operation>) {
+        for index in operations.into_iter().filter_map(Operation::needs_order) {
+            self.order(run, index);
         }
     }
 
-    /// Builds the index of the keys of a run in order, if there is none.
-    pub(crate) fn order_keys(&mut self, run: RunId, keys: KeyKind) {
+    /// Builds an index of a run in order, if there is none.
+    pub(crate) fn order(&mut self, run: RunId, index: OrderIndex) {
         if let Some(run) = self.runs.get_mut(run) {
-            run.state.ensure_order(keys);
+            run.state.ensure_order(index);
         }
     }
 }

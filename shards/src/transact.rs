@@ -70,7 +70,7 @@ impl Shard {
 
     fn advance_transaction(&mut self, run: RunId, step: TransactionStep) -> Result<Option<Outcome>, Error> {
         let TransactionStep { id, writes, ask, .. } = step;
-        self.order_keys_for(run, writes.iter().chain(&ask));
+        self.order_for(run, writes.iter().chain(&ask));
         let transaction = self.transactions.get_mut(id).ok_or_else(lost)?;
         match self.runs.get(run) {
             Some(run) => transaction.advance(&run.state, &self.setup.limits, writes, ask),

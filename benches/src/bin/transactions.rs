@@ -55,8 +55,14 @@ fn main() -> ExitCode {
     let shard_cpus = shard_threads()[0].cpu().map_or_else(allowed_cpus, |cpu| vec![cpu]);
     let (rounds, count) = (arguments.pick(15, 2), arguments.pick(30_000, 1000));
     let (doors, channel) = alone(&placement, || measure(&run, &shard_cpus, rounds, count));
-    let setting =
-        Setting { mode: "in_memory", value_size: VALUE_SIZE, batch_size: 4, clients: 1, shards: 1, placement };
+    let setting = Setting {
+        mode: "in_memory",
+        value_size: VALUE_SIZE,
+        batch_size: 4,
+        clients: 1,
+        shards: 1,
+        placement,
+    };
     for Door { name, goal, p50, p99 } in doors {
         let figure = Figure::new(format!("{name}_p50"), "us", p50)
             .with(&setting)

@@ -70,6 +70,12 @@ impl Items {
     }
 
     /// Calls `visit` with each item in order.
+    pub(super) fn to_vec(&self) -> Vec<&Node> {
+        let mut items = Vec::with_capacity(self.len());
+        self.for_each(|item| items.push(item));
+        items
+    }
+
     pub(super) fn for_each<'a>(&'a self, visit: impl FnMut(&'a Node)) {
         match self {
             Self::Small(items) => items.iter().for_each(visit),

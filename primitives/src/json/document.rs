@@ -17,7 +17,7 @@ use std::fmt;
 ///
 /// Which commit wrote what: all nodes of a value that is set or inserted; an array that items are put into or taken
 /// from, since the items behind them move; nothing else. A member set or removed does not write its object.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Document {
     root: Node,
 }

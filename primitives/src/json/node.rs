@@ -52,6 +52,27 @@ pub(super) fn newer(left: Stamp, right: Stamp) -> Stamp {
     if right.version > left.version { right } else { left }
 }
 
+/// Whether two trees hold the same, written by the same commits.
+impl PartialEq for Node {
+    fn eq(&self, other: &Self) -> bool {
+        if self.written != other.written || self.newest() != other.newest() {
+            return false;
+        }
+        match (&self.content, &other.content) {
+            (Content::Array(left), Content::Array(right)) => {
+                Arc::ptr_eq(left, right) || left.children.to_vec() == right.children.to_vec()
+            }
+            (Content::Object(left), Content::Object(right)) => {
+                Arc::ptr_eq(left, right) || left.children.to_vec() == right.children.to_vec()
+            }
+            (Content::Array(_) | Content::Object(_), _) | (_, Content::Array(_) | Content::Object(_)) => {
+                false
+            }
+            _ => self.to_encoded() == other.to_encoded(),
+        }
+    }
+}
+
 impl Node {
     pub(super) fn scalar(written: Stamp, content: Content) -> Self {
         Self { written, content }

@@ -121,6 +121,12 @@ impl Members {
     }
 
     /// Calls `visit` with each member in order.
+    pub(super) fn to_vec(&self) -> Vec<(&str, &Node)> {
+        let mut members = Vec::with_capacity(self.len());
+        self.for_each(|name, node| members.push((name, node)));
+        members
+    }
+
     pub(super) fn for_each<'a>(&'a self, mut visit: impl FnMut(&'a str, &'a Node)) {
         match self {
             Self::Small(members) => members.iter().for_each(|(name, node)| visit(name, node)),

@@ -4,13 +4,12 @@ use crate::effect::Effect;
 use crate::encoded::Encoded;
 use crate::error::{Error, ErrorKind};
 use crate::key_map::Entry;
-use crate::key_range::{KeyBounds, KeyRange};
+use crate::key_range::KeyRange;
 use crate::mutation::Mutation;
-use crate::operation::{Deadline, Direction, KeyKind};
+use crate::operation::{Deadline, KeyKind};
 use crate::outcome::{KvItem, KvPage, Outcome, Ttl};
 use crate::read_set::{Place, conflict};
 use crate::version::{Timestamp, Version, Versioned};
-use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,13 +152,9 @@ impl Decision<'_, '_> {
         if !self.draft.is_recording() {
             return;
         }
-        let Some(KeyBounds { mut lower, mut upper }) = range.bounds() else { return };
-        match (range.direction, last) {
-            (_, None) => {}
-            (Direction::Forward, Some(last)) => upper = Bound::Included(last.to_owned()),
-            (Direction::Reverse, Some(last)) => lower = Bound::Included(last.to_owned()),
+        if let Some(bounds) = range.bounds_to(last) {
+            self.draft.record(Place::Range { kind, bounds, presence_only });
         }
-        self.draft.record(Place::Range { kind, bounds: KeyBounds { lower, upper }, presence_only });
     }
 
     #[cold]

@@ -21,6 +21,7 @@ impl Decision<'_, '_> {
                 let (version, timestamp) = (trace.stamp.version, trace.stamp.timestamp);
                 Some(Versioned { value: trace.size(), version, timestamp })
             }
+            EntityRef::Json { name, .. } => self.stat_document(name),
             EntityRef::Run { .. } => {
                 let info = self.info()?;
                 Some(Versioned { value: info.size, version: info.version, timestamp: info.timestamp })
