@@ -92,17 +92,49 @@ impl Batch {
 
     /// Creates a cell; if it is there, the whole batch is refused with `AlreadyExists`.
     pub fn cell_init(&mut self, name: &str, value: impl Into<Value>) -> Result<&mut Batch> {
-        self.add(self.request().cell_init(name, &value.into(), Deadline::None)?)
+        self.cell_init_expiring(name, value, Deadline::None)
+    }
+
+    /// Creates a cell that expires, as the holder of a lease does; if it is there, the whole batch is refused with
+    /// `AlreadyExists`.
+    pub fn cell_init_expiring(
+        &mut self,
+        name: &str,
+        value: impl Into<Value>,
+        deadline: Deadline,
+    ) -> Result<&mut Batch> {
+        self.add(self.request().cell_init(name, &value.into(), deadline)?)
     }
 
     /// Sets a cell.
     pub fn cell_set(&mut self, name: &str, value: impl Into<Value>) -> Result<&mut Batch> {
-        self.add(self.request().cell_set(name, &value.into(), Deadline::None)?)
+        self.cell_set_expiring(name, value, Deadline::None)
+    }
+
+    /// Sets a cell that expires.
+    pub fn cell_set_expiring(
+        &mut self,
+        name: &str,
+        value: impl Into<Value>,
+        deadline: Deadline,
+    ) -> Result<&mut Batch> {
+        self.add(self.request().cell_set(name, &value.into(), deadline)?)
     }
 
     /// Sets a cell if it was last written by the commit `expected`; otherwise the whole batch is a `Conflict`.
     pub fn cell_cas(&mut self, name: &str, expected: Version, value: impl Into<Value>) -> Result<&mut Batch> {
-        self.add(self.request().cell_cas(name, expected, &value.into(), Deadline::None)?)
+        self.cell_cas_expiring(name, expected, value, Deadline::None)
+    }
+
+    /// The same for a cell that expires: how a lease is renewed together with other writes.
+    pub fn cell_cas_expiring(
+        &mut self,
+        name: &str,
+        expected: Version,
+        value: impl Into<Value>,
+        deadline: Deadline,
+    ) -> Result<&mut Batch> {
+        self.add(self.request().cell_cas(name, expected, &value.into(), deadline)?)
     }
 
     /// Deletes a cell.
