@@ -1,9 +1,11 @@
-//! The three examples as a reader would start them, on small folders and on the recording that ships here.
+//! The examples as a reader would start them, on small folders and on the recording that ships here.
 //!
 //! A whole `cargo test` builds the examples; `cargo test --test examples` alone does not, so give it a
 //! `cargo build --examples` first. The agent's own check is tested from the inside as well: it has to notice what
 //! the engine never does.
 
+#[path = "support/built.rs"]
+mod built;
 #[path = "../examples/agent/check.rs"]
 mod check;
 #[path = "../examples/agent/plan.rs"]
@@ -18,11 +20,12 @@ mod values;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 
 use strata::{Database, Options, Reads, RunFilter, RunSpec, RunStatus, Value, Writes};
 use tempfile::TempDir;
 
+use crate::built::{example, fail, succeed, texts};
 use crate::check::check;
 use crate::plan::{Plan, Tool};
 use crate::survey::{Agent, Brief, Receipt};
@@ -275,38 +278,6 @@ fn small_folder() -> TempDir {
         std::fs::write(folder.path().join(name), content).unwrap();
     }
     folder
-}
-
-/// The built example: `target/<profile>/examples`, beside the `deps` this test runs from.
-fn example(name: &str) -> Command {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).expect("a test lies in <profile>/deps");
-    let path = profile.join("examples").join(name);
-    assert!(
-        path.exists(),
-        "{} is not built: `cargo build --examples` or a whole `cargo test` does it",
-        path.display()
-    );
-    Command::new(path)
-}
-
-fn succeed(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    let (shown, error) = texts(&output);
-    assert!(output.status.success(), "{command:?} ended with {}:\n{shown}{error}", output.status);
-    shown
-}
-
-fn fail(code: i32, command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    let (shown, error) = texts(&output);
-    assert_eq!(output.status.code(), Some(code), "{command:?}:\n{shown}{error}");
-    error
-}
-
-fn texts(output: &Output) -> (String, String) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (text(&output.stdout), text(&output.stderr))
 }
 
 /// Every file below `folder`, with its bytes.
