@@ -181,6 +181,17 @@ fn examples_refuse_bad_arguments_with_advice_and_create_nothing() {
 }
 
 #[test]
+fn one_page_of_use_prints_what_it_proves() {
+    let shown = succeed(&mut example("hello"));
+    for line in
+        ["180 left, 3 writes in one commit", "still 300", "budget = 180", "event 1  book", "chain      valid"]
+    {
+        assert!(shown.contains(line), "{line:?} is not in\n{shown}");
+    }
+    assert!(shown.contains("expected version 4, found version 5"), "{shown}");
+}
+
+#[test]
 fn a_plan_is_the_same_each_time_and_survives_the_store() {
     let folder = small_folder();
     let plan = Plan::survey(folder.path(), 1_000).unwrap();
