@@ -160,10 +160,14 @@ fn inspect_ends_in_order_when_its_reader_goes_away() {
 fn examples_refuse_bad_arguments_with_advice_and_create_nothing() {
     let place = tempfile::tempdir().unwrap();
     let missing = place.path().join("missing");
-    for name in ["agent", "import_runs", "inspect"] {
+    for name in ["agent", "import_runs", "inspect", "transfer"] {
         assert!(succeed(example(name).arg("--help")).contains("usage:"));
         let error = fail(2, example(name).arg("--frobnicate"));
         assert!(error.contains("not an option") && error.contains("usage:"), "{error}");
+    }
+    for (name, option, value) in [("transfer", "--threads", "0"), ("transfer", "--mode", "quick")] {
+        let error = fail(2, example(name).args([option, value]));
+        assert!(error.contains(value) && error.contains("usage:"), "{error}");
     }
     for name in ["import_runs", "inspect"] {
         assert!(fail(2, &mut example(name)).contains("is missing"));
@@ -189,6 +193,18 @@ fn one_page_of_use_prints_what_it_proves() {
         assert!(shown.contains(line), "{line:?} is not in\n{shown}");
     }
     assert!(shown.contains("expected version 4, found version 5"), "{shown}");
+}
+
+#[test]
+fn money_moves_under_contention_in_every_mode_and_the_sum_stays() {
+    for mode in ["memory", "buffered", "strict"] {
+        let mut command = example("transfer");
+        let shown = succeed(command.args(["--mode", mode, "--threads", "3", "--transfers", "200"]));
+        assert!(shown.contains("4,000, in every observation and at the end"), "{shown}");
+        let again = row(&shown, "closures that ran again");
+        assert_eq!(again.len(), 2, "{shown}");
+        assert_eq!(again[1], "0", "a closure on the shard runs once: {shown}");
+    }
 }
 
 #[test]
@@ -289,6 +305,12 @@ fn small_folder() -> TempDir {
         std::fs::write(folder.path().join(name), content).unwrap();
     }
     folder
+}
+
+/// The cells of the row of a printed table that begins with this name.
+fn row<'a>(shown: &'a str, name: &str) -> Vec<&'a str> {
+    let line = shown.lines().find_map(|line| line.trim_start().strip_prefix(name));
+    line.unwrap_or_default().split_whitespace().collect()
 }
 
 /// Every file below `folder`, with its bytes.
