@@ -160,12 +160,17 @@ fn inspect_ends_in_order_when_its_reader_goes_away() {
 fn examples_refuse_bad_arguments_with_advice_and_create_nothing() {
     let place = tempfile::tempdir().unwrap();
     let missing = place.path().join("missing");
-    for name in ["agent", "import_runs", "inspect", "transfer"] {
+    for name in ["agent", "import_runs", "inspect", "transfer", "coordination"] {
         assert!(succeed(example(name).arg("--help")).contains("usage:"));
         let error = fail(2, example(name).arg("--frobnicate"));
         assert!(error.contains("not an option") && error.contains("usage:"), "{error}");
     }
-    for (name, option, value) in [("transfer", "--threads", "0"), ("transfer", "--mode", "quick")] {
+    for (name, option, value) in [
+        ("transfer", "--threads", "0"),
+        ("transfer", "--mode", "quick"),
+        ("coordination", "--workers", "1"),
+        ("coordination", "--jobs", "3"),
+    ] {
         let error = fail(2, example(name).args([option, value]));
         assert!(error.contains(value) && error.contains("usage:"), "{error}");
     }
@@ -205,6 +210,17 @@ fn money_moves_under_contention_in_every_mode_and_the_sum_stays() {
         assert_eq!(again.len(), 2, "{shown}");
         assert_eq!(again[1], "0", "a closure on the shard runs once: {shown}");
     }
+}
+
+#[test]
+fn every_job_is_done_once_although_workers_stop_and_come_back() {
+    let shown = succeed(example("coordination").args(["--workers", "4", "--jobs", "8"]));
+    assert!(shown.contains("8 of 8 jobs, each exactly once"), "{shown}");
+    let steps =
+        |kind: &str| shown.lines().filter(|line| line.split_whitespace().nth(3) == Some(kind)).count();
+    assert_eq!(steps("done"), 8, "{shown}");
+    assert!(steps("claimed") >= 8 + 2 && steps("refused") >= 2, "two workers stop once: {shown}");
+    assert!(steps("renewed") >= 1, "one job takes longer than a lease: {shown}");
 }
 
 #[test]
