@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strata_primitives::{
-    Condition, Deadline, Limits, Operation, RunId, RunStatus, Timestamp, Value, Version,
+    Condition, Deadline, Limits, NewTrace, Operation, RunId, RunStatus, Timestamp, TraceEnd, TraceId, Value,
+    Version,
 };
 
 use crate::Result;
@@ -48,6 +49,14 @@ impl Batch {
     /// Sets a key that expires `ttl` after the commit.
     pub fn put_with_ttl(&mut self, key: &str, value: impl Into<Value>, ttl: Duration) -> Result<&mut Batch> {
         self.add(self.request().put(key, &value.into(), Deadline::In(ttl))?)
+    }
+
+    /// Sets several keys.
+    pub fn put_many<K: AsRef<str>, V: Into<Value>>(
+        &mut self,
+        entries: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<&mut Batch> {
+        self.add(self.request().put_many(entries)?)
     }
 
     /// Sets a key if the condition holds; otherwise the whole batch is a `Conflict`.
@@ -142,6 +151,67 @@ impl Batch {
         self.add(Operation::CellDelete { name: name.into() })
     }
 
+    /// Creates a document; if it is there, the whole batch is refused with `AlreadyExists`.
+    pub fn json_create(&mut self, name: &str, value: impl Into<Value>) -> Result<&mut Batch> {
+        self.add(self.request().json_create(name, &value.into())?)
+    }
+
+    /// Puts a value at a place of a document.
+    pub fn json_set(&mut self, name: &str, path: &str, value: impl Into<Value>) -> Result<&mut Batch> {
+        self.add(self.request().json_set(name, path, &value.into())?)
+    }
+
+    /// The same, if the document was last written by the commit `expected`; otherwise the whole batch is a `Conflict`.
+    pub fn json_cas(
+        &mut self,
+        name: &str,
+        expected: Version,
+        path: &str,
+        value: impl Into<Value>,
+    ) -> Result<&mut Batch> {
+        self.add(self.request().json_cas(name, expected, path, &value.into())?)
+    }
+
+    /// Takes out what is at a place of a document.
+    pub fn json_delete(&mut self, name: &str, path: &str) -> Result<&mut Batch> {
+        self.add(self.request().json_delete(name, path)?)
+    }
+
+    /// Applies a JSON Patch (RFC 6902) to a document.
+    pub fn json_patch(&mut self, name: &str, patch: &Value) -> Result<&mut Batch> {
+        self.add(self.request().json_patch(name, patch)?)
+    }
+
+    /// Applies a JSON Merge Patch (RFC 7396) at a place of a document.
+    pub fn json_merge(&mut self, name: &str, path: &str, patch: impl Into<Value>) -> Result<&mut Batch> {
+        self.add(self.request().json_merge(name, path, patch.into())?)
+    }
+
+    /// Puts a value behind the last item of an array.
+    pub fn json_append(&mut self, name: &str, path: &str, value: impl Into<Value>) -> Result<&mut Batch> {
+        self.add(self.request().json_append(name, path, &value.into())?)
+    }
+
+    /// Deletes a document.
+    pub fn json_destroy(&mut self, name: &str) -> Result<&mut Batch> {
+        self.add(Operation::JsonDestroy { name: name.into() })
+    }
+
+    /// Records a step that is over.
+    pub fn trace_record(&mut self, trace: NewTrace) -> Result<&mut Batch> {
+        self.add(Operation::TraceRecord { trace: Box::new(trace) })
+    }
+
+    /// Records a step that begins.
+    pub fn trace_begin(&mut self, trace: NewTrace) -> Result<&mut Batch> {
+        self.add(Operation::TraceBegin { trace: Box::new(trace) })
+    }
+
+    /// Ends a span.
+    pub fn trace_end(&mut self, id: TraceId, end: TraceEnd) -> Result<&mut Batch> {
+        self.add(Operation::TraceEnd { id, end: Box::new(end) })
+    }
+
     /// Moves the run to another status; operations behind this one see it.
     pub fn update_status(&mut self, status: RunStatus) -> Result<&mut Batch> {
         self.add(Operation::RunUpdateStatus { status })
@@ -160,6 +230,14 @@ impl Batch {
     /// Appends an event.
     pub fn append(&mut self, kind: &str, payload: impl Into<Value>) -> Result<&mut Batch> {
         self.add(self.request().append(kind, &payload.into())?)
+    }
+
+    /// Appends several events.
+    pub fn append_many<K: AsRef<str>, V: Into<Value>>(
+        &mut self,
+        events: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<&mut Batch> {
+        self.add(self.request().append_many(events)?)
     }
 
     /// The run it is for.

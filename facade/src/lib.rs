@@ -35,6 +35,7 @@ mod runs;
 mod scope;
 mod snapshot;
 mod subscription;
+mod traces;
 mod transaction;
 mod writes;
 
@@ -50,13 +51,15 @@ pub use reads::Reads;
 pub use scope::Scope;
 pub use snapshot::Snapshot;
 pub use subscription::{CommitSubscription, EventSubscription, Notice};
+pub use traces::{Trace, TracePage, TraceTree, new_trace};
 pub use transaction::{StagedWrite, Transacted, Transaction};
 pub use writes::Writes;
 
 pub use strata_primitives::{
     Cause, ChainReport, Commit, Condition, Deadline, Direction, Durability, Effect, EntityRef, Error,
-    ErrorKind, Limits, Namespace, Operation, OperationId, Outcome, Receipt, RunFilter, RunId, RunInfo,
-    RunSpec, RunStatus, Stamp, Timestamp, Value, Version, Versioned,
+    ErrorKind, Limits, Namespace, NewTrace, Operation, OperationId, Outcome, Receipt, RunFilter, RunId,
+    RunInfo, RunSpec, RunStatus, Stamp, Timestamp, TraceContent, TraceEnd, TraceFilter, TraceId, Usage,
+    Value, Version, Versioned,
 };
 pub use strata_shards::{
     BatchReceipt, Clock, CommitNotice, RecoveryReport, RunPage, ShardRecovery, ShardState, ShardStats,

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use strata_primitives::{
     ChainReport, Direction, Effect, Encoded, EntityRef, Error, ErrorKind, Limits, Operation, OperationId,
-    Outcome, Receipt, RunId, RunInfo, Value, Versioned,
+    Outcome, Receipt, RunId, RunInfo, TraceFilter, TraceId, Value, Versioned,
 };
 
 use crate::Result;
 use crate::events::{Event, EventPage};
+use crate::json_path::query;
 use crate::kv::{KeyPage, KvScan, ValuePage};
 use crate::request::Request;
+use crate::traces::{Trace, TracePage, TraceTree};
 
 /// Reads of all primitives, the same of a [`RunHandle`](crate::RunHandle), a [`Transaction`](crate::Transaction), a
 /// [`Snapshot`](crate::Snapshot) and inside [`execute`](crate::RunHandle::execute).
@@ -154,6 +156,81 @@ pub trait Reads {
             Outcome::Page(page) => ValuePage::decode(page),
             other => unexpected(&other),
         }
+    }
+
+    /// What is at a place of a document, which a JSON Pointer (RFC 6901) names; `""` is all of it. `None` without the
+    /// document, or when nothing is there.
+    ///
+    /// The version is that of the newest commit that wrote the place, something inside it, or a container around it;
+    /// writes to sibling places do not change it.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a path that is no JSON Pointer.
+    fn json_get(&self, name: &str, path: &str) -> Result<Option<Versioned<Value>>> {
+        value_of(self.ask(request(self).json_get(name, path)?)?)
+    }
+
+    /// What a JSONPath (RFC 9535) matches in a document, each with the JSON Pointer of its place, in document order.
+    /// `None` without the document. It reads the whole document, and is worked out by the caller.
+    ///
+    /// # Errors
+    /// As [`query`](crate::query).
+    fn json_query(&self, name: &str, path: &str) -> Result<Option<Versioned<Vec<(String, Value)>>>> {
+        let Some(Versioned { value, version, timestamp }) = self.json_get(name, "")? else {
+            return Ok(None);
+        };
+        Ok(Some(Versioned { value: query(&value, path)?, version, timestamp }))
+    }
+
+    /// One page of the names of documents, in order.
+    fn json_list(&self, scan: &KvScan) -> Result<KeyPage> {
+        match self.ask(request(self).documents(scan))? {
+            Outcome::Page(page) => Ok(KeyPage::from(page)),
+            other => unexpected(&other),
+        }
+    }
+
+    /// One trace.
+    fn trace_get(&self, id: TraceId) -> Result<Option<Trace>> {
+        match self.ask(Operation::TraceGet { id })? {
+            Outcome::Trace(found) => found.map(|trace| Trace::decode(*trace)).transpose(),
+            other => unexpected(&other),
+        }
+    }
+
+    /// One page of the traces that `filter` wants, in commit order or against it; `start` is where a page before it
+    /// stopped.
+    fn trace_list(
+        &self,
+        filter: &TraceFilter,
+        start: Option<u64>,
+        limit: usize,
+        direction: Direction,
+    ) -> Result<TracePage> {
+        let filter = Box::new(filter.clone());
+        match self.ask(Operation::TraceList { filter, start, limit, direction })? {
+            Outcome::Traces(page) => TracePage::decode(page),
+            other => unexpected(&other),
+        }
+    }
+
+    /// One page of the direct parts of a trace, in commit order.
+    fn trace_children(&self, id: TraceId, start: Option<u64>, limit: usize) -> Result<TracePage> {
+        let filter = TraceFilter { parent: Some(id), ..TraceFilter::default() };
+        self.trace_list(&filter, start, limit, Direction::Forward)
+    }
+
+    /// A trace and everything below it, up to `limit` traces; empty if it is not there.
+    fn trace_tree(&self, id: TraceId, limit: usize) -> Result<TraceTree> {
+        match self.ask(Operation::TraceTree { id, limit })? {
+            Outcome::Traces(page) => TraceTree::decode(page),
+            other => unexpected(&other),
+        }
+    }
+
+    /// How many traces the run has, or how many of one kind, in O(1).
+    fn trace_count(&self, kind: Option<&str>) -> Result<Versioned<u64>> {
+        count_of(self.ask(Operation::TraceCount { kind: kind.map(Into::into) })?)
     }
 
     /// What is known of the run.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use rand::RngCore;
+use strata_primitives::json::check_json;
 use strata_primitives::{
-    Condition, Deadline, Direction, Encoded, EntityRef, Limits, NewEvent, Operation, PutEntry, RunId, Value,
-    Version,
+    Condition, Deadline, Direction, Encoded, EntityRef, Error, Limits, NewEvent, Operation, PatchOperation,
+    Pointer, PutEntry, RunId, Value, Version,
 };
 
 use crate::Result;
@@ -85,6 +86,74 @@ impl Request<'_> {
         let KvScan { prefix, start_after, limit, direction } = scan;
         let (prefix, start_after) = (prefix.as_str().into(), start_after.as_deref().map(Into::into));
         Operation::CellList { prefix, start_after, limit: *limit, direction: *direction }
+    }
+
+    pub(crate) fn documents(self, scan: &KvScan) -> Operation {
+        let KvScan { prefix, start_after, limit, direction } = scan;
+        let (prefix, start_after) = (prefix.as_str().into(), start_after.as_deref().map(Into::into));
+        Operation::JsonList { prefix, start_after, limit: *limit, direction: *direction }
+    }
+
+    pub(crate) fn json_create(self, name: &str, value: &Value) -> Result<Operation> {
+        Ok(Operation::JsonCreate { name: name.into(), value: self.json(name, value)? })
+    }
+
+    pub(crate) fn json_get(self, name: &str, path: &str) -> Result<Operation> {
+        Ok(Operation::JsonGet { name: name.into(), path: self.path(name, path)? })
+    }
+
+    pub(crate) fn json_set(self, name: &str, path: &str, value: &Value) -> Result<Operation> {
+        let (path, value) = (self.path(name, path)?, self.json(name, value)?);
+        Ok(Operation::JsonSet { name: name.into(), path, value })
+    }
+
+    pub(crate) fn json_cas(
+        self,
+        name: &str,
+        expected: Version,
+        path: &str,
+        value: &Value,
+    ) -> Result<Operation> {
+        let (path, value) = (self.path(name, path)?, self.json(name, value)?);
+        Ok(Operation::JsonCas { name: name.into(), path, value, expected })
+    }
+
+    pub(crate) fn json_delete(self, name: &str, path: &str) -> Result<Operation> {
+        Ok(Operation::JsonDelete { name: name.into(), path: self.path(name, path)? })
+    }
+
+    pub(crate) fn json_patch(self, name: &str, patch: &Value) -> Result<Operation> {
+        let parsed = PatchOperation::parse_all(patch, self.limits.path_segments_max, self.limits);
+        let patch = parsed.map_err(|error| self.of_document(name, error))?;
+        Ok(Operation::JsonPatch { name: name.into(), patch })
+    }
+
+    pub(crate) fn json_merge(self, name: &str, path: &str, patch: Value) -> Result<Operation> {
+        Ok(Operation::JsonMerge { name: name.into(), path: self.path(name, path)?, patch })
+    }
+
+    pub(crate) fn json_append(self, name: &str, path: &str, value: &Value) -> Result<Operation> {
+        let (path, value) = (self.path(name, path)?, self.json(name, value)?);
+        Ok(Operation::JsonAppend { name: name.into(), path, value })
+    }
+
+    fn path(self, name: &str, path: &str) -> Result<Pointer> {
+        let parsed = Pointer::parse(path, self.limits.path_segments_max);
+        parsed.map_err(|error| self.of_document(name, error))
+    }
+
+    /// A value that a document can hold.
+    fn json(self, name: &str, value: &Value) -> Result<Encoded> {
+        check_json(value).map_err(|error| self.of_document(name, error))?;
+        Encoded::from_value(value, self.limits, || EntityRef::json(self.run, name))
+    }
+
+    fn of_document(self, name: &str, error: Error) -> Error {
+        // A name that is too long to be one is not repeated in the error.
+        match self.limits.check_document_name(name) {
+            Ok(()) => error.with_entity(EntityRef::json(self.run, name)),
+            Err(_) => error.with_entity(EntityRef::run(self.run)),
+        }
     }
 
     fn value_of_key(self, key: &str, value: &Value) -> Result<Encoded> {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use strata_primitives::{
-    Condition, Deadline, Effect, EntityRef, Error, ErrorKind, Operation, RunStatus, Timestamp, Value, Version,
+    Condition, Deadline, Effect, EntityRef, Error, ErrorKind, NewTrace, Operation, RunStatus, Timestamp,
+    TraceEnd, TraceId, Value, Version,
 };
 
 use crate::Result;
@@ -201,6 +202,103 @@ pub trait Writes: Reads {
     /// Deletes a cell; `None` if there was nothing to delete.
     fn cell_delete(&self, name: &str) -> Result<Option<Self::Receipt>> {
         Ok(self.write(Operation::CellDelete { name: name.into() })?.0)
+    }
+
+    /// Creates a document.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if it is there; `InvalidArgument` for what JSON cannot hold: bytes, NaN and infinities.
+    fn json_create(&self, name: &str, value: impl Into<Value>) -> Result<Self::Receipt> {
+        always(self.write(request(self).json_create(name, &value.into())?))
+    }
+
+    /// Puts a value at a place of a document, which a JSON Pointer (RFC 6901) names: the whole document, a member, or an
+    /// item. What is around it must be there; the index behind the last item, or `-`, appends.
+    ///
+    /// # Errors
+    /// `NotFound` without the document or what is around the place, `WrongType` inside what holds nothing.
+    fn json_set(&self, name: &str, path: &str, value: impl Into<Value>) -> Result<Self::Receipt> {
+        always(self.write(request(self).json_set(name, path, &value.into())?))
+    }
+
+    /// The same, if the document was last written by the commit `expected`.
+    ///
+    /// # Errors
+    /// `Conflict` names the document and both versions; otherwise as [`json_set`](Self::json_set).
+    fn json_cas(
+        &self,
+        name: &str,
+        expected: Version,
+        path: &str,
+        value: impl Into<Value>,
+    ) -> Result<Self::Receipt> {
+        always(self.write(request(self).json_cas(name, expected, path, &value.into())?))
+    }
+
+    /// Takes out what is at a place of a document; `None` if nothing is there.
+    ///
+    /// # Errors
+    /// `NotFound` without the document, `InvalidArgument` for the whole of it: [`json_destroy`](Self::json_destroy) does
+    /// that.
+    fn json_delete(&self, name: &str, path: &str) -> Result<Option<Self::Receipt>> {
+        Ok(self.write(request(self).json_delete(name, path)?)?.0)
+    }
+
+    /// Applies a JSON Patch (RFC 6902) to a document, all of it or nothing. An empty one makes no commit.
+    ///
+    /// # Errors
+    /// `Conflict` for a `test` that fails, `NotFound`, `WrongType` and `InvalidArgument` for an operation that cannot be
+    /// done; each names the operation by its index.
+    fn json_patch(&self, name: &str, patch: &Value) -> Result<Option<Self::Receipt>> {
+        Ok(self.write(request(self).json_patch(name, patch)?)?.0)
+    }
+
+    /// Applies a JSON Merge Patch (RFC 7396) at a place of a document. One that changes nothing makes no commit.
+    ///
+    /// # Errors
+    /// As [`json_set`](Self::json_set).
+    fn json_merge(&self, name: &str, path: &str, patch: impl Into<Value>) -> Result<Option<Self::Receipt>> {
+        Ok(self.write(request(self).json_merge(name, path, patch.into())?)?.0)
+    }
+
+    /// Puts a value behind the last item of an array.
+    ///
+    /// # Errors
+    /// `WrongType` when something else is there; otherwise as [`json_set`](Self::json_set).
+    fn json_append(&self, name: &str, path: &str, value: impl Into<Value>) -> Result<Self::Receipt> {
+        always(self.write(request(self).json_append(name, path, &value.into())?))
+    }
+
+    /// Deletes a document; `None` if it was not there.
+    fn json_destroy(&self, name: &str) -> Result<Option<Self::Receipt>> {
+        Ok(self.write(Operation::JsonDestroy { name: name.into() })?.0)
+    }
+
+    /// Records a step that is over. [`new_trace`](crate::new_trace) makes one with an id.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if its id is taken, `NotFound` if its parent is not in the run.
+    fn trace_record(&self, trace: NewTrace) -> Result<(TraceId, Self::Receipt)> {
+        let (id, trace) = (trace.id, Box::new(trace));
+        Ok((id, always(self.write(Operation::TraceRecord { trace }))?))
+    }
+
+    /// Records a step that begins: a span, open until [`trace_end`](Self::trace_end). A crash in between leaves it open.
+    ///
+    /// # Errors
+    /// As [`trace_record`](Self::trace_record), and `InvalidArgument` for one that says how long it took.
+    fn trace_begin(&self, trace: NewTrace) -> Result<(TraceId, Self::Receipt)> {
+        let (id, trace) = (trace.id, Box::new(trace));
+        Ok((id, always(self.write(Operation::TraceBegin { trace }))?))
+    }
+
+    /// Ends a span with what came of it.
+    ///
+    /// # Errors
+    /// `NotFound` if it is not in the run, `InvalidArgument` if it has ended, or if its content has no place for a result
+    /// or an error: those of a tool call, a query and a custom content have.
+    fn trace_end(&self, id: TraceId, end: TraceEnd) -> Result<Self::Receipt> {
+        always(self.write(Operation::TraceEnd { id, end: Box::new(end) }))
     }
 
     /// Ends the run as `Completed`, `Failed` or `Cancelled`.
