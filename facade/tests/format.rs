@@ -2,14 +2,18 @@
 //!
 //! It shares no code with the engine: if the page is wrong or leaves something out, this reader is, too.
 
+#[path = "format/json_write.rs"]
+mod json_write;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use strata::{
-    Cause, Database, Direction, Durability, KvScan, OperationId, Options, Reads, RunFilter, RunId, RunSpec,
-    RunStatus, Value, Writes,
+    Cause, Database, Direction, Durability, KvScan, NewTrace, OperationId, Options, Reads, RunFilter,
+    RunHandle, RunId, RunSpec, RunStatus, TraceContent, TraceEnd, TraceFilter, Value, Writes, new_trace,
+    parse_json,
 };
 
 #[test]
@@ -61,6 +65,11 @@ fn work(database: &Database) {
     let mut batch = run.batch();
     batch.put("both", true).unwrap().append("even", "and an event").unwrap();
     run.with_operation_id(OperationId([8; 16])).commit(batch).unwrap();
+    run.cell_init("phase", "asked").unwrap();
+    run.cell_set("phase", "booked").unwrap();
+    run.cell_set("lock", 1).unwrap();
+    run.cell_delete("lock").unwrap();
+    work_on_documents_and_traces(&run);
     run.set_tags(["trip", "north"]).unwrap();
     run.set_metadata(Value::from(3)).unwrap();
     // Larger than a usual batch, and than the first segment.
@@ -73,6 +82,21 @@ fn work(database: &Database) {
     deleted.put("k", "v").unwrap();
     deleted.delete_run().unwrap();
     database.sync().unwrap();
+}
+
+fn work_on_documents_and_traces(run: &RunHandle) {
+    run.json_create("trip", parse_json(r#"{"a/b": [1, 2], "c": {"d": null}}"#).unwrap()).unwrap();
+    run.json_set("trip", "/a~1b/1", 3).unwrap();
+    run.json_append("trip", "/a~1b", "x").unwrap();
+    run.json_delete("trip", "/a~1b/0").unwrap();
+    run.json_merge("trip", "/c", parse_json(r#"{"d": null, "e": 1}"#).unwrap()).unwrap();
+    run.json_create("gone", 1).unwrap();
+    run.json_destroy("gone").unwrap();
+    let call = TraceContent::ToolCall { name: "find".into(), arguments: 1.into(), result: None, error: None };
+    let (parent, _) = run.trace_begin(NewTrace { tags: vec!["t".into()], ..new_trace(call) }).unwrap();
+    let thought = TraceContent::Thought { text: "cheap".into(), confidence: Some(0.5) };
+    run.trace_record(NewTrace { parent: Some(parent), ..new_trace(thought) }).unwrap();
+    run.trace_end(parent, TraceEnd { result: Some(2.into()), ..TraceEnd::default() }).unwrap();
 }
 
 fn values() -> Vec<(&'static str, Value)> {
@@ -99,6 +123,26 @@ fn compare_content(database: &Database, id: RunId, run: &Run) {
     let page = handle.events(0, 1000, Direction::Forward).unwrap();
     let listed: Vec<_> = page.events.into_iter().map(|event| (event.kind, event.payload)).collect();
     assert_eq!(run.events, listed);
+    let page = handle.cell_list(&KvScan::default()).unwrap();
+    let listed: BTreeMap<_, _> = page.items.into_iter().map(|(name, found)| (name, found.value)).collect();
+    assert_eq!(run.cells, listed);
+    let names = handle.json_list(&KvScan::default()).unwrap().keys;
+    let document = |name: &String| handle.json_get(name, "").unwrap().unwrap().value;
+    let listed: BTreeMap<_, _> = names.into_iter().map(|name| (name.clone(), document(&name))).collect();
+    assert_eq!(run.documents, listed);
+    let page = handle.trace_list(&TraceFilter::default(), None, 100, Direction::Forward).unwrap();
+    assert_eq!(run.traces.len(), page.traces.len());
+    for trace in page.traces {
+        let read = &run.traces[trace.id.as_bytes()];
+        assert_eq!(read.parent.as_ref(), trace.parent.as_ref().map(|parent| parent.as_bytes()));
+        assert_eq!((&*read.kind, &read.tags), (trace.content.kind(), &trace.tags));
+        assert_eq!((read.began, read.ended), (trace.began.0, trace.ended.map(|ended| ended.0)));
+        assert_eq!(read.tool_result(), tool_result(&trace.content));
+    }
+}
+
+fn tool_result(content: &TraceContent) -> Option<&Value> {
+    if let TraceContent::ToolCall { result, .. } = content { result.as_ref() } else { None }
 }
 
 fn status_code(status: RunStatus) -> u8 {
@@ -123,9 +167,27 @@ struct Run {
     tags: Vec<String>,
     status: Option<u8>,
     keys: BTreeMap<String, Value>,
+    cells: BTreeMap<String, Value>,
+    documents: BTreeMap<String, Value>,
+    traces: BTreeMap<[u8; 16], Trace>,
     events: Vec<(String, Value)>,
     /// Log and LSN of the newest record.
     place: (u32, u64),
+}
+
+struct Trace {
+    parent: Option<[u8; 16]>,
+    kind: String,
+    tags: Vec<String>,
+    body: Value,
+    began: u64,
+    ended: Option<u64>,
+}
+
+impl Trace {
+    fn tool_result(&self) -> Option<&Value> {
+        self.body.get("gen_ai.tool.call.result")
+    }
 }
 
 const BLOCK: usize = 4096;
@@ -293,6 +355,9 @@ impl<'a> Fields<'a> {
     }
 
     fn mutation(&mut self, tag: u8, run: &mut Run) {
+        if tag == 13 {
+            return self.trace(run);
+        }
         let first = self.u64(); // the previous version, or the sequence of an event
         match tag {
             1 => {
@@ -317,8 +382,35 @@ impl<'a> Fields<'a> {
             8 => run.tags = self.texts(),
             9 => drop(self.whole_value()),
             10 => *run = Run { version: run.version, time: run.time, place: run.place, ..Run::default() },
+            11 => {
+                self.u64();
+                let name = self.text();
+                run.cells.insert(name, self.whole_value());
+            }
+            12 => assert!(run.cells.remove(&self.text()).is_some()),
+            14 => {
+                let trace = run.traces.get_mut(self.take(16)).unwrap();
+                (trace.ended, trace.body) = (Some(self.u64()), self.whole_value());
+            }
+            15 => self.json_write(run),
+            16 => assert!(run.documents.remove(&self.text()).is_some()),
             other => panic!("a mutation {other}"),
         }
+    }
+
+    fn trace(&mut self, run: &mut Run) {
+        let id = self.take(16).try_into().unwrap();
+        let parent = (self.u8() == 1).then(|| self.take(16).try_into().unwrap());
+        let (kind, tags, body) = (self.text(), self.texts(), self.whole_value());
+        let (began, ended) = (self.u64(), (self.u8() == 1).then(|| self.u64()));
+        assert!(run.traces.insert(id, Trace { parent, kind, tags, body, began, ended }).is_none());
+    }
+
+    fn json_write(&mut self, run: &mut Run) {
+        let (name, tag) = (self.text(), self.u8());
+        let path = if tag == 1 { String::new() } else { self.text() };
+        let value = (tag != 4).then(|| self.whole_value());
+        json_write::apply(run.documents.entry(name).or_default(), tag, &path, value);
     }
 
     fn description(&mut self, run: &mut Run) {
