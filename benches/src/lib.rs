@@ -6,6 +6,8 @@
 //! | binary | question |
 //! |---|---|
 //! | `speed` | what does one call cost, and one call of 64, in each durability mode? |
+//! | `transactions` | what does a transaction of four operations cost, through each of its doors? |
+//! | `primitives` | what does one call on each primitive cost, and beside documents? |
 //! | `recovery` | how many records a second does a shard replay? |
 //! | `scaling` | what do more shards bring? |
 //! | `idle` | what does a store cost that is not used, and what does it leave behind? |

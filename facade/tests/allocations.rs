@@ -1,0 +1,100 @@
+//! What a warm call allocates, on the caller's thread and on the shard's together.
+//!
+//! One test alone in its process, because the counter sees every thread. The only unsafe code is the allocator that
+//! counts; it hands every call to the system's as it came. docs/performance.md says what each allocation is for.
+#![expect(unsafe_code, reason = "implementing a global allocator is unsafe")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use strata::{Database, Error, Options, Reads, RunSpec, Writes};
+
+static ALLOCATION_COUNT: AtomicU64 = AtomicU64::new(0);
+
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: every call is handed to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATION_COUNT.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the promises of `alloc`, which are the same here.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATION_COUNT.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the pointer came from the system's allocator, with this layout.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the pointer came from the system's allocator, with this layout.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+/// Allocations of one call, once everything is warm.
+fn of_one_call(call: impl Fn(usize)) -> f64 {
+    const CALL_COUNT: usize = 2_000;
+    (0..500).for_each(&call);
+    let before = ALLOCATION_COUNT.load(Ordering::Relaxed);
+    (0..CALL_COUNT).for_each(&call);
+    let count = ALLOCATION_COUNT.load(Ordering::Relaxed) - before;
+    assert!(before > 0, "the counter counts");
+    count as f64 / CALL_COUNT as f64
+}
+
+#[test]
+fn warm_calls_allocate_what_the_documents_say() {
+    let database = Database::in_memory_with(Options { shards: Some(1), ..Options::default() }).unwrap();
+    let run = database.begin_run(RunSpec::named("warm")).unwrap();
+    let keys: Vec<String> = (0..16).map(|number| format!("key/{number}")).collect();
+    let key = |index: usize| keys[index % keys.len()].as_str();
+    run.put_many(keys.iter().map(|key| (key, 1))).unwrap();
+    let found = [
+        ("get", of_one_call(|index| drop(run.get(key(index)).unwrap()))),
+        ("put", of_one_call(|index| drop(run.put(key(index), index as i64).unwrap()))),
+        (
+            "transaction",
+            of_one_call(|index| {
+                let done = run.transaction(|tx| {
+                    let sum = tx.get(key(index))?.zip(tx.get(key(index + 1))?);
+                    tx.put(key(index), 1)?;
+                    tx.put(key(index + 1), 2)?;
+                    Ok::<_, Error>(sum.is_some())
+                });
+                assert!(done.unwrap().value);
+            }),
+        ),
+        (
+            "execute",
+            of_one_call(|index| {
+                let number = index % 15;
+                let done = run.execute(move |run| {
+                    let names = [["key/0", "key/1"], ["key/2", "key/3"]][number % 2];
+                    let sum = run.get(names[0])?.zip(run.get(names[1])?);
+                    run.put(names[0], 1)?;
+                    run.put(names[1], 2)?;
+                    Ok::<_, Error>(sum.is_some())
+                });
+                assert!(done.unwrap().value);
+            }),
+        ),
+        ("snapshot", of_one_call(|_| drop(run.snapshot().unwrap()))),
+    ];
+    for (call, count) in found {
+        assert_eq!(count, documented(call), "{call}: all are {found:?}");
+    }
+}
+
+/// What docs/performance.md says of a call.
+fn documented(call: &str) -> f64 {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/performance.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let row = page.lines().find(|line| line.starts_with(&format!("| {call} | ")));
+    let row = row.unwrap_or_else(|| panic!("docs/performance.md says nothing of {call}"));
+    row.split('|').nth(2).and_then(|count| count.trim().parse().ok()).unwrap()
+}
