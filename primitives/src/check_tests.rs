@@ -1,8 +1,9 @@
 //! Every limit exceeded by one, through every operation it guards.
 use super::*;
+use crate::deadline::Deadline;
 use crate::id::Namespace;
 use crate::new_trace::NewTrace;
-use crate::operation::{Condition, Deadline, Direction, NewEvent, PutEntry};
+use crate::operation::{Condition, Direction, NewEvent, PutEntry};
 use crate::trace_content::TraceContent;
 use crate::trace_end::TraceEnd;
 use crate::trace_filter::TraceFilter;

@@ -2,8 +2,8 @@
 use crate::encoded::Encoded;
 use crate::event::EventLog;
 use crate::json::Document;
+use crate::key_kind::KeyKind;
 use crate::key_map::{Entry, KeyMap};
-use crate::operation::KeyKind;
 use crate::past::{Past, ReplacedKeys};
 use crate::run_meta::RunMeta;
 use crate::trace_log::TraceLog;

@@ -1,11 +1,12 @@
 //! What a write was, in eight bytes: so that an operation id cannot answer for another write.
+use crate::deadline::Deadline;
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
 use crate::id::RunId;
 use crate::json::{PatchOperation, Pointer};
 use crate::limits::Limits;
 use crate::new_trace::NewTrace;
-use crate::operation::{Condition, Deadline, Operation};
+use crate::operation::{Condition, Operation};
 use crate::trace_end::TraceEnd;
 use crate::usage::Usage;
 use crate::value::Value;

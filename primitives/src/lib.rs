@@ -2,14 +2,16 @@
 //!
 //! Everything here is a pure state machine: no threads, no files, no clock, no randomness; time and salts arrive
 //! inside the operation. `validate` decides and may refuse, `RunState::apply` changes and cannot fail, and the
-//! mutations between them are what the log holds. Read in this order: `operation`, `outcome`, `mutation`,
-//! `run_state`, then the primitives (`kv`, `event`, `trace`, `run_meta`) and `validate`.
+//! mutations between them are what the log holds. Read in this order: `operation` and its table,
+//! `outcome`, `mutation`, `run_state` and `content`; `view`, `draft` and `validate`; `past`, `snapshot` and `read_set`;
+//! then what a run holds: `key_map`, `event`, `trace`, `json`, `run_meta`.
 #![forbid(unsafe_code)]
 
 pub mod cause;
 pub mod check;
 mod chunks;
 pub mod codec;
+pub mod deadline;
 pub mod draft;
 pub mod effect;
 pub mod encoded;
@@ -19,11 +21,13 @@ pub mod event;
 pub mod fingerprint;
 pub mod id;
 pub mod json;
+pub mod key_kind;
 pub mod limits;
 mod members;
 pub mod mutation;
 pub mod new_trace;
 pub mod operation;
+pub mod operation_table;
 pub mod outcome;
 pub mod read_set;
 pub mod receipt;
@@ -55,6 +59,7 @@ mod traces;
 
 pub use cause::Cause;
 pub use codec::DecodeError;
+pub use deadline::Deadline;
 pub use draft::{Draft, Staged};
 pub use effect::Effect;
 pub use encoded::Encoded;
@@ -64,13 +69,12 @@ pub use event::{ChainReport, StoredEvent};
 pub use fingerprint::Fingerprint;
 pub use id::{Namespace, OperationId, RunId};
 pub use json::{Document, JsonWrite, PatchOperation, Pointer};
+pub use key_kind::{KeyKind, OrderIndex};
 pub use limits::Limits;
 pub use mutation::{Mutation, MutationRow};
 pub use new_trace::NewTrace;
-pub use operation::{
-    Access, Condition, Deadline, Direction, KeyKind, NewEvent, Operation, OperationRow, OrderIndex, PutEntry,
-    mutations_of,
-};
+pub use operation::{Condition, Direction, NewEvent, Operation, PutEntry};
+pub use operation_table::{Access, OperationRow, mutations_of};
 pub use outcome::{EventPage, KvItem, KvPage, Outcome, TracePage, Ttl};
 pub use read_set::{Interval, ReadSet, conflict};
 pub use receipt::Receipt;

@@ -1,10 +1,10 @@
 //! What the staged mutations of one commit hide of the run below them.
 use crate::encoded::Encoded;
 use crate::json::Document;
+use crate::key_kind::KeyKind;
 use crate::key_map::Entry;
 use crate::keys::{StagedKeys, StagedOver};
 use crate::mutation::Mutation;
-use crate::operation::KeyKind;
 use crate::run_meta::RunMeta;
 use crate::run_state::{described, written};
 use crate::traces::{StagedTraces, TracesOver};

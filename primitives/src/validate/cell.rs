@@ -1,9 +1,10 @@
 //! Decisions about state cells.
 use super::{Answer, Decision};
+use crate::deadline::Deadline;
 use crate::effect::Effect;
 use crate::encoded::Encoded;
 use crate::error::{Error, ErrorKind};
-use crate::operation::{Deadline, KeyKind};
+use crate::key_kind::KeyKind;
 use crate::version::Version;
 use std::sync::Arc;
 

@@ -1,12 +1,13 @@
 //! What keys and cells have in common: things found by a name, replaced as a whole, with a version and a deadline.
 use super::{Answer, Decision};
+use crate::deadline::Deadline;
 use crate::effect::Effect;
 use crate::encoded::Encoded;
 use crate::error::{Error, ErrorKind};
+use crate::key_kind::KeyKind;
 use crate::key_map::Entry;
 use crate::key_range::KeyRange;
 use crate::mutation::Mutation;
-use crate::operation::{Deadline, KeyKind};
 use crate::outcome::{KvItem, KvPage, Outcome, Ttl};
 use crate::read_set::{Place, conflict};
 use crate::version::{Timestamp, Version, Versioned};

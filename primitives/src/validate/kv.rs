@@ -1,11 +1,13 @@
 //! Decisions about keys.
 use super::{Answer, Decision};
+use crate::deadline::Deadline;
 use crate::effect::Effect;
 use crate::encoded::Encoded;
 use crate::error::{Error, ErrorKind};
+use crate::key_kind::KeyKind;
 use crate::key_range::KeyRange;
 use crate::mutation::Mutation;
-use crate::operation::{Condition, Deadline, KeyKind, PutEntry};
+use crate::operation::{Condition, PutEntry};
 use crate::outcome::Outcome;
 use crate::version::{Timestamp, Version, Versioned};
 use std::sync::Arc;

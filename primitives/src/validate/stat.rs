@@ -1,7 +1,7 @@
 //! Decisions about single things, whatever they are.
 use super::Decision;
 use crate::entity::EntityRef;
-use crate::operation::KeyKind;
+use crate::key_kind::KeyKind;
 use crate::version::Versioned;
 use std::sync::Arc;
 
