@@ -129,6 +129,13 @@ impl Content {
         kept.into_iter().for_each(|by| self.past.documents.take_back(name, by));
     }
 
+    /// About how many bytes it takes, with what it keeps for snapshots.
+    pub(crate) fn size(&self) -> usize {
+        let logs = self.events.size() + self.traces.size();
+        let keys = self.kv.size() + self.cells.size() + self.documents.size();
+        keys + logs as usize + self.past.size()
+    }
+
     /// When the first key or cell expires.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         [self.kv.next_deadline(), self.cells.next_deadline()].into_iter().flatten().min()

@@ -102,9 +102,7 @@ impl RunState {
             Mutation::RunDelete { .. } => {
                 let content = Content::new(self.hash_seed, stamp.version);
                 let content = Arc::new(std::mem::replace(&mut self.content, content));
-                if self.snapshots.is_any_open() {
-                    self.snapshots.keep_ended(stamp.version, &content);
-                }
+                self.snapshots.keep_ended(stamp.version, &content);
                 Undo::Content { content }
             }
             of_meta => {
@@ -136,7 +134,7 @@ impl RunState {
     }
 
     fn put_document(&mut self, name: Arc<str>, entry: Option<Entry<Document>>, stamp: Stamp) -> Undo {
-        let replaced_by = self.snapshots.is_any_open().then_some(stamp.version);
+        let replaced_by = self.snapshots.needed_by(stamp.version);
         let (was, kept) = self.content.put_document(&name, entry, replaced_by);
         Undo::Document { name, was, kept }
     }

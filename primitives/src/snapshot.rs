@@ -28,7 +28,7 @@ impl Snapshot {
 pub(crate) struct Snapshots {
     /// Each watched version, with how many open snapshots show it.
     watched: BTreeMap<Version, usize>,
-    /// Earlier lives of the run, each with the commit that deleted it, oldest first.
+    /// Earlier lives of the run that somebody looks at, each with the commit that deleted it, oldest first.
     ended: VecDeque<(Version, Arc<Content>)>,
 }
 
@@ -38,9 +38,10 @@ impl Snapshots {
         !self.watched.is_empty()
     }
 
-    /// The commit `by`, if it has to keep what it replaces.
+    /// The commit `by`, if it has to keep what it replaces: whether somebody looks at the present life of the run.
     pub(crate) fn needed_by(&self, by: Version) -> Option<Version> {
-        self.is_any_open().then_some(by)
+        let (newest, _) = self.watched.last_key_value()?;
+        (*newest >= self.present_began()).then_some(by)
     }
 
     pub(crate) fn open(&mut self, stamp: Stamp) -> Snapshot {
@@ -63,9 +64,11 @@ impl Snapshots {
         Some(RunView::at(id, snapshot.stamp, content, receipts))
     }
 
-    /// Keeps a life that the commit `by` ended.
+    /// Keeps a life that the commit `by` ended, if somebody looks at it.
     pub(crate) fn keep_ended(&mut self, by: Version, content: &Arc<Content>) {
-        self.ended.push_back((by, Arc::clone(content)));
+        if self.needed_by(by).is_some() {
+            self.ended.push_back((by, Arc::clone(content)));
+        }
     }
 
     /// Takes back the end of a life; nobody but a snapshot looks at it meanwhile.
@@ -85,19 +88,36 @@ impl Snapshots {
 
     /// Gives up the oldest snapshots until what is kept fits into `size_max` bytes.
     pub(crate) fn bound(&mut self, present: &mut Content, size_max: usize) {
-        while present.past.size() > size_max && self.watched.pop_first().is_some() {
+        while self.kept_size(present) > size_max && self.watched.pop_first().is_some() {
             self.trim(present);
         }
     }
 
     /// About how many bytes are kept.
     pub(crate) fn kept_size(&self, present: &Content) -> usize {
-        present.past.size()
+        let ended = self.ended.iter().map(|(_, content)| size_of::<Content>() + content.size());
+        present.past.size() + ended.sum::<usize>()
+    }
+
+    /// A version that every snapshot of the present life has reached, and none of those before. Lives between the newest
+    /// one kept and the present one had nobody looking at them, so they count as either.
+    fn present_began(&self) -> Version {
+        self.ended.back().map_or(Version::NEVER, |(by, _)| *by)
     }
 
     fn trim(&mut self, present: &mut Content) {
-        let floor = self.watched.keys().next().copied().unwrap_or(Version::PENDING);
-        while self.ended.pop_front_if(|(by, _)| *by <= floor).is_some() {}
-        present.past.trim(floor);
+        let watched = &self.watched;
+        let first_behind = |began: Version| watched.range(began..).next().map(|(version, _)| *version);
+        present.past.trim(first_behind(self.present_began()).unwrap_or(Version::PENDING));
+        let mut began = Version::NEVER;
+        self.ended.retain_mut(|(by, content)| {
+            let first = first_behind(began).filter(|version| version < by);
+            began = *by;
+            // Where the deletion may still be taken back, the life is shared, and stays as it was for that.
+            if let (Some(floor), Some(content)) = (first, Arc::get_mut(content)) {
+                content.past.trim(floor);
+            }
+            first.is_some()
+        });
     }
 }

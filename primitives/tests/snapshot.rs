@@ -63,3 +63,62 @@ fn a_snapshot_is_shown_nothing_of_commits_taken_back() {
     state.close_snapshot(late);
     assert_eq!(state.kept_size(), 0);
 }
+
+fn meta(state: &RunState) -> Mutation {
+    Mutation::RunCreate { meta: Box::new(state.meta().unwrap().clone()), previous: Version(1) }
+}
+
+/// Deletes the run and creates it again with one key.
+fn begin_anew(state: &mut RunState, value: i64) {
+    let create = meta(state);
+    let delete = Mutation::RunDelete { previous: Version(1) };
+    let _ = apply(state, vec![delete, create, kv_put("a", value)]);
+}
+
+/// A snapshot of an early life kept every later life too, and none of them was counted.
+#[test]
+fn only_the_lives_that_somebody_looks_at_are_kept_and_counted() {
+    let mut state = Driver::created().state;
+    let _ = apply(&mut state, vec![kv_put("a", 1), kv_put("b", 1)]);
+    let first = state.open_snapshot();
+    begin_anew(&mut state, 2);
+    let kept = state.kept_size();
+    assert!(kept > 0, "a life that was ended is kept");
+    begin_anew(&mut state, 3);
+    let _ = apply(&mut state, vec![kv_put("a", 4)]);
+    assert_eq!(state.kept_size(), kept, "nobody looks at the lives behind the first one");
+    let third = state.open_snapshot();
+    let _ = apply(&mut state, vec![kv_put("a", 5)]);
+    begin_anew(&mut state, 6);
+    assert!(state.kept_size() > kept);
+    assert_eq!((int_at(&state, &first, "a"), int_at(&state, &third, "a")), (Some(1), Some(4)));
+    state.close_snapshot(first);
+    assert_eq!(int_at(&state, &third, "a"), Some(4));
+    state.close_snapshot(third);
+    assert_eq!(state.kept_size(), 0);
+}
+
+#[test]
+fn beyond_their_size_the_oldest_snapshots_are_given_up() {
+    let mut state = Driver::created().state;
+    let of_life = state.open_snapshot();
+    begin_anew(&mut state, 1);
+    let older = state.open_snapshot();
+    let _ = apply(&mut state, vec![kv_put("a", 2)]);
+    let newer = state.open_snapshot();
+    let _ = apply(&mut state, vec![kv_put("b", 3)]);
+    let kept = state.kept_size();
+    state.bound_past(kept);
+    assert!(state.view_at(&of_life).is_some(), "it fits");
+    state.bound_past(kept - 1);
+    assert!(state.view_at(&of_life).is_none() && state.view_at(&older).is_some());
+    state.bound_past(state.kept_size() - 1);
+    assert!(state.view_at(&older).is_none());
+    assert_eq!(int_at(&state, &newer, "a"), Some(2));
+    state.bound_past(0);
+    assert!(state.view_at(&newer).is_none());
+    assert_eq!(state.kept_size(), 0);
+    [of_life, older, newer].into_iter().for_each(|snapshot| state.close_snapshot(snapshot));
+    let _ = apply(&mut state, vec![kv_put("a", 4)]);
+    assert_eq!(state.kept_size(), 0);
+}
