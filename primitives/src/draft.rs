@@ -165,6 +165,13 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Remembers that something was read, wherever it stands, where that is asked for.
+    pub(crate) fn record_life(&mut self) {
+        if let Some(reads) = &mut self.staged.reads {
+            reads.add_life();
+        }
+    }
+
     /// The version that reads of what is staged carry.
     pub(crate) fn own_version(&self, now: Timestamp) -> Version {
         self.stamp_of_staged(now).version

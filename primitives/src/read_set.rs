@@ -31,8 +31,8 @@ pub struct ReadSet {
 /// One place that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// What a key holds, or that it is not there.
-    Key { kind: KeyKind, key: Arc<str> },
+    /// What a key holds, or that it is not there; only the latter if no more was asked for.
+    Key { kind: KeyKind, key: Arc<str>, presence_only: bool },
     /// Which keys lie between two bounds; and what they hold, unless only their presence was asked for.
     Range { kind: KeyKind, bounds: KeyBounds, presence_only: bool },
     /// That no event, or none of a type, stands at `from` or behind it.
@@ -48,6 +48,8 @@ pub(crate) enum Place {
     Traces { filter: Box<TraceFilter>, places: Range<u64> },
     /// A trace that is there, and everything below it before the place `end`.
     Tree { root: TraceId, end: u64 },
+    /// Anything that never changes while the run lives, such as an event that is there.
+    Life,
     /// What is known about the run.
     Run,
     /// What the write with an operation id was answered.
@@ -79,6 +81,13 @@ impl ReadSet {
 
     pub(crate) fn clear(&mut self) {
         self.places.clear();
+    }
+
+    /// Adds that something was read of this life of the run; every other place says so too.
+    pub(crate) fn add_life(&mut self) {
+        if self.is_empty() {
+            self.places.push(Place::Life);
+        }
     }
 
     pub(crate) fn add(&mut self, place: Place) {
@@ -138,7 +147,7 @@ impl Check<'_> {
             return Some(Changed { entity: EntityRef::run(self.state.id()), seen, found });
         }
         match place {
-            Place::Key { kind, key } => self.changed_key(*kind, key, false),
+            Place::Key { kind, key, presence_only } => self.changed_key(*kind, key, *presence_only),
             Place::Range { kind, bounds, presence_only } => self.changed_range(*kind, bounds, *presence_only),
             Place::EventsFrom { kind, from } => self.new_event(kind.as_deref(), *from),
             Place::Region { name, path } => self.changed_region(name, path),
@@ -146,6 +155,8 @@ impl Check<'_> {
             Place::Trace { id } => self.changed_trace(self.traces().of(id)),
             Place::Traces { filter, places } => self.changed_trace(self.traces().wanted(filter, places)),
             Place::Tree { root, end } => self.changed_trace(self.traces().below(root, *end)),
+            // A run that was begun anew has changed in every place, which was found out above.
+            Place::Life => None,
             Place::Run => self.changed_run(),
             Place::Receipt { id } => self.new_receipt(id),
         }

@@ -12,12 +12,14 @@ use crate::draft::Draft;
 use crate::effect::Effect;
 use crate::entity::EntityRef;
 use crate::error::{Error, ErrorKind};
+use crate::json::Pointer;
 use crate::key_kind::KeyKind;
 use crate::key_range::KeyRange;
 use crate::limits::Limits;
 use crate::operation::Operation;
 use crate::operation_table::Access;
 use crate::outcome::Outcome;
+use crate::read_set::Place;
 use crate::run_meta::RunStatus;
 use crate::version::{Timestamp, Versioned};
 use json::At;
@@ -56,16 +58,20 @@ pub fn validate(
     limits: &Limits,
 ) -> Result<Answer, Error> {
     operation.check(draft.run_id(), limits)?;
-    admit(&operation, draft)?;
+    if let Err(refusal) = admit(&operation, draft) {
+        draft.record(Place::Run);
+        return Err(refusal);
+    }
     let now = context.now.max(draft.view().stamp().timestamp);
     assert!(now == context.now || !operation.is_write(), "the time of a run never decreases");
     if !operation.is_blind() {
         draft.catch_up(now);
     }
     let staged_before = draft.mutations().len();
-    let decision = Decision { draft, now, boot: context.boot, limits };
+    let mut decision = Decision { draft, now, boot: context.boot, limits };
     let answer = decision.decide(operation);
-    if answer.is_err() {
+    if let Err(refusal) = &answer {
+        decision.look_at_refusal(refusal);
         draft.truncate(staged_before);
     }
     answer
@@ -101,7 +107,7 @@ struct Decision<'d, 's> {
 }
 
 impl Decision<'_, '_> {
-    fn decide(mut self, operation: Operation) -> Result<Answer, Error> {
+    fn decide(&mut self, operation: Operation) -> Result<Answer, Error> {
         match operation {
             Operation::KvPut { key, value, deadline } => self.put(key, value, deadline),
             Operation::KvPutMany { entries } => self.put_many(entries),
@@ -145,7 +151,11 @@ impl Decision<'_, '_> {
                 self.json_append(At { name: &name, path: &path }, value)
             }
             Operation::JsonDestroy { name } => self.json_destroy(name),
-            read => Ok(Answer::Read(self.read(&read))),
+            read => {
+                let outcome = self.read(&read);
+                self.draft.record_life();
+                Ok(Answer::Read(outcome))
+            }
         }
     }
 
@@ -196,6 +206,19 @@ impl Decision<'_, '_> {
         let keys = self.expire_keys(KeyKind::Kv, limit);
         let cells = self.expire_keys(KeyKind::Cell, limit.saturating_sub(keys as usize));
         Ok(Answer::Write(Effect::Count(keys + cells)))
+    }
+
+    /// A refusal tells what is there as a read does, and the transaction may go on with what it learnt.
+    fn look_at_refusal(&mut self, refusal: &Error) {
+        match refusal.entity() {
+            Some(EntityRef::Kv { key, .. }) => self.look_at(KeyKind::Kv, key),
+            Some(EntityRef::Cell { name, .. }) => self.look_at(KeyKind::Cell, name),
+            Some(EntityRef::Trace { id, .. }) => self.look_at_trace(id),
+            Some(EntityRef::Json { name, .. }) => self.look_at_region(&At { name, path: &Pointer::root() }),
+            Some(EntityRef::Run { .. }) => self.draft.record(Place::Run),
+            // Events are appended whatever is there, and a commit that grew too large says nothing of the run.
+            Some(EntityRef::Event { .. }) | None => {}
+        }
     }
 
     /// Something that is true at the draft's version.

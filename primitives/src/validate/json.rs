@@ -160,7 +160,7 @@ impl Decision<'_, '_> {
     }
 
     /// Records that a place was read, unless the transaction has written all of it itself.
-    fn look_at_region(&mut self, at: &At<'_>) {
+    pub(super) fn look_at_region(&mut self, at: &At<'_>) {
         if self.draft.is_recording() && !self.draft.covers(at.name, at.path) {
             self.draft.record(Place::Region { name: Arc::clone(at.name), path: at.path.clone() });
         }

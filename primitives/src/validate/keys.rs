@@ -63,6 +63,7 @@ impl Decision<'_, '_> {
     }
 
     pub(super) fn delete_key(&mut self, kind: KeyKind, key: Arc<str>) -> Result<Answer, Error> {
+        self.look_at_presence(kind, &key);
         let existed = self.entry(kind, &key).is_some();
         if existed {
             self.stage_delete(kind, key)?;
@@ -137,8 +138,17 @@ impl Decision<'_, '_> {
 
     /// Records that a key was read, unless what was read is the transaction's own.
     pub(super) fn look_at(&mut self, kind: KeyKind, key: &Arc<str>) {
+        self.look_at_key(kind, key, false);
+    }
+
+    /// The same where no more was learnt than whether the key is there.
+    fn look_at_presence(&mut self, kind: KeyKind, key: &Arc<str>) {
+        self.look_at_key(kind, key, true);
+    }
+
+    fn look_at_key(&mut self, kind: KeyKind, key: &Arc<str>, presence_only: bool) {
         if self.draft.is_recording() && !self.draft.keys(kind).is_staged(key) {
-            self.draft.record(Place::Key { kind, key: Arc::clone(key) });
+            self.draft.record(Place::Key { kind, key: Arc::clone(key), presence_only });
         }
     }
 

@@ -43,6 +43,7 @@ impl Decision<'_, '_> {
     }
 
     pub(super) fn delete_prefix(&mut self, prefix: &str) -> Result<Answer, Error> {
+        self.look_at_range(KeyKind::Kv, &KeyRange::prefix(prefix), None, true);
         // One more than may be staged is enough for the refusal to come from there.
         let count_max = self.limits.transaction_mutations_max.saturating_add(1);
         let walk = self.draft.keys(KeyKind::Kv).walk(&KeyRange::prefix(prefix), self.now);
@@ -53,6 +54,7 @@ impl Decision<'_, '_> {
     }
 
     pub(super) fn increment(&mut self, key: Arc<str>, by: i64) -> Result<Answer, Error> {
+        self.look_at(KeyKind::Kv, &key);
         let (current, deadline) = match self.entry(KeyKind::Kv, &key) {
             None => (0, None),
             Some(entry) => match entry.value.as_int() {
@@ -77,6 +79,8 @@ impl Decision<'_, '_> {
         if deadline.is_none() {
             return self.clear_deadline(key);
         }
+        // The value stays, so whoever reads it back has read what was there before.
+        self.look_at(KeyKind::Kv, &key);
         let existed = self.entry(KeyKind::Kv, &key).is_some();
         if existed {
             self.stage_deadline(key, deadline)?;
@@ -85,6 +89,7 @@ impl Decision<'_, '_> {
     }
 
     pub(super) fn clear_deadline(&mut self, key: Arc<str>) -> Result<Answer, Error> {
+        self.look_at(KeyKind::Kv, &key);
         let entry = self.entry(KeyKind::Kv, &key);
         let existed = entry.is_some();
         if entry.is_some_and(|entry| entry.deadline.is_some()) {

@@ -59,23 +59,28 @@ impl Decision<'_, '_> {
         let (mut traces, mut next, mut last) = (Vec::new(), None, None);
         for step in 0..candidates.len() {
             let place = candidates.place(step, direction);
-            if traces.len() == limit || step == TRACE_SCAN_MAX as u64 {
+            if step == TRACE_SCAN_MAX as u64 {
                 next = place;
                 break;
             }
             last = place;
-            let trace = place.and_then(|place| all.get(place));
-            traces.extend(trace.filter(|trace| filter.matches(trace)).cloned());
+            let trace = place.and_then(|place| all.get(place)).filter(|trace| filter.matches(trace));
+            if trace.is_some() && traces.len() == limit {
+                next = place;
+                break;
+            }
+            traces.extend(trace.cloned());
         }
         let base_count = all.base_count();
-        let places = match direction {
+        let mut places = match direction {
             Direction::Forward => start.unwrap_or(0)..end_of_walk(last, next, base_count),
             Direction::Reverse => {
-                let first = last.filter(|_| next.is_some()).unwrap_or(0);
                 let end = start.filter(|start| *start < base_count).map_or(u64::MAX, |start| start + 1);
-                first..end
+                start_of_walk(last, next, base_count)..end
             }
         };
+        // The places of the transaction's own move when others record: whoever begins at one depends on that.
+        places.start = places.start.min(start.map_or(u64::MAX, |_| base_count));
         self.look_at_traces(filter, places);
         self.page_of_traces(traces, next)
     }
@@ -151,12 +156,22 @@ impl Decision<'_, '_> {
 
 /// The end of the places that an ascending walk depends on, which came to `last` and left out `next`.
 ///
-/// A walk that left something out saw nothing behind its last trace. One that did not, or that came to the
+/// A walk that left something out saw nothing behind the last trace it looked at. One that did not, or that came to the
 /// transaction's own traces, would have seen traces that are recorded meanwhile: they come before those.
 fn end_of_walk(last: Option<u64>, next: Option<u64>, base_count: u64) -> u64 {
     match (last, next) {
         (Some(last), Some(_)) if last < base_count => last + 1,
         _ => u64::MAX,
+    }
+}
+
+/// The same for the first of the places that a descending walk depends on: what others record meanwhile comes below the
+/// transaction's own traces, so one that ended among those saw nothing of others.
+fn start_of_walk(last: Option<u64>, next: Option<u64>, base_count: u64) -> u64 {
+    match (last, next) {
+        (Some(last), Some(_)) if last < base_count => last,
+        (Some(_), Some(_)) => u64::MAX,
+        _ => 0,
     }
 }
 

@@ -1,5 +1,8 @@
 //! A run driven the way a shard drives it: validate, encode, decode, apply, commit.
 #![allow(dead_code, reason = "each test file uses its own part")]
+pub(crate) mod history;
+pub(crate) mod transaction;
+
 use strata_primitives::*;
 
 /// One run with its own clock.

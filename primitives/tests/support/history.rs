@@ -1,0 +1,162 @@
+//! Random histories of a run, and every read there is of what they leave.
+use super::{append, list, put, run_id, trace_id};
+use proptest::prelude::*;
+use strata_primitives::*;
+
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    /// One commit; what is refused is left out of it.
+    Commit {
+        pause: u64,
+        steps: Vec<Change>,
+    },
+    /// Several commits that are taken back.
+    TakenBack {
+        commits: Vec<Vec<Change>>,
+    },
+    Open,
+    Close {
+        snapshot: usize,
+    },
+    Order,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    Put { key: u8, value: i64, ttl: Option<u64> },
+    Delete { key: u8 },
+    DeletePrefix,
+    SetDeadline { key: u8, ttl: u64 },
+    Expire,
+    CellSet { name: u8, value: i64 },
+    CellDelete { name: u8 },
+    Append { kind: u8, payload: i64 },
+    Record { id: u8, parent: Option<u8>, is_open: bool },
+    End { id: u8, result: i64 },
+    Tags { tag: u8 },
+    Pause,
+    Begin,
+    DeleteRun,
+    Recreate,
+}
+
+pub(crate) fn name(key: u8) -> String {
+    format!("{}/{}", key / 3, key % 3)
+}
+
+impl Change {
+    pub(crate) fn operations(&self, now: u64) -> Vec<Operation> {
+        let at = |ttl: u64| Deadline::At(Timestamp(now + ttl));
+        let create = || Operation::RunCreate { spec: Box::default() };
+        vec![match *self {
+            Self::Put { key, value, ttl } => put(&name(key), value, ttl.map_or(Deadline::None, at)),
+            Self::Delete { key } => Operation::KvDelete { key: name(key).into() },
+            Self::DeletePrefix => Operation::KvDeletePrefix { prefix: "1/".into() },
+            Self::SetDeadline { key, ttl } => {
+                Operation::KvSetDeadline { key: name(key).into(), deadline: at(ttl) }
+            }
+            Self::Expire => Operation::Expire { limit: 2 },
+            Self::CellSet { name: cell, value } => {
+                let (value, deadline) = (Encoded::from_int(value), Deadline::None);
+                Operation::CellSet { name: name(cell).into(), value, deadline }
+            }
+            Self::CellDelete { name: cell } => Operation::CellDelete { name: name(cell).into() },
+            Self::Append { kind, payload } => append(&format!("kind{kind}"), payload),
+            Self::Record { id, parent, is_open } => {
+                let content = TraceContent::Custom { kind: format!("kind{}", id % 2), content: Value::Null };
+                let parent = parent.map(|parent| trace_id(parent.into()));
+                let new = NewTrace { parent, ..NewTrace::new(trace_id(id.into()), content) };
+                match (Box::new(new), is_open) {
+                    (trace, true) => Operation::TraceBegin { trace },
+                    (trace, false) => Operation::TraceRecord { trace },
+                }
+            }
+            Self::End { id, result } => {
+                let end = TraceEnd { result: Some(result.into()), ..TraceEnd::default() };
+                Operation::TraceEnd { id: trace_id(id.into()), end: Box::new(end) }
+            }
+            Self::Tags { tag } => Operation::RunSetTags { tags: vec![format!("tag{tag}")] },
+            Self::Pause => Operation::RunUpdateStatus { status: RunStatus::Paused },
+            Self::Begin => Operation::RunBegin { spec: Box::default() },
+            Self::DeleteRun => Operation::RunDelete,
+            Self::Recreate => return vec![Operation::RunDelete, create()],
+        }]
+    }
+}
+
+pub(crate) fn change() -> impl Strategy<Value = Change> {
+    let key = || 0..6u8;
+    let id = || 0..12u8;
+    prop_oneof![
+        4 => (key(), any::<i64>(), proptest::option::of(1..30u64))
+            .prop_map(|(key, value, ttl)| Change::Put { key, value, ttl }),
+        2 => key().prop_map(|key| Change::Delete { key }),
+        1 => Just(Change::DeletePrefix),
+        1 => (key(), 1..30u64).prop_map(|(key, ttl)| Change::SetDeadline { key, ttl }),
+        1 => Just(Change::Expire),
+        2 => (key(), any::<i64>()).prop_map(|(name, value)| Change::CellSet { name, value }),
+        1 => key().prop_map(|name| Change::CellDelete { name }),
+        3 => (0..2u8, any::<i64>()).prop_map(|(kind, payload)| Change::Append { kind, payload }),
+        5 => (id(), proptest::option::of(id()), any::<bool>())
+            .prop_map(|(id, parent, is_open)| Change::Record { id, parent, is_open }),
+        4 => (id(), any::<i64>()).prop_map(|(id, result)| Change::End { id, result }),
+        1 => (0..3u8).prop_map(|tag| Change::Tags { tag }),
+        1 => Just(Change::Pause),
+        2 => Just(Change::Begin),
+        1 => Just(Change::DeleteRun),
+        1 => Just(Change::Recreate),
+    ]
+}
+
+pub(crate) fn history() -> impl Strategy<Value = Vec<Step>> {
+    let changes = || proptest::collection::vec(change(), 1..5);
+    let step = prop_oneof![
+        8 => (0..20u64, changes()).prop_map(|(pause, steps)| Step::Commit { pause, steps }),
+        2 => proptest::collection::vec(changes(), 1..4).prop_map(|commits| Step::TakenBack { commits }),
+        4 => Just(Step::Open),
+        3 => any::<usize>().prop_map(|snapshot| Step::Close { snapshot }),
+        1 => Just(Step::Order),
+    ];
+    proptest::collection::vec(step, 1..60)
+}
+
+/// Every read there is, of things that are there and of others.
+pub(crate) fn reads() -> Vec<Operation> {
+    let (forward, reverse) = (Direction::Forward, Direction::Reverse);
+    let mut reads =
+        vec![Operation::RunGet, Operation::EventVerifyChain, Operation::KvCount { prefix: "".into() }];
+    for direction in [forward, reverse] {
+        reads.push(list("", None, 100, direction));
+        reads.push(list("1/", None, 2, direction));
+        reads.push(Operation::CellList { prefix: "".into(), start_after: None, limit: 3, direction });
+        reads.push(Operation::EventRange { start: None, limit: 100, direction });
+        reads.push(Operation::EventByType { kind: "kind1".into(), start: None, limit: 2, direction });
+        for filter in [
+            TraceFilter::default(),
+            TraceFilter { is_open: Some(true), ..TraceFilter::default() },
+            TraceFilter { parent: Some(trace_id(1)), ..TraceFilter::default() },
+            TraceFilter { kind: Some("kind1".into()), ..TraceFilter::default() },
+        ] {
+            reads.push(Operation::TraceList { filter: Box::new(filter), start: None, limit: 5, direction });
+        }
+    }
+    for kind in [None, Some("kind0".into())] {
+        reads.push(Operation::EventLen { kind: kind.clone() });
+        reads.push(Operation::EventHead { kind: kind.clone() });
+        reads.push(Operation::TraceCount { kind });
+    }
+    for key in (0..6).map(name) {
+        reads.push(Operation::KvGet { key: key.as_str().into() });
+        reads.push(Operation::KvTtl { key: key.as_str().into() });
+        reads.push(Operation::CellRead { name: key.as_str().into() });
+        reads.push(Operation::EntityStat { entity: Box::new(EntityRef::kv(run_id(), key)) });
+    }
+    for id in (0..12).map(trace_id) {
+        reads.push(Operation::TraceGet { id });
+        reads.push(Operation::TraceTree { id, limit: 4 });
+        reads.push(Operation::EntityStat { entity: Box::new(EntityRef::trace(run_id(), id)) });
+    }
+    reads.push(Operation::KvCount { prefix: "1/".into() });
+    reads.push(Operation::EventRead { sequence: 3 });
+    reads
+}
