@@ -35,7 +35,7 @@ fn masked(answer: Answer) -> Answer {
         }
         Outcome::Page(page) => {
             (page.version, page.timestamp) = never;
-            page.items.iter_mut().for_each(|item| mask(item.version, &mut item.timestamp));
+            page.items.iter_mut().for_each(mask_item);
         }
         Outcome::Events(page) => (page.version, page.timestamp) = never,
         Outcome::Chain(report) => (report.version, report.timestamp) = never,
@@ -56,6 +56,14 @@ fn masked(answer: Answer) -> Answer {
 fn mask(version: Version, timestamp: &mut Timestamp) {
     if version == Version::PENDING {
         *timestamp = Timestamp(0);
+    }
+}
+
+/// Of keys without values only their presence is read.
+fn mask_item(item: &mut KvItem) {
+    match item.value {
+        Some(_) => mask(item.version, &mut item.timestamp),
+        None => (item.version, item.timestamp) = (Version::NEVER, Timestamp(0)),
     }
 }
 

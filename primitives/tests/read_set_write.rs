@@ -39,6 +39,10 @@ fn a_deletion_reveals_only_what_was_there() {
     changed(delete("z"), put("z", 1, NONE), kv("z"), 0, 3);
     unchanged(delete("a"), put("a", 7, NONE));
     changed(Operation::CellDelete { name: "z".into() }, set_cell("z", 1), cell("z"), 0, 3);
+    let destroy = || Operation::JsonDestroy { name: "d".into() };
+    let create = || Operation::JsonCreate { name: "d".into(), value: Encoded::from_int(1) };
+    changed(destroy(), create(), EntityRef::json(run_id(), "d"), 0, 3);
+    unchanged(destroy(), put("z", 1, NONE));
     changed(delete_prefix(), put("p/9", 1, NONE), kv("p/9"), 0, 3);
     unchanged(delete_prefix(), put("p/1", 7, NONE));
 }

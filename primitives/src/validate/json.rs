@@ -6,12 +6,13 @@ use crate::entity::EntityRef;
 use crate::error::{Error, ErrorKind};
 use crate::json::{self, Change, Document, Found, JsonWrite, PatchOperation, Pointer, Terms};
 use crate::key_map::Entry;
-use crate::key_range::KeyRange;
+use crate::key_range::{KeyBounds, KeyRange};
 use crate::mutation::Mutation;
 use crate::outcome::{KvItem, KvPage, Outcome};
 use crate::read_set::{Place, conflict};
 use crate::value::Value;
 use crate::version::{Stamp, Version, Versioned};
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// A place in a document.
@@ -52,6 +53,7 @@ impl Decision<'_, '_> {
     }
 
     pub(super) fn json_delete(&mut self, at: At<'_>) -> Result<Answer, Error> {
+        self.look_at_region(&at);
         let removed = json::remove(self.document_to_change(at.name)?, at.path, self.terms());
         match removed.map_err(|error| self.of_document(at.name, error))? {
             None => Ok(Answer::Write(Effect::Existed(false))),
@@ -75,6 +77,7 @@ impl Decision<'_, '_> {
     }
 
     pub(super) fn json_destroy(&mut self, name: Arc<str>) -> Result<Answer, Error> {
+        self.look_at_document(&name);
         let existed = self.document(&name).is_some();
         if existed {
             let previous = self.replaced_document(&name);
@@ -163,6 +166,14 @@ impl Decision<'_, '_> {
     pub(super) fn look_at_region(&mut self, at: &At<'_>) {
         if self.draft.is_recording() && !self.draft.covers(at.name, at.path) {
             self.draft.record(Place::Region { name: Arc::clone(at.name), path: at.path.clone() });
+        }
+    }
+
+    /// Records that no more was learnt than whether a document is there, unless that is the transaction's own doing.
+    fn look_at_document(&mut self, name: &Arc<str>) {
+        if self.draft.is_recording() && !self.draft.documents().is_staged(name) {
+            let only = || Bound::Included(name.to_string());
+            self.draft.record(Place::Documents { bounds: KeyBounds { lower: only(), upper: only() } });
         }
     }
 

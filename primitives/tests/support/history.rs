@@ -1,6 +1,7 @@
 //! Random histories of a run, and every read there is of what they leave.
-use super::{append, list, put, run_id, trace_id};
+use super::{append, encoded, list, put, run_id, trace_id};
 use proptest::prelude::*;
+use std::sync::Arc;
 use strata_primitives::*;
 
 #[derive(Debug, Clone)]
@@ -33,11 +34,48 @@ pub(crate) enum Change {
     Append { kind: u8, payload: i64 },
     Record { id: u8, parent: Option<u8>, is_open: bool },
     End { id: u8, result: i64 },
+    Document { name: u8, path: u8, value: i64, how: How },
     Tags { tag: u8 },
     Pause,
     Begin,
     DeleteRun,
     Recreate,
+}
+
+/// What is done to a document.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum How {
+    Create,
+    Set,
+    Delete,
+    Append,
+    Merge,
+    Destroy,
+}
+
+/// Places in a document, some of them inside others.
+const PATHS: [&str; 6] = ["", "/a", "/a/x", "/b", "/list", "/list/0"];
+
+fn pointer(path: &str) -> Pointer {
+    Pointer::parse(path, 8).unwrap()
+}
+
+fn document(value: i64) -> Value {
+    let inner = Value::from([("x", Value::Int(value))]);
+    Value::from([("a", inner), ("b", Value::Int(value)), ("list", Value::Array(vec![Value::Int(1)]))])
+}
+
+fn change_document(name: Arc<str>, path: Pointer, value: i64, how: How) -> Operation {
+    let number = Encoded::from_int(value);
+    match how {
+        How::Create => Operation::JsonCreate { name, value: encoded(document(value)) },
+        How::Set if path.is_root() => Operation::JsonSet { name, path, value: encoded(document(value)) },
+        How::Set => Operation::JsonSet { name, path, value: number },
+        How::Delete => Operation::JsonDelete { name, path },
+        How::Append => Operation::JsonAppend { name, path: pointer("/list"), value: number },
+        How::Merge => Operation::JsonMerge { name, path, patch: Value::from([("m", Value::Int(value))]) },
+        How::Destroy => Operation::JsonDestroy { name },
+    }
 }
 
 pub(crate) fn name(key: u8) -> String {
@@ -75,6 +113,9 @@ impl Change {
                 let end = TraceEnd { result: Some(result.into()), ..TraceEnd::default() };
                 Operation::TraceEnd { id: trace_id(id.into()), end: Box::new(end) }
             }
+            Self::Document { name: document, path, value, how } => {
+                change_document(name(document).into(), pointer(PATHS[usize::from(path)]), value, how)
+            }
             Self::Tags { tag } => Operation::RunSetTags { tags: vec![format!("tag{tag}")] },
             Self::Pause => Operation::RunUpdateStatus { status: RunStatus::Paused },
             Self::Begin => Operation::RunBegin { spec: Box::default() },
@@ -100,12 +141,19 @@ pub(crate) fn change() -> impl Strategy<Value = Change> {
         5 => (id(), proptest::option::of(id()), any::<bool>())
             .prop_map(|(id, parent, is_open)| Change::Record { id, parent, is_open }),
         4 => (id(), any::<i64>()).prop_map(|(id, result)| Change::End { id, result }),
+        5 => (0..2u8, 0..6u8, any::<i64>(), how())
+            .prop_map(|(name, path, value, how)| Change::Document { name, path, value, how }),
         1 => (0..3u8).prop_map(|tag| Change::Tags { tag }),
         1 => Just(Change::Pause),
         2 => Just(Change::Begin),
         1 => Just(Change::DeleteRun),
         1 => Just(Change::Recreate),
     ]
+}
+
+fn how() -> impl Strategy<Value = How> {
+    use How::{Append, Create, Delete, Destroy, Merge, Set};
+    proptest::sample::select(vec![Create, Create, Set, Set, Set, Delete, Append, Merge, Destroy])
 }
 
 pub(crate) fn history() -> impl Strategy<Value = Vec<Step>> {
@@ -128,7 +176,10 @@ pub(crate) fn reads() -> Vec<Operation> {
     for direction in [forward, reverse] {
         reads.push(list("", None, 100, direction));
         reads.push(list("1/", None, 2, direction));
+        let (prefix, start_after) = ("".into(), None);
+        reads.push(Operation::KvList { prefix, start_after, limit: 3, direction, values: false });
         reads.push(Operation::CellList { prefix: "".into(), start_after: None, limit: 3, direction });
+        reads.push(Operation::JsonList { prefix: "".into(), start_after: None, limit: 1, direction });
         reads.push(Operation::EventRange { start: None, limit: 100, direction });
         reads.push(Operation::EventByType { kind: "kind1".into(), start: None, limit: 2, direction });
         for filter in [
@@ -155,6 +206,11 @@ pub(crate) fn reads() -> Vec<Operation> {
         reads.push(Operation::TraceGet { id });
         reads.push(Operation::TraceTree { id, limit: 4 });
         reads.push(Operation::EntityStat { entity: Box::new(EntityRef::trace(run_id(), id)) });
+    }
+    for document in (0..2).map(name) {
+        let name: Arc<str> = document.as_str().into();
+        reads.extend(PATHS.map(|path| Operation::JsonGet { name: name.clone(), path: pointer(path) }));
+        reads.push(Operation::EntityStat { entity: Box::new(EntityRef::json(run_id(), name)) });
     }
     reads.push(Operation::KvCount { prefix: "1/".into() });
     reads.push(Operation::EventRead { sequence: 3 });
