@@ -4,13 +4,15 @@ mod support;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use strata_primitives::*;
-use support::{Driver, append, list, put};
+use support::{Driver, append, list, put, trace_id};
 
 /// What a run should remember, in the plainest form.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Model {
     kv: BTreeMap<String, (i64, Option<u64>)>,
     events: Vec<(String, i64)>,
+    /// Each trace with its parent and whether it is open.
+    traces: Vec<(u64, Option<u64>, bool)>,
 }
 
 #[derive(Debug, Clone)]
@@ -24,6 +26,8 @@ enum Step {
     ClearDeadline { key: u8 },
     Expire,
     Append { kind: u8, payload: i64 },
+    Begin { id: u64, parent: Option<u64> },
+    End { id: u64 },
     Recreate,
 }
 
@@ -53,6 +57,12 @@ impl Step {
             Step::ClearDeadline { key } => Operation::KvClearDeadline { key: name(key).into() },
             Step::Expire => Operation::Expire { limit: 3 },
             Step::Append { kind, payload } => append(&format!("kind{kind}"), payload),
+            Step::Begin { id, parent } => {
+                let content = TraceContent::Custom { kind: "step".into(), content: Value::Null };
+                let new = NewTrace { parent: parent.map(trace_id), ..NewTrace::new(trace_id(id), content) };
+                Operation::TraceBegin { trace: Box::new(new) }
+            }
+            Step::End { id } => Operation::TraceEnd { id: trace_id(id), end: Box::default() },
             Step::Recreate => {
                 return vec![Operation::RunDelete, Operation::RunCreate { spec: Box::default() }];
             }
@@ -110,6 +120,17 @@ impl Model {
             // What the cleaner takes is invisible to every live read already.
             Step::Expire => {}
             Step::Append { kind, payload } => self.events.push((format!("kind{kind}"), payload)),
+            Step::Begin { id, parent } => {
+                let is_there = |id| self.traces.iter().any(|trace| trace.0 == id);
+                if is_there(id) || parent.is_some_and(|parent| !is_there(parent)) {
+                    return false;
+                }
+                self.traces.push((id, parent, true));
+            }
+            Step::End { id } => {
+                let Some(trace) = self.traces.iter_mut().find(|trace| trace.0 == id) else { return false };
+                return std::mem::replace(&mut trace.2, false);
+            }
             Step::Recreate => *self = Model::default(),
         }
         true
@@ -129,6 +150,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => key().prop_map(|key| Step::ClearDeadline { key }),
         1 => Just(Step::Expire),
         4 => (0..3u8, any::<i64>()).prop_map(|(kind, payload)| Step::Append { kind, payload }),
+        4 => (0..60u64, proptest::option::weighted(0.3, 0..60u64))
+            .prop_map(|(id, parent)| Step::Begin { id, parent }),
+        1 => (0..60u64).prop_map(|id| Step::End { id }),
         1 => Just(Step::Recreate),
     ]
 }
@@ -164,6 +188,33 @@ fn assert_reads_agree(driver: &mut Driver, model: &Model) -> Result<(), TestCase
     prop_assert_eq!(found, model.events.clone());
     let Outcome::Chain(report) = driver.read(Operation::EventVerifyChain) else { panic!("a report") };
     prop_assert!(report.valid && report.length == model.events.len() as u64);
+    assert_traces_agree(driver, model)
+}
+
+fn assert_traces_agree(driver: &mut Driver, model: &Model) -> Result<(), TestCaseError> {
+    for direction in [Direction::Forward, Direction::Reverse] {
+        for parent in [None, Some(1)] {
+            let filter = TraceFilter { parent: parent.map(trace_id), ..TraceFilter::default() };
+            let all = Operation::TraceList { filter: Box::new(filter), start: None, limit: 1000, direction };
+            let Outcome::Traces(page) = driver.read(all) else { panic!("a list answers with traces") };
+            let found = page.traces.iter().map(|trace| (trace.id, trace.parent, trace.is_open()));
+            let wanted = model.traces.iter().filter(|trace| parent.is_none() || trace.1 == parent);
+            let expected = wanted.map(|(id, parent, open)| (trace_id(*id), parent.map(trace_id), *open));
+            match direction {
+                Direction::Forward => prop_assert!(found.eq(expected)),
+                Direction::Reverse => prop_assert!(found.rev().eq(expected)),
+            }
+        }
+    }
+    let tree = Operation::TraceTree { id: trace_id(1), limit: 1000 };
+    let Outcome::Traces(page) = driver.read(tree) else { panic!("a tree answers with traces") };
+    let mut below = vec![];
+    for (id, parent, _) in &model.traces {
+        if *id == 1 || parent.is_some_and(|parent| below.contains(&trace_id(parent))) {
+            below.push(trace_id(*id));
+        }
+    }
+    prop_assert_eq!(page.traces.iter().map(|trace| trace.id).collect::<Vec<_>>(), below);
     Ok(())
 }
 

@@ -72,7 +72,7 @@ impl Decision<'_, '_> {
             traces.extend(trace.cloned());
         }
         let base_count = all.base_count();
-        let mut places = match direction {
+        let places = match direction {
             Direction::Forward => start.unwrap_or(0)..end_of_walk(last, next, base_count),
             Direction::Reverse => {
                 let end = start.filter(|start| *start < base_count).map_or(u64::MAX, |start| start + 1);
@@ -80,8 +80,8 @@ impl Decision<'_, '_> {
             }
         };
         // The places of the transaction's own move when others record: whoever begins at one depends on that.
-        places.start = places.start.min(start.map_or(u64::MAX, |_| base_count));
-        self.look_at_traces(filter, places);
+        let first = start.map_or(places.start, |_| places.start.min(base_count));
+        self.look_at_traces(filter, first..places.end);
         self.page_of_traces(traces, next)
     }
 
