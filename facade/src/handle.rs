@@ -205,7 +205,7 @@ impl RunHandle {
             let transaction = self.begin();
             let value = body(&transaction)?;
             match transaction.commit() {
-                Ok(receipt) => return Ok(Transacted { value, receipt }),
+                Ok(receipt) => return Ok(Transacted { value, receipt, attempts: backoff.attempts() }),
                 Err(error) => backoff.after(error)?,
             }
         }
@@ -257,7 +257,7 @@ impl RunHandle {
         match (receipt, result.try_recv()) {
             // An error of the closure is told even where the shard could not have committed anyway.
             (_, Ok(Err(error))) => Err(error),
-            (Ok(receipt), Ok(Ok(value))) => Ok(Transacted { value, receipt }),
+            (Ok(receipt), Ok(Ok(value))) => Ok(Transacted { value, receipt, attempts: 1 }),
             (Err(error), _) => Err(error.into()),
             (Ok(_), Err(_)) => unreachable!("a closure that was committed has returned"),
         }

@@ -15,7 +15,16 @@ const QUERY_DEPTH_MAX: usize = 8;
 /// d over k matches to k of them.
 const QUERY_DESCENTS_MAX: usize = 3;
 
-/// What `path` matches in `value`, in document order, each with the JSON Pointer of its place.
+/// One thing that a query found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JsonMatch {
+    /// The JSON Pointer of its place.
+    pub path: String,
+    /// What is there.
+    pub value: Value,
+}
+
+/// What `path` matches in `value`, in document order.
 ///
 /// A query reads a picture: nothing in a store changes, and a pointer it gives can be used to write there.
 ///
@@ -26,16 +35,19 @@ const QUERY_DESCENTS_MAX: usize = 3;
 /// ```
 /// let trip = strata::parse_json(r#"{"stays": [{"city": "Oslo", "nights": 2}, {"city": "Bergen", "nights": 1}]}"#).unwrap();
 /// let found = strata::query(&trip, "$.stays[?@.nights > 1].city").unwrap();
-/// assert_eq!(found, [("/stays/0/city".to_owned(), "Oslo".into())]);
+/// assert_eq!((&*found[0].path, found[0].value.as_str()), ("/stays/0/city", Some("Oslo")));
 /// ```
-pub fn query(value: &Value, path: &str) -> Result<Vec<(String, Value)>, Error> {
+pub fn query(value: &Value, path: &str) -> Result<Vec<JsonMatch>, Error> {
     check_query(path)?;
     let parsed = JsonPath::parse(path)
         .map_err(|error| invalid(format!("{path:?} is not JSONPath: {error}")).with_source(error))?;
     check_json(value)?;
     let document = to_serde(value);
     let found = parsed.query_located(&document);
-    Ok(found.iter().map(|node| (node.location().to_json_pointer(), from_serde(node.node()))).collect())
+    let matches = found
+        .iter()
+        .map(|node| JsonMatch { path: node.location().to_json_pointer(), value: from_serde(node.node()) });
+    Ok(matches.collect())
 }
 
 /// Refuses what would keep the parser busy or overflow its stack.
@@ -116,6 +128,10 @@ fn from_serde(value: &serde_json::Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn found_at(path: &str, value: Value) -> JsonMatch {
+        JsonMatch { path: path.to_owned(), value }
+    }
     use crate::json_text::parse_json;
 
     /// The document of RFC 9535, figure 1.
@@ -148,12 +164,12 @@ mod tests {
         ];
         for (path, expected) in cases {
             let found = query(&store, path).unwrap();
-            assert_eq!(found.iter().map(|(place, _)| place.clone()).collect::<Vec<_>>(), expected, "{path}");
+            assert_eq!(found.iter().map(|found| found.path.clone()).collect::<Vec<_>>(), expected, "{path}");
         }
-        assert_eq!(query(&store, "$").unwrap(), [(String::new(), store.clone())]);
-        assert_eq!(query(&store, "$..bicycle.price").unwrap()[0].1, Value::Int(399));
+        assert_eq!(query(&store, "$").unwrap(), [JsonMatch { path: String::new(), value: store.clone() }]);
+        assert_eq!(query(&store, "$..bicycle.price").unwrap()[0].value, Value::Int(399));
         let found = query(&store, "$..book[?search(@.title, 'Moby') && length(@.isbn) > 3].price").unwrap();
-        assert_eq!(found, [(book(2) + "/price", Value::Float(8.99))]);
+        assert_eq!(found, [found_at(&(book(2) + "/price"), Value::Float(8.99))]);
     }
 
     #[test]
@@ -162,7 +178,7 @@ mod tests {
             Value::from([("a/b", Value::from([("m~n", vec![Value::Float(1.0), i64::MIN.into()].into())]))]);
         let found = query(&value, "$['a/b']['m~n'][*]").unwrap();
         let expected =
-            [("/a~1b/m~0n/0".to_owned(), Value::Float(1.0)), ("/a~1b/m~0n/1".to_owned(), i64::MIN.into())];
+            [found_at("/a~1b/m~0n/0", Value::Float(1.0)), found_at("/a~1b/m~0n/1", i64::MIN.into())];
         assert_eq!(found, expected);
     }
 

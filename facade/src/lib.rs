@@ -43,7 +43,7 @@ pub use batch::Batch;
 pub use database::{Database, Stats};
 pub use events::{Appended, Event, EventPage};
 pub use handle::RunHandle;
-pub use json_path::query;
+pub use json_path::{JsonMatch, query};
 pub use json_text::{parse_json, to_json};
 pub use kv::{KeyPage, KvScan, ValuePage};
 pub use open_options::Options;

@@ -9,7 +9,7 @@ use strata_primitives::{
 
 use crate::Result;
 use crate::events::{Event, EventPage};
-use crate::json_path::query;
+use crate::json_path::{JsonMatch, query};
 use crate::kv::{KeyPage, KvScan, ValuePage};
 use crate::request::Request;
 use crate::traces::{Trace, TracePage, TraceTree};
@@ -170,12 +170,12 @@ pub trait Reads {
         value_of(self.ask(request(self).json_get(name, path)?)?)
     }
 
-    /// What a JSONPath (RFC 9535) matches in a document, each with the JSON Pointer of its place, in document order.
+    /// What a JSONPath (RFC 9535) matches in a document, in document order.
     /// `None` without the document. It reads the whole document, and is worked out by the caller.
     ///
     /// # Errors
     /// As [`query`](crate::query).
-    fn json_query(&self, name: &str, path: &str) -> Result<Option<Versioned<Vec<(String, Value)>>>> {
+    fn json_query(&self, name: &str, path: &str) -> Result<Option<Versioned<Vec<JsonMatch>>>> {
         let Some(Versioned { value, version, timestamp }) = self.json_get(name, "")? else {
             return Ok(None);
         };

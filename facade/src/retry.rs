@@ -24,6 +24,11 @@ const WAIT_FIRST: Duration = Duration::from_micros(2);
 const WAIT_MAX: Duration = Duration::from_millis(5);
 
 impl Backoff {
+    /// How many attempts were made, the present one included.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.conflicts + 1
+    }
+
     /// Waits, if `error` is a conflict that is worth another try; else it is the result.
     pub(crate) fn after(&mut self, error: Error) -> Result<()> {
         self.conflicts += 1;

@@ -51,6 +51,8 @@ pub struct Transacted<T> {
     pub value: T,
     /// Its commit, if it changed anything, and what each of its writes revealed, in order.
     pub receipt: BatchReceipt,
+    /// How often its closure ran: once, and once more for each conflict.
+    pub attempts: u32,
 }
 
 impl<T> Transacted<T> {

@@ -3,8 +3,8 @@
 mod support;
 
 use strata::{
-    Database, Durability, EntityRef, ErrorKind, KvScan, Reads, RunHandle, RunSpec, Value, Version, Writes,
-    parse_json,
+    Database, Durability, EntityRef, ErrorKind, JsonMatch, KvScan, Reads, RunHandle, RunSpec, Value, Version,
+    Writes, parse_json,
 };
 use support::options;
 
@@ -88,10 +88,8 @@ fn a_compare_and_set_of_a_document_names_both_versions() {
 fn a_path_query_tells_values_and_their_places() {
     let (_database, run) = trip();
     let found = run.json_query("trip", "$.stays[?@.nights > 1].nights").unwrap().unwrap();
-    assert_eq!(
-        (found.value, found.version),
-        (vec![("/stays/0/nights".to_owned(), Value::Int(2))], Version(2))
-    );
+    let place = JsonMatch { path: "/stays/0/nights".into(), value: Value::Int(2) };
+    assert_eq!((found.value, found.version), (vec![place], Version(2)));
     assert_eq!(run.json_query("missing", "$").unwrap(), None);
     assert_eq!(run.json_query("trip", "no path").unwrap_err().kind(), ErrorKind::InvalidArgument);
 }

@@ -63,7 +63,7 @@ fn move_money(run: &RunHandle, form: Form, transfers: u64, closures: &Arc<Atomic
     let mut moved = 0;
     for _ in 0..transfers {
         let transfer = Transfer::at_random();
-        let Transacted { value: is_moved, receipt } = ask(run, form, transfer, closures)?;
+        let Transacted { value: is_moved, receipt, .. } = ask(run, form, transfer, closures)?;
         if is_moved != receipt.commit.is_some() {
             return Err(format!("{transfer:?} was answered {is_moved} with {receipt:?}").into());
         }
