@@ -3,17 +3,16 @@
 mod support;
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
-use std::thread::Scope;
+use std::sync::mpsc::TryRecvError;
 use std::time::Duration;
 
 use strata::{
-    Condition, Database, Durability, ErrorKind, KvScan, OperationId, Options, Reads, RunFilter, RunSpec,
-    RunStatus, ShardState, Value, Version, Writes,
+    Condition, Durability, ErrorKind, KvScan, OperationId, Options, Reads, RunFilter, RunSpec, RunStatus,
+    ShardState, Value, Version, Writes,
 };
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
-use support::gate::{Gate, Opener, open_gated};
-use support::{eventually, open_on, options, script, sim_path};
+use support::gate::{Gate, Opener, open_gated, under_way};
+use support::{open_on, options, script, sim_path};
 
 #[test]
 fn a_read_after_log_failed_serves_the_last_visible_version() {
@@ -258,26 +257,4 @@ fn a_strict_commit_in_a_buffered_log_survives_power_loss_with_its_whole_prefix()
         }
     }
     assert!(lost_without > 0, "a disk that never forgets would prove nothing");
-}
-
-/// Starts a call on a thread of its own and returns once the shard has taken its message.
-fn under_way<'scope, 'env, T: Send + 'scope>(
-    scope: &'scope Scope<'scope, 'env>,
-    database: &Database,
-    call: impl FnOnce() -> T + Send + 'scope,
-) -> Receiver<T> {
-    let served = messages(database);
-    let (told, answer) = channel();
-    scope.spawn(move || told.send(call()));
-    let mut asked = 0;
-    eventually("the shard has taken the message", || {
-        // Each question for the counters is a message too, counted after its own answer.
-        asked += 1;
-        messages(database) > served + asked
-    });
-    answer
-}
-
-fn messages(database: &Database) -> u64 {
-    database.stats().unwrap().shards[0].messages
 }

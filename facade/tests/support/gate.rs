@@ -6,7 +6,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread::Scope;
 
 use rustix::event::{EventfdFlags, eventfd};
 use strata::{Clock, Database, Durability};
@@ -14,7 +16,7 @@ use strata_wal::buffer::Buffer;
 use strata_wal::sim::SimDisk;
 use strata_wal::storage::{Access, Capabilities, Completion, DirEntry, File, Lock, Queue, Storage};
 
-use super::{options, sim_path};
+use super::{eventually, options, sim_path};
 
 /// Opens a store of one shard behind the gate.
 pub(crate) fn open_gated(disk: &SimDisk, gate: &Arc<Gate>, durability: Durability) -> Database {
@@ -67,6 +69,41 @@ pub(crate) struct Opener<'a>(pub(crate) &'a Gate);
 impl Drop for Opener<'_> {
     fn drop(&mut self) {
         self.0.open();
+    }
+}
+
+/// Starts a call on a thread of its own and returns once the shard has taken its message.
+pub(crate) fn under_way<'scope, 'env, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, 'env>,
+    database: &Database,
+    call: impl FnOnce() -> T + Send + 'scope,
+) -> Receiver<T> {
+    let served = settled_messages(database);
+    let (told, answer) = channel();
+    scope.spawn(move || told.send(call()));
+    let mut asked = 0;
+    eventually("the shard has taken the message", || {
+        // Each question for the counters is a message too, counted after its own answer.
+        asked += 1;
+        messages(database) > served + asked
+    });
+    answer
+}
+
+/// How many messages the shard has taken, in turns that have ended.
+pub(crate) fn messages(database: &Database) -> u64 {
+    database.stats().unwrap().shards[0].messages
+}
+
+/// The same once nobody's message is left out: messages are counted when their turn ends, later than they are answered.
+pub(crate) fn settled_messages(database: &Database) -> u64 {
+    let mut before = messages(database);
+    loop {
+        let now = messages(database);
+        if now == before + 1 {
+            return now;
+        }
+        before = now;
     }
 }
 

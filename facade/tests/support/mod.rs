@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use strata::{Clock, Database, Durability, Options, Result};
+use strata::{Clock, Database, Durability, Options, Result, RunHandle, RunSpec};
 use strata_wal::sim::SimDisk;
 
 /// A generator of numbers, so that one seed tells the whole story (splitmix64: Steele, Lea, Flood,
@@ -85,6 +85,31 @@ impl TestClock {
 /// Options for a test: few threads, none pinned.
 pub(crate) fn options(durability: Durability, shards: usize) -> Options {
     Options { durability, shards: Some(shards), pin: false, ..Options::default() }
+}
+
+/// A database in memory, of one shard, with a run in it.
+pub(crate) fn one_run() -> (Database, RunHandle) {
+    one_run_with(options(Durability::InMemory, 1))
+}
+
+/// The same with options.
+pub(crate) fn one_run_with(options: Options) -> (Database, RunHandle) {
+    let database = Database::in_memory_with(options).unwrap();
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    (database, run)
+}
+
+/// A database in memory on a clock that stands still, with a run in it.
+pub(crate) fn one_run_on(clock: &TestClock) -> (Database, RunHandle) {
+    let options = options(Durability::InMemory, 1);
+    let database = Database::start(None, options, clock.clock(), None).unwrap();
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    (database, run)
+}
+
+/// How many transactions and snapshots are open.
+pub(crate) fn open_count(database: &Database) -> u64 {
+    database.stats().unwrap().shards.iter().map(|shard| shard.transactions).sum()
 }
 
 /// Where the store lies on a simulated disk.
