@@ -13,13 +13,13 @@ use strata_shards::{BatchReceipt, Engine, Shipped};
 use crate::Result;
 use crate::batch::Batch;
 use crate::events::Appended;
-use crate::reads::{Reads, unexpected, unexpected_effect};
+use crate::reads::{Reads, check_is_read, unexpected, unexpected_effect};
 use crate::retry::Backoff;
 use crate::scope::Scope;
 use crate::snapshot::Snapshot;
 use crate::subscription::{CommitSubscription, EventSubscription};
 use crate::transaction::{Transacted, Transaction};
-use crate::writes::Writes;
+use crate::writes::{Writes, check_appends, check_is_write};
 
 /// A handle to one run: cheap to clone, usable from any thread.
 ///
@@ -298,6 +298,7 @@ impl Reads for RunHandle {
 
     fn ask(&self, operation: Operation) -> Result<Outcome> {
         operation.check(self.id, &self.limits)?;
+        check_is_read(&operation)?;
         self.engine.operate(self.id, operation, None)
     }
 }
@@ -308,6 +309,7 @@ impl Writes for RunHandle {
 
     fn write(&self, operation: Operation) -> Result<(Option<Commit>, Effect)> {
         operation.check(self.id, &self.limits)?;
+        check_is_write(&operation)?;
         match self.engine.operate(self.id, operation, self.sent_options()?)? {
             Outcome::Written { commit, effect } => Ok((commit, effect)),
             other => unexpected(&other),
@@ -315,6 +317,7 @@ impl Writes for RunHandle {
     }
 
     fn write_events(&self, operation: Operation) -> Result<Option<Appended>> {
+        check_appends(&operation)?;
         match self.write(operation)? {
             (Some(commit), Effect::Sequence { first, count }) => {
                 Ok(Some(Appended { sequence: first, count, commit }))

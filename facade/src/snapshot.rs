@@ -5,7 +5,7 @@ use strata_shards::{Purpose, TransactionId, TransactionStep};
 
 use crate::Result;
 use crate::handle::RunHandle;
-use crate::reads::{Reads, unexpected};
+use crate::reads::{Reads, check_is_read, unexpected};
 
 /// A picture of a run as it was when [`snapshot`](RunHandle::snapshot) was called; later commits do not change it.
 ///
@@ -68,6 +68,7 @@ impl Reads for Snapshot {
 
     fn ask(&self, operation: Operation) -> Result<Outcome> {
         operation.check(self.run_id(), self.limits())?;
+        check_is_read(&operation)?;
         let step = TransactionStep { id: self.id, begins: None, writes: Vec::new(), ask: Some(operation) };
         let outcome = self.handle.engine().step(self.run_id(), step)?;
         Ok(outcome.expect("what was asked is answered"))

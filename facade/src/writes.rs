@@ -29,9 +29,15 @@ pub trait Writes: Reads {
 
     /// Writes, and tells what was written and revealed; without a receipt nothing had to be changed. The methods below do
     /// it in the words of their primitive.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for an operation that only reads.
     fn write(&self, operation: Operation) -> Result<(Option<Self::Receipt>, Effect)>;
 
     /// Appends events; without an answer there were none.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for an operation that appends nothing.
     fn write_events(&self, operation: Operation) -> Result<Option<Self::Appended>>;
 
     /// Sets a key. An earlier deadline of the key is cleared.
@@ -349,6 +355,24 @@ pub trait Writes: Reads {
     fn set_metadata(&self, metadata: impl Into<Value>) -> Result<Option<Self::Receipt>> {
         Ok(self.write(Operation::RunSetMetadata { metadata: metadata.into() })?.0)
     }
+}
+
+/// Refuses what only reads.
+pub(crate) fn check_is_write(operation: &Operation) -> Result<()> {
+    if operation.is_write() {
+        return Ok(());
+    }
+    let message = format!("{} writes nothing: ask it instead", operation.name());
+    Err(Error::new(ErrorKind::InvalidArgument, message))
+}
+
+/// Refuses what appends no events.
+pub(crate) fn check_appends(operation: &Operation) -> Result<()> {
+    if matches!(operation, Operation::EventAppend { .. } | Operation::EventAppendMany { .. }) {
+        return Ok(());
+    }
+    let message = format!("{} appends no events", operation.name());
+    Err(Error::new(ErrorKind::InvalidArgument, message))
 }
 
 /// The receipt of a write that always changes something.
