@@ -32,17 +32,16 @@ impl Snapshot {
         };
         // Made before the question is sent, so that dropping it closes what was opened whatever is answered.
         let mut snapshot = Snapshot { handle: handle.clone(), id, stamp: Stamp::default() };
-        match handle.engine().step(handle.id(), step)? {
-            Some(Outcome::Run(Some(info))) => {
+        match handle.engine().step(handle.id(), step)?.expect("what was asked is answered")? {
+            Outcome::Run(Some(info)) => {
                 snapshot.stamp = Stamp { version: info.version, timestamp: info.timestamp };
                 Ok(snapshot)
             }
-            Some(Outcome::Run(None)) => {
+            Outcome::Run(None) => {
                 let message = format!("run {} does not exist: create or begin it first", handle.id());
                 Err(Error::new(ErrorKind::NotFound, message).with_entity(EntityRef::run(handle.id())))
             }
-            Some(other) => unexpected(&other),
-            None => unreachable!("what was asked is answered"),
+            other => unexpected(&other),
         }
     }
 
@@ -70,8 +69,7 @@ impl Reads for Snapshot {
         operation.check(self.run_id(), self.limits())?;
         check_is_read(&operation)?;
         let step = TransactionStep { id: self.id, begins: None, writes: Vec::new(), ask: Some(operation) };
-        let outcome = self.handle.engine().step(self.run_id(), step)?;
-        Ok(outcome.expect("what was asked is answered"))
+        self.handle.engine().step(self.run_id(), step)?.expect("what was asked is answered")
     }
 }
 

@@ -14,9 +14,14 @@ use crate::writes::{Writes, check_appends, check_is_write};
 ///
 /// Its picture of the run is taken at its first read. Writes that reveal nothing (`put`, `append`, `cell_set` and the like)
 /// wait in the transaction and travel with its next read or its commit; so a refusal of one, as by a run that was
-/// closed, may be told by a later call, and ends the transaction.
+/// closed, may be told by a later call, and ends the transaction. A refusal of what a call itself asks leaves everything as
+/// it was, and counts as a read of what caused it.
 ///
-/// Dropping it without a commit leaves nothing behind. It stays on the thread that began it.
+/// Dropping it without a commit leaves nothing behind. One thread at a time uses it.
+///
+/// # Errors
+/// Any read may answer `HistoryTrimmed` when commits behind its picture have replaced more than
+/// [`snapshot_size_max`](Limits::snapshot_size_max), and `Closed` when its shard has been restarted: begin anew.
 #[derive(Debug)]
 pub struct Transaction {
     handle: RunHandle,
@@ -105,15 +110,18 @@ impl Transaction {
         if let Some(failure) = &progress.failure {
             return Err(failure.clone());
         }
-        let begins = if progress.has_begun { None } else { Some(Purpose::Transaction) };
+        let had_begun = std::mem::replace(&mut progress.has_begun, true);
+        let begins = if had_begun { None } else { Some(Purpose::Transaction) };
         let writes = std::mem::take(&mut progress.unsent);
         let has_writes = !writes.is_empty();
-        progress.has_begun = true;
         let step = TransactionStep { id: self.id, begins, writes, ask: Some(ask) };
         match self.handle.engine().step(self.handle.id(), step) {
-            Ok(outcome) => Ok(outcome.expect("what was asked is answered")),
+            Ok(answer) => answer.expect("what was asked is answered"),
             Err(error) => {
-                // With writes on the way it is not known here which of them were staged.
+                if matches!(error.kind(), ErrorKind::Busy | ErrorKind::Unsupported) {
+                    progress.has_begun = had_begun;
+                }
+                // What waited has gone with the step that was not taken.
                 if has_writes {
                     progress.failure = Some(error.clone());
                 }

@@ -10,7 +10,7 @@ use crate::keys::Keys;
 use crate::receipt::{Receipt, Receipts};
 use crate::run_meta::RunMeta;
 use crate::traces::Traces;
-use crate::version::{Stamp, Version};
+use crate::version::{Stamp, Timestamp, Version};
 
 /// A read-only picture of a whole run at one version.
 #[derive(Debug, Clone, Copy)]
@@ -71,10 +71,12 @@ impl<'a> RunView<'a> {
         }
     }
 
-    /// The commit that last wrote a thing; of an aggregate, the newest of the run.
-    pub fn version_of(&self, entity: &EntityRef) -> Version {
-        let of_key =
-            |kind, key: &str| self.keys(kind).get(key).map_or(Version::NEVER, |entry| entry.stamp.version);
+    /// The commit that last wrote a thing which is there for a reader at `now`; of an aggregate, the newest of the run.
+    pub fn version_of(&self, entity: &EntityRef, now: Timestamp) -> Version {
+        let of_key = |kind, key: &str| {
+            let entry = self.keys(kind).get(key).filter(|entry| entry.is_live(now));
+            entry.map_or(Version::NEVER, |entry| entry.stamp.version)
+        };
         match entity {
             EntityRef::Kv { key, .. } => of_key(KeyKind::Kv, key),
             EntityRef::Cell { name, .. } => of_key(KeyKind::Cell, name),

@@ -33,10 +33,15 @@ impl Engine {
         self.ask_receipt(run, |reply| Message::Batch { run, operations, options, reply })
     }
 
-    /// Takes a transaction or a snapshot one step further; the answer is there when something was asked.
-    pub fn step(&self, run: RunId, step: TransactionStep) -> Result<Option<Outcome>, Error> {
+    /// Takes a transaction or a snapshot one step further. The answer is there when something was asked; where that was
+    /// refused, the step was taken all the same.
+    ///
+    /// # Errors
+    /// The step was not taken: it could not be sent, or the transaction is over.
+    pub fn step(&self, run: RunId, step: TransactionStep) -> Result<Option<Result<Outcome, Error>>, Error> {
         match self.ask(self.shard_of(run), |reply| Message::Step { run, step, reply })? {
-            Answer::Outcome(outcome) => Ok(Some(outcome)),
+            Answer::Outcome(outcome) => Ok(Some(Ok(outcome))),
+            Answer::Refused(refusal) => Ok(Some(Err(refusal))),
             Answer::Done => Ok(None),
             other => unreachable!("a step was answered with {other:?}"),
         }

@@ -60,6 +60,8 @@ pub enum Answer {
     Batch(Box<BatchReceipt>),
     /// To batches of many runs: one result each, in the order asked.
     Batches(Vec<Result<BatchReceipt, Error>>),
+    /// To a step of a transaction: what was asked is refused, and the transaction goes on.
+    Refused(Error),
     /// To a query over runs.
     Runs(Box<RunPage>),
     /// To who follows a run.

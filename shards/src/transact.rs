@@ -1,13 +1,13 @@
 //! How a shard serves the steps of a transaction, and commits it.
 
-use strata_primitives::{Error, ErrorKind, Operation, Outcome, RunId};
+use strata_primitives::{Error, ErrorKind, Operation, RunId};
 
 use crate::commit::Step;
 use crate::message::{Answer, CallOptions, Reply};
 use crate::run::Need;
 use crate::shard::Shard;
 use crate::stage::{Decision, Operations, Rewrite, Written};
-use crate::transaction::{Purpose, Transaction, TransactionId, TransactionStep};
+use crate::transaction::{Asked, Purpose, Transaction, TransactionId, TransactionStep};
 
 impl Shard {
     /// Serves one step, once what the snapshot shows may be told.
@@ -18,8 +18,9 @@ impl Shard {
             return reply.send(Err(error));
         }
         let need = self.transactions.get_mut(step.id).map_or(Need::default(), |transaction| transaction.need);
-        let answer = self.advance_transaction(run, step).map(|outcome| match outcome {
-            Some(outcome) => Answer::Outcome(self.boot.tell_orphaned(outcome)),
+        let answer = self.advance_transaction(run, step).map(|asked| match asked {
+            Some(Ok(outcome)) => Answer::Outcome(self.boot.tell_orphaned(outcome)),
+            Some(Err(refusal)) => Answer::Refused(refusal),
             None => Answer::Done,
         });
         self.withheld.answer(reply, answer, need, &self.progress);
@@ -68,12 +69,13 @@ impl Shard {
         Ok(())
     }
 
-    fn advance_transaction(&mut self, run: RunId, step: TransactionStep) -> Result<Option<Outcome>, Error> {
+    fn advance_transaction(&mut self, run: RunId, step: TransactionStep) -> Result<Option<Asked>, Error> {
         let TransactionStep { id, writes, ask, .. } = step;
         self.order_for(run, writes.iter().chain(&ask));
         let transaction = self.transactions.get_mut(id).ok_or_else(lost)?;
-        match self.runs.get(run) {
+        match self.runs.get(run).filter(|_| transaction.snapshot.is_some()) {
             Some(run) => transaction.advance(&run.state, &self.setup.limits, writes, ask),
+            // It began when there was no run, and goes on seeing none.
             None => transaction.advance(&self.runs.blank(run), &self.setup.limits, writes, ask),
         }
     }

@@ -7,12 +7,12 @@
 
 use rustc_hash::FxHashMap;
 use strata_primitives::{
-    Answer as Validated, Context, Draft, Effect, Error, ErrorKind, Interval, Limits, Operation, Outcome,
-    RunId, RunState, Snapshot, Staged, Timestamp, validate,
+    Answer as Validated, Context, Draft, EntityRef, Error, ErrorKind, Interval, Limits, Operation, Outcome,
+    RunId, RunState, Snapshot, Staged, Timestamp, Version, conflict, validate,
 };
 
 use crate::run::{Need, Progress};
-use crate::stage::{Revealed, Rewrite};
+use crate::stage::{Revealed, Rewrite, Told};
 
 /// The name of a transaction or a snapshot in its store, given by the caller that begins it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +40,9 @@ pub struct TransactionStep {
     pub ask: Option<Operation>,
 }
 
+/// What a step asked, answered or refused.
+pub(crate) type Asked = Result<Outcome, Error>;
+
 /// One transaction or snapshot that is under way.
 #[derive(Debug)]
 pub(crate) struct Transaction {
@@ -66,7 +69,7 @@ impl Transaction {
         limits: &Limits,
         writes: Vec<Operation>,
         ask: Option<Operation>,
-    ) -> Result<Option<Outcome>, Error> {
+    ) -> Result<Option<Asked>, Error> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
         }
@@ -88,7 +91,7 @@ impl Transaction {
         limits: &Limits,
         writes: Vec<Operation>,
         ask: Option<Operation>,
-    ) -> Result<Option<Outcome>, Error> {
+    ) -> Result<Option<Asked>, Error> {
         for write in writes {
             // Its caller went on without an answer, so the whole transaction fails with it.
             let number = self.writes.len();
@@ -98,18 +101,18 @@ impl Transaction {
                 failure
             })?;
         }
-        match ask {
-            None => Ok(None),
-            Some(write) if write.is_write() => {
-                let staged_before = draft.mutations().len();
-                let effect = self.stage_write(draft, context, limits, write)?;
-                let has_changed = draft.mutations().len() > staged_before;
-                Ok(Some(Outcome::Staged { has_changed, effect }))
-            }
-            Some(read) => match validate(read, draft, context, limits)? {
-                Validated::Read(outcome) => Ok(Some(outcome)),
-                Validated::Write(_) => unreachable!("a read has no effect"),
-            },
+        Ok(ask.map(|ask| self.answer(draft, context, limits, ask)))
+    }
+
+    /// A refusal of what is asked leaves everything as it was, so the transaction goes on.
+    fn answer(&mut self, draft: &mut Draft<'_>, context: &Context, limits: &Limits, ask: Operation) -> Asked {
+        if ask.is_write() {
+            let Told { effect, has_changed } = self.stage_write(draft, context, limits, ask)?;
+            return Ok(Outcome::Staged { has_changed, effect });
+        }
+        match validate(ask, draft, context, limits)? {
+            Validated::Read(outcome) => Ok(outcome),
+            Validated::Write(_) => unreachable!("a read has no effect"),
         }
     }
 
@@ -119,16 +122,12 @@ impl Transaction {
         context: &Context,
         limits: &Limits,
         operation: Operation,
-    ) -> Result<Effect, Error> {
+    ) -> Result<Told, Error> {
         operation.check_joins(self.run)?;
-        match validate(operation.clone(), draft, context, limits)? {
-            Validated::Write(effect) => {
-                let seen = draft.view().version_of(&operation.entity(self.run));
-                self.writes.push(Rewrite { operation, revealed: Some(Revealed { effect, seen }) });
-                Ok(effect)
-            }
-            Validated::Read(_) => unreachable!("a write answers with its effect"),
-        }
+        let told = Told::of(operation.clone(), draft, context, limits)?;
+        let seen = draft.view().version_of(&operation.entity(self.run), self.began);
+        self.writes.push(Rewrite { operation, revealed: Some(Revealed { told, seen }) });
+        Ok(told)
     }
 
     /// Refuses if what was read has changed, by commits or by time.
@@ -137,7 +136,10 @@ impl Transaction {
             (Some(snapshot), Some(reads)) => {
                 reads.validate(state, snapshot, Interval { began: self.began, now })
             }
-            // It saw that there was no run. Its writes find out whether that is still so.
+            // Whatever it asked, it was told that there was no run.
+            (None, _) if state.exists() => {
+                Err(conflict(EntityRef::run(self.run), Version::NEVER, state.version()))
+            }
             _ => Ok(()),
         }
     }

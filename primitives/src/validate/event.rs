@@ -32,8 +32,9 @@ impl Decision<'_, '_> {
     }
 
     pub(super) fn one_event(&mut self, sequence: u64) -> Option<StoredEvent> {
-        // An event that is there never changes; that one is not there may.
-        if sequence >= self.draft.event_count() {
+        // An event that is there never changes; that one is not there may, and one of the transaction's own has its
+        // place only while nobody else appends.
+        if sequence >= self.draft.view().event_count() {
             self.look_at_tail(None);
         }
         self.draft.event(sequence, self.now)

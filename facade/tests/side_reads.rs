@@ -1,0 +1,222 @@
+//! What a transaction learns beside its reads is validated like a read. Each of these once committed on what was no
+//! longer so.
+
+mod support;
+
+use std::time::Duration;
+
+use strata::{
+    Database, Durability, EntityRef, Error, ErrorKind, Limits, NewTrace, Options, Reads, RunHandle, RunSpec,
+    RunStatus, Timestamp, TraceContent, Transaction, Value, Writes, new_trace,
+};
+use support::{one_run, one_run_with, options, script};
+
+#[track_caller]
+fn expect_conflict(tx: Transaction, entity: &EntityRef) {
+    let error = tx.commit().unwrap_err();
+    assert_eq!((error.kind(), error.entity()), (ErrorKind::Conflict, Some(entity)), "{error}");
+}
+
+/// A closure that was refused a write knows why, and may go another way: "the lock is taken, so I wait for it". The lock
+/// was given back before the commit, and nobody noticed.
+#[test]
+fn a_refused_write_is_a_read_of_what_refused_it() {
+    type Refused = fn(&Transaction) -> Error;
+    type Rival = fn(&RunHandle);
+    let cases: [(Refused, Rival, &str); 5] = [
+        (|tx| tx.put_if("k", 1, strata::Condition::Absent).unwrap_err(), |run| done(run.delete("k")), "k"),
+        (|tx| tx.increment("text", 1).unwrap_err(), |run| done(run.put("text", 1)), "text"),
+        (|tx| tx.increment("most", 1).unwrap_err(), |run| done(run.put("most", 1)), "most"),
+        (|tx| tx.cell_init("lock", 1).unwrap_err(), |run| done(run.cell_delete("lock")), "lock"),
+        (
+            |tx| tx.cell_cas("lock", strata::Version(1), 1).unwrap_err(),
+            |run| done(run.cell_set("lock", 2)),
+            "lock",
+        ),
+    ];
+    for (refused, rival, name) in cases {
+        let (_database, run) = one_run();
+        run.put_many([("k", Value::Int(1)), ("text", "t".into()), ("most", Value::Int(i64::MAX))]).unwrap();
+        run.cell_init("lock", 1).unwrap();
+        let entity =
+            if name == "lock" { EntityRef::cell(run.id(), name) } else { EntityRef::kv(run.id(), name) };
+
+        let tx = run.begin();
+        let error = refused(&tx);
+        tx.put("own", format!("went another way: {error}")).unwrap();
+        rival(&run);
+        expect_conflict(tx, &entity);
+
+        let tx = run.begin();
+        tx.put("own", "nothing was refused").unwrap();
+        tx.commit().expect("the run takes writes");
+    }
+}
+
+#[test]
+fn a_refused_write_of_a_document_or_a_trace_is_a_read_of_it() {
+    let (_database, run) = one_run();
+    run.json_create("doc", Value::Object(vec![("n".into(), Value::Int(1))])).unwrap();
+    let tx = run.begin();
+    assert_eq!(tx.json_create("doc", 2).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    tx.put("own", "it is there").unwrap();
+    run.json_destroy("doc").unwrap();
+    expect_conflict(tx, &EntityRef::json(run.id(), "doc"));
+
+    let tx = run.begin();
+    assert_eq!(tx.json_set("doc", "/n", 2).unwrap_err().kind(), ErrorKind::NotFound);
+    tx.put("own", "it is gone").unwrap();
+    run.json_create("doc", 1).unwrap();
+    expect_conflict(tx, &EntityRef::json(run.id(), "doc"));
+
+    let thought = || new_trace(TraceContent::Thought { text: "why".into(), confidence: None });
+    let parent = thought();
+    let tx = run.begin();
+    let child = NewTrace { parent: Some(parent.id), ..thought() };
+    assert_eq!(tx.trace_record(child).unwrap_err().kind(), ErrorKind::NotFound);
+    tx.put("own", "there is no parent").unwrap();
+    run.trace_record(parent.clone()).unwrap();
+    expect_conflict(tx, &EntityRef::trace(run.id(), parent.id));
+}
+
+#[test]
+fn what_an_own_write_leaves_of_a_document_is_the_runs_own() {
+    type Change = fn(&Transaction);
+    let changes: [Change; 3] = [
+        |tx| done(tx.json_append("doc", "/list", 9).unwrap()),
+        |tx| done(tx.json_merge("doc", "", Value::Object(vec![("new".into(), Value::Int(1))])).unwrap()),
+        |tx| done(tx.json_delete("doc", "/list/0").unwrap()),
+    ];
+    for change in changes {
+        let (_database, run) = one_run();
+        let list = Value::Array(vec![Value::Int(1), Value::Int(2)]);
+        run.json_create("doc", Value::Object(vec![("list".into(), list)])).unwrap();
+        let tx = run.begin();
+        change(&tx);
+        let seen = tx.json_get("doc", "/list").unwrap().unwrap().value;
+        tx.put("copy", seen).unwrap();
+        run.json_set("doc", "/list/1", 7).unwrap();
+        expect_conflict(tx, &EntityRef::json(run.id(), "doc"));
+    }
+}
+
+#[test]
+fn a_refusal_for_the_size_of_a_prefix_is_a_read_of_it() {
+    let limits = Limits { transaction_mutations_max: 2, ..Limits::default() };
+    let (_database, run) = one_run_with(Options { limits, ..options(Durability::InMemory, 1) });
+    for key in ["p/1", "p/2", "p/3", "q"] {
+        run.put(key, 1).unwrap();
+    }
+    let tx = run.begin();
+    assert_eq!(tx.delete_prefix("p/").unwrap_err().kind(), ErrorKind::InvalidArgument);
+    tx.put("own", "the prefix is too large").unwrap();
+    run.delete("p/2").unwrap();
+    expect_conflict(tx, &EntityRef::kv(run.id(), "p/2"));
+}
+
+#[test]
+fn a_refusal_for_the_status_of_the_run_is_a_read_of_it() {
+    let (_database, run) = one_run();
+    run.update_status(RunStatus::Paused).unwrap();
+    let tx = run.begin();
+    assert_eq!(tx.increment("n", 1).unwrap_err().kind(), ErrorKind::RunClosed);
+    tx.set_metadata("it was paused").unwrap();
+    run.resume().unwrap();
+    expect_conflict(tx, &EntityRef::run(run.id()));
+}
+
+#[test]
+fn a_status_that_was_already_so_is_a_read_of_it() {
+    for (mine, theirs) in [(RunStatus::Active, RunStatus::Paused), (RunStatus::Paused, RunStatus::Paused)] {
+        let (_database, run) = one_run();
+        let tx = run.begin();
+        let told = tx.update_status(mine).unwrap();
+        assert_eq!(told.is_none(), mine == RunStatus::Active, "a receipt tells that there was a change");
+        tx.set_tags(["mine"]).unwrap();
+        run.update_status(theirs).unwrap();
+        expect_conflict(tx, &EntityRef::run(run.id()));
+    }
+}
+
+/// The staged deadline hid the key from the read set, and with it the value, which was still the run's.
+#[test]
+fn a_value_below_a_staged_deadline_is_the_runs_own() {
+    type Touch = fn(&Transaction);
+    let touches: [Touch; 2] = [
+        |tx| done(tx.set_deadline("k", Timestamp(u64::MAX)).unwrap()),
+        |tx| done(tx.clear_deadline("k").unwrap()),
+    ];
+    for touch in touches {
+        let (_database, run) = one_run();
+        run.put_with_ttl("k", 1, Duration::from_secs(1_000_000)).unwrap();
+        let tx = run.begin();
+        touch(&tx);
+        let seen = tx.get("k").unwrap().unwrap().value;
+        tx.put("copy", seen).unwrap();
+        run.put_with_ttl("k", 2, Duration::from_secs(1_000_000)).unwrap();
+        expect_conflict(tx, &EntityRef::kv(run.id(), "k"));
+    }
+}
+
+#[test]
+fn a_deadline_that_was_not_there_is_a_read_of_it() {
+    let (_database, run) = one_run();
+    run.put("k", 1).unwrap();
+    let tx = run.begin();
+    assert_eq!(tx.clear_deadline("k").unwrap(), None, "there is none to clear");
+    tx.put("own", 1).unwrap();
+    run.set_deadline("k", Timestamp(u64::MAX)).unwrap();
+    expect_conflict(tx, &EntityRef::kv(run.id(), "k"));
+}
+
+#[test]
+fn the_deadline_that_an_increment_keeps_is_the_runs_own() {
+    let (_database, run) = one_run();
+    run.put("k", 1).unwrap();
+    let tx = run.begin();
+    tx.increment("k", 1).unwrap();
+    assert_eq!(tx.ttl("k").unwrap().unwrap().value, None);
+    run.set_deadline("k", Timestamp(u64::MAX)).unwrap();
+    expect_conflict(tx, &EntityRef::kv(run.id(), "k"));
+}
+
+/// A transaction found its own event at sequence 0, and committed it as number 1.
+#[test]
+fn the_place_of_an_own_event_holds_only_while_nobody_else_appends() {
+    let (_database, run) = one_run();
+    let tx = run.begin();
+    tx.append("step", "mine").unwrap();
+    assert_eq!(tx.event(0).unwrap().unwrap().payload.as_str(), Some("mine"));
+    run.append("step", "theirs").unwrap();
+    expect_conflict(tx, &EntityRef::event(run.id(), 0));
+}
+
+/// A transaction that had been told "there is no such run" read the run once somebody had created it, each time as it
+/// then was, durable or not; and its writes went there.
+#[test]
+fn a_transaction_that_saw_no_run_sees_none_to_its_end() {
+    let database = Database::in_memory_with(options(Durability::InMemory, 1)).unwrap();
+    let run = database.run(script::id_of("run"));
+    let tx = run.begin();
+    assert_eq!(tx.get("k").unwrap_err().kind(), ErrorKind::NotFound);
+    database.create_run(RunSpec::named("run")).unwrap();
+    run.put("k", 1).unwrap();
+    assert_eq!(tx.get("k").unwrap_err().kind(), ErrorKind::NotFound, "it sees one state");
+    assert_eq!(tx.info().unwrap_err().kind(), ErrorKind::NotFound);
+    tx.put("k", "there was no run").unwrap();
+    expect_conflict(tx, &EntityRef::run(run.id()));
+    assert_eq!(run.get("k").unwrap().unwrap().value, Value::Int(1));
+}
+
+#[test]
+fn a_transaction_that_saw_a_deleted_run_conflicts_with_its_creation() {
+    let (database, run) = one_run();
+    run.delete_run().unwrap();
+    let tx = run.begin();
+    assert_eq!(tx.get("k").unwrap_err().kind(), ErrorKind::NotFound);
+    database.create_run(RunSpec::named("run")).unwrap();
+    tx.put("k", "there was no run").unwrap();
+    expect_conflict(tx, &EntityRef::run(run.id()));
+}
+
+fn done<T>(_: T) {}
