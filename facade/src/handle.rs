@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::{Arc, mpsc};
 
 use strata_primitives::{
-    Cause, Commit, Durability, Effect, EntityRef, Error, ErrorKind, Limits, Operation, OperationId, Outcome,
-    RunId, Version,
+    Cause, Commit, Durability, Effect, Error, ErrorKind, Limits, Operation, OperationId, Outcome, RunId,
+    Version,
 };
 use strata_shards::message::{CallOptions, SentOptions};
-use strata_shards::{BatchReceipt, Engine, Shipped};
+use strata_shards::{BatchReceipt, Engine, Shipped, repeated};
 
 use crate::Result;
 use crate::batch::Batch;
@@ -199,10 +199,10 @@ impl RunHandle {
         &self,
         mut body: impl FnMut(&Transaction) -> std::result::Result<T, E>,
     ) -> std::result::Result<Transacted<T>, E> {
-        self.refuse_done()?;
         let mut backoff = Backoff::default();
         loop {
             let transaction = self.begin();
+            self.refuse_done(&transaction)?;
             let value = body(&transaction)?;
             match transaction.commit() {
                 Ok(receipt) => return Ok(Transacted { value, receipt, attempts: backoff.attempts() }),
@@ -264,12 +264,12 @@ impl RunHandle {
     }
 
     /// Refuses a transaction that has been committed under its operation id. Its closure would see its own effects.
-    fn refuse_done(&self) -> Result<()> {
+    fn refuse_done(&self, transaction: &Transaction) -> Result<()> {
         let Some(id) = self.options.operation_id else { return Ok(()) };
-        let Some(receipt) = self.receipt(id)? else { return Ok(()) };
-        let version = receipt.commit.version;
-        let message = format!("the transaction {id} is commit {version}: its receipt can be asked for");
-        Err(Error::new(ErrorKind::AlreadyExists, message).with_entity(EntityRef::run(self.id)))
+        match transaction.receipt(id)? {
+            Some(receipt) => Err(repeated(self.id, id, &receipt)),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn engine(&self) -> &Engine {

@@ -44,5 +44,6 @@ pub use execute::{Shipped, Turn};
 pub use message::{BatchReceipt, CallOptions, RunPage};
 pub use open::EngineOptions;
 pub use report::{RecoveryReport, ShardRecovery, ShardState, ShardStats};
+pub use stage::repeated;
 pub use subscription::{CommitNotice, News, NewsFrom, SubscriptionId};
 pub use transaction::{Purpose, TransactionId, TransactionStep};

@@ -2,8 +2,8 @@
 
 use strata_primitives::{
     Answer as Validated, Cause, Commit, Context, Draft, Durability, Effect, EntityRef, Error, ErrorKind,
-    Fingerprint, Limits, Mutation, Operation, OperationId, OrderIndex, RunId, RunState, Stamp, Version,
-    conflict, validate,
+    Fingerprint, Limits, Mutation, Operation, OperationId, OrderIndex, Receipt, RunId, RunState, Stamp,
+    Version, conflict, validate,
 };
 
 use crate::commit::{Staged, Step};
@@ -254,20 +254,36 @@ fn answered_before(
 ) -> Result<Option<Written>, Error> {
     let Some((id, fingerprint)) = identity else { return Ok(None) };
     let Some(receipt) = state.receipt(&id) else { return Ok(None) };
-    let refuse =
-        |kind, message: String| Err(Error::new(kind, message).with_entity(EntityRef::run(state.id())));
-    if receipt.fingerprint != fingerprint {
-        let message = format!("operation id {id} belongs to another write: give each write an id of its own");
-        return refuse(ErrorKind::InvalidArgument, message);
-    }
     if matches!(operations, Operations::Again(_) | Operations::Shipped(_)) {
-        // Its closure has a value to return, and that of the first time is gone.
-        let version = receipt.commit.version;
-        let message = format!("the transaction {id} is commit {version}: its receipt can be asked for");
-        return refuse(ErrorKind::AlreadyExists, message);
+        return Err(repeated(state.id(), id, receipt));
+    }
+    if receipt.fingerprint != fingerprint {
+        return Err(of_another_write(state.id(), id));
     }
     let effects = Effects::Many(receipt.effects.clone());
     Ok(Some(Written { commit: Some(receipt.commit), effects }))
+}
+
+/// Refuses a transaction that has been committed before, whatever has become of what it read.
+pub(crate) fn refuse_repeated(state: &RunState, options: Option<&CallOptions>) -> Result<(), Error> {
+    let Some(id) = options.and_then(|options| options.operation_id) else { return Ok(()) };
+    state.receipt(&id).map_or(Ok(()), |receipt| Err(repeated(state.id(), id, receipt)))
+}
+
+/// The refusal of a transaction under an operation id that the run knows already. Its closure has a value to return, and
+/// that of the first time is gone.
+pub fn repeated(run: RunId, id: OperationId, receipt: &Receipt) -> Error {
+    if receipt.fingerprint != Fingerprint::of(&[]) {
+        return of_another_write(run, id);
+    }
+    let version = receipt.commit.version;
+    let message = format!("the transaction {id} is commit {version}: its receipt can be asked for");
+    Error::new(ErrorKind::AlreadyExists, message).with_entity(EntityRef::run(run))
+}
+
+fn of_another_write(run: RunId, id: OperationId) -> Error {
+    let message = format!("operation id {id} belongs to another write: give each write an id of its own");
+    Error::new(ErrorKind::InvalidArgument, message).with_entity(EntityRef::run(run))
 }
 
 fn decide(

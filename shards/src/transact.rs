@@ -6,7 +6,7 @@ use crate::commit::Step;
 use crate::message::{Answer, CallOptions, Reply};
 use crate::run::Need;
 use crate::shard::Shard;
-use crate::stage::{Decision, Operations, Rewrite, Written};
+use crate::stage::{Decision, Operations, Rewrite, Written, refuse_repeated};
 use crate::transaction::{Asked, Purpose, Transaction, TransactionId, TransactionStep};
 
 impl Shard {
@@ -93,6 +93,7 @@ impl Shard {
             return Ok(Decision::Answered(Written::nothing()));
         }
         if let Some(run) = self.runs.get(transaction.run) {
+            refuse_repeated(&run.state, options)?;
             transaction.check_reads(&run.state, self.now.max(run.state.timestamp()))?;
         }
         self.stage(transaction.run, Operations::Again(writes), options)
