@@ -254,12 +254,11 @@ impl RunHandle {
             commits
         });
         let receipt = self.engine.execute(self.id, shipped, self.sent_options()?);
+        // What the closure makes of what it saw is told only with the shard's word that it may be seen.
         match (receipt, result.try_recv()) {
-            // An error of the closure is told even where the shard could not have committed anyway.
-            (_, Ok(Err(error))) => Err(error),
-            (Ok(receipt), Ok(Ok(value))) => Ok(Transacted { value, receipt, attempts: 1 }),
+            (Ok(receipt), Ok(value)) => value.map(|value| Transacted { value, receipt, attempts: 1 }),
             (Err(error), _) => Err(error.into()),
-            (Ok(_), Err(_)) => unreachable!("a closure that was committed has returned"),
+            (Ok(_), Err(_)) => unreachable!("a closure that was answered has returned"),
         }
     }
 

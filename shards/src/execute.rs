@@ -76,8 +76,9 @@ pub struct Shipped(Box<dyn FnOnce(&mut Turn<'_, '_>) -> bool + Send>);
 
 /// What came of a closure.
 pub(crate) struct Executed {
-    /// What each of its writes revealed; `None` when it wants nothing committed.
-    pub(crate) effects: Option<Vec<Effect>>,
+    /// What each of its writes revealed; `None` when it wants nothing committed, `Panicked` when what it had staged is to
+    /// be dropped.
+    pub(crate) effects: Result<Option<Vec<Effect>>, Error>,
     /// Keys that it walked in order without an index.
     pub(crate) walked: Vec<OrderIndex>,
     /// Whether it held the shard longer than it should have.
@@ -91,28 +92,16 @@ impl Shipped {
     }
 
     /// Runs the closure on a draft.
-    ///
-    /// # Errors
-    /// `Panicked` when it panics; what it had staged is then to be dropped.
-    pub(crate) fn run(
-        self,
-        draft: &mut Draft<'_>,
-        context: &Context,
-        boot: Boot,
-        setup: &Setup,
-    ) -> Result<Executed, Error> {
+    pub(crate) fn run(self, draft: &mut Draft<'_>, context: &Context, boot: Boot, setup: &Setup) -> Executed {
         let (effects, walked, limits) = (Vec::new(), Vec::new(), &setup.limits);
         let mut turn = Turn { draft, context: *context, boot, limits, effects, walked };
         let started = Instant::now();
         // The draft may be left half changed by a panic, and is dropped then; nothing else is reached from here.
-        match catch_unwind(AssertUnwindSafe(|| (self.0)(&mut turn))) {
-            Ok(commits) => {
-                let Turn { effects, walked, draft, .. } = turn;
-                let is_over_budget = is_over_budget(draft.run_id(), started.elapsed(), setup);
-                Ok(Executed { effects: commits.then_some(effects), walked, is_over_budget })
-            }
-            Err(panic) => Err(panicked(&*panic)),
-        }
+        let ended = catch_unwind(AssertUnwindSafe(|| (self.0)(&mut turn)));
+        let Turn { effects, walked, draft, .. } = turn;
+        let is_over_budget = is_over_budget(draft.run_id(), started.elapsed(), setup);
+        let effects = ended.map(|commits| commits.then_some(effects)).map_err(panicked);
+        Executed { effects, walked, is_over_budget }
     }
 }
 
@@ -130,9 +119,14 @@ fn is_over_budget(run: RunId, took: Duration, setup: &Setup) -> bool {
     is_over
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> Error {
+fn panicked(panic: Box<dyn Any + Send>) -> Error {
     let text = panic.downcast_ref::<&str>().copied();
     let said = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     let said = said.unwrap_or("it did not say why");
-    Error::new(ErrorKind::Panicked, format!("the closure panicked, and nothing was written: {said}"))
+    let message = format!("the closure panicked, and nothing was written: {said}");
+    // What it panicked with is the caller's too, and may panic once more when it is dropped.
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(again);
+    }
+    Error::new(ErrorKind::Panicked, message)
 }

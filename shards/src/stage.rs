@@ -148,11 +148,11 @@ impl Shard {
             Operations::Again(writes) => decide_again(writes, &mut draft, &context, limits)?,
             Operations::Shipped(shipped) => {
                 let Executed { effects, walked, is_over_budget } =
-                    shipped.run(&mut draft, &context, self.boot, &self.setup)?;
+                    shipped.run(&mut draft, &context, self.boot, &self.setup);
                 self.stats.overruns += u64::from(is_over_budget);
                 // The keys it walked were sorted for it; the next turn gives the run an index for the next closure.
                 self.walked.extend(walked.into_iter().map(|keys| (run_id, keys)));
-                match effects {
+                match effects? {
                     Some(effects) => Effects::Many(effects),
                     None => return Ok(Decision::Answered(Written::nothing())),
                 }
