@@ -36,6 +36,9 @@ pub struct Staged {
     reads: Option<ReadSet>,
 }
 
+/// Mutations, or places that were read, for which a finished transaction leaves room to the next.
+pub(crate) const KEPT_COUNT_MAX: usize = 1024;
+
 impl Staged {
     /// Nothing staged, for a transaction: what it reads is recorded.
     pub fn recording() -> Self {
@@ -52,10 +55,11 @@ impl Staged {
         self.reads.as_ref()
     }
 
-    /// Empties it for the next transaction; its memory is kept.
+    /// Empties it for the next transaction; its memory is kept, unless it is much.
     pub fn clear(&mut self) {
         let Self { mutations, size, overlay, reads } = self;
         mutations.clear();
+        mutations.shrink_to(KEPT_COUNT_MAX);
         *size = 0;
         *overlay = Overlay::default();
         if let Some(reads) = reads {

@@ -3,7 +3,7 @@
 //! A read is remembered as the place it looked at, not as what it found: what commits replaced since is in the run's
 //! past, so a place is looked up there. Scanned ranges, absences and tails are places too, which is what keeps
 //! phantoms out (precision locking; Jordan, Banerjee, Batman, SIGMOD 1981).
-use crate::draft::Draft;
+use crate::draft::{Draft, KEPT_COUNT_MAX};
 use crate::entity::EntityRef;
 use crate::error::{Error, ErrorKind};
 use crate::id::OperationId;
@@ -81,6 +81,7 @@ impl ReadSet {
 
     pub(crate) fn clear(&mut self) {
         self.places.clear();
+        self.places.shrink_to(KEPT_COUNT_MAX);
     }
 
     /// Adds that something was read of this life of the run; every other place says so too.

@@ -222,3 +222,41 @@ impl Transactions {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use strata_primitives::Namespace;
+
+    use super::*;
+
+    fn begun(run: RunId) -> Transaction {
+        let (writes, staged) = (Vec::new(), Staged::default());
+        let (began, need) = (Timestamp(1), Need::default());
+        Transaction { run, snapshot: None, began, boot: 1, need, staged, writes, failure: None }
+    }
+
+    #[test]
+    fn a_shard_has_a_bounded_number_of_transactions_under_way() {
+        let run = RunId::named(&Namespace::default(), "run");
+        let mut transactions = Transactions::default();
+        for number in 0..UNDER_WAY_MAX as u64 {
+            transactions.admit().expect("there is room");
+            transactions.insert(TransactionId(number), begun(run));
+        }
+        let error = transactions.admit().unwrap_err();
+        assert_eq!((error.kind(), transactions.count()), (ErrorKind::Busy, 65_536));
+        transactions.remove(TransactionId(7)).expect("it is under way");
+        transactions.admit().expect("one has ended");
+    }
+
+    #[test]
+    fn the_contexts_of_finished_transactions_are_kept_up_to_a_bound() {
+        let mut transactions = Transactions::default();
+        (0..SPARE_MAX * 2).for_each(|_| transactions.recycle(Staged::recording()));
+        transactions.recycle(Staged::default());
+        assert_eq!(transactions.spare.len(), SPARE_MAX);
+        assert!(transactions.context(Purpose::Transaction).is_recording());
+        assert!(!transactions.context(Purpose::Snapshot).is_recording());
+        assert_eq!(transactions.spare.len(), SPARE_MAX - 1);
+    }
+}
