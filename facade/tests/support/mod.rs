@@ -3,9 +3,11 @@
 #![allow(dead_code, reason = "each test binary uses its own part of this module")]
 
 pub(crate) mod gate;
+pub(crate) mod history;
 pub(crate) mod model;
 pub(crate) mod process;
 pub(crate) mod script;
+pub(crate) mod serial;
 
 use std::path::PathBuf;
 use std::sync::Arc;
