@@ -262,7 +262,8 @@ fn traces_are_counted_measured_and_addressed() {
     assert_eq!(driver.read(stat(1)), Outcome::Stat(Some(expected)));
     assert_eq!(driver.read(stat(50)), Outcome::Stat(None));
     let view = driver.state.view();
-    assert_eq!((view.version_of(&entity(1)), view.version_of(&entity(50))), (version, Version::NEVER));
+    let version_of = |number| view.version_of(&entity(number), view.stamp().timestamp);
+    assert_eq!((version_of(1), version_of(50)), (version, Version::NEVER));
     driver.batch(vec![Operation::RunDelete, Operation::RunCreate { spec: Box::default() }]).unwrap();
     assert_eq!((count(&mut driver, None), driver.info().unwrap().size), (0, 0));
 }
