@@ -9,6 +9,7 @@ use strata::{
     Writes,
 };
 use strata_wal::sim::SimDisk;
+use support::counted::Counted;
 use support::{open_on, options, script};
 
 #[test]
@@ -58,42 +59,6 @@ fn reads_of_a_run_that_does_not_exist_create_nothing() {
     let after = Counted::of(&database, &disk);
     assert_eq!((after.appends, after.commits), (before.appends, before.commits));
     assert_eq!(after.runs, 0, "no run has come into being");
-}
-
-/// What a store and its disk have done.
-#[derive(Debug)]
-struct Counted {
-    appends: u64,
-    syncs: u64,
-    batches: u64,
-    commits: u64,
-    points: u64,
-    disk_writes: u64,
-    disk_syncs: u64,
-    reads: u64,
-    runs: u64,
-}
-
-impl Counted {
-    fn of(database: &Database, disk: &SimDisk) -> Counted {
-        let stats = database.stats().unwrap();
-        Counted {
-            appends: stats.appends(),
-            syncs: stats.syncs(),
-            batches: stats.shards.iter().filter_map(|shard| shard.log.as_ref()).map(|log| log.batches).sum(),
-            commits: stats.commits(),
-            points: disk.points(),
-            disk_writes: disk.writes(),
-            disk_syncs: disk.syncs(),
-            reads: stats.shards.iter().map(|shard| shard.reads).sum(),
-            runs: stats.shards.iter().map(|shard| shard.runs).sum(),
-        }
-    }
-
-    /// What reads must not move.
-    fn quiet(&self) -> [u64; 7] {
-        [self.appends, self.syncs, self.batches, self.commits, self.points, self.disk_writes, self.disk_syncs]
-    }
 }
 
 /// Every read there is, 24 of them by message to one shard; a query asks every shard besides.

@@ -2,6 +2,7 @@
 //! a model of any run, and processes of their own.
 #![allow(dead_code, reason = "each test binary uses its own part of this module")]
 
+pub(crate) mod counted;
 pub(crate) mod gate;
 pub(crate) mod history;
 pub(crate) mod model;
