@@ -170,7 +170,7 @@ pub struct RunInfo {
     pub document_count: u64,
     /// Traces.
     pub trace_count: u64,
-    /// What keys, cells, events and traces take together: names and encoded values, bytes.
+    /// What keys, cells, documents, events and traces take together: names and encoded values, bytes.
     pub size: u64,
     /// Whether it is active but belongs to a boot that did not close cleanly. Derived by the shard, never stored.
     pub orphaned: bool,
