@@ -255,6 +255,11 @@ impl Batch {
         self.operations.is_empty()
     }
 
+    /// What it holds, in order.
+    pub fn operations(&self) -> &[Operation] {
+        &self.operations
+    }
+
     pub(crate) fn into_operations(self) -> Vec<Operation> {
         self.operations
     }

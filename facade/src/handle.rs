@@ -13,13 +13,13 @@ use strata_shards::{BatchReceipt, Engine, Shipped, repeated};
 use crate::Result;
 use crate::batch::Batch;
 use crate::events::Appended;
-use crate::reads::{Reads, check_is_read, unexpected, unexpected_effect};
+use crate::reads::{Reads, request, unexpected, unexpected_effect};
 use crate::retry::Backoff;
 use crate::scope::Scope;
 use crate::snapshot::Snapshot;
 use crate::subscription::{CommitSubscription, EventSubscription};
 use crate::transaction::{Transacted, Transaction};
-use crate::writes::{Writes, check_appends, check_is_write};
+use crate::writes::Writes;
 
 /// A handle to one run: cheap to clone, usable from any thread.
 ///
@@ -296,8 +296,7 @@ impl Reads for RunHandle {
     }
 
     fn ask(&self, operation: Operation) -> Result<Outcome> {
-        operation.check(self.id, &self.limits)?;
-        check_is_read(&operation)?;
+        request(self).check_read(&operation)?;
         self.engine.operate(self.id, operation, None)
     }
 }
@@ -307,8 +306,7 @@ impl Writes for RunHandle {
     type Appended = Appended;
 
     fn write(&self, operation: Operation) -> Result<(Option<Commit>, Effect)> {
-        operation.check(self.id, &self.limits)?;
-        check_is_write(&operation)?;
+        request(self).check_write(&operation)?;
         match self.engine.operate(self.id, operation, self.sent_options()?)? {
             Outcome::Written { commit, effect } => Ok((commit, effect)),
             other => unexpected(&other),
@@ -316,7 +314,7 @@ impl Writes for RunHandle {
     }
 
     fn write_events(&self, operation: Operation) -> Result<Option<Appended>> {
-        check_appends(&operation)?;
+        request(self).expect_append(&operation)?;
         match self.write(operation)? {
             (Some(commit), Effect::Sequence { first, count }) => {
                 Ok(Some(Appended { sequence: first, count, commit }))

@@ -34,7 +34,7 @@ pub trait Reads {
     /// Asks something of the run that changes nothing. The methods below do it in the words of their primitive.
     ///
     /// # Errors
-    /// `InvalidArgument` for an operation that writes.
+    /// `InvalidArgument` for an operation that may change something.
     fn ask(&self, operation: Operation) -> Result<Outcome>;
 
     /// The value of a key, with the commit that wrote it; `None` if the key is not there or has expired.
@@ -276,15 +276,6 @@ pub trait Reads {
 /// The operations of whoever asks.
 pub(crate) fn request<R: Reads + ?Sized>(reader: &R) -> Request<'_> {
     Request { run: reader.run_id(), limits: reader.limits() }
-}
-
-/// Refuses what would change something.
-pub(crate) fn check_is_read(operation: &Operation) -> Result<()> {
-    if !operation.is_write() {
-        return Ok(());
-    }
-    let message = format!("{} writes, and nothing is asked by it: write it instead", operation.name());
-    Err(Error::new(ErrorKind::InvalidArgument, message))
 }
 
 /// An operation is answered with its own outcome; anything else is our mistake.

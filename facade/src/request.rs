@@ -5,8 +5,8 @@ use std::sync::Arc;
 use rand::RngCore;
 use strata_primitives::json::check_json;
 use strata_primitives::{
-    Condition, Deadline, Direction, Encoded, EntityRef, Error, Limits, NewEvent, Operation, PatchOperation,
-    Pointer, PutEntry, RunId, Value, Version,
+    Condition, Deadline, Direction, Encoded, EntityRef, Error, ErrorKind, Limits, NewEvent, Operation,
+    PatchOperation, Pointer, PutEntry, RunId, Value, Version,
 };
 
 use crate::Result;
@@ -20,6 +20,59 @@ pub(crate) struct Request<'a> {
 }
 
 impl Request<'_> {
+    /// Refuses to ask what may change something, or breaks a limit.
+    pub(crate) fn check_read(self, operation: &Operation) -> Result<()> {
+        self.expect_read(operation)?;
+        operation.check(self.run, self.limits)
+    }
+
+    /// Refuses to write what changes nothing, is nobody's to write, or breaks a limit.
+    pub(crate) fn check_write(self, operation: &Operation) -> Result<()> {
+        self.expect_write(operation)?;
+        operation.check(self.run, self.limits)
+    }
+
+    /// Refuses to ask what may change something.
+    pub(crate) fn expect_read(self, operation: &Operation) -> Result<()> {
+        if !operation.is_write() {
+            return Ok(());
+        }
+        let message = format!("{} may change the run: write it, do not ask it", operation.name());
+        Err(self.about_run(ErrorKind::InvalidArgument, message))
+    }
+
+    /// Refuses to write what changes nothing, and what no handle writes: the database makes a run, because it derives the
+    /// id from the name, and the store itself deletes what has expired.
+    pub(crate) fn expect_write(self, operation: &Operation) -> Result<()> {
+        let name = operation.name();
+        let (kind, message) = match operation {
+            Operation::RunCreate { .. } | Operation::RunBegin { .. } => {
+                (ErrorKind::Unsupported, format!("{name} is no write of a run: the database does it"))
+            }
+            Operation::Expire { .. } => (
+                ErrorKind::Unsupported,
+                format!("{name} is done by the store itself when a deadline has passed"),
+            ),
+            write if write.is_write() => return Ok(()),
+            _ => (ErrorKind::InvalidArgument, format!("{name} changes nothing: ask it, do not write it")),
+        };
+        Err(self.about_run(kind, message))
+    }
+
+    /// Refuses what appends no events.
+    pub(crate) fn expect_append(self, operation: &Operation) -> Result<()> {
+        if matches!(operation, Operation::EventAppend { .. } | Operation::EventAppendMany { .. }) {
+            return Ok(());
+        }
+        let message = format!("{} appends no events", operation.name());
+        Err(self.about_run(ErrorKind::InvalidArgument, message))
+    }
+
+    #[cold]
+    fn about_run(self, kind: ErrorKind, message: String) -> Error {
+        Error::new(kind, message).with_entity(EntityRef::run(self.run))
+    }
+
     pub(crate) fn put(self, key: &str, value: &Value, deadline: Deadline) -> Result<Operation> {
         Ok(Operation::KvPut { key: key.into(), value: self.value_of_key(key, value)?, deadline })
     }

@@ -6,9 +6,9 @@ use strata_primitives::{Effect, Limits, Operation, Outcome, RunId};
 use strata_shards::Turn;
 
 use crate::Result;
-use crate::reads::{Reads, check_is_read};
+use crate::reads::{Reads, request};
 use crate::transaction::StagedWrite;
-use crate::writes::{Writes, check_appends, check_is_write};
+use crate::writes::Writes;
 
 /// The run inside [`execute`](crate::RunHandle::execute): as it is, with the closure's own writes over it.
 #[derive(Debug)]
@@ -35,7 +35,8 @@ impl Reads for Scope<'_, '_, '_> {
     }
 
     fn ask(&self, operation: Operation) -> Result<Outcome> {
-        check_is_read(&operation)?;
+        // Its limits are checked with the decision, on this thread.
+        request(self).expect_read(&operation)?;
         self.turn.borrow_mut().read(operation)
     }
 }
@@ -45,13 +46,13 @@ impl Writes for Scope<'_, '_, '_> {
     type Appended = StagedWrite;
 
     fn write(&self, operation: Operation) -> Result<(Option<StagedWrite>, Effect)> {
-        check_is_write(&operation)?;
+        request(self).expect_write(&operation)?;
         let (index, has_changed, effect) = self.turn.borrow_mut().write(operation)?;
         Ok((has_changed.then_some(StagedWrite { index }), effect))
     }
 
     fn write_events(&self, operation: Operation) -> Result<Option<StagedWrite>> {
-        check_appends(&operation)?;
+        request(self).expect_append(&operation)?;
         Ok(self.write(operation)?.0)
     }
 }

@@ -5,7 +5,7 @@ use strata_shards::{Purpose, TransactionId, TransactionStep};
 
 use crate::Result;
 use crate::handle::RunHandle;
-use crate::reads::{Reads, check_is_read, unexpected};
+use crate::reads::{Reads, request, unexpected};
 
 /// A picture of a run as it was when [`snapshot`](RunHandle::snapshot) was called; later commits do not change it.
 ///
@@ -66,8 +66,7 @@ impl Reads for Snapshot {
     }
 
     fn ask(&self, operation: Operation) -> Result<Outcome> {
-        operation.check(self.run_id(), self.limits())?;
-        check_is_read(&operation)?;
+        request(self).check_read(&operation)?;
         let step = TransactionStep { id: self.id, begins: None, writes: Vec::new(), ask: Some(operation) };
         self.handle.engine().step(self.run_id(), step)?.expect("what was asked is answered")
     }

@@ -7,8 +7,8 @@ use strata_shards::{BatchReceipt, Purpose, TransactionId, TransactionStep};
 
 use crate::Result;
 use crate::handle::RunHandle;
-use crate::reads::{Reads, check_is_read, unexpected};
-use crate::writes::{Writes, check_appends, check_is_write};
+use crate::reads::{Reads, request, unexpected};
+use crate::writes::Writes;
 
 /// A transaction under way: reads and writes of one run that take effect together, or not at all.
 ///
@@ -141,8 +141,7 @@ impl Reads for Transaction {
     }
 
     fn ask(&self, operation: Operation) -> Result<Outcome> {
-        operation.check(self.run_id(), self.limits())?;
-        check_is_read(&operation)?;
+        request(self).check_read(&operation)?;
         self.step(operation)
     }
 }
@@ -152,9 +151,8 @@ impl Writes for Transaction {
     type Appended = StagedWrite;
 
     fn write(&self, operation: Operation) -> Result<(Option<StagedWrite>, Effect)> {
-        operation.check(self.run_id(), self.limits())?;
+        request(self).check_write(&operation)?;
         operation.check_joins(self.run_id())?;
-        check_is_write(&operation)?;
         let index = self.progress.borrow().write_count;
         if operation.is_blind() {
             let mut progress = self.progress.borrow_mut();
@@ -171,7 +169,7 @@ impl Writes for Transaction {
     }
 
     fn write_events(&self, operation: Operation) -> Result<Option<StagedWrite>> {
-        check_appends(&operation)?;
+        request(self).expect_append(&operation)?;
         Ok(self.write(operation)?.0)
     }
 }

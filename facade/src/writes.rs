@@ -31,13 +31,14 @@ pub trait Writes: Reads {
     /// it in the words of their primitive.
     ///
     /// # Errors
-    /// `InvalidArgument` for an operation that only reads.
+    /// `InvalidArgument` for an operation that only reads; `Unsupported` for one that makes a run or is the store's own,
+    /// and in a transaction or a closure for every one that is a commit of its own.
     fn write(&self, operation: Operation) -> Result<(Option<Self::Receipt>, Effect)>;
 
     /// Appends events; without an answer there were none.
     ///
     /// # Errors
-    /// `InvalidArgument` for an operation that appends nothing.
+    /// `InvalidArgument` for an operation that appends none.
     fn write_events(&self, operation: Operation) -> Result<Option<Self::Appended>>;
 
     /// Sets a key. An earlier deadline of the key is cleared.
@@ -109,7 +110,8 @@ pub trait Writes: Reads {
         Ok(self.write(Operation::KvClearDeadline { key: key.into() })?.0)
     }
 
-    /// Appends an event. A handle answers with its sequence; a staged one gets its sequence at the commit.
+    /// Appends an event. A handle answers with its sequence; a staged one gets its sequence at the commit. Nothing changes
+    /// or deletes an event afterwards; it goes with its run.
     fn append(&self, kind: &str, payload: impl Into<Value>) -> Result<Self::Appended> {
         let appended = self.write_events(request(self).append(kind, &payload.into())?)?;
         Ok(appended.expect("an append of one event appends"))
@@ -280,7 +282,8 @@ pub trait Writes: Reads {
         Ok(self.write(Operation::JsonDestroy { name: name.into() })?.0)
     }
 
-    /// Records a step that is over. [`new_trace`](crate::new_trace) makes one with an id.
+    /// Records a step that is over. [`new_trace`](crate::new_trace) makes one with an id. Nothing deletes a trace
+    /// afterwards; it goes with its run.
     ///
     /// # Errors
     /// `AlreadyExists` if its id is taken, `NotFound` if its parent is not in the run.
@@ -355,24 +358,6 @@ pub trait Writes: Reads {
     fn set_metadata(&self, metadata: impl Into<Value>) -> Result<Option<Self::Receipt>> {
         Ok(self.write(Operation::RunSetMetadata { metadata: metadata.into() })?.0)
     }
-}
-
-/// Refuses what only reads.
-pub(crate) fn check_is_write(operation: &Operation) -> Result<()> {
-    if operation.is_write() {
-        return Ok(());
-    }
-    let message = format!("{} writes nothing: ask it instead", operation.name());
-    Err(Error::new(ErrorKind::InvalidArgument, message))
-}
-
-/// Refuses what appends no events.
-pub(crate) fn check_appends(operation: &Operation) -> Result<()> {
-    if matches!(operation, Operation::EventAppend { .. } | Operation::EventAppendMany { .. }) {
-        return Ok(());
-    }
-    let message = format!("{} appends no events", operation.name());
-    Err(Error::new(ErrorKind::InvalidArgument, message))
 }
 
 /// The receipt of a write that always changes something.
