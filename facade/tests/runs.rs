@@ -96,11 +96,10 @@ fn a_run_moves_only_along_the_arrows_of_its_life() {
                 assert_eq!(run.info().unwrap().status, to);
                 continue;
             } else {
-                let kind = moved.unwrap_err().kind();
-                assert!(
-                    matches!(kind, ErrorKind::InvalidArgument | ErrorKind::RunClosed),
-                    "{from} to {to}: {kind:?}"
-                );
+                let error = moved.unwrap_err();
+                let kind = if from.is_finished() { ErrorKind::RunClosed } else { ErrorKind::InvalidArgument };
+                assert_eq!((error.kind(), error.entity()), (kind, Some(&EntityRef::run(run.id()))));
+                assert_eq!(error.message(), format!("the run is {from} and cannot become {to}"));
             }
             assert_eq!((run.info().unwrap().status, run.info().unwrap().version), (from, before));
         }

@@ -267,6 +267,33 @@ mod tests {
         operations
     }
 
+    /// Writes that differ only in one field from those of the test below.
+    fn others() -> Vec<Operation> {
+        let key = || "b".into();
+        let value = || Encoded::from_int(2);
+        let path = |text: &str| Pointer::parse(text, 8).unwrap();
+        vec![
+            Operation::KvDelete { key: key() },
+            Operation::KvClearDeadline { key: key() },
+            Operation::KvDeletePrefix { prefix: key() },
+            Operation::KvSetDeadline { key: "a".into(), deadline: Deadline::At(Timestamp(2)) },
+            Operation::RunCreate { spec: Box::new(RunSpec { metadata: 2.into(), ..RunSpec::default() }) },
+            Operation::CellInit { name: "a".into(), value: value(), deadline: Deadline::None },
+            Operation::CellSet { name: "a".into(), value: value(), deadline: Deadline::None },
+            Operation::CellDelete { name: key() },
+            Operation::JsonCreate { name: "a".into(), value: value() },
+            Operation::JsonAppend { name: "a".into(), path: path("/a"), value: value() },
+            Operation::JsonDelete { name: "a".into(), path: path("/b") },
+            Operation::JsonDestroy { name: key() },
+            Operation::TraceBegin {
+                trace: Box::new(NewTrace::new(
+                    TraceId::from_bytes([9; 16]),
+                    TraceContent::Thought { text: "a".into(), confidence: None },
+                )),
+            },
+        ]
+    }
+
     #[test]
     fn no_two_different_writes_share_a_fingerprint() {
         let key = || "a".into();
@@ -350,8 +377,15 @@ mod tests {
             vec![patch(PatchOperation::Copy { from: path("/c"), path: path("/b") })],
             vec![Operation::JsonDestroy { name: key() }],
         ];
-        let traces = traces().into_iter().map(|operation| vec![operation]);
-        let writes: Vec<_> = writes.into_iter().chain(traces).collect();
+        let singles = traces().into_iter().chain(others()).map(|operation| vec![operation]);
+        let writes: Vec<_> = writes.into_iter().chain(singles).collect();
+        for row in
+            Operation::table().iter().filter(|row| row.write && !["expire", "run_delete"].contains(&row.name))
+        {
+            let count =
+                writes.iter().filter(|write| write.first().is_some_and(|of| of.tag() == row.tag)).count();
+            assert!(count > 1, "two writes that differ in a field of {} are among them", row.name);
+        }
         let mut fingerprints: Vec<_> = writes.iter().map(|write| Fingerprint::of(write).0).collect();
         fingerprints.sort_unstable();
         fingerprints.dedup();

@@ -78,6 +78,15 @@ fn a_new_run_is_missing_until_it_is_created() {
     );
 }
 
+fn cell(name: &str, value: i64) -> Mutation {
+    let (name, value, previous) = (name.into(), Encoded::from_int(value), Version(1));
+    Mutation::CellSet { name, value, deadline: None, previous }
+}
+
+fn document(write: JsonWrite) -> Mutation {
+    Mutation::JsonWrite { name: "d".into(), write, previous: Version(1) }
+}
+
 #[test]
 fn every_mutation_is_taken_back_completely() {
     let previous = Version(1);
@@ -102,9 +111,20 @@ fn every_mutation_is_taken_back_completely() {
         Mutation::RunTags { tags: vec!["t".into()], previous },
         Mutation::RunMetadata { metadata: Encoded::from_int(2), previous },
         put("b"),
+        cell("a", 1),
+        cell("a", 2),
+        Mutation::CellDelete { name: "a".into(), previous },
+        cell("b", 1),
+        document(JsonWrite::Put { value: Encoded::from_int(1) }),
+        document(JsonWrite::Put { value: Encoded::from_int(2) }),
+        Mutation::JsonDestroy { name: "d".into(), previous },
+        document(JsonWrite::Put { value: Encoded::from_int(3) }),
         Mutation::RunDelete { previous },
         create(),
     ];
+    for row in Mutation::table() {
+        assert!(mutations.iter().any(|mutation| mutation.tag() == row.tag), "{} is among them", row.name);
+    }
     let mut state = created();
     state.ensure_order(OrderIndex::Keys(KeyKind::Kv));
     let mut replaced = Vec::new();

@@ -11,6 +11,9 @@ pub(crate) fn check(row: impl Row) {
     let (_database, run) = in_memory();
     let entity = row.entity(run.id(), 0);
     assert_eq!(entity.to_string().parse::<EntityRef>().unwrap(), entity, "its text is its address");
+    let mut bytes = Vec::new();
+    entity.encode(&mut bytes);
+    assert_eq!(EntityRef::decode(&mut &bytes[..]).unwrap(), entity, "and so are its bytes");
     assert_eq!(entity.run_id(), run.id());
     an_error_names_it(row, &run, &entity);
     a_question_names_it(row, &run, &entity);
@@ -25,6 +28,15 @@ fn an_error_names_it(row: impl Row, run: &RunHandle, entity: &EntityRef) {
     let error = tx.commit().unwrap_err();
     assert_eq!((error.kind(), error.entity()), (ErrorKind::Conflict, Some(entity)), "{error}");
     assert!(error.to_string().contains(&entity.to_string()), "{error}");
+
+    // What a transaction was told of a write is compared at its commit, under the name that the operation gives.
+    let tx = run.begin();
+    row.create(&tx, 1, 1.into()).unwrap();
+    row.create(run, 1, 2.into()).unwrap();
+    if let Err(error) = tx.commit() {
+        let entity = row.entity(run.id(), 1);
+        assert_eq!((error.kind(), error.entity()), (ErrorKind::Conflict, Some(&entity)), "{error}");
+    }
 }
 
 fn a_question_names_it<R: Row>(row: R, run: &RunHandle, entity: &EntityRef) {
