@@ -7,6 +7,7 @@ mod tree;
 use std::collections::{BTreeMap, BTreeSet};
 
 use strata::{Durability, KvScan, Limits, Options};
+use strata_primitives::Mutation;
 use strata_primitives::limits::{OPERATION_IDS_MAX, VALUE_DEPTH_MAX};
 use tree::{files, read, root};
 
@@ -123,6 +124,42 @@ fn every_promise_of_durability_names_its_test() {
 }
 
 #[test]
+fn every_promise_of_the_contract_names_its_test() {
+    let document = read("docs/contract.md");
+    let promises = rows_that_end_with(&document, "proof");
+    assert!(promises.len() > 40, "docs/contract.md has its tables");
+    for row in promises {
+        assert!(row.len() == 2 && !named_tests(&row[1]).is_empty(), "no test proves: {}", row[0]);
+    }
+}
+
+#[test]
+fn every_step_of_extending_names_what_fails_without_it() {
+    let document = read("docs/extending.md");
+    let steps = rows_that_end_with(&document, "without it");
+    assert!(steps.len() > 20, "docs/extending.md has its tables");
+    for row in steps {
+        let [step, file, without] = &row[..] else { panic!("{row:?} is a step, a file and what fails") };
+        assert!(file.split('`').skip(1).step_by(2).any(is_source_path), "no file for: {step}");
+        let says =
+            !named_tests(without).is_empty() || without == "compiler" || without.starts_with("nothing: ");
+        assert!(says, "nothing said of: {step}");
+    }
+}
+
+#[test]
+fn every_mutation_is_on_the_page_of_the_format() {
+    let document = read("docs/format.md");
+    let told: Vec<_> = rows(&document, "| tag | mutation | fields |")
+        .into_iter()
+        .map(|row| (row[0].clone(), row[1].clone()))
+        .collect();
+    let there: Vec<_> =
+        Mutation::table().iter().map(|row| (row.tag.to_string(), row.name.to_owned())).collect();
+    assert_eq!(told, there);
+}
+
+#[test]
 fn every_part_of_the_format_names_its_golden_test() {
     let document = read("docs/format.md");
     for section in document.split("\n## ").skip(1) {
@@ -213,6 +250,17 @@ fn rows(text: &str, heading: &str) -> Vec<Vec<String>> {
     let rows = lines.take_while(|line| line.trim().starts_with('|'));
     rows.map(|row| row.trim().trim_matches('|').split('|').map(|cell| cell.trim().to_string()).collect())
         .collect()
+}
+
+/// The rows of every table whose last column has this heading.
+fn rows_that_end_with(text: &str, last: &str) -> Vec<Vec<String>> {
+    let is_heading = |line: &&str| line.starts_with('|') && line.ends_with(&format!("| {last} |"));
+    let headings: BTreeSet<_> = text.lines().filter(is_heading).collect();
+    let tables = text.split("\n\n").filter_map(|block| {
+        let heading = headings.iter().find(|heading| block.lines().next() == Some(**heading))?;
+        Some(rows(block, heading))
+    });
+    tables.flatten().collect()
 }
 
 /// A table of two columns: names in quotes on the left, what stands beside them on the right.
