@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 
 use strata_primitives::{
     Cause, Commit, Durability, Effect, Error, ErrorKind, Limits, Operation, OperationId, Outcome, RunId,
-    Version,
+    Value, Version,
 };
 use strata_shards::message::{CallOptions, SentOptions};
 use strata_shards::{BatchReceipt, Engine, Shipped, repeated};
@@ -311,6 +311,16 @@ impl Writes for RunHandle {
             Outcome::Written { commit, effect } => Ok((commit, effect)),
             other => unexpected(&other),
         }
+    }
+
+    /// A transaction, so that it happens once under an operation id: sent again it would step on from its own result.
+    fn cell_transition(
+        &self,
+        name: &str,
+        mut step: impl FnMut(&Value) -> Result<Value>,
+    ) -> Result<(Value, Commit)> {
+        let done = self.transaction(|tx| Ok::<_, Error>(tx.cell_transition(name, &mut step)?.0))?;
+        Ok((done.value, done.receipt.commit.expect("a transition always sets its cell")))
     }
 
     fn write_events(&self, operation: Operation) -> Result<Option<Appended>> {

@@ -186,8 +186,11 @@ pub trait Writes: Reads {
     /// Sets a cell to what `step` makes of it, and returns that. The closure may run again when another commit came
     /// between, so it does nothing but compute. The cell's deadline is cleared.
     ///
+    /// An operation id of a handle makes it happen once, as it does a [`transaction`](crate::RunHandle::transaction).
+    ///
     /// # Errors
-    /// `NotFound` without the cell, what `step` returns, and `Conflict` when others were faster each of many times.
+    /// `NotFound` without the cell, what `step` returns, `Conflict` when others were faster each of many times, and
+    /// `AlreadyExists` when it has been committed before under its operation id.
     fn cell_transition(
         &self,
         name: &str,

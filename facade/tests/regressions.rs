@@ -225,3 +225,34 @@ fn the_counters_of_a_stopped_shard_say_so_and_the_others_are_told() {
         assert_eq!(shard.state, expected);
     }
 }
+
+/// A transition sent again with its operation id read its own result, stepped on from there, and was refused as another
+/// write under the same id: "give each write an id of its own", which would have made it happen twice. It is told now
+/// that it happened, as a transaction is, and its receipt can be asked for.
+#[test]
+fn a_transition_that_is_sent_again_is_told_that_it_happened() {
+    let disk = SimDisk::new(53);
+    let database = open_on(&disk, options(Durability::Strict, 1)).unwrap();
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    run.cell_init("balance", 100).unwrap();
+    let id = OperationId([3; 16]);
+    let pay = |run: &strata::RunHandle| {
+        let left = |value: &strata::Value| Ok((value.as_int().unwrap_or(0) - 30).into());
+        run.with_operation_id(id).cell_transition("balance", left)
+    };
+    let (left, first) = pay(&run).unwrap();
+    assert_eq!(left, 70.into());
+    let expect_once = |run: &strata::RunHandle| {
+        let again = pay(run).unwrap_err();
+        assert_eq!(
+            (again.kind(), again.entity()),
+            (ErrorKind::AlreadyExists, Some(&EntityRef::run(run.id())))
+        );
+        assert_eq!(run.receipt(id).unwrap().unwrap().commit, first);
+        assert_eq!(run.cell_read("balance").unwrap().unwrap().value, 70.into());
+    };
+    expect_once(&run);
+    database.close().unwrap();
+    let database = open_on(&disk, options(Durability::Strict, 1)).unwrap();
+    expect_once(&database.run(script::id_of("run")));
+}
