@@ -7,7 +7,7 @@ use crate::draft::{Draft, KEPT_COUNT_MAX};
 use crate::entity::EntityRef;
 use crate::error::{Error, ErrorKind};
 use crate::id::OperationId;
-use crate::json::Pointer;
+use crate::json::{Document, Pointer};
 use crate::key_kind::KeyKind;
 use crate::key_map::Entry;
 use crate::key_range::KeyBounds;
@@ -17,7 +17,7 @@ use crate::snapshot::Snapshot;
 use crate::trace_changes::{ChangedTrace, TraceChanges};
 use crate::trace_filter::TraceFilter;
 use crate::trace_id::TraceId;
-use crate::version::{Timestamp, Version};
+use crate::version::{Stamp, Timestamp, Version};
 use crate::view::RunView;
 use std::ops::Range;
 use std::sync::Arc;
@@ -187,13 +187,21 @@ impl Check<'_> {
     }
 
     fn changed_region(&self, name: &Arc<str>, path: &Pointer) -> Option<Changed> {
-        let version_of = |view: &RunView<'_>| {
-            let stamp = view.documents().get(name).and_then(|entry| entry.value.region(path));
-            stamp.map_or(Version::NEVER, |stamp| stamp.version)
-        };
-        let (seen, found) = (version_of(&self.view), version_of(&self.state.view()));
-        let entity = || EntityRef::json(self.state.id(), Arc::clone(name));
-        (seen != found).then(|| Changed { entity: entity(), seen, found })
+        let (then, now) = (self.view.documents().get(name), self.state.view().documents().get(name));
+        let footing = |entry: Option<&Entry<Document>>| Some(entry?.value.footing(path));
+        if footing(then) == footing(now) {
+            return None;
+        }
+        let version = |stamp: Option<Stamp>| stamp.map_or(Version::NEVER, |stamp| stamp.version);
+        let of_place =
+            |entry: Option<&Entry<Document>>| version(entry.and_then(|entry| entry.value.region(path)));
+        let of_document = |entry: Option<&Entry<Document>>| version(entry.map(|entry| entry.stamp));
+        let (mut seen, mut found) = (of_place(then), of_place(now));
+        if seen == found {
+            // Nothing was there both times: what changed lies around it.
+            (seen, found) = (of_document(then), of_document(now));
+        }
+        Some(Changed { entity: EntityRef::json(self.state.id(), Arc::clone(name)), seen, found })
     }
 
     fn changed_documents(&self, bounds: &KeyBounds) -> Option<Changed> {

@@ -52,6 +52,20 @@ impl Document {
         self.look(path).map(|(_, stamp)| stamp)
     }
 
+    /// What every write to an overlapping place changes, also where nothing is: how many segments of `path` lead
+    /// somewhere, and the newest commit that wrote what is there or a container around it.
+    pub fn footing(&self, path: &Pointer) -> (usize, Stamp) {
+        let (mut node, mut around) = (&self.root, Stamp::default());
+        for (depth, token) in path.tokens().enumerate() {
+            around = newer(around, node.written());
+            match node.child(&token) {
+                Some(child) => node = child,
+                None => return (depth, around),
+            }
+        }
+        (path.token_count(), newer(around, node.newest()))
+    }
+
     /// When the document was last changed.
     pub fn newest(&self) -> Stamp {
         self.root.newest()

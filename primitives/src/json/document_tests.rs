@@ -90,6 +90,32 @@ fn what_was_removed_stays_visible_in_what_is_around_it() {
 }
 
 #[test]
+fn a_place_where_nothing_is_stands_on_what_is_around_it() {
+    let before = document(TREE);
+    // Where nothing is; a write that changes what it stands on; one that does not.
+    let cases = [
+        ("/new", set("/new", "1"), set("/s", "1")),
+        ("/o/new/deep", set("/o/new", "{}"), set("/o/x", "1")),
+        ("/o/new/deep", remove("/o"), set("/o/newer", "1")),
+        ("/s/x", set("/s", "1"), set("/o", "1")),
+        ("/a/7", insert("/a/0", "1"), set("/a/0", "1")),
+        ("/a/-", remove("/a/0"), set("/a/0/k", "1")),
+        ("/new", JsonWrite::Put { value: encoded("{}") }, remove("/s")),
+    ];
+    for (path, around, beside) in cases {
+        let footing = |write: &JsonWrite| {
+            let mut after = before.clone();
+            after.apply(write, stamp(2));
+            after.footing(&place(path))
+        };
+        assert_ne!(footing(&around), before.footing(&place(path)), "{path} and {around:?}");
+        assert_eq!(footing(&beside), before.footing(&place(path)), "{path} and {beside:?}");
+    }
+    assert_eq!(before.footing(&place("/o/x/deep")), (3, stamp(1)));
+    assert_eq!(before.footing(&place("/o/y/deep")), (2, stamp(1)));
+}
+
+#[test]
 fn a_member_keeps_its_place_when_replaced_and_goes_last_when_new() {
     let mut document = document(r#"{"a": 1, "b": 2, "c": 3}"#);
     for write in [set("/a", "4"), set("/d", "5"), remove("/b"), set("/b", "6")] {
