@@ -3,7 +3,7 @@ use crate::encoded::Encoded;
 use crate::error::{Error, ErrorKind};
 use crate::event::{CHAIN_START, Event, StoredEvent};
 use crate::id::RunId;
-use crate::json::{Document, Pointer};
+use crate::json::{self, Document, JsonWrite, Pointer};
 use crate::key_kind::KeyKind;
 use crate::keys::StagedOver;
 use crate::limits::Limits;
@@ -210,15 +210,20 @@ impl<'a> Draft<'a> {
         self.staged.overlay.documents_over(&self.view)
     }
 
-    /// Whether a staged write of the draft's own covers a place of a document.
-    pub(crate) fn covers(&self, name: &str, path: &Pointer) -> bool {
-        self.staged.mutations.iter().any(|mutation| match mutation {
-            Mutation::JsonWrite { name: written, write, .. } => {
-                **written == *name && write.path().contains(path)
-            }
-            Mutation::JsonDestroy { name: destroyed, .. } => **destroyed == *name,
-            _ => false,
-        })
+    /// The place in the run's own document that decides what the draft shows at `path` behind its staged writes and
+    /// `writes`; `None` when they alone decide it.
+    pub(crate) fn place_below(&self, name: &str, path: &Pointer, writes: &[JsonWrite]) -> Option<Pointer> {
+        let mutations = &self.staged.mutations;
+        let is_destroyed = |mutation: &Mutation| matches!(mutation, Mutation::JsonDestroy { name: destroyed, .. } if **destroyed == *name);
+        if mutations.iter().any(is_destroyed) {
+            return None;
+        }
+        let staged = mutations.iter().filter_map(|mutation| match mutation {
+            Mutation::JsonWrite { name: written, write, .. } if **written == *name => Some(write),
+            _ => None,
+        });
+        let base = self.documents().base(name).map(|entry| &entry.value);
+        json::place_below(base, staged.chain(writes), path)
     }
 
     /// Keys and values, or cells.

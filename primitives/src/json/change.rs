@@ -30,6 +30,8 @@ pub struct Change {
     pub writes: Vec<JsonWrite>,
     /// The document after the writes.
     pub document: Document,
+    /// What a patch has looked at: places, each with how many of the writes were done before.
+    pub looks: Vec<(usize, Pointer)>,
 }
 
 /// Puts `value` at `path`: the whole document, a member, or an item. What is around it must be there.
@@ -72,17 +74,19 @@ pub fn append(
 pub(super) struct Editor<'a> {
     document: Document,
     writes: Vec<JsonWrite>,
+    looks: Vec<(usize, Pointer)>,
     writes_size: usize,
     terms: Terms<'a>,
 }
 
 impl<'a> Editor<'a> {
     pub(super) fn new(document: &Document, terms: Terms<'a>) -> Self {
-        Self { document: document.clone(), writes: Vec::new(), writes_size: 0, terms }
+        let (writes, looks) = (Vec::new(), Vec::new());
+        Self { document: document.clone(), writes, looks, writes_size: 0, terms }
     }
 
     pub(super) fn finish(self) -> Change {
-        Change { writes: self.writes, document: self.document }
+        Change { writes: self.writes, document: self.document, looks: self.looks }
     }
 
     pub(super) fn document(&self) -> &Document {
@@ -91,6 +95,12 @@ impl<'a> Editor<'a> {
 
     pub(super) fn limits(&self) -> &'a Limits {
         self.terms.limits
+    }
+
+    /// The node at `path`, which becomes known outside, or why there is none.
+    pub(super) fn look(&mut self, path: &Pointer) -> Result<&Node, Error> {
+        self.looks.push((self.writes.len(), path.clone()));
+        self.locate(path)
     }
 
     /// The node at `path`, or why there is none.

@@ -2,7 +2,7 @@
 //!
 //! What a caller asks for is decided by `change`, `patch` and `merge` into [`JsonWrite`]s, which the log holds and
 //! [`Document::apply`] does. Read in this order: `pointer`, `document`, `write`, `change`, then `patch` and `merge`;
-//! below them lie `node`, `array`, `object` and `build`.
+//! below them lie `node`, `array`, `object` and `build`. What a transaction reads behind its own writes: `own_writes`.
 mod array;
 mod build;
 mod change;
@@ -10,6 +10,7 @@ mod document;
 mod merge;
 mod node;
 mod object;
+mod own_writes;
 mod patch;
 mod patch_operation;
 mod pointer;
@@ -22,6 +23,7 @@ mod samples;
 pub use change::{Change, Terms, append, remove, set};
 pub use document::{Document, Found};
 pub use merge::merge;
+pub(crate) use own_writes::place_below;
 pub use patch::patch;
 pub use patch_operation::PatchOperation;
 pub use pointer::Pointer;

@@ -30,7 +30,7 @@ fn step(editor: &mut Editor<'_>, operation: &PatchOperation, terms: Terms<'_>) -
         }
         PatchOperation::Move { from, path } => relocate(editor, from, path),
         PatchOperation::Copy { from, path } => {
-            let value = editor.locate(from)?.to_encoded();
+            let value = editor.look(from)?.to_encoded();
             editor.add(path, value)
         }
         PatchOperation::Test { path, value } => test(editor, path, value, terms),
@@ -38,13 +38,14 @@ fn step(editor: &mut Editor<'_>, operation: &PatchOperation, terms: Terms<'_>) -
 }
 
 fn relocate(editor: &mut Editor<'_>, from: &Pointer, path: &Pointer) -> Result<(), Error> {
-    let value = editor.locate(from)?.to_encoded();
+    let node = editor.look(from)?;
     if from == path {
         return Ok(());
     }
     if from.contains(path) {
         return Err(invalid(path, &format!("{:?} cannot be moved into itself", from.as_str())));
     }
+    let value = node.to_encoded();
     // A value that becomes the whole document takes its old place with it.
     if !path.is_root() {
         editor.remove(from)?;
@@ -52,8 +53,8 @@ fn relocate(editor: &mut Editor<'_>, from: &Pointer, path: &Pointer) -> Result<(
     editor.add(path, value)
 }
 
-fn test(editor: &Editor<'_>, path: &Pointer, expected: &Encoded, terms: Terms<'_>) -> Result<(), Error> {
-    let found = editor.locate(path)?;
+fn test(editor: &mut Editor<'_>, path: &Pointer, expected: &Encoded, terms: Terms<'_>) -> Result<(), Error> {
+    let found = editor.look(path)?;
     let expected = build(expected, terms.stamp).map_err(|error| refusal(expected, &error))?;
     if found.is_same_json(&expected.node) {
         return Ok(());

@@ -65,7 +65,12 @@ impl Decision<'_, '_> {
     }
 
     pub(super) fn json_patch(&mut self, name: &Arc<str>, patch: &[PatchOperation]) -> Result<Answer, Error> {
-        self.change(name, |document, terms| json::patch(document, patch, terms))
+        let decided = json::patch(self.document_to_change(name)?, patch, self.terms());
+        let Change { writes, looks, .. } = decided.map_err(|error| self.of_document(name, error))?;
+        for (done, path) in &looks {
+            self.look_behind(&At { name, path }, &writes[..*done]);
+        }
+        self.stage_writes(name, writes)
     }
 
     pub(super) fn json_merge(&mut self, at: At<'_>, patch: &Value) -> Result<Answer, Error> {
@@ -162,10 +167,17 @@ impl Decision<'_, '_> {
         self.draft.documents().base(name).map_or(Version::NEVER, |entry| entry.stamp.version)
     }
 
-    /// Records that a place was read, unless the transaction has written all of it itself.
+    /// Records that a place was read, as far as the transaction has not written it itself.
     pub(super) fn look_at_region(&mut self, at: &At<'_>) {
-        if self.draft.is_recording() && !self.draft.covers(at.name, at.path) {
-            self.draft.record(Place::Region { name: Arc::clone(at.name), path: at.path.clone() });
+        self.look_behind(at, &[]);
+    }
+
+    /// The same behind `writes` that are not staged yet.
+    fn look_behind(&mut self, at: &At<'_>, writes: &[JsonWrite]) {
+        if self.draft.is_recording()
+            && let Some(path) = self.draft.place_below(at.name, at.path, writes)
+        {
+            self.draft.record(Place::Region { name: Arc::clone(at.name), path });
         }
     }
 
