@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use strata::{
-    Database, Durability, EntityRef, Error, ErrorKind, Reads, RunHandle, RunSpec, Transaction, Value,
-    Version, Writes, parse_json,
+    Condition, Database, Durability, EntityRef, Error, ErrorKind, Reads, RunHandle, RunSpec, TraceContent,
+    TraceEnd, Transaction, Value, Version, Writes, new_trace, parse_json,
 };
 
 const DOCUMENT: &str = r#"{"o": {"x": 1, "y": 2}, "a": [{"k": 1}, {"k": 2}, {"k": 3}], "n": 0, "m": 0}"#;
@@ -191,6 +191,56 @@ fn what_is_read_through_own_writes_is_still_a_read_of_what_is_below() {
         );
         assert_eq!(raced.error.is_some(), is_conflict, "{read}, {path}");
         raced.is_as_expected(is_conflict);
+    }
+}
+
+/// Story: a write that is refused tells its closure what is there, and so does a merge that finds nothing to change. A
+/// closure that went on with that could be committed although it was no longer so.
+#[test]
+fn what_a_refused_or_idle_write_tells_is_a_read() {
+    let asks: [fn(&Transaction); 5] = [
+        |a| assert!(a.json_create("doc", 1).is_err()),
+        |a| assert!(a.json_set("doc", "/n/x", 1).is_err()),
+        |a| assert!(a.json_cas("doc", Version(1), "/n", 1).is_err()),
+        |a| assert!(a.json_patch("doc", &json(r#"[{"op": "test", "path": "/n", "value": 1}]"#)).is_err()),
+        |a| assert!(a.json_merge("doc", "", json(r#"{"n": 0}"#)).unwrap().is_none()),
+    ];
+    for ask in asks {
+        let asked = |a: &Transaction| {
+            ask(a);
+            a.put("asked", true)
+        };
+        let replaced = |b: &RunHandle| {
+            b.json_destroy("doc")?;
+            b.json_create("doc", json(r#"{"n": {"x": 1}}"#))
+        };
+        race(asked, replaced).is_conflict_about("doc");
+        race(asked, |b| b.put("beside", true)).is_done();
+    }
+}
+
+#[test]
+fn a_refused_write_of_any_kind_is_a_read() {
+    let trace = new_trace(TraceContent::Thought { text: "once".into(), confidence: None });
+    let end = TraceEnd { result: None, error: None, ..TraceEnd::default() };
+    let (trace, end) = (&trace, &end);
+    let asks: [&dyn Fn(&Transaction) -> bool; 4] = [
+        &|a| a.put_if("key", 1, Condition::Absent).is_err(),
+        &|a| a.increment("key", 1).is_err(),
+        &|a| a.cell_init("cell", 1).is_err(),
+        &|a| a.trace_end(trace.id, end.clone()).is_err(),
+    ];
+    for (number, ask) in asks.into_iter().enumerate() {
+        let (_database, run) = with_document();
+        run.put("key", "no number").unwrap();
+        run.cell_init("cell", 0).unwrap();
+        let tx = run.begin();
+        assert!(ask(&tx), "{number}");
+        tx.put("asked", true).unwrap();
+        run.delete("key").unwrap();
+        run.cell_delete("cell").unwrap();
+        run.trace_begin(trace.clone()).unwrap();
+        assert_eq!(tx.commit().unwrap_err().kind(), ErrorKind::Conflict, "{number}");
     }
 }
 
