@@ -69,13 +69,14 @@ impl Items {
         removed
     }
 
-    /// Calls `visit` with each item in order.
+    /// The items in order.
     pub(super) fn to_vec(&self) -> Vec<&Node> {
         let mut items = Vec::with_capacity(self.len());
         self.for_each(|item| items.push(item));
         items
     }
 
+    /// Calls `visit` with each item in order.
     pub(super) fn for_each<'a>(&'a self, visit: impl FnMut(&'a Node)) {
         match self {
             Self::Small(items) => items.iter().for_each(visit),

@@ -217,11 +217,10 @@ impl Node {
             }
             (Content::Object(left), Content::Object(right)) => {
                 let (left, right) = (&left.children, &right.children);
-                let mut is_same = left.len() == right.len();
-                left.for_each(|name, member| {
-                    is_same = is_same && right.get(name).is_some_and(|other| member.is_same_json(other));
-                });
-                is_same
+                let is_same = |name: &str, member: &Node| {
+                    right.get(name).is_some_and(|other| member.is_same_json(other))
+                };
+                left.len() == right.len() && left.all(is_same)
             }
             _ => false,
         }

@@ -120,13 +120,22 @@ impl Members {
         Some(removed)
     }
 
-    /// Calls `visit` with each member in order.
+    /// The members in order.
     pub(super) fn to_vec(&self) -> Vec<(&str, &Node)> {
         let mut members = Vec::with_capacity(self.len());
         self.for_each(|name, node| members.push((name, node)));
         members
     }
 
+    /// Whether `holds` for every member; the first for which it does not ends the walk.
+    pub(super) fn all(&self, mut holds: impl FnMut(&str, &Node) -> bool) -> bool {
+        match self {
+            Self::Small(members) => members.iter().all(|(name, node)| holds(name, node)),
+            Self::Large(slots) => slots.members.iter().flatten().all(|(name, node)| holds(name, node)),
+        }
+    }
+
+    /// Calls `visit` with each member in order.
     pub(super) fn for_each<'a>(&'a self, mut visit: impl FnMut(&'a str, &'a Node)) {
         match self {
             Self::Small(members) => members.iter().for_each(|(name, node)| visit(name, node)),
