@@ -6,7 +6,7 @@ use super::array::parse_index;
 use super::build::build;
 use super::document::Document;
 use super::node::{Content, Node};
-use super::pointer::Pointer;
+use super::pointer::{Pointer, shown};
 use super::refusal::refusal;
 use super::write::JsonWrite;
 use crate::encoded::{Encoded, HEAD_SIZE};
@@ -222,7 +222,7 @@ impl<'a> Editor<'a> {
             Some(index) => {
                 Err(invalid(path, &format!("index {index} is beyond the {count} items of the array")))
             }
-            None => Err(invalid(path, &format!("{token:?} is not an index of an array"))),
+            None => Err(invalid(path, &format!("{:?} is not an index of an array", shown(&token)))),
         }
     }
 }
@@ -241,15 +241,16 @@ enum Place {
 /// Why `node` has no child called `token`.
 #[cold]
 fn missing(node: &Node, token: &str, path: &Pointer) -> Error {
+    let name = shown(token);
     match node.content() {
         Content::Array(_) if token != "-" && parse_index(token).is_none() => {
-            invalid(path, &format!("{token:?} is not an index of an array"))
+            invalid(path, &format!("{name:?} is not an index of an array"))
         }
         Content::Array(array) => {
-            not_found(path, &format!("the array of {} items has no item {token:?}", array.children.len()))
+            not_found(path, &format!("the array of {} items has no item {name:?}", array.children.len()))
         }
-        Content::Object(_) => not_found(path, &format!("the object has no member {token:?}")),
-        _ => wrong_type(path, &format!("{} has no {token:?}", a_kind(node))),
+        Content::Object(_) => not_found(path, &format!("the object has no member {name:?}")),
+        _ => wrong_type(path, &format!("{} has no {name:?}", a_kind(node))),
     }
 }
 
@@ -258,7 +259,7 @@ fn a_kind(node: &Node) -> String {
 }
 
 fn at(path: &Pointer, error: Error) -> Error {
-    error.with_context(&format!("at {:?}", path.as_str()))
+    error.with_context(&format!("at {:?}", shown(path.as_str())))
 }
 
 fn not_found(path: &Pointer, message: &str) -> Error {

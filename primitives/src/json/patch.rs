@@ -3,7 +3,7 @@ use super::build::build;
 use super::change::{Change, Editor, Terms, invalid};
 use super::document::Document;
 use super::patch_operation::{PatchOperation, in_operation};
-use super::pointer::Pointer;
+use super::pointer::{Pointer, shown};
 use super::refusal::refusal;
 use crate::encoded::Encoded;
 use crate::error::{Error, ErrorKind};
@@ -43,7 +43,7 @@ fn relocate(editor: &mut Editor<'_>, from: &Pointer, path: &Pointer) -> Result<(
         return Ok(());
     }
     if from.contains(path) {
-        return Err(invalid(path, &format!("{:?} cannot be moved into itself", from.as_str())));
+        return Err(invalid(path, &format!("{:?} cannot be moved into itself", shown(from.as_str()))));
     }
     let value = node.to_encoded();
     // A value that becomes the whole document takes its old place with it.
@@ -61,7 +61,7 @@ fn test(editor: &mut Editor<'_>, path: &Pointer, expected: &Encoded, terms: Term
     }
     Err(Error::new(
         ErrorKind::Conflict,
-        format!("at {:?}: the test failed, another value is there", path.as_str()),
+        format!("at {:?}: the test failed, another value is there", shown(path.as_str())),
     ))
 }
 

@@ -1,5 +1,5 @@
 //! One operation of a JSON Patch (RFC 6902), and its JSON form.
-use super::pointer::Pointer;
+use super::pointer::{Pointer, shown};
 use crate::encoded::Encoded;
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
@@ -70,7 +70,8 @@ impl<'a> Form<'a> {
             "test" => PatchOperation::Test { path: self.pointer("path")?, value: self.value()? },
             unknown => {
                 return Err(invalid(format!(
-                    "the op is add, remove, replace, move, copy or test, not {unknown:?}"
+                    "the op is add, remove, replace, move, copy or test, not {:?}",
+                    shown(unknown)
                 )));
             }
         })

@@ -30,11 +30,12 @@ impl Pointer {
     /// `InvalidArgument` for text that is not a pointer or has more than `segments_max` segments.
     pub fn parse(text: &str, segments_max: usize) -> Result<Self, Error> {
         if !text.is_empty() && !text.starts_with('/') {
-            return Err(invalid(format!("the pointer {text:?} does not begin with '/'")));
+            return Err(invalid(format!("the pointer {:?} does not begin with '/'", shown(text))));
         }
         if let Some(index) = find_bad_escape(text) {
             return Err(invalid(format!(
-                "the pointer {text:?} has a '~' at byte {index} that neither 0 nor 1 follows"
+                "the pointer {:?} has a '~' at byte {index} that neither 0 nor 1 follows",
+                shown(text)
             )));
         }
         let pointer = Self(Arc::from(text));
@@ -112,6 +113,15 @@ impl fmt::Display for Pointer {
     }
 }
 
+/// As much of a path or a name as a message can carry: it may be as long as a document.
+pub(super) fn shown(text: &str) -> Cow<'_, str> {
+    const SHOWN_SIZE_MAX: usize = 200;
+    match text.len() <= SHOWN_SIZE_MAX {
+        true => Cow::Borrowed(text),
+        false => Cow::Owned(format!("{}...", &text[..text.floor_char_boundary(SHOWN_SIZE_MAX)])),
+    }
+}
+
 fn find_bad_escape(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let is_bad = |index: &usize| bytes[*index] == b'~' && !matches!(bytes.get(index + 1), Some(b'0' | b'1'));
@@ -167,6 +177,10 @@ mod tests {
         assert_eq!(message("/~2"), "the pointer \"/~2\" has a '~' at byte 1 that neither 0 nor 1 follows");
         assert_eq!(message("/a/b/c"), "a path has at most 2 segments, the given one has 3");
         assert_eq!(Pointer::parse("x", 2).unwrap_err().kind(), ErrorKind::InvalidArgument);
+        assert_eq!(
+            message(&"é".repeat(5_000)).len(),
+            "the pointer \"...\" does not begin with '/'".len() + 200
+        );
         assert_eq!((Pointer::from_record("x"), Pointer::from_record("/~")), (None, None));
         assert_eq!(Pointer::from_record("/a/b/c"), Some(pointer("/a/b/c")));
     }

@@ -1,5 +1,5 @@
 //! What a JSON document cannot hold, and where it stands.
-use super::pointer::Pointer;
+use super::pointer::{Pointer, shown};
 use crate::encoded::Encoded;
 use crate::error::{Error, ErrorKind};
 use crate::limits::VALUE_DEPTH_MAX;
@@ -55,7 +55,7 @@ fn needs_look(value: &Value) -> bool {
 }
 
 fn unfit(what: &str, place: &Pointer) -> Error {
-    invalid(format!("a JSON document cannot hold {what} (at {:?})", place.as_str()))
+    invalid(format!("a JSON document cannot hold {what} (at {:?})", shown(place.as_str())))
 }
 
 fn invalid(message: String) -> Error {
