@@ -7,7 +7,8 @@ use strata_primitives::json::check_json;
 use strata_primitives::limits::VALUE_DEPTH_MAX;
 use strata_primitives::{Error, ErrorKind, Value};
 
-/// Parses one JSON text. Members keep their order, floats come out exact, whole numbers are `Int`.
+/// Parses one JSON text. Members keep their order, floats come out exact, whole numbers are `Int`; only `-0`, which
+/// no integer is, is the float -0.0.
 ///
 /// # Errors
 /// `InvalidArgument` for text that is not JSON, a member named twice, a whole number outside 64 signed bits, a float
