@@ -160,7 +160,7 @@ fn inspect_ends_in_order_when_its_reader_goes_away() {
 fn examples_refuse_bad_arguments_with_advice_and_create_nothing() {
     let place = tempfile::tempdir().unwrap();
     let missing = place.path().join("missing");
-    for name in ["agent", "import_runs", "inspect", "transfer", "coordination"] {
+    for name in ["agent", "import_runs", "inspect", "transfer", "document", "coordination"] {
         assert!(succeed(example(name).arg("--help")).contains("usage:"));
         let error = fail(2, example(name).arg("--frobnicate"));
         assert!(error.contains("not an option") && error.contains("usage:"), "{error}");
@@ -168,6 +168,7 @@ fn examples_refuse_bad_arguments_with_advice_and_create_nothing() {
     for (name, option, value) in [
         ("transfer", "--threads", "0"),
         ("transfer", "--mode", "quick"),
+        ("document", "--threads", "65"),
         ("coordination", "--workers", "1"),
         ("coordination", "--jobs", "3"),
     ] {
@@ -209,6 +210,22 @@ fn money_moves_under_contention_in_every_mode_and_the_sum_stays() {
         let again = row(&shown, "closures that ran again");
         assert_eq!(again.len(), 2, "{shown}");
         assert_eq!(again[1], "0", "a closure on the shard runs once: {shown}");
+    }
+}
+
+#[test]
+fn threads_patch_one_document_and_nothing_is_lost() {
+    let shown = succeed(example("document").args(["--threads", "3", "--patches", "100"]));
+    assert_eq!(row(&shown, "found in the document"), ["300", "300"], "{shown}");
+    assert_eq!(row(&shown, "conflicts, tried again")[0], "0", "places beside each other: {shown}");
+    for line in [
+        "\"/stays/0/city\"    version 2        as created",
+        "nothing to change, no commit",
+        "/stays/1/city      \"Bergen\"",
+        "patch operation 1: at \"/paid/by\": the test failed",
+        "then           version 2, spent 0",
+    ] {
+        assert!(shown.contains(line), "{line:?} is not in\n{shown}");
     }
 }
 
