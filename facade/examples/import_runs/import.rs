@@ -4,18 +4,22 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use strata::{Database, Durability, Options, RunHandle, RunSpec, RunStatus, Value, Writes};
+use strata::{
+    Batch, Database, Durability, Options, Reads, RunHandle, RunSpec, RunStatus, Value, Writes, new_trace,
+};
 
 use crate::Result;
 use crate::progress::Progress;
 use crate::recorded::Recorded;
+use crate::reservations::{Reservations, WORLD, Write};
+use crate::tool_calls::ToolCall;
 use crate::values::from_json;
 
 /// How many messages one call carries.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
-    Message, // one call a message, as a live agent writes
-    Run,     // one atomic call for all messages of a run
+    Message, // one atomic call a message, with its trace and its documents, as a live agent writes
+    Run,     // one atomic call for everything of a run
 }
 
 #[derive(Clone, Copy)]
@@ -49,12 +53,23 @@ impl Way {
     }
 }
 
-/// Writes every run: created, its messages appended, its end recorded. Returns the time this took.
-pub(crate) fn import(database: &Database, runs: &[Recorded], way: Way) -> Result<Duration> {
-    let mut progress = Progress::new(way.to_string(), runs.len() as u64);
+/// Everything that is written.
+pub(crate) struct Source {
+    pub(crate) runs: Vec<Recorded>,
+    pub(crate) reservations: Reservations,
+}
+
+/// Writes every run: created, its messages, traces and documents, and its end. Returns the time this took.
+pub(crate) fn import(database: &Database, source: &Source, way: Way) -> Result<Duration> {
+    let mut progress = Progress::new(way.to_string(), source.runs.len() as u64);
     let started = Instant::now();
-    for run in runs {
-        import_run(database, run, way.call)?;
+    let world = if source.reservations.values.is_empty() {
+        None
+    } else {
+        Some(import_world(database, &source.reservations, way.call)?)
+    };
+    for run in &source.runs {
+        import_run(database, run, world.as_ref(), way.call)?;
         progress.advance(run.messages.len() as u64);
     }
     if way.is_logged() {
@@ -63,7 +78,22 @@ pub(crate) fn import(database: &Database, runs: &[Recorded], way: Way) -> Result
     Ok(started.elapsed())
 }
 
-fn import_run(database: &Database, recorded: &Recorded, call: Call) -> Result<()> {
+/// A run with every document as it is before the others begin.
+fn import_world(database: &Database, reservations: &Reservations, call: Call) -> Result<RunHandle> {
+    let run = database.create_run(RunSpec { name: Some(WORLD.to_owned()), ..RunSpec::default() })?;
+    let mut all = run.batch();
+    for (document, value) in &reservations.values {
+        match call {
+            Call::Message => drop(run.json_create(document, value.clone())?),
+            Call::Run => drop(all.json_create(document, value.clone())?),
+        }
+    }
+    run.commit(all)?;
+    run.end(RunStatus::Completed)?;
+    Ok(run)
+}
+
+fn import_run(database: &Database, recorded: &Recorded, world: Option<&RunHandle>, call: Call) -> Result<()> {
     let run = database.create_run(RunSpec {
         name: Some(recorded.name.clone()),
         tags: vec![if recorded.is_solved() { "solved" } else { "unsolved" }.to_owned()],
@@ -71,20 +101,37 @@ fn import_run(database: &Database, recorded: &Recorded, call: Call) -> Result<()
         ..RunSpec::default()
     })?;
     run.put("info", from_json(&recorded.info)?)?;
-    append(&run, recorded, call)?;
+    let (mut batch, mut calls) = (run.batch(), recorded.calls.iter().peekable());
+    for (place, message) in recorded.messages.iter().enumerate() {
+        batch.append(&message.kind, message.value.clone())?;
+        while let Some(call) = calls.next_if(|call| call.place == place) {
+            add_call(&mut batch, call, world)?;
+        }
+        if call == Call::Message {
+            run.commit(std::mem::replace(&mut batch, run.batch()))?;
+        }
+    }
+    run.commit(batch)?; // one without operations makes no commit
     run.end(status(recorded))?;
     Ok(())
 }
 
-fn append(run: &RunHandle, recorded: &Recorded, call: Call) -> Result<()> {
-    match call {
-        Call::Message => {
-            for message in &recorded.messages {
-                run.append(&message.kind, message.value.clone())?;
+/// The trace of a call and what it does to documents.
+fn add_call(batch: &mut Batch, call: &ToolCall, world: Option<&RunHandle>) -> Result<()> {
+    batch.trace_record(new_trace(call.content.clone()))?;
+    for write in &call.writes {
+        match write {
+            Write::Take { document } => {
+                let world = world.ok_or("there is no world to take documents from")?;
+                let found = world.json_get(document, "")?.ok_or(format!("{document} is not there"))?;
+                batch.json_create(document, found.value)?;
             }
-        }
-        Call::Run => {
-            run.append_many(recorded.messages.iter().map(|message| (&message.kind, message.value.clone())))?;
+            Write::Create { document, value } => {
+                batch.json_create(document, value.clone())?;
+            }
+            Write::Patch { document, patch } => {
+                batch.json_patch(document, patch)?;
+            }
         }
     }
     Ok(())

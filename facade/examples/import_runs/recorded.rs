@@ -1,11 +1,14 @@
 //! A file of recorded runs, as its values: a list of `{task_id, trial, reward, info, traj}`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value as Json;
 use strata::Value;
 
 use crate::Result;
+use crate::reservations::Reservations;
+use crate::tool_calls::{self, Answer, ToolCall};
 use crate::values::from_json;
 
 /// One recorded run. `task`, `trial`, `reward` and `info` are null where the file does not tell.
@@ -16,6 +19,9 @@ pub(crate) struct Recorded {
     pub reward: Json,
     pub info: Json,
     pub messages: Vec<Message>,
+    pub calls: Vec<ToolCall>,
+    /// Its documents as its last answers show them.
+    pub documents: BTreeMap<String, Json>,
 }
 
 /// One message: as the file has it, and as the store will.
@@ -32,13 +38,23 @@ impl Recorded {
         self.reward.as_f64().is_some_and(|reward| reward >= 1.0)
     }
 
+    /// How many of its calls were answered with an error.
+    pub(crate) fn failed_count(&self) -> u64 {
+        self.calls.iter().filter(|call| matches!(call.answer, Answer::Error(_))).count() as u64
+    }
+
+    /// How many writes its calls make to its documents.
+    pub(crate) fn write_count(&self) -> u64 {
+        self.calls.iter().map(|call| call.writes.len() as u64).sum()
+    }
+
     pub(crate) fn size(&self) -> u64 {
         self.messages.iter().map(|message| message.size).sum()
     }
 }
 
-/// Reads all runs of `file`.
-pub(crate) fn read(file: &Path) -> Result<Vec<Recorded>> {
+/// Reads all runs of `file`, which work on `reservations`.
+pub(crate) fn read(file: &Path, reservations: &Reservations) -> Result<Vec<Recorded>> {
     let name = file.display();
     let text = std::fs::read_to_string(file).map_err(|error| {
         format!(
@@ -54,7 +70,8 @@ pub(crate) fn read(file: &Path) -> Result<Vec<Recorded>> {
     };
     let mut recorded = Vec::with_capacity(runs.len());
     for (index, run) in runs.into_iter().enumerate() {
-        let run = run_of(index, run).map_err(|reason| format!("run {index} of {name}: {reason}"))?;
+        let run =
+            run_of(index, run, reservations).map_err(|reason| format!("run {index} of {name}: {reason}"))?;
         recorded.push(run);
     }
     if recorded.is_empty() {
@@ -63,7 +80,7 @@ pub(crate) fn read(file: &Path) -> Result<Vec<Recorded>> {
     Ok(recorded)
 }
 
-fn run_of(index: usize, mut run: Json) -> std::result::Result<Recorded, String> {
+fn run_of(index: usize, mut run: Json, reservations: &Reservations) -> std::result::Result<Recorded, String> {
     let mut take = |name: &str| run.get_mut(name).map_or(Json::Null, Json::take);
     let Json::Array(messages) = take("traj") else {
         return Err("its messages are missing: a list called `traj` is expected".to_owned());
@@ -73,12 +90,14 @@ fn run_of(index: usize, mut run: Json) -> std::result::Result<Recorded, String> 
         .into_iter()
         .enumerate()
         .map(|(place, json)| message_of(json).map_err(|reason| format!("message {place}: {reason}")))
-        .collect::<std::result::Result<_, _>>()?;
+        .collect::<std::result::Result<Vec<_>, _>>()?;
+    let mut calls = tool_calls::of(&messages)?;
+    let documents = reservations.follow(&mut calls)?;
     let name = match (task.as_u64(), trial.as_u64()) {
         (Some(task), Some(trial)) => format!("{index:04}-task-{task}-trial-{trial}"),
         _ => format!("{index:04}"),
     };
-    Ok(Recorded { name, task, trial, reward, info, messages })
+    Ok(Recorded { name, task, trial, reward, info, messages, calls, documents })
 }
 
 fn message_of(json: Json) -> std::result::Result<Message, String> {
