@@ -5,8 +5,8 @@ mod support;
 use std::time::{Duration, Instant};
 
 use strata::{
-    Database, Durability, Error, ErrorKind, Limits, Options, Reads, RunHandle, RunSpec, Value, Version,
-    Writes, parse_json, to_json,
+    Database, Durability, Error, ErrorKind, JsonMatch, Limits, Options, Reads, RunHandle, RunSpec, Value,
+    Version, Writes, parse_json, to_json,
 };
 use support::{Dice, options, seed};
 
@@ -148,7 +148,8 @@ fn names_of_members_are_any_text_and_paths_escape_them() {
         run.json_set("doc", &format!("/{escaped}"), number as i64).unwrap();
         let found =
             run.json_query("doc", &format!("$[{}]", to_json(&name.into()).unwrap())).unwrap().unwrap();
-        assert_eq!(found.value, [(format!("/{escaped}"), Value::Int(number as i64))], "{name:?}");
+        let place = JsonMatch { path: format!("/{escaped}"), value: Value::Int(number as i64) };
+        assert_eq!(found.value, [place], "{name:?}");
     }
     let whole = run.json_get("doc", "").unwrap().unwrap().value;
     let expected =
@@ -312,7 +313,7 @@ fn write_at_random(run: &RunHandle, document: &str, dice: &mut Dice, step: i64) 
 fn places(run: &RunHandle) -> Vec<(String, String, Version)> {
     let of_document = |document: &'static str| {
         let found = run.json_query(document, "$..*").unwrap().unwrap().value;
-        let paths = std::iter::once(String::new()).chain(found.into_iter().map(|(path, _)| path));
+        let paths = std::iter::once(String::new()).chain(found.into_iter().map(|found| found.path));
         paths.map(move |path| {
             let found = run.json_get(document, &path).unwrap().unwrap();
             (format!("{document} {path}"), found.value.to_string(), found.version)

@@ -1,6 +1,6 @@
 //! The document looked at from all sides: versions of places, queries, merges, refusals, and how it was before.
 
-use strata::{ErrorKind, Reads, RunHandle, Snapshot, Version, Writes, parse_json, to_json};
+use strata::{ErrorKind, JsonMatch, Reads, RunHandle, Snapshot, Version, Writes, parse_json, to_json};
 
 use crate::Result;
 use crate::trip::{SPENT, TRIP, nights_of};
@@ -38,7 +38,7 @@ fn query(run: &RunHandle) -> Result<()> {
     let path = "$.stays[?@.nights > 0].city";
     let found = run.json_query(TRIP, path)?.ok_or("the document is gone")?;
     say!("\n{path} finds");
-    for (place, city) in found.value.iter().take(3) {
+    for JsonMatch { path: place, value: city } in found.value.iter().take(3) {
         say!("  {place:<18} {city}");
     }
     Ok(())
