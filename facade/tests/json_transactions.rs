@@ -178,8 +178,8 @@ fn what_is_read_through_own_writes_is_still_a_read_of_what_is_below() {
         (put_and_gone, "/a/0/k", "/a/0/k", true),
         (replaced, "/a/0", "/a/0/k", false),
         (replaced_and_gone, "/a/0", "/a/0/k", false),
-        (member_gone, "/o/x", "/o/x", false),
-        (member_gone, "/o/y", "/o/x", false),
+        (member_gone, "/o/x", "/o/x", true), // to remove something tells that it was there
+        (member_gone, "/o/x", "/o/y", false),
     ];
     for (act, read, path, is_conflict) in cases {
         let raced = race(
