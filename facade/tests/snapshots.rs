@@ -220,9 +220,12 @@ fn what_is_open_ends_with_its_shard() {
     assert_eq!(tx.commit().unwrap_err().kind(), ErrorKind::Closed);
 }
 
+/// What a rival does to the run.
+type Doing = fn(&RunHandle);
+
 #[test]
 fn what_becomes_of_the_run_meanwhile_is_told_at_the_commit() {
-    let cases: [(fn(&RunHandle), ErrorKind); 4] = [
+    let cases: [(Doing, ErrorKind); 4] = [
         (|run| done(run.update_status(RunStatus::Paused)), ErrorKind::RunClosed),
         (|run| done(run.archive()), ErrorKind::RunClosed),
         (|run| done(run.delete_run()), ErrorKind::NotFound),
