@@ -87,3 +87,47 @@ fn only_a_transaction_remembers_what_it_read() {
     staged.clear();
     assert!(staged.reads().unwrap().is_empty());
 }
+
+/// A transaction appended an event and read it by the sequence it would have had, or a page of its type from there on, and
+/// was not told that by its commit somebody else's event stood there.
+#[test]
+fn an_own_event_that_is_read_by_its_sequence_depends_on_that_place() {
+    let own = || append("k", 3);
+    let page = |start, direction| Operation::EventByType {
+        kind: "k".into(),
+        start: Some(start),
+        limit: 1,
+        direction,
+    };
+    for read in [
+        Operation::EventRead { sequence: 2 },
+        page(2, Direction::Reverse),
+        page(3, Direction::Reverse),
+        page(3, Direction::Forward),
+    ] {
+        let error =
+            verdict(vec![own(), read.clone()], vec![append("l", 4)]).expect_err("it may stand elsewhere");
+        assert_eq!((error.kind(), error.entity()), (ErrorKind::Conflict, Some(&event(2))), "{read:?}");
+    }
+    for read in
+        [Operation::EventRead { sequence: 1 }, page(1, Direction::Reverse), page(0, Direction::Forward)]
+    {
+        assert!(verdict(vec![own(), read.clone()], vec![append("l", 4)]).is_ok(), "{read:?}");
+    }
+}
+
+/// The same of traces: a page of one kind that began at the place of an own trace was told as if nobody could come before
+/// it, when only traces of that kind were looked for.
+#[test]
+fn a_page_that_begins_at_an_own_trace_depends_on_that_place() {
+    let own = || begin("own", 9, None);
+    let page = |start, direction| traces(of_kind("own"), Some(start), 5, direction);
+    for direction in [Direction::Forward, Direction::Reverse] {
+        let error =
+            verdict(vec![own(), page(3, direction)], vec![begin("s", 4, None)]).expect_err("it has moved");
+        assert_eq!((error.kind(), error.entity()), (ErrorKind::Conflict, Some(&trace(4))), "{direction:?}");
+    }
+    assert!(verdict(vec![own(), page(2, Direction::Reverse)], vec![begin("s", 4, None)]).is_ok());
+    let unmoved = verdict(vec![page(3, Direction::Forward)], vec![begin("s", 4, None)]);
+    assert!(unmoved.is_ok(), "there is no own trace");
+}

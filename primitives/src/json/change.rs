@@ -30,7 +30,7 @@ pub struct Change {
     pub writes: Vec<JsonWrite>,
     /// The document after the writes.
     pub document: Document,
-    /// What a patch has looked at: places, each with how many of the writes were done before.
+    /// What it rests on beside its own values: places, each with how many of the writes were done before.
     pub looks: Vec<(usize, Pointer)>,
 }
 
@@ -99,8 +99,13 @@ impl<'a> Editor<'a> {
 
     /// The node at `path`, which becomes known outside, or why there is none.
     pub(super) fn look(&mut self, path: &Pointer) -> Result<&Node, Error> {
-        self.looks.push((self.writes.len(), path.clone()));
+        self.note_look(path);
         self.locate(path)
+    }
+
+    /// Takes note that what is at `path`, or that nothing is, decides what becomes of the change.
+    pub(super) fn note_look(&mut self, path: &Pointer) {
+        self.looks.push((self.writes.len(), path.clone()));
     }
 
     /// The node at `path`, or why there is none.

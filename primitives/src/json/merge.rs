@@ -31,6 +31,10 @@ fn merge_at(editor: &mut Editor<'_>, path: &Pointer, patch: &Value) -> Result<()
     }
     let value = Encoded::within(&without_nulls(patch), editor.limits())?;
     let is_there = node.is_some_and(|node| node.size() == value.len() && node.to_encoded() == value);
+    if let Value::Object(_) = patch {
+        // If an object were here by the commit, its other members would stay.
+        editor.note_look(path);
+    }
     if is_there { Ok(()) } else { editor.set(path, value) }
 }
 

@@ -65,12 +65,7 @@ impl Decision<'_, '_> {
     }
 
     pub(super) fn json_patch(&mut self, name: &Arc<str>, patch: &[PatchOperation]) -> Result<Answer, Error> {
-        let decided = json::patch(self.document_to_change(name)?, patch, self.terms());
-        let Change { writes, looks, .. } = decided.map_err(|error| self.of_document(name, error))?;
-        for (done, path) in &looks {
-            self.look_behind(&At { name, path }, &writes[..*done]);
-        }
-        self.stage_writes(name, writes)
+        self.change(name, |document, terms| json::patch(document, patch, terms))
     }
 
     pub(super) fn json_merge(&mut self, at: At<'_>, patch: &Value) -> Result<Answer, Error> {
@@ -133,7 +128,10 @@ impl Decision<'_, '_> {
         decide: impl FnOnce(&Document, Terms<'_>) -> Result<Change, Error>,
     ) -> Result<Answer, Error> {
         let decided = decide(self.document_to_change(name)?, self.terms());
-        let Change { writes, .. } = decided.map_err(|error| self.of_document(name, error))?;
+        let Change { writes, looks, .. } = decided.map_err(|error| self.of_document(name, error))?;
+        for (done, path) in &looks {
+            self.look_behind(&At { name, path }, &writes[..*done]);
+        }
         self.stage_writes(name, writes)
     }
 

@@ -79,7 +79,10 @@ impl Decision<'_, '_> {
                 start_of_walk(last, next, base_count)..end
             }
         };
-        // The places of the transaction's own move when others record: whoever begins at one depends on that.
+        // The places of the transaction's own move when others record, whatever it is: whoever begins at one depends on that.
+        if all.count() > base_count && start.is_some_and(|start| start >= base_count) {
+            self.look_at_traces(&TraceFilter::default(), base_count..u64::MAX);
+        }
         let first = start.map_or(places.start, |_| places.start.min(base_count));
         self.look_at_traces(filter, first..places.end);
         self.page_of_traces(traces, next)
