@@ -1,14 +1,15 @@
 //! A run whose state after every commit is known: step `n` is commit `n + 1`, and says what it left.
 //!
-//! Every step is a batch of several operations, so that a half commit would show, and carries its
-//! own operation id, so that it can be sent again.
+//! Every step writes to every primitive in one commit, so that a half commit would show: as a batch, or as a transaction
+//! that looks before it writes. It carries its own operation id, so that it can be sent again.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use strata::{
-    Batch, Commit, Database, Direction, Effect, ErrorKind, KvScan, Namespace, OperationId, Reads, Result,
-    RunHandle, RunId, RunSpec, Value, Version,
+    Batch, BatchReceipt, Commit, Database, Direction, Effect, ErrorKind, KvScan, Namespace, NewTrace,
+    OperationId, Reads, Result, RunHandle, RunId, RunSpec, TraceContent, TraceEnd, TraceFilter, TraceId,
+    Transaction, Value, Version, Writes,
 };
 
 /// The id of a scripted run.
@@ -39,18 +40,83 @@ pub(crate) fn batch(run: &RunHandle, number: u64) -> Result<Batch> {
         batch.put("big", big(number))?;
     }
     batch.put("right", now)?;
+    match number {
+        1 => batch.cell_init("turn", now)?.json_create("diary", diary(1))?,
+        // The step before was the commit of this number.
+        _ => batch.cell_cas("turn", Version(number), now)?.json_append("diary", "/pages", now)?,
+    };
+    if is_new_volume(number) {
+        batch.json_set("diary", "/pages", pages(number))?;
+    }
+    batch.json_set("diary", "/last", now)?;
+    match number % 2 {
+        1 => batch.trace_begin(span(number))?,
+        _ => batch.trace_end(trace_id(number - 1), ended(number))?.trace_record(detail(number))?,
+    };
     Ok(batch)
+}
+
+/// The same as a transaction, which finds the run as the step before has left it.
+fn transact(tx: &Transaction, number: u64) -> Result<()> {
+    let (now, before) = (number as i64, (number > 1).then_some(Value::Int(number as i64 - 1)));
+    assert_eq!(tx.get("steps")?.map(|read| read.value), before, "step {number} finds the one before");
+    assert_eq!(tx.cell_read("turn")?.map(|read| read.value), before, "step {number} finds the one before");
+    tx.increment("steps", 1)?;
+    tx.append("step", now)?;
+    tx.put("left", now)?;
+    if number % 5 == 2 {
+        tx.put(&format!("note/{number}"), note(number))?;
+    }
+    if number % 5 == 4 {
+        tx.delete_prefix("note/")?;
+    }
+    if number % 7 == 3 {
+        tx.put("big", big(number))?;
+    }
+    tx.put("right", now)?;
+    if number == 1 {
+        tx.cell_init("turn", now)?;
+        tx.json_create("diary", diary(1))?;
+    } else {
+        tx.cell_cas("turn", Version(number), now)?;
+        tx.json_append("diary", "/pages", now)?;
+    }
+    if is_new_volume(number) {
+        tx.json_set("diary", "/pages", pages(number))?;
+    }
+    tx.json_set("diary", "/last", now)?;
+    if number % 2 == 1 {
+        tx.trace_begin(span(number))?;
+    } else {
+        tx.trace_end(trace_id(number - 1), ended(number))?;
+        tx.trace_record(detail(number))?;
+    }
+    Ok(())
 }
 
 /// Takes step `number`; sent again, it is answered as the first time.
 pub(crate) fn step(run: &RunHandle, number: u64) -> Result<Commit> {
-    let batch = batch(run, number)?;
-    let receipt = run.with_operation_id(operation_id(number)).commit(batch)?;
+    let once = run.with_operation_id(operation_id(number));
+    let receipt = match number % 3 {
+        0 => once_transacted(&once, number)?,
+        _ => once.commit(batch(run, number)?)?,
+    };
     let commit = receipt.commit.expect("a step always changes something");
     assert_eq!(commit.version, Version(number + 1), "step {number} is commit {}", number + 1);
     assert_eq!(receipt.effects[0], Effect::Integer(number as i64), "step {number} counted once");
     assert_eq!(receipt.effects[1], Effect::Sequence { first: number - 1, count: 1 });
     Ok(commit)
+}
+
+/// A transaction that was committed before is refused, and its receipt can be asked for.
+fn once_transacted(run: &RunHandle, number: u64) -> Result<BatchReceipt> {
+    match run.transaction(|tx| transact(tx, number)) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let receipt = run.receipt(operation_id(number))?.expect("what happened before has a receipt");
+            Ok(BatchReceipt { commit: Some(receipt.commit), effects: receipt.effects })
+        }
+        done => done.map(|done| done.receipt),
+    }
 }
 
 /// Takes several steps.
@@ -85,7 +151,41 @@ pub(crate) fn expect_whole(database: &Database, name: &str) -> u64 {
         page.items.into_iter().map(|(key, read)| (key, (read.value, read.version.0))).collect();
     assert!(found == state_after(steps), "{name} is not as step {steps} left it: {}", summary(&found));
     expect_events(&run, name, steps);
+    if steps > 0 {
+        expect_cell_and_diary(&run, name, steps);
+    }
+    expect_traces(&run, name, steps);
     version
+}
+
+fn expect_cell_and_diary(run: &RunHandle, name: &str, steps: u64) {
+    let cells = run.cell_list(&KvScan::default()).expect("cells can be listed").items;
+    let cells: Vec<_> = cells.into_iter().map(|(cell, read)| (cell, read.value, read.version.0)).collect();
+    assert_eq!(cells, [("turn".to_owned(), Value::Int(steps as i64), steps + 1)], "{name}: the cell");
+    for (path, value) in [("", diary(steps)), ("/pages", pages(steps)), ("/last", (steps as i64).into())] {
+        let found = run.json_get("diary", path).expect("a document can be read");
+        let found = found.map(|read| (read.value, read.version.0));
+        assert_eq!(found, Some((value, steps + 1)), "{name}: {path:?} of the diary");
+    }
+}
+
+/// Each span with its version and whether it has ended, and what was recorded below it.
+fn expect_traces(run: &RunHandle, name: &str, steps: u64) {
+    let page = run.trace_list(&TraceFilter::default(), None, 1_000_000, Direction::Forward);
+    let traces = page.expect("traces can be listed").traces;
+    assert_eq!(traces.len() as u64, steps, "{name}: one trace for each step");
+    for (number, trace) in (1..).zip(traces) {
+        let (ending, is_span) = (number + 1, number % 2 == 1);
+        let (version, content) = match is_span && ending <= steps {
+            true => (ending + 1, work(Some(ending as i64))),
+            false => (number + 1, if is_span { work(None) } else { detail(number).content }),
+        };
+        let is_open = is_span && ending > steps;
+        let found = (trace.id, trace.recorded.version.0, trace.version.0, trace.ended.is_none());
+        assert_eq!(found, (trace_id(number), number + 1, version, is_open), "{name}: trace {number}");
+        assert_eq!(trace.content, content, "{name}: trace {number}");
+        assert_eq!(trace.parent, (!is_span).then(|| trace_id(number - 1)), "{name}: trace {number}");
+    }
 }
 
 fn expect_events(run: &RunHandle, name: &str, steps: u64) {
@@ -123,6 +223,43 @@ fn state_after(steps: u64) -> BTreeMap<String, (Value, u64)> {
         state.insert("big".to_owned(), (big(last), last + 1));
     }
     state
+}
+
+/// The diary after so many steps.
+fn diary(steps: u64) -> Value {
+    Value::from([("pages", pages(steps)), ("last", (steps as i64).into())])
+}
+
+/// A page for each step since the last new volume.
+fn pages(steps: u64) -> Value {
+    let first = (1..=steps).rev().find(|number| is_new_volume(*number)).unwrap_or(1);
+    Value::Array((first..=steps).map(|number| Value::Int(number as i64)).collect())
+}
+
+fn is_new_volume(number: u64) -> bool {
+    number.is_multiple_of(16)
+}
+
+fn trace_id(number: u64) -> TraceId {
+    TraceId::from_bytes((u128::from(number) << 8 | 0x7a).to_be_bytes())
+}
+
+fn span(number: u64) -> NewTrace {
+    NewTrace::new(trace_id(number), work(None))
+}
+
+fn work(result: Option<i64>) -> TraceContent {
+    let result = result.map(Value::Int);
+    TraceContent::ToolCall { name: "work".into(), arguments: Value::Null, result, error: None }
+}
+
+fn ended(number: u64) -> TraceEnd {
+    TraceEnd { result: Some(Value::Int(number as i64)), ..TraceEnd::default() }
+}
+
+fn detail(number: u64) -> NewTrace {
+    let thought = TraceContent::Thought { text: format!("of step {number}"), confidence: None };
+    NewTrace { parent: Some(trace_id(number - 1)), ..NewTrace::new(trace_id(number), thought) }
 }
 
 fn note(number: u64) -> Value {
