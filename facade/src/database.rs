@@ -6,6 +6,7 @@ use std::sync::Arc;
 use strata_primitives::{
     Durability, Error, ErrorKind, Limits, Operation, Outcome, RunFilter, RunId, RunInfo, RunSpec,
 };
+use strata_runtime::is_shard_thread;
 use strata_shards::{
     BatchReceipt, Clock, Engine, EngineOptions, RecoveryReport, RunPage, ShardRecovery, ShardStats,
 };
@@ -23,7 +24,8 @@ use crate::runs;
 /// # Lifetimes
 /// [`close`](Self::close) drains, syncs and joins the shards; dropping does the same and ignores
 /// errors. Handles that are still alive afterwards answer `Closed`. In a child made by fork(2) every
-/// call answers `Closed`, and dropping there touches nothing. Calls block the calling thread until
+/// call answers `Closed`, and dropping there touches nothing. Dropped by a closure on a shard of another database,
+/// it is closed soon after by a thread of its own. Calls block the calling thread until
 /// the shard answers, so inside an async runtime they belong on a thread for blocking work.
 #[derive(Debug)]
 pub struct Database {
@@ -223,7 +225,11 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         // Handles keep the engine alive, so the store is closed here; who wants to know how that went calls `close`.
-        let _ = self.engine.close();
+        if is_shard_thread() {
+            Arc::clone(&self.engine).close_elsewhere();
+        } else {
+            let _ = self.engine.close();
+        }
     }
 }
 

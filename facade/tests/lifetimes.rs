@@ -397,3 +397,38 @@ fn threads() -> usize {
 fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
 }
+
+/// A closure on a shard of one database held the last handle of another. It could not be closed there and was left with
+/// its shards running and its lock gone: a second opener wrote to the same log, which nobody could open afterwards.
+#[test]
+fn a_database_that_is_dropped_on_a_shard_of_another_is_closed_and_never_unlocked_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("strata.db");
+    let other = Database::in_memory_with(options(Durability::InMemory, 1)).unwrap();
+    let outer = other.begin_run(RunSpec::named("outer")).unwrap();
+    for round in 1..=3u64 {
+        let database = open(Some(&path));
+        let run = database.begin_run(RunSpec::named("inner")).unwrap();
+        let kept = run.clone();
+        run.append("round", round as i64).unwrap();
+        let dropping = move |_: &strata::Scope<'_, '_, '_>| {
+            drop((database, run));
+            Ok::<_, strata::Error>(())
+        };
+        outer.execute(dropping).unwrap();
+        // It is closed soon, and until then nobody else may have it.
+        let started = Instant::now();
+        let database = loop {
+            match Database::open(&path, options(Durability::Buffered, 2)) {
+                Ok(database) => break database,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::AlreadyOpen, "{error}"),
+            }
+            assert!(started.elapsed() < Duration::from_secs(60), "it is never closed");
+            std::thread::yield_now();
+        };
+        assert!(database.recovery().was_clean);
+        assert_eq!(database.run(kept.id()).event_count().unwrap().value, round);
+        assert_eq!(kept.get("k").unwrap_err().kind(), ErrorKind::Closed);
+        database.close().unwrap();
+    }
+}

@@ -5,8 +5,8 @@ mod support;
 use std::time::Duration;
 
 use strata::{
-    Direction, Durability, EntityRef, Error, ErrorKind, KvScan, Limits, Options, Reads, RunHandle, RunSpec,
-    RunStatus, Value, Version, Writes,
+    Database, Direction, Durability, EntityRef, Error, ErrorKind, KvScan, Limits, Options, Reads, RunHandle,
+    RunSpec, RunStatus, Value, Version, Writes,
 };
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
 use support::{TestClock, one_run, one_run_on, one_run_with, open_count, open_on, options, script};
@@ -270,4 +270,43 @@ fn a_transaction_on_a_run_that_does_not_exist_is_not_found() {
 
 fn done<T>(result: strata::Result<T>) {
     result.unwrap();
+}
+
+/// A document that was replaced counted as two kilobytes of what is kept for snapshots, whatever its size: one open
+/// snapshot kept a hundred documents of megabytes under a limit of 64 MiB.
+#[test]
+fn documents_that_are_replaced_count_in_what_is_kept_for_snapshots() {
+    let limits = Limits { snapshot_size_max: 1 << 20, ..Limits::default() };
+    let options = Options { limits, shards: Some(1), ..Options::default() };
+    let database = Database::in_memory_with(options).unwrap();
+    let run = database.begin_run(RunSpec::named("run")).unwrap();
+    let large = || Value::from([("text", "x".repeat(300_000).into()), ("n", 1.into())]);
+    type Change = fn(&RunHandle, Value);
+    let changes: [(Change, bool); 5] = [
+        (|run, large| done(run.json_set("doc", "", large)), true),
+        (|run, large| done(run.json_set("doc", "/text", large)), true),
+        (
+            |run, large| {
+                run.json_destroy("doc").unwrap();
+                run.json_create("doc", large).unwrap();
+            },
+            true,
+        ),
+        (
+            |run, large| {
+                run.json_delete("doc", "/text").unwrap();
+                run.json_set("doc", "/text", large).unwrap();
+            },
+            true,
+        ),
+        (|run, _| done(run.json_set("doc", "/n", 2)), false),
+    ];
+    for (change, gives_up) in changes {
+        run.json_destroy("doc").unwrap();
+        run.json_create("doc", large()).unwrap();
+        let snapshot = run.snapshot().unwrap();
+        (0..10).for_each(|_| change(&run, large()));
+        let read = snapshot.json_get("doc", "/n");
+        assert_eq!(read.is_err_and(|error| error.kind() == ErrorKind::HistoryTrimmed), gives_up);
+    }
 }

@@ -146,6 +146,41 @@ fn a_run_that_is_missing_or_deleted_cannot_be_followed() {
     assert_eq!(next_commit(&mut commits), (Version(2), vec![EntityRef::run(run.id())], None));
 }
 
+/// A follower that was not waiting while the run was deleted went on in the run created after it, at the sequence it had
+/// come to: the first events of that run were never told.
+#[test]
+fn a_follower_of_events_does_not_go_on_in_the_next_life_of_its_run() {
+    let (database, run) = in_memory();
+    run.append_many((0..5).map(|number| ("old", number))).unwrap();
+    let mut events = run.subscribe_events(0).unwrap();
+    assert_eq!(sequences(&mut events), Vec::from_iter(0..5));
+    run.delete_run().unwrap();
+    database.begin_run(RunSpec::named("watched")).unwrap();
+    run.append_many((0..6).map(|number| ("new", number))).unwrap();
+    assert_eq!(events.next(LONG).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(sequences(&mut run.subscribe_events(0).unwrap()), Vec::from_iter(0..6));
+}
+
+/// Whoever subscribed was told of a deletion that a crash could still take back.
+#[test]
+fn a_deletion_that_is_not_durable_is_told_to_nobody_who_subscribes() {
+    let (disk, gate) = (SimDisk::new(73), Arc::new(Gate::new()));
+    let database = open_gated(&disk, &gate, Durability::Strict);
+    let run = database.begin_run(RunSpec::named("watched")).unwrap();
+    thread::scope(|scope| {
+        gate.close();
+        let _opener = Opener(&gate);
+        let deleting = run.clone();
+        scope.spawn(move || deleting.delete_run().unwrap());
+        eventually("the deletion is applied", || database.stats().unwrap().commits() == 2);
+        let (following, (sender, answer)) = (run.clone(), std::sync::mpsc::channel());
+        scope.spawn(move || sender.send(following.subscribe_events(0).unwrap_err().kind()));
+        assert!(answer.recv_timeout(SHORT).is_err());
+        gate.open();
+        assert_eq!(answer.recv_timeout(LONG).unwrap(), ErrorKind::NotFound);
+    });
+}
+
 #[test]
 fn a_strict_commit_is_told_to_nobody_before_it_is_durable() {
     let (disk, gate) = (SimDisk::new(71), Arc::new(Gate::new()));

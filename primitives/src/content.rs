@@ -10,7 +10,7 @@ use crate::trace_log::TraceLog;
 use crate::version::{Timestamp, Version};
 use std::sync::Arc;
 
-/// About what one write to a document keeps alive of the one before it, bytes.
+/// About what the path to one write of a document takes, bytes.
 const DOCUMENT_PATH_SIZE: usize = 2048;
 
 /// Everything that a deletion takes away.
@@ -105,16 +105,16 @@ impl Content {
         &mut self,
         name: &Arc<str>,
         entry: Option<Entry<Document>>,
+        detached_size: usize,
         replaced_by: Option<Version>,
     ) -> (Option<Entry<Document>>, Option<Version>) {
         let was = match entry {
             Some(entry) => self.documents.put(name, entry),
             None => self.documents.remove(name),
         };
-        // What a write copies is the path to it; the rest of the document is shared with the one that follows.
-        let kept = replaced_by.filter(|by| {
-            self.past.documents.keep(name, *by, name.len() + DOCUMENT_PATH_SIZE, || was.clone())
-        });
+        // What a write replaces is kept, and the path to it, which it copies; the rest is shared with what follows.
+        let size = name.len() + DOCUMENT_PATH_SIZE + detached_size;
+        let kept = replaced_by.filter(|by| self.past.documents.keep(name, *by, size, || was.clone()));
         (was, kept)
     }
 
@@ -125,7 +125,7 @@ impl Content {
         was: Option<Entry<Document>>,
         kept: Option<Version>,
     ) {
-        self.put_document(name, was, None);
+        self.put_document(name, was, 0, None);
         kept.into_iter().for_each(|by| self.past.documents.take_back(name, by));
     }
 

@@ -85,10 +85,15 @@ impl RunState {
             Mutation::CellDelete { name, .. } => self.put_key(KeyKind::Cell, name, None, stamp),
             Mutation::JsonWrite { name, write, .. } => {
                 let held = self.content.documents.get(&name).map(|entry| &entry.value);
+                let detached_size = held.map_or(0, |held| held.detached_size(&write));
                 let value = written(held, &write, stamp);
-                self.put_document(name, Some(Entry { value, stamp, deadline: None }), stamp)
+                let entry = Entry { value, stamp, deadline: None };
+                self.put_document(name, Some(entry), detached_size, stamp)
             }
-            Mutation::JsonDestroy { name, .. } => self.put_document(name, None, stamp),
+            Mutation::JsonDestroy { name, .. } => {
+                let size = self.content.documents.get(&name).map_or(0, |entry| entry.value.size());
+                self.put_document(name, None, size, stamp)
+            }
             Mutation::EventAppend { sequence, kind, payload, salt, hash } => {
                 assert!(sequence == self.content.events.len(), "events are appended in order, without gaps");
                 self.content.events.append(Event { kind, payload, salt, hash, stamp });
@@ -133,9 +138,15 @@ impl RunState {
         Undo::TraceEnd { place, was, kept }
     }
 
-    fn put_document(&mut self, name: Arc<str>, entry: Option<Entry<Document>>, stamp: Stamp) -> Undo {
+    fn put_document(
+        &mut self,
+        name: Arc<str>,
+        entry: Option<Entry<Document>>,
+        detached_size: usize,
+        stamp: Stamp,
+    ) -> Undo {
         let replaced_by = self.snapshots.needed_by(stamp.version);
-        let (was, kept) = self.content.put_document(&name, entry, replaced_by);
+        let (was, kept) = self.content.put_document(&name, entry, detached_size, replaced_by);
         Undo::Document { name, was, kept }
     }
 

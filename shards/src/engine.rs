@@ -1,7 +1,7 @@
 //! All shards of a store: how they are reached, and how they are stopped.
 
 use std::cell::OnceCell;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -220,6 +220,13 @@ impl Engine {
         outcome
     }
 
+    /// Closes the store from a thread of its own, for a caller that must not wait: a closure on the shard of another store.
+    pub fn close_elsewhere(self: Arc<Self>) {
+        let closing = std::thread::Builder::new().name("strata-close".to_string());
+        // Without a thread nothing is closed: the store stays locked and served until the process ends.
+        let _ = closing.spawn(move || drop(self.close()));
+    }
+
     /// Ends one shard, however long its mailbox stays full; only then may its thread be waited for.
     fn close_shard(&self, shard: usize) -> Result<Option<LogEnd>, Error> {
         let close =
@@ -357,8 +364,15 @@ struct Part {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        // Whoever wants to know how closing went calls `close`.
-        let _ = self.close();
+        if !is_shard_thread() {
+            // Whoever wants to know how closing went calls `close`.
+            let _ = self.close();
+            return;
+        }
+        // A closure on a shard of another store held the last handle. Its thread cannot wait for these threads, and the
+        // lock must not go before them: without a close they run on, and keep it.
+        let running = self.running.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
+        std::mem::forget(running.take());
     }
 }
 

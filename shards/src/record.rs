@@ -147,6 +147,9 @@ pub fn decode(body: &[u8]) -> Result<Record, String> {
         cause: None,
         operation: None,
     };
+    if head.version == Version::PENDING {
+        return Err(format!("commit {} has a number that no commit has", head.version));
+    }
     for _ in 0..header[1] {
         rest = decode_section(rest, &mut head)?;
     }

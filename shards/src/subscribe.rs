@@ -18,7 +18,9 @@ impl Shard {
     /// Begins to follow a run from a place on.
     pub(crate) fn subscribe(&mut self, run_id: RunId, id: SubscriptionId, from: NewsFrom, reply: Reply) {
         let Some(run) = self.runs.get(run_id).filter(|run| run.state.exists()) else {
-            return reply.send(Err(missing(run_id)));
+            // That it is not there may be something a crash takes back.
+            let need = self.need_of(run_id);
+            return self.withheld.answer(reply, Err(missing(run_id)), need, &self.progress);
         };
         let (newest, need) = (run.state.version(), run.need);
         let follower = match from {
@@ -57,6 +59,9 @@ impl Shard {
     /// Tells followers of a commit that was applied.
     pub(crate) fn notify(&mut self, run: RunId, notice: &CommitNotice, need: Need) {
         self.followers.queue(run, notice, need);
+        if self.runs.get(run).is_none_or(|run| !run.state.exists()) {
+            self.followers.end_of_events(run);
+        }
         for id in self.followers.waiting(run) {
             self.tell(id);
         }
@@ -68,6 +73,7 @@ impl Shard {
         let run = follower.run;
         let Some((from, reply)) = follower.waiting.take() else { return };
         let news = match from {
+            NewsFrom::Event(_) if follower.is_over => Some(Err(missing(run))),
             NewsFrom::Event(sequence) => self.events_from(run, sequence).transpose(),
             NewsFrom::Commit(after) => follower.commits_behind(after).map(Ok),
         };
@@ -76,7 +82,6 @@ impl Shard {
                 self.withheld.answer(reply, Ok(Answer::News(Box::new(news))), need, &self.progress);
             }
             Some(Err(error)) => {
-                self.followers.remove(id);
                 let need = self.need_of(run);
                 self.withheld.answer(reply, Err(error), need, &self.progress);
             }
@@ -123,6 +128,7 @@ fn not_the_newest(run: RunId, after: Version, newest: Version) -> Error {
 }
 
 fn ended() -> Error {
-    let message = "the subscription has ended: its run was deleted, or its shard has been restarted";
+    let message =
+        "the subscription is not known: it has ended, or its shard has been restarted since it began";
     Error::new(ErrorKind::Closed, message)
 }

@@ -63,6 +63,8 @@ pub(crate) struct Follower {
     pub(crate) run: RunId,
     /// Its question, while there is nothing to answer.
     pub(crate) waiting: Option<(NewsFrom, Reply)>,
+    /// The run was deleted: the events that were followed are gone, whatever is appended under its name later.
+    pub(crate) is_over: bool,
     /// Commits it has not acknowledged; a follower of events has none.
     queue: Option<CommitQueue>,
 }
@@ -83,11 +85,11 @@ pub(crate) struct Followers {
 
 impl Follower {
     pub(crate) fn of_events(run: RunId) -> Follower {
-        Follower { run, waiting: None, queue: None }
+        Follower { run, waiting: None, is_over: false, queue: None }
     }
 
     pub(crate) fn of_commits(run: RunId) -> Follower {
-        Follower { run, waiting: None, queue: Some(CommitQueue::default()) }
+        Follower { run, waiting: None, is_over: false, queue: Some(CommitQueue::default()) }
     }
 
     /// The commits behind `after`, if there are any, and what the log must reach before they may be told.
@@ -107,7 +109,8 @@ impl CommitQueue {
     fn push(&mut self, notice: CommitNotice, need: Need) {
         self.change_count += notice.changes.len();
         self.commits.push_back((notice, need));
-        while self.commits.len() > COMMITS_MAX || self.change_count > CHANGES_MAX {
+        // The newest stays, however large: it would be told to nobody before the commit behind it.
+        while self.commits.len() > COMMITS_MAX || self.change_count > CHANGES_MAX && self.commits.len() > 1 {
             let Some((lost, _)) = self.commits.pop_front() else { break };
             self.change_count -= lost.changes.len();
         }
@@ -162,6 +165,15 @@ impl Followers {
         for id in self.by_run.get(&run).into_iter().flatten() {
             if let Some(queue) = self.by_id.get_mut(id).and_then(|follower| follower.queue.as_mut()) {
                 queue.push(notice.clone(), need);
+            }
+        }
+    }
+
+    /// The run was deleted: those who follow its events are told so with their next question.
+    pub(crate) fn end_of_events(&mut self, run: RunId) {
+        for id in self.by_run.get(&run).into_iter().flatten() {
+            if let Some(follower) = self.by_id.get_mut(id) {
+                follower.is_over |= follower.queue.is_none();
             }
         }
     }

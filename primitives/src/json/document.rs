@@ -81,6 +81,16 @@ impl Document {
         self.root.kind()
     }
 
+    /// Bytes of this document that nothing shares any more once `write` is done to a clone of it: what the write replaces,
+    /// without the containers on the path to it.
+    pub fn detached_size(&self, write: &JsonWrite) -> usize {
+        match write {
+            JsonWrite::Put { .. } => self.size(),
+            JsonWrite::Insert { .. } => 0,
+            JsonWrite::Set { path, .. } | JsonWrite::Remove { path } => self.node(path).map_or(0, Node::size),
+        }
+    }
+
     /// Says why `write` does not fit this document, as one read back from a record may not.
     pub fn check(&self, write: &JsonWrite) -> Result<(), String> {
         if let Some(value) = write.value() {
