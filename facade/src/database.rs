@@ -116,7 +116,7 @@ impl Database {
     }
 
     /// Resumes the unfinished run of this name as it is, or creates it. A run without a name is always
-    /// new; an unfinished one is taken up by its id, with [`RunHandle::resume`].
+    /// new; an unfinished one is taken up by its id, with [`resume`](crate::Writes::resume).
     ///
     /// # Errors
     /// `RunClosed` when the run of this name has finished; otherwise as [`create_run`](Self::create_run).

@@ -21,6 +21,9 @@ use crate::traces::{Trace, TracePage, TraceTree};
 /// transaction and a closure see what they have written themselves, under the version `pending` or that of the commit to
 /// come. No read ever writes.
 ///
+/// The version that a list, a count or a description of the run carries says when it was true. In a transaction it is no part
+/// of what must be unchanged at the commit: the list is, the version of the run is not.
+///
 /// # Errors
 /// Beside what each call names, any may answer `InvalidArgument` (a limit), `NotFound` (the run was never created or is
 /// deleted), `Busy` and `Closed`.

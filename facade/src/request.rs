@@ -1,4 +1,4 @@
-//! What a caller gives, as operations: values encoded on the caller's own thread, once.
+//! What a caller gives, as operations, checked on the caller's own thread where the run need not be looked at.
 
 use std::sync::Arc;
 
