@@ -88,8 +88,8 @@ fn only_a_transaction_remembers_what_it_read() {
     assert!(staged.reads().unwrap().is_empty());
 }
 
-/// A transaction appended an event and read it by the sequence it would have had, or a page of its type from there on, and
-/// was not told that by its commit somebody else's event stood there.
+/// A transaction appended an event and read a page of its type that began or ended there, and was not told that by its
+/// commit somebody else's event, of another type, had moved it to the other side.
 #[test]
 fn an_own_event_that_is_read_by_its_sequence_depends_on_that_place() {
     let own = || append("k", 3);
