@@ -18,6 +18,8 @@ pub(crate) struct Chance {
     traces: u64,
     /// What a transaction and its rivals are mostly about, so that they meet.
     focus: Option<Topic>,
+    /// Whether places of documents are a few only.
+    is_narrow: bool,
 }
 
 /// One of the things that a run holds.
@@ -31,7 +33,9 @@ pub(crate) enum Topic {
     Run,
 }
 
-const TOPICS: [Topic; 5] = [Topic::Keys, Topic::Events, Topic::Cells, Topic::Documents, Topic::Traces];
+/// Documents twice: there is more to go wrong.
+const TOPICS: [Topic; 6] =
+    [Topic::Keys, Topic::Events, Topic::Cells, Topic::Documents, Topic::Documents, Topic::Traces];
 
 pub(crate) const KEYS: [&str; 9] = ["a/1", "a/2", "a/3", "ab", "b/1", "b/2", "count", "ключ", "z"];
 pub(crate) const PREFIXES: [&str; 5] = ["", "a/", "a", "b/", "q"];
@@ -43,7 +47,7 @@ pub(crate) const TAGS: [&str; 3] = ["red", "green", "blue"];
 
 impl Chance {
     pub(crate) fn new(seed: u64) -> Chance {
-        Chance { dice: Dice::new(seed), traces: 0, focus: None }
+        Chance { dice: Dice::new(seed), traces: 0, focus: None, is_narrow: false }
     }
 
     pub(crate) fn roll(&mut self) -> u64 {
@@ -61,10 +65,12 @@ impl Chance {
     /// From now on most of what is asked for is about one topic.
     pub(crate) fn set_focus(&mut self) {
         self.focus = Some(self.pick(&TOPICS));
+        self.is_narrow = self.one_in(2);
     }
 
     pub(crate) fn clear_focus(&mut self) {
         self.focus = None;
+        self.is_narrow = false;
     }
 
     /// The topic of the next thing that is asked for.
@@ -252,11 +258,12 @@ impl Chance {
             if self.one_in(8) {
                 return Write::JsonSet { name, path: String::new(), value: self.scalar() };
             }
-            let value = Value::from([("list", Value::Array(vec![1.into(), 2.into()])), ("a", self.json(2))]);
-            return Write::JsonCreate { name, value };
+            return Write::JsonCreate { name, value: self.fresh_document() };
         };
         let (held, path) = (Some(document.newest().version), self.path(state, &name));
         match self.below(40) {
+            // What has lost its shape gets one again.
+            0..12 if path.is_empty() => Write::JsonSet { name, path, value: self.fresh_document() },
             0..12 => Write::JsonSet { name, path, value: self.json(2) },
             12..14 => {
                 let (expected, value) = (self.version(held), self.json(1));
@@ -267,21 +274,30 @@ impl Chance {
                 let patch = (0..1 + self.below(3)).map(|_| self.patch(state, &name)).collect();
                 Write::JsonPatch { name, patch }
             }
+            26..31 if path.is_empty() => {
+                let patch = Value::Object(vec![("a".to_owned(), self.json(2))]);
+                Write::JsonMerge { name, path, patch }
+            }
             26..31 => Write::JsonMerge { name, path, patch: self.json(2) },
-            31..38 => {
+            31..36 => {
                 let path = if self.one_in(3) { path } else { "/list".to_owned() };
                 Write::JsonAppend { name, path, value: self.json(1) }
             }
-            38 => Write::JsonCreate { name, value: self.json(1) },
+            36 => Write::JsonCreate { name, value: self.json(1) },
             _ => Write::JsonDestroy(name),
         }
     }
 
+    fn fresh_document(&mut self) -> Value {
+        let list = (0..2 + self.below(3)).map(|_| self.scalar()).collect();
+        Value::from([("list", Value::Array(list)), ("a", self.json(2))])
+    }
+
     /// A place of a document, mostly one that is there or could be.
     pub(crate) fn path(&mut self, state: &State, name: &str) -> String {
-        if matches!(self.focus, Some(Topic::Documents)) && self.one_in(2) {
-            // Items that are put in and taken out move each other.
-            return format!("/list/{}", self.below(3));
+        if self.is_narrow {
+            // Few enough that a transaction and its rivals meet at them.
+            return self.name(&["", "/a", "/a", "/list/0", "/list/0", "/list/1"]);
         }
         let places = state.documents.get(name).map_or(vec![String::new()], |document| document.places());
         let place = self.pick(&places);

@@ -116,6 +116,21 @@ impl Document {
         Some((node.value(), newer(around, node.newest)))
     }
 
+    /// How many segments of a path lead somewhere, and the newest commit of what is there or of a container written around
+    /// it: every write to an overlapping place changes this, also where nothing is.
+    pub(crate) fn footing(&self, path: &str) -> (usize, Version) {
+        let (mut node, mut around) = (&self.root, Stamp::default());
+        let tokens = tokens(path);
+        for (depth, token) in tokens.iter().enumerate() {
+            around = newer(around, node.written);
+            match node.child(token) {
+                Some(child) => node = child,
+                None => return (depth, around.version),
+            }
+        }
+        (tokens.len(), newer(around, node.newest).version)
+    }
+
     /// Every place that there is.
     pub(crate) fn places(&self) -> Vec<String> {
         let mut places = Vec::new();

@@ -233,8 +233,7 @@ impl Place {
                 newer.filter(|event| kind.as_ref().is_none_or(|kind| *kind == event.kind)).count().to_string()
             }
             Place::Region { name, path } => {
-                let found = state.documents.get(name).and_then(|document| document.get(path));
-                format!("{:?}", found.map(|(_, stamp)| stamp.version))
+                format!("{:?}", state.documents.get(name).map(|document| document.footing(path)))
             }
             Place::Document(name) => {
                 format!("{:?}", state.documents.get(name).map(|document| document.newest().version))

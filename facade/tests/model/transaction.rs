@@ -6,7 +6,7 @@ use strata::{
 
 use crate::place::{Own, Place, Verdict};
 use crate::read::{Read, Seen};
-use crate::state::{At, State};
+use crate::state::{At, Done, Refusal, State};
 use crate::world::{World, expect_refusal};
 use crate::write::{Write, shown_of};
 
@@ -30,7 +30,9 @@ struct Attempt {
     told: Vec<(Step, String)>,
     written: Vec<Write>,
     own: Own,
-    /// The refusal that ends it.
+    /// A refusal that the shard will find.
+    unheard: Option<Refusal>,
+    /// The refusal that has ended it.
     poison: Option<ErrorKind>,
 }
 
@@ -126,6 +128,7 @@ impl World {
             told: Vec::new(),
             written: Vec::new(),
             own: Own::default(),
+            unheard: None,
             poison: None,
         };
         for step in steps {
@@ -135,11 +138,21 @@ impl World {
                 Step::Read(read) => self.read_in(&mut attempt, transaction, read),
                 Step::Write(write) => attempt.write(transaction, write, self.boot),
             }
-            if attempt.poison.is_some() {
+            if let Some(refusal) = attempt.unheard.take() {
+                self.hear_refusal(&mut attempt, transaction, &refusal);
                 break;
             }
         }
         attempt
+    }
+
+    /// A write that waits in the transaction is to be refused: by its next step, which ends it, or at its commit.
+    fn hear_refusal(&mut self, attempt: &mut Attempt, transaction: &Transaction, refusal: &Refusal) {
+        if self.chance.one_in(2) {
+            let error = anchor().ask(transaction).expect_err("the step brings a write that is refused");
+            expect_refusal(&error, refusal);
+            attempt.poison = Some(refusal.kind);
+        }
     }
 
     fn rival(&mut self, run: usize) {
@@ -182,11 +195,15 @@ impl World {
         let mut view = attempt.base.clone();
         for write in &attempt.written {
             let pending = At { stamp: pending(attempt.began), boot: self.boot };
-            let told = view.apply(write, pending).ok().map(|done| done.effect);
+            // The last one may be refused there, and nobody told of it.
+            let told = view.apply(write, pending).ok();
             match next.apply(write, at) {
                 Ok(done) => {
-                    let is_sequence = matches!(done.effect, Effect::Sequence { .. });
-                    if told.is_some_and(|told| told != done.effect) && !is_sequence {
+                    let is_as_told = |told: Done| {
+                        let is_sequence = matches!(done.effect, Effect::Sequence { .. });
+                        told.changed == done.changed && (is_sequence || told.effect == done.effect)
+                    };
+                    if !told.is_none_or(is_as_told) {
                         verdict = Verdict::Conflict;
                     }
                     changed |= done.changed;
@@ -211,10 +228,7 @@ impl World {
         }
         if attempt.poison.is_some() {
             let error = outcome.expect_err("a transaction that was refused cannot commit");
-            let is_conflict = error.kind() == ErrorKind::Conflict;
-            let Prediction { verdict, refused, .. } = self.predict(run, &attempt);
-            let is_foreseen = [attempt.poison, refused].contains(&Some(error.kind()));
-            assert!(is_foreseen || is_conflict && verdict != Verdict::Unharmed, "{error}");
+            assert_eq!(Some(error.kind()), attempt.poison, "{error}");
             return;
         }
         if attempt.written.is_empty() {
@@ -278,8 +292,11 @@ impl Attempt {
                 self.own.note(&before, &self.view);
                 self.written.push(write.clone());
             }
-            // The shard hears of it with the next step, or with the commit.
-            Err(refusal) if write.is_blind() => self.poison = Some(refusal.kind),
+            // Nobody has been told yet: the shard hears of it with the next step, or with the commit.
+            Err(refusal) if write.is_blind() => {
+                self.unheard = Some(refusal.clone());
+                return self.written.push(write.clone());
+            }
             // It has told something of what it names.
             Err(refusal) => self.places.extend(self.own.place_of(&refusal.entity)),
         }
