@@ -1,6 +1,7 @@
 //! Following what happens in a run.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use strata_primitives::{StoredEvent, Version};
@@ -39,8 +40,9 @@ pub struct EventSubscription {
 
 /// The commits of a run, one after the other, as they become visible.
 ///
-/// The shard keeps up to 1,024 commits for a follower that is slow; one that falls further behind is told how many it
-/// has missed, and goes on with the oldest that is kept. The subscription pins nothing; dropping it ends it.
+/// The shard keeps up to 1,024 commits for a follower that is slow, with up to 65,536 changed things in all of them; one
+/// that falls further behind is told how many it has missed, and goes on with the oldest that is kept. The newest is kept
+/// whatever its size. The subscription pins nothing; dropping it ends it.
 #[derive(Debug)]
 pub struct CommitSubscription {
     followed: Followed,
@@ -111,7 +113,7 @@ impl CommitSubscription {
                 Some(News::Commits { commits, missed }) => {
                     self.arrived.extend((missed > 0).then_some(Notice::Lagged { missed }));
                     self.after = commits.last().map_or(self.after, |commit| commit.stamp.version);
-                    self.arrived.extend(commits.into_iter().map(Notice::Commit));
+                    self.arrived.extend(commits.into_iter().map(Arc::unwrap_or_clone).map(Notice::Commit));
                 }
                 Some(other) => unreachable!("a follower of commits was told {other:?}"),
                 None => {}

@@ -1,5 +1,7 @@
 //! How a shard tells followers what happens in their runs.
 
+use std::sync::Arc;
+
 use strata_primitives::{
     Answer as Validated, Context, Direction, Draft, EntityRef, Error, ErrorKind, Operation, Outcome, RunId,
     Version, validate,
@@ -46,18 +48,18 @@ impl Shard {
     }
 
     /// What those who follow the run will be told of a commit that is about to be applied.
-    pub(crate) fn notice_of(&self, staged: &Staged) -> Option<CommitNotice> {
+    pub(crate) fn notice_of(&self, staged: &Staged) -> Option<Arc<CommitNotice>> {
         if !self.followers.is_followed(staged.run) {
             return None;
         }
         let mut changes: Vec<EntityRef> =
             staged.mutations.iter().map(|mutation| mutation.entity(staged.run)).collect();
         changes.dedup();
-        Some(CommitNotice { stamp: staged.stamp, changes, cause: staged.cause.clone() })
+        Some(Arc::new(CommitNotice { stamp: staged.stamp, changes, cause: staged.cause.clone() }))
     }
 
     /// Tells followers of a commit that was applied.
-    pub(crate) fn notify(&mut self, run: RunId, notice: &CommitNotice, need: Need) {
+    pub(crate) fn notify(&mut self, run: RunId, notice: &Arc<CommitNotice>, need: Need) {
         self.followers.queue(run, notice, need);
         if self.runs.get(run).is_none_or(|run| !run.state.exists()) {
             self.followers.end_of_events(run);

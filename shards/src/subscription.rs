@@ -5,6 +5,7 @@
 //! told how many it has missed. A follower pins nothing of the run.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use strata_primitives::{Cause, EntityRef, Error, ErrorKind, EventPage, RunId, Stamp, Version};
@@ -43,8 +44,8 @@ pub enum News {
     Events(EventPage),
     /// Commits, oldest first, behind `missed` others that the queue had no room for.
     Commits {
-        /// The commits.
-        commits: Vec<CommitNotice>,
+        /// The commits, shared with the others who follow the run.
+        commits: Vec<Arc<CommitNotice>>,
         /// How many came before them and are lost to this follower.
         missed: u64,
     },
@@ -72,7 +73,7 @@ pub(crate) struct Follower {
 /// The commits that a follower has not acknowledged, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct CommitQueue {
-    commits: VecDeque<(CommitNotice, Need)>,
+    commits: VecDeque<(Arc<CommitNotice>, Need)>,
     change_count: usize,
 }
 
@@ -100,13 +101,13 @@ impl Follower {
         // The commits of a run are numbered without gaps, so what lies between was pushed out of the queue.
         let missed = oldest.stamp.version.0.saturating_sub(after.next().0);
         let need = queue.commits.iter().fold(Need::default(), |need, (_, commit)| need.max(*commit));
-        let commits = queue.commits.iter().map(|(notice, _)| notice.clone()).collect();
+        let commits = queue.commits.iter().map(|(notice, _)| Arc::clone(notice)).collect();
         Some((News::Commits { commits, missed }, need))
     }
 }
 
 impl CommitQueue {
-    fn push(&mut self, notice: CommitNotice, need: Need) {
+    fn push(&mut self, notice: Arc<CommitNotice>, need: Need) {
         self.change_count += notice.changes.len();
         self.commits.push_back((notice, need));
         // The newest stays, however large: it would be told to nobody before the commit behind it.
@@ -161,10 +162,10 @@ impl Followers {
     }
 
     /// Queues a commit for everybody who follows commits of its run.
-    pub(crate) fn queue(&mut self, run: RunId, notice: &CommitNotice, need: Need) {
+    pub(crate) fn queue(&mut self, run: RunId, notice: &Arc<CommitNotice>, need: Need) {
         for id in self.by_run.get(&run).into_iter().flatten() {
             if let Some(queue) = self.by_id.get_mut(id).and_then(|follower| follower.queue.as_mut()) {
-                queue.push(notice.clone(), need);
+                queue.push(Arc::clone(notice), need);
             }
         }
     }
@@ -206,10 +207,10 @@ mod tests {
 
     use super::*;
 
-    fn notice(version: u64, changes: usize) -> CommitNotice {
+    fn notice(version: u64, changes: usize) -> Arc<CommitNotice> {
         let run = RunId::from_bytes([1; 16]);
         let stamp = Stamp { version: Version(version), timestamp: Timestamp(version) };
-        CommitNotice { stamp, changes: vec![EntityRef::run(run); changes], cause: None }
+        Arc::new(CommitNotice { stamp, changes: vec![EntityRef::run(run); changes], cause: None })
     }
 
     fn told(follower: &mut Follower, after: u64) -> Option<(Vec<u64>, u64)> {
