@@ -154,6 +154,7 @@ impl Writes for Transaction {
         request(self).check_write(&operation)?;
         operation.check_joins(self.run_id())?;
         let index = self.progress.borrow().write_count;
+        self.limits().check_operations(self.run_id(), index + 1, "transaction")?;
         if operation.is_blind() {
             let mut progress = self.progress.borrow_mut();
             progress.unsent.push(operation);

@@ -299,6 +299,11 @@ fn limits_and_states_hold_inside_a_closure() {
         (ErrorKind::InvalidArgument, 2),
         "the rest is committed"
     );
+    let idle = run.execute(|run| (0..3).try_for_each(|_| run.delete("missing").map(drop)));
+    assert!(
+        idle.unwrap_err().message().contains("the closure has 3 operations"),
+        "also what changes nothing"
+    );
     run.update_status(RunStatus::Paused).unwrap();
     let error = run.execute(|run| run.put("a", 2)).unwrap_err();
     assert_eq!((error.kind(), error.entity()), (ErrorKind::RunClosed, Some(&EntityRef::run(run.id()))));

@@ -346,7 +346,14 @@ fn limits_hold_inside_a_transaction() {
     };
     let error = write(4, 1).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
-    assert!(error.message().contains("transaction_mutations_max is 3, the commit has at least 4"), "{error}");
+    assert!(error.message().contains("transaction_mutations_max is 3, the transaction has 4"), "{error}");
+    let error = run
+        .transaction(|tx| {
+            (0..4).try_for_each(|_| tx.delete("missing").map(drop))?;
+            OK
+        })
+        .unwrap_err();
+    assert!(error.message().contains("the transaction has 4 operations"), "what changes nothing: {error}");
     let error = write(2, 600).unwrap_err();
     assert!(error.message().contains("transaction_size_max is 1000 bytes"), "{error}");
     let error = run.transaction(|tx| tx.increment(&"k".repeat(2_000), 1)).unwrap_err();

@@ -1,6 +1,7 @@
 //! How large things may be. Checked before anything is sent; what depends on state is checked by `validate`.
+use crate::entity::EntityRef;
 use crate::error::{Error, ErrorKind};
-use crate::id::Namespace;
+use crate::id::{Namespace, RunId};
 
 /// The deepest nesting any value may have. [`Limits::depth_max`] may lower it, never raise it.
 pub const VALUE_DEPTH_MAX: usize = 128;
@@ -136,6 +137,18 @@ impl Limits {
     /// Refuses more than [`items_max`](Self::items_max) items in one request.
     pub fn check_items(&self, count: usize, what: &str) -> Result<(), Error> {
         self.check_count("items_max", self.items_max, count, what)
+    }
+
+    /// Refuses more operations for one commit than it may have mutations, whether or not each changes something: what waits for
+    /// a commit is bounded by it.
+    pub fn check_operations(&self, run: RunId, count: usize, what: &str) -> Result<(), Error> {
+        let count_max = self.transaction_mutations_max;
+        if count <= count_max {
+            return Ok(());
+        }
+        let message =
+            format!("transaction_mutations_max is {count_max}, the {what} has {count} operations: split it");
+        Err(invalid(message).with_entity(EntityRef::run(run)))
     }
 
     /// Refuses what is longer than `limit` bytes, naming the limit.

@@ -50,6 +50,7 @@ impl<'t> Turn<'t, '_> {
     /// Stages a write and tells which one of the closure it is, whether it changes anything, and what it reveals.
     pub fn write(&mut self, operation: Operation) -> Result<(usize, bool, Effect), Error> {
         operation.check_joins(self.run_id())?;
+        self.limits.check_operations(self.run_id(), self.effects.len() + 1, "closure")?;
         self.note_walk(&operation);
         let staged_before = self.draft.mutations().len();
         match validate(operation, self.draft, &self.context, self.limits)? {

@@ -304,13 +304,8 @@ fn decide_batch(
     context: &Context,
     limits: &Limits,
 ) -> Result<Effects, Error> {
-    let (count, count_max) = (operations.len(), limits.transaction_mutations_max);
-    if count > count_max {
-        let message =
-            format!("transaction_mutations_max is {count_max}, the batch has {count} operations: split it");
-        let error = Error::new(ErrorKind::InvalidArgument, message);
-        return Err(error.with_entity(EntityRef::run(draft.run_id())));
-    }
+    let count = operations.len();
+    limits.check_operations(draft.run_id(), count, "batch")?;
     let mut effects = Vec::with_capacity(count);
     for (index, operation) in operations.into_iter().enumerate() {
         let effect = decide(operation, draft, context, limits)
