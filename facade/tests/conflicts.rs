@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use strata::{
     BatchReceipt, Condition, Direction, EntityRef, Error, ErrorKind, KvScan, OperationId, Reads, Result,
-    RunHandle, RunId, RunStatus, Timestamp, Transaction, Version, Writes,
+    RunHandle, RunId, RunStatus, Timestamp, TraceContent, TraceFilter, Transaction, Version, Writes,
+    new_trace,
 };
 use support::{TestClock, one_run, one_run_on};
 
@@ -354,4 +355,21 @@ fn what_had_expired_before_the_begin_is_absent_and_stays_so() {
     clock.advance(Duration::from_secs(3));
     tx.put("own", 1).unwrap();
     assert!(tx.commit().unwrap().commit.is_some_and(|commit| commit.version > Version(2)));
+}
+
+#[test]
+fn an_own_trace_that_its_commit_records_too_late_for_a_filter_is_a_change() {
+    let clock = TestClock::at(1_000_000);
+    let (_database, run) = one_run_on(&clock);
+    let thought = TraceContent::Thought { text: "t".into(), confidence: None };
+    for (pause, kind) in [(10, None), (500, Some(ErrorKind::Conflict))] {
+        clock.advance(Duration::from_millis(1));
+        let tx = run.begin();
+        tx.trace_record(new_trace(thought.clone())).unwrap();
+        let to = Some(Timestamp(clock.now() + 50));
+        let filter = TraceFilter { from: Some(Timestamp(clock.now())), to, ..TraceFilter::default() };
+        assert_eq!(tx.trace_list(&filter, None, 9, Direction::Forward).unwrap().traces.len(), 1);
+        clock.advance(Duration::from_micros(pause));
+        assert_eq!(tx.commit().err().map(|error| error.kind()), kind, "a pause of {pause} us");
+    }
 }

@@ -46,6 +46,9 @@ pub(crate) enum Place {
     /// The traces at these places that a filter wants. The places end with `u64::MAX` where newer ones would have been
     /// seen too.
     Traces { filter: Box<TraceFilter>, places: Range<u64> },
+    /// Whether the transaction's own traces, of which this is the first, lie between these times: the commit records them,
+    /// and their time is that of the commit.
+    OwnTraces { first: TraceId, from: Option<Timestamp>, to: Option<Timestamp> },
     /// A trace that is there, and everything below it before the place `end`.
     Tree { root: TraceId, end: u64 },
     /// Anything that never changes while the run lives, such as an event that is there.
@@ -155,6 +158,7 @@ impl Check<'_> {
             Place::Documents { bounds } => self.changed_documents(bounds),
             Place::Trace { id } => self.changed_trace(self.traces().of(id)),
             Place::Traces { filter, places } => self.changed_trace(self.traces().wanted(filter, places)),
+            Place::OwnTraces { first, from, to } => self.moved_in_time(first, *from, *to),
             Place::Tree { root, end } => self.changed_trace(self.traces().below(root, *end)),
             // A run that was begun anew has changed in every place, which was found out above.
             Place::Life => None,
@@ -239,6 +243,15 @@ impl Check<'_> {
     fn changed_trace(&self, changed: Option<ChangedTrace>) -> Option<Changed> {
         let ChangedTrace { id, seen, found } = changed?;
         Some(Changed { entity: EntityRef::trace(self.state.id(), id), seen, found })
+    }
+
+    fn moved_in_time(&self, id: &TraceId, from: Option<Timestamp>, to: Option<Timestamp>) -> Option<Changed> {
+        let version_at = |time| {
+            let is_within = from.is_none_or(|from| time >= from) && to.is_none_or(|to| time < to);
+            if is_within { Version::PENDING } else { Version::NEVER }
+        };
+        let (seen, found) = (version_at(self.interval.began), version_at(self.interval.now));
+        (seen != found).then(|| Changed { entity: EntityRef::trace(self.state.id(), *id), seen, found })
     }
 
     fn new_receipt(&self, id: &OperationId) -> Option<Changed> {

@@ -72,6 +72,7 @@ impl Decision<'_, '_> {
             traces.extend(trace.cloned());
         }
         let base_count = all.base_count();
+        let first_own = all.get(base_count).map(|own| own.id);
         let places = match direction {
             Direction::Forward => start.unwrap_or(0)..end_of_walk(last, next, base_count),
             Direction::Reverse => {
@@ -82,6 +83,12 @@ impl Decision<'_, '_> {
         // The places of the transaction's own move when others record, whatever it is: whoever begins at one depends on that.
         if all.count() > base_count && start.is_some_and(|start| start >= base_count) {
             self.look_at_traces(&TraceFilter::default(), base_count..u64::MAX);
+        }
+        if filter.from.or(filter.to).is_some()
+            && let Some(first) = first_own
+        {
+            let place = Place::OwnTraces { first, from: filter.from, to: filter.to };
+            self.draft.record(place);
         }
         let first = start.map_or(places.start, |_| places.start.min(base_count));
         self.look_at_traces(filter, first..places.end);
