@@ -47,6 +47,7 @@ fn the_documented_limits_are_the_default_ones() {
         ("path_segments_max", format!("{} segments", limits.path_segments_max)),
         ("transaction_mutations_max", format!("{} mutations", grouped(limits.transaction_mutations_max))),
         ("transaction_size_max", bytes(limits.transaction_size_max)),
+        ("transaction_reads_size_max", bytes(limits.transaction_reads_size_max)),
         ("run_name_size_max", bytes(limits.run_name_size_max)),
         ("namespace_chars_max", format!("{} characters", limits.namespace_chars_max)),
         ("tag_count_max", format!("{} tags", limits.tag_count_max)),

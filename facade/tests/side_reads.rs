@@ -126,6 +126,25 @@ fn a_refusal_for_the_status_of_the_run_is_a_read_of_it() {
 }
 
 #[test]
+fn a_refusal_for_another_reason_tells_that_the_run_takes_writes() {
+    let (_database, run) = one_run();
+    run.put("word", "text").unwrap();
+    let refused = |tx: &Transaction| {
+        assert_eq!(tx.increment("word", 1).unwrap_err().kind(), ErrorKind::WrongType);
+        tx.set_metadata("the run was active").unwrap();
+    };
+    let tx = run.begin();
+    refused(&tx);
+    run.put("other", 1).unwrap();
+    run.set_tags(["more"]).unwrap();
+    tx.commit().unwrap();
+    let tx = run.begin();
+    refused(&tx);
+    run.update_status(RunStatus::Paused).unwrap();
+    expect_conflict(tx, &EntityRef::run(run.id()));
+}
+
+#[test]
 fn a_status_that_was_already_so_is_a_read_of_it() {
     for (mine, theirs) in [(RunStatus::Active, RunStatus::Paused), (RunStatus::Paused, RunStatus::Paused)] {
         let (_database, run) = one_run();

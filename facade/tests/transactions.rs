@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use strata::{
     BatchReceipt, Condition, Database, Direction, Durability, Effect, EntityRef, Error, ErrorKind, KvScan,
-    Limits, Options, Reads, RunHandle, RunSpec, RunStatus, StagedWrite, Timestamp, Transaction, Value,
-    Version, Writes,
+    Reads, RunHandle, RunSpec, RunStatus, StagedWrite, Timestamp, Transaction, Value, Version, Writes,
 };
 use strata_wal::sim::SimDisk;
-use support::{TestClock, one_run, one_run_on, one_run_with, open_count, open_on, options};
+use support::{TestClock, one_run, one_run_on, open_count, open_on, options};
 
 const OK: std::result::Result<(), Error> = Ok(());
 
@@ -330,36 +329,6 @@ fn a_refusal_of_a_waiting_write_is_told_later_and_ends_the_transaction() {
     tx.put_until("late", 1, Timestamp(1)).unwrap();
     assert_eq!(tx.commit().unwrap_err().message(), error.message());
     expect_untouched(&database, &run);
-}
-
-#[test]
-fn limits_hold_inside_a_transaction() {
-    let limits = Limits { transaction_mutations_max: 3, transaction_size_max: 1_000, ..Limits::default() };
-    let (database, run) = one_run_with(Options { limits, ..options(Durability::InMemory, 1) });
-    let write = |count: usize, size: usize| {
-        run.transaction(|tx| {
-            for number in 0..count {
-                tx.put(&number.to_string(), "x".repeat(size))?;
-            }
-            OK
-        })
-    };
-    let error = write(4, 1).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
-    assert!(error.message().contains("transaction_mutations_max is 3, the transaction has 4"), "{error}");
-    let error = run
-        .transaction(|tx| {
-            (0..4).try_for_each(|_| tx.delete("missing").map(drop))?;
-            OK
-        })
-        .unwrap_err();
-    assert!(error.message().contains("the transaction has 4 operations"), "what changes nothing: {error}");
-    let error = write(2, 600).unwrap_err();
-    assert!(error.message().contains("transaction_size_max is 1000 bytes"), "{error}");
-    let error = run.transaction(|tx| tx.increment(&"k".repeat(2_000), 1)).unwrap_err();
-    assert!(error.message().contains("key_size_max"), "{error}");
-    expect_untouched(&database, &run);
-    write(3, 1).unwrap();
 }
 
 #[test]

@@ -39,6 +39,9 @@ pub struct Staged {
 /// Mutations, or places that were read, for which a finished transaction leaves room to the next.
 pub(crate) const KEPT_COUNT_MAX: usize = 1024;
 
+/// Own writes among which a read of a document looks for what it rests on.
+pub(crate) const OWN_WRITES_MAX: usize = 1024;
+
 impl Staged {
     /// Nothing staged, for a transaction: what it reads is recorded.
     pub fn recording() -> Self {
@@ -211,9 +214,13 @@ impl<'a> Draft<'a> {
     }
 
     /// The place in the run's own document that decides what the draft shows at `path` behind its staged writes and
-    /// `writes`; `None` when they alone decide it.
+    /// `writes`; `None` when they alone decide it. Behind very many writes it is the whole document, whatever they
+    /// decide, so that one look costs no more than [`OWN_WRITES_MAX`] of them.
     pub(crate) fn place_below(&self, name: &str, path: &Pointer, writes: &[JsonWrite]) -> Option<Pointer> {
         let mutations = &self.staged.mutations;
+        if mutations.len() + writes.len() > OWN_WRITES_MAX {
+            return Some(Pointer::root());
+        }
         let is_destroyed = |mutation: &Mutation| matches!(mutation, Mutation::JsonDestroy { name: destroyed, .. } if **destroyed == *name);
         if mutations.iter().any(is_destroyed) {
             return None;

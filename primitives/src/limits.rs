@@ -29,6 +29,8 @@ pub struct Limits {
     pub transaction_mutations_max: usize,
     /// Bytes of the encoded mutations of one commit.
     pub transaction_size_max: usize,
+    /// Bytes that a transaction's memory of what it has read may take, about.
+    pub transaction_reads_size_max: usize,
     /// Bytes in a run's name, each one of `[A-Za-z0-9._-]`.
     pub run_name_size_max: usize,
     /// Characters in each part of a namespace.
@@ -53,6 +55,7 @@ impl Default for Limits {
             path_segments_max: 256,
             transaction_mutations_max: 100_000,
             transaction_size_max: 64 << 20,
+            transaction_reads_size_max: 64 << 20,
             run_name_size_max: 128,
             namespace_chars_max: 128,
             tag_count_max: 64,
@@ -139,8 +142,8 @@ impl Limits {
         self.check_count("items_max", self.items_max, count, what)
     }
 
-    /// Refuses more operations for one commit than it may have mutations, whether or not each changes something: what waits for
-    /// a commit is bounded by it.
+    /// Refuses more operations for one commit than it may have mutations, whether or not each changes something: what
+    /// waits for a commit is bounded by it.
     pub fn check_operations(&self, run: RunId, count: usize, what: &str) -> Result<(), Error> {
         let count_max = self.transaction_mutations_max;
         if count <= count_max {

@@ -11,6 +11,7 @@ use crate::json::{Document, Pointer};
 use crate::key_kind::KeyKind;
 use crate::key_map::Entry;
 use crate::key_range::KeyBounds;
+use crate::limits::Limits;
 use crate::run_meta::RunInfo;
 use crate::run_state::RunState;
 use crate::snapshot::Snapshot;
@@ -19,13 +20,14 @@ use crate::trace_filter::TraceFilter;
 use crate::trace_id::TraceId;
 use crate::version::{Stamp, Timestamp, Version};
 use crate::view::RunView;
-use std::ops::Range;
+use std::ops::{Bound, Range};
 use std::sync::Arc;
 
 /// The places that a transaction has looked at.
 #[derive(Debug, Default)]
 pub struct ReadSet {
     places: Vec<Place>,
+    size: usize,
 }
 
 /// One place that was looked at.
@@ -55,6 +57,8 @@ pub(crate) enum Place {
     Life,
     /// What is known about the run.
     Run,
+    /// Which writes the run takes: what is refused for another reason has told that it takes them.
+    Status,
     /// What the write with an operation id was answered.
     Receipt { id: OperationId },
 }
@@ -85,17 +89,36 @@ impl ReadSet {
     pub(crate) fn clear(&mut self) {
         self.places.clear();
         self.places.shrink_to(KEPT_COUNT_MAX);
+        self.size = 0;
+    }
+
+    /// Refuses more places than a transaction may remember.
+    ///
+    /// # Errors
+    /// `InvalidArgument` naming the limit.
+    pub fn check(&self, limits: &Limits) -> Result<(), Error> {
+        let size_max = limits.transaction_reads_size_max;
+        if self.size <= size_max {
+            return Ok(());
+        }
+        let (size, count) = (self.size, self.places.len());
+        let message = format!(
+            "transaction_reads_size_max is {size_max} bytes, what the transaction has read takes {size} in {count} places: \
+             read ranges instead of keys, or read from a snapshot"
+        );
+        Err(Error::new(ErrorKind::InvalidArgument, message))
     }
 
     /// Adds that something was read of this life of the run; every other place says so too.
     pub(crate) fn add_life(&mut self) {
         if self.is_empty() {
-            self.places.push(Place::Life);
+            self.add(Place::Life);
         }
     }
 
     pub(crate) fn add(&mut self, place: Place) {
         if self.places.last() != Some(&place) {
+            self.size += place.size();
             self.places.push(place);
         }
     }
@@ -118,6 +141,28 @@ impl ReadSet {
             None => Ok(()),
             Some(changed) => Err(changed.into_error()),
         }
+    }
+}
+
+impl Place {
+    /// What remembering it takes, about, bytes.
+    fn size(&self) -> usize {
+        let text = |bound: &Bound<String>| match bound {
+            Bound::Included(text) | Bound::Excluded(text) => text.len(),
+            Bound::Unbounded => 0,
+        };
+        let held = match self {
+            Place::Key { key, .. } => key.len(),
+            Place::Range { bounds, .. } | Place::Documents { bounds } => {
+                text(&bounds.lower) + text(&bounds.upper)
+            }
+            Place::EventsFrom { kind, .. } => kind.as_ref().map_or(0, |kind| kind.len()),
+            Place::Region { name, path } => name.len() + path.as_str().len(),
+            Place::Traces { filter, .. } => size_of_val(&**filter) + filter.text_size(),
+            Place::Trace { .. } | Place::OwnTraces { .. } | Place::Tree { .. } => 0,
+            Place::Life | Place::Run | Place::Status | Place::Receipt { .. } => 0,
+        };
+        size_of::<Place>() + held
     }
 }
 
@@ -163,6 +208,7 @@ impl Check<'_> {
             // A run that was begun anew has changed in every place, which was found out above.
             Place::Life => None,
             Place::Run => self.changed_run(),
+            Place::Status => self.changed_status(),
             Place::Receipt { id } => self.new_receipt(id),
         }
     }
@@ -259,6 +305,14 @@ impl Check<'_> {
             |view: &RunView<'_>| view.receipt(id).map_or(Version::NEVER, |receipt| receipt.commit.version);
         let (seen, found) = (version_of(&self.view), version_of(&self.state.view()));
         (seen != found).then(|| Changed { entity: EntityRef::run(self.state.id()), seen, found })
+    }
+
+    fn changed_status(&self) -> Option<Changed> {
+        let (then, now) = (&self.view, self.state.view());
+        let status = |view: &RunView<'_>| view.meta().map(|meta| meta.status);
+        let (seen, found) = (then.meta_version(), now.meta_version());
+        let entity = EntityRef::run(self.state.id());
+        (status(then) != status(&now)).then_some(Changed { entity, seen, found })
     }
 
     fn changed_run(&self) -> Option<Changed> {

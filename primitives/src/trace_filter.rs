@@ -43,6 +43,11 @@ impl TraceFilter {
         self.kind.iter().try_for_each(|kind| limits.check_trace_kind(kind))?;
         limits.check_tags(self.tag.as_slice())
     }
+
+    /// Bytes of its kind and its tag.
+    pub(crate) fn text_size(&self) -> usize {
+        [&self.kind, &self.tag].into_iter().flatten().map(String::len).sum()
+    }
 }
 
 #[cfg(test)]

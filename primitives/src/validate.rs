@@ -59,7 +59,7 @@ pub fn validate(
 ) -> Result<Answer, Error> {
     operation.check(draft.run_id(), limits)?;
     if let Err(refusal) = admit(&operation, draft) {
-        draft.record(Place::Run);
+        draft.record(Place::Status);
         return Err(refusal);
     }
     let now = context.now.max(draft.view().stamp().timestamp);
@@ -210,14 +210,15 @@ impl Decision<'_, '_> {
 
     /// A refusal tells what is there as a read does, and the transaction may go on with what it learnt.
     fn look_at_refusal(&mut self, refusal: &Error) {
+        self.draft.record(Place::Status);
         match refusal.entity() {
             Some(EntityRef::Kv { key, .. }) => self.look_at(KeyKind::Kv, key),
             Some(EntityRef::Cell { name, .. }) => self.look_at(KeyKind::Cell, name),
             Some(EntityRef::Trace { id, .. }) => self.look_at_trace(id),
             Some(EntityRef::Json { name, .. }) => self.look_at_region(&At { name, path: &Pointer::root() }),
-            Some(EntityRef::Run { .. }) => self.draft.record(Place::Run),
-            // Events are appended whatever is there, and a commit that grew too large says nothing of the run.
-            Some(EntityRef::Event { .. }) | None => {}
+            // Of the run itself a refusal tells its status only. Events are appended whatever is there, and a commit that
+            // grew too large says nothing more.
+            Some(EntityRef::Run { .. } | EntityRef::Event { .. }) | None => {}
         }
     }
 

@@ -81,7 +81,17 @@ impl Transaction {
         let mut draft = Draft::resume(view, std::mem::take(&mut self.staged));
         let outcome = self.stage_on(&mut draft, &context, limits, writes, ask);
         self.staged = draft.into_staged();
+        self.check_memory(limits)?;
         outcome
+    }
+
+    /// Ends what has read more than may be remembered, as its commit could not be judged.
+    fn check_memory(&mut self, limits: &Limits) -> Result<(), Error> {
+        let Some(Err(error)) = self.staged.reads().map(|reads| reads.check(limits)) else { return Ok(()) };
+        let failure = error.with_entity(EntityRef::run(self.run));
+        self.staged.clear();
+        self.failure = Some(failure.clone());
+        Err(failure)
     }
 
     fn stage_on(

@@ -40,6 +40,8 @@ pub(crate) enum Place {
     Traces,
     Document(String),
     Run,
+    /// Whether the run takes writes: whatever else a refusal tells, it tells this too.
+    Status,
 }
 
 /// What a rival's commit means for a transaction.
@@ -95,7 +97,7 @@ impl Own {
                 Some(Place::Region { name: name.to_string(), path: String::new() })
             }
             EntityRef::Trace { id, .. } => (!self.traces.contains(id)).then_some(Place::Trace(*id)),
-            _ => Some(Place::Run),
+            _ => None,
         }
     }
 
@@ -242,6 +244,7 @@ impl Place {
             Place::Traces => format!("{:?}", state.traces),
             // The version says more than a conflict depends on; what expires changes counts once it is cleaned away.
             Place::Run => format!("{:?}", state.stamp),
+            Place::Status => format!("{:?}", state.meta.as_ref().map(|meta| meta.status)),
         }
     }
 }

@@ -298,7 +298,10 @@ impl Attempt {
                 return self.written.push(write.clone());
             }
             // It has told something of what it names.
-            Err(refusal) => self.places.extend(self.own.place_of(&refusal.entity)),
+            Err(refusal) => {
+                self.places.extend(self.own.place_of(&refusal.entity));
+                self.places.push(Place::Status);
+            }
         }
         self.told.push((Step::Write(write.clone()), essence_of(decided)));
     }
