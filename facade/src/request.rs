@@ -90,7 +90,12 @@ impl Request<'_> {
 
     pub(crate) fn put_if(self, key: &str, value: &Value, condition: Condition) -> Result<Operation> {
         let value = self.value_of_key(key, value)?;
-        Ok(Operation::KvPutIf { key: key.into(), value, deadline: Deadline::None, condition })
+        Ok(Operation::KvPutIf {
+            key: key.into(),
+            value,
+            deadline: Deadline::None,
+            expected: condition.expected(),
+        })
     }
 
     pub(crate) fn list(self, scan: &KvScan, values: bool) -> Operation {

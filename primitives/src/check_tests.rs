@@ -3,10 +3,11 @@ use super::*;
 use crate::deadline::Deadline;
 use crate::id::Namespace;
 use crate::new_trace::NewTrace;
-use crate::operation::{Condition, Direction, NewEvent, PutEntry};
+use crate::operation::{Direction, NewEvent, PutEntry};
 use crate::trace_content::TraceContent;
 use crate::trace_end::TraceEnd;
 use crate::trace_filter::TraceFilter;
+use crate::version::Version;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ fn of_key(key: &str) -> Vec<Operation> {
         Operation::KvTtl { key: key.clone() },
         Operation::KvPut { key: key.clone(), value: value(8), deadline },
         Operation::KvPutMany { entries: vec![PutEntry { key: key.clone(), value: value(8), deadline }] },
-        Operation::KvPutIf { key: key.clone(), value: value(8), deadline, condition: Condition::Absent },
+        Operation::KvPutIf { key: key.clone(), value: value(8), deadline, expected: Version::NEVER },
         Operation::KvDelete { key: key.clone() },
         Operation::KvIncrement { key: key.clone(), by: 1 },
         Operation::KvSetDeadline { key: key.clone(), deadline },

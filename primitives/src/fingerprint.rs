@@ -6,7 +6,7 @@ use crate::id::RunId;
 use crate::json::{PatchOperation, Pointer};
 use crate::limits::Limits;
 use crate::new_trace::NewTrace;
-use crate::operation::{Condition, Operation};
+use crate::operation::Operation;
 use crate::trace_end::TraceEnd;
 use crate::usage::Usage;
 use crate::value::Value;
@@ -44,12 +44,9 @@ impl Digest {
                 self.number(entries.len() as u64);
                 entries.iter().for_each(|entry| self.put(&entry.key, &entry.value, entry.deadline));
             }
-            Operation::KvPutIf { key, value, deadline, condition } => {
+            Operation::KvPutIf { key, value, deadline, expected } => {
                 self.put(key, value, *deadline);
-                self.number(match condition {
-                    Condition::Absent => 0,
-                    Condition::Version(version) => version.0,
-                });
+                self.number(expected.0);
             }
             Operation::CellInit { name, value, deadline } | Operation::CellSet { name, value, deadline } => {
                 self.put(name, value, *deadline);
@@ -301,11 +298,11 @@ mod tests {
         let entry = || PutEntry { key: key(), value: value(), deadline: Deadline::None };
         let event =
             |payload| NewEvent { kind: "k".into(), payload: Encoded::from_int(payload), salt: [0; 16] };
-        let put_if = |condition| Operation::KvPutIf {
+        let put_if = |expected| Operation::KvPutIf {
             key: key(),
             value: value(),
             deadline: Deadline::None,
-            condition,
+            expected: Version(expected),
         };
         let cas = |expected| Operation::CellCas {
             name: key(),
@@ -332,8 +329,8 @@ mod tests {
             vec![put("a", 1, Deadline::None), put("a", 1, Deadline::None)],
             vec![Operation::KvPutMany { entries: vec![entry()] }],
             vec![Operation::KvPutMany { entries: vec![entry(), entry()] }],
-            vec![put_if(Condition::Absent)],
-            vec![put_if(Condition::Version(Version(1)))],
+            vec![put_if(0)],
+            vec![put_if(1)],
             vec![Operation::KvDelete { key: key() }],
             vec![Operation::KvClearDeadline { key: key() }],
             vec![Operation::KvDeletePrefix { prefix: key() }],

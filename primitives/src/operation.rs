@@ -41,8 +41,8 @@ pub enum Operation {
     KvPut { key: Arc<str>, value: Encoded, deadline: Deadline },
     /// Sets several keys at once.
     KvPutMany { entries: Vec<PutEntry> },
-    /// Sets a key if it is as expected, else `Conflict`.
-    KvPutIf { key: Arc<str>, value: Encoded, deadline: Deadline, condition: Condition },
+    /// Sets a key if it was last written by the commit named, or is missing where that is `NEVER`; else `Conflict`.
+    KvPutIf { key: Arc<str>, value: Encoded, deadline: Deadline, expected: Version },
     /// Deletes a key; reveals whether it was there.
     KvDelete { key: Arc<str> },
     /// Deletes every key with a prefix; reveals how many.
@@ -183,6 +183,16 @@ pub enum Condition {
     Absent,
     /// The key was last written by this commit.
     Version(Version),
+}
+
+impl Condition {
+    /// The version that meets it. A version of 0 names no commit: it asks for absence.
+    pub fn expected(self) -> Version {
+        match self {
+            Self::Absent => Version::NEVER,
+            Self::Version(version) => version,
+        }
+    }
 }
 
 impl Operation {

@@ -111,8 +111,8 @@ impl Decision<'_, '_> {
         match operation {
             Operation::KvPut { key, value, deadline } => self.put(key, value, deadline),
             Operation::KvPutMany { entries } => self.put_many(entries),
-            Operation::KvPutIf { key, value, deadline, condition } => {
-                self.put_if(key, value, deadline, condition)
+            Operation::KvPutIf { key, value, deadline, expected } => {
+                self.put_if(key, value, deadline, expected)
             }
             Operation::KvDelete { key } => self.delete_key(KeyKind::Kv, key),
             Operation::KvDeletePrefix { prefix } => self.delete_prefix(&prefix),

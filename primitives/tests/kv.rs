@@ -64,11 +64,11 @@ fn a_mutation_names_the_version_it_replaces() {
 #[test]
 fn a_conditional_put_succeeds_only_on_what_it_expects() {
     let mut driver = Driver::created();
-    let put_if = |condition| Operation::KvPutIf {
+    let put_if = |condition: Condition| Operation::KvPutIf {
         key: "a".into(),
         value: Encoded::from_int(1),
         deadline: Deadline::None,
-        condition,
+        expected: condition.expected(),
     };
     let error = driver.refusal(put_if(Condition::Version(Version(7))));
     assert_eq!((error.kind(), error.message()), (ErrorKind::Conflict, "expected version 7, found no value"));
@@ -178,8 +178,8 @@ fn an_expired_key_counts_as_absent_for_conditions_and_increments() {
     driver.now = 2_000;
     assert_eq!(driver.write(Operation::KvIncrement { key: "a".into(), by: 1 }), (true, Effect::Integer(1)));
     let (value, deadline) = (Encoded::from_int(4), Deadline::None);
-    let condition = Condition::Absent;
-    driver.write(Operation::KvPutIf { key: "b".into(), value, deadline, condition });
+    let expected = Condition::Absent.expected();
+    driver.write(Operation::KvPutIf { key: "b".into(), value, deadline, expected });
     driver.put("c", 5);
     driver.now = 9_000;
     assert_eq!((driver.get("a"), driver.get("b"), driver.get("c")), (Some(1), Some(4), Some(5)));

@@ -44,7 +44,7 @@ impl Step {
                 key: name(key).into(),
                 value: Encoded::from_int(value),
                 deadline: Deadline::None,
-                condition: Condition::Absent,
+                expected: Version::NEVER,
             },
             Step::Delete { key } => Operation::KvDelete { key: name(key).into() },
             Step::DeletePrefix { prefix } => {

@@ -54,7 +54,7 @@ fn a_refusal_is_a_read() {
         key: "a".into(),
         value: Encoded::from_int(1),
         deadline: NONE,
-        condition: Condition::Absent,
+        expected: Version::NEVER,
     };
     let init = Operation::CellInit { name: "x".into(), value: Encoded::from_int(1), deadline: NONE };
     changed(put_if.clone(), delete("a"), kv("a"), 2, 0);

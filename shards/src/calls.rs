@@ -39,7 +39,7 @@ impl Engine {
     /// # Errors
     /// The step was not taken: it could not be sent, or the transaction is over.
     pub fn step(&self, run: RunId, step: TransactionStep) -> Result<Option<Result<Outcome, Error>>, Error> {
-        match self.ask(self.shard_of(run), |reply| Message::Step { run, step, reply })? {
+        match self.ask(self.shard_of(run), |reply| Message::Step { run, step: Box::new(step), reply })? {
             Answer::Outcome(outcome) => Ok(Some(Ok(outcome))),
             Answer::Refused(refusal) => Ok(Some(Err(refusal))),
             Answer::Done => Ok(None),

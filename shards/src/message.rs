@@ -116,7 +116,7 @@ pub enum Message {
         /// The run.
         run: RunId,
         /// What to stage and to answer.
-        step: TransactionStep,
+        step: Box<TransactionStep>,
         /// Where the answer goes.
         reply: Reply,
     },
@@ -196,4 +196,15 @@ pub enum Control {
     Restart,
     /// Stop after what was sent before.
     Close,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_small_enough_that_its_place_in_the_mailbox_is_two_cache_lines() {
+        let sizes = (size_of::<Operation>(), size_of::<Message>());
+        assert_eq!(sizes, (64, 96), "an operation and a message, bytes");
+    }
 }

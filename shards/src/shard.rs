@@ -195,7 +195,7 @@ impl Shard {
                 let rest = batches.into_iter();
                 self.advance(Box::new(Batches { rest, results, need: Need::default(), reply }));
             }
-            Message::Step { run, step, reply } => self.step(run, step, reply),
+            Message::Step { run, step, reply } => self.step(run, *step, reply),
             Message::Commit { run, id, writes, options, reply } => {
                 let step = self.commit_transaction(run, id, writes, options.as_deref());
                 self.carry(step, Then::Batch(reply));

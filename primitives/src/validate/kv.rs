@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind};
 use crate::key_kind::KeyKind;
 use crate::key_range::KeyRange;
 use crate::mutation::Mutation;
-use crate::operation::{Condition, PutEntry};
+use crate::operation::PutEntry;
 use crate::outcome::Outcome;
 use crate::version::{Timestamp, Version, Versioned};
 use std::sync::Arc;
@@ -31,13 +31,8 @@ impl Decision<'_, '_> {
         key: Arc<str>,
         value: Encoded,
         deadline: Deadline,
-        condition: Condition,
+        expected: Version,
     ) -> Result<Answer, Error> {
-        let expected = match condition {
-            // A version of 0 names no commit: it asks for absence.
-            Condition::Absent => Version::NEVER,
-            Condition::Version(version) => version,
-        };
         self.expect_version(KeyKind::Kv, &key, expected)?;
         self.put(key, value, deadline)
     }
