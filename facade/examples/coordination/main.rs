@@ -14,6 +14,8 @@
 #[path = "../show/say.rs"]
 mod say;
 
+#[path = "../show/command.rs"]
+mod command;
 #[path = "../show/figures.rs"]
 mod figures;
 mod jobs;
@@ -26,6 +28,7 @@ use std::thread;
 
 use strata::{Database, Options, Reads, RunHandle, RunSpec};
 
+use crate::command::{Words, start};
 use crate::figures::{count, counted};
 use crate::jobs::LEASE;
 
@@ -44,37 +47,16 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = match parse(std::env::args().skip(1)) {
-        Ok(Some(arguments)) => arguments,
-        Ok(None) => {
-            say!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
-        Err(reason) => {
-            eprintln!("error: {reason}\n\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    match demonstrate(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    start(USAGE, parse, demonstrate)
 }
 
-fn parse(mut words: impl Iterator<Item = String>) -> std::result::Result<Option<Arguments>, String> {
+fn parse(mut words: Words) -> std::result::Result<Option<Arguments>, String> {
     let mut arguments = Arguments { workers: 4, jobs: 12 };
     while let Some(word) = words.next() {
-        let mut number = || {
-            let text = words.next().ok_or(format!("{word} needs a number"))?;
-            text.parse::<u32>().map_err(|_| format!("{text:?} is not a number"))
-        };
         match word.as_str() {
             "--help" | "-h" => return Ok(None),
-            "--workers" => arguments.workers = number()?,
-            "--jobs" => arguments.jobs = number()?,
+            "--workers" => arguments.workers = words.number(&word)?,
+            "--jobs" => arguments.jobs = words.number(&word)?,
             other => return Err(format!("{other} is not an option")),
         }
     }

@@ -12,6 +12,8 @@
 #[path = "../show/say.rs"]
 mod say;
 
+#[path = "../show/command.rs"]
+mod command;
 mod contest;
 #[path = "../show/figures.rs"]
 mod figures;
@@ -22,6 +24,7 @@ use std::process::ExitCode;
 
 use strata::{Database, Options, RunSpec, Writes};
 
+use crate::command::{Words, start};
 use crate::contest::{Contest, Played};
 use crate::figures::{count, counted, rate, time};
 use crate::trip::{TRIP, trip};
@@ -41,37 +44,16 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = match parse(std::env::args().skip(1)) {
-        Ok(Some(arguments)) => arguments,
-        Ok(None) => {
-            say!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
-        Err(reason) => {
-            eprintln!("error: {reason}\n\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    match demonstrate(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    start(USAGE, parse, demonstrate)
 }
 
-fn parse(mut words: impl Iterator<Item = String>) -> std::result::Result<Option<Arguments>, String> {
+fn parse(mut words: Words) -> std::result::Result<Option<Arguments>, String> {
     let mut arguments = Arguments { threads: 2, patches: 2_000 };
     while let Some(word) = words.next() {
-        let mut number = || {
-            let text = words.next().ok_or(format!("{word} needs a value"))?;
-            text.parse::<u64>().map_err(|_| format!("{text:?} is not a number"))
-        };
         match word.as_str() {
             "--help" | "-h" => return Ok(None),
-            "--threads" => arguments.threads = number()?,
-            "--patches" => arguments.patches = number()?,
+            "--threads" => arguments.threads = words.number(&word)?,
+            "--patches" => arguments.patches = words.number(&word)?,
             other => return Err(format!("{other} is not an option")),
         }
     }

@@ -18,6 +18,8 @@
 #[path = "../show/say.rs"]
 mod say;
 
+#[path = "../show/command.rs"]
+mod command;
 mod compare;
 #[path = "../show/figures.rs"]
 mod figures;
@@ -35,6 +37,7 @@ use std::time::{Duration, Instant};
 
 use strata::{Database, Durability};
 
+use crate::command::{Words, start};
 use crate::compare::{Equal, compare};
 use crate::figures::{count, counted, per_second, rate, size, time};
 use crate::import::{Call, Source, Way, import};
@@ -50,24 +53,7 @@ usage: cargo run --release --example import_runs -- FILE [--reservations FILE] [
   --store FOLDER       keep the stores in this folder, to look into them with the example `inspect`";
 
 fn main() -> ExitCode {
-    let arguments = match parse(std::env::args().skip(1)) {
-        Ok(Some(arguments)) => arguments,
-        Ok(None) => {
-            say!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
-        Err(reason) => {
-            eprintln!("error: {reason}\n\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    match demonstrate(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    start(USAGE, parse, demonstrate)
 }
 
 struct Arguments {
@@ -76,14 +62,13 @@ struct Arguments {
     store: Option<PathBuf>,
 }
 
-fn parse(mut words: impl Iterator<Item = String>) -> std::result::Result<Option<Arguments>, String> {
+fn parse(mut words: Words) -> std::result::Result<Option<Arguments>, String> {
     let (mut file, mut reservations, mut store) = (None, None, None);
     while let Some(word) = words.next() {
-        let mut value = |what: &str| words.next().map(PathBuf::from).ok_or(format!("{word} needs a {what}"));
         match word.as_str() {
             "--help" | "-h" => return Ok(None),
-            "--reservations" => reservations = Some(value("file")?),
-            "--store" => store = Some(value("folder")?),
+            "--reservations" => reservations = Some(words.value(&word)?.into()),
+            "--store" => store = Some(words.value(&word)?.into()),
             option if option.starts_with('-') => return Err(format!("{option} is not an option")),
             name if file.is_none() => file = Some(name.into()),
             name => return Err(format!("one file at a time: {name} is a second one")),

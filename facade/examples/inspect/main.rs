@@ -12,6 +12,8 @@
 #[path = "../show/say.rs"]
 mod say;
 
+#[path = "../show/command.rs"]
+mod command;
 mod contents;
 mod date;
 #[path = "../show/figures.rs"]
@@ -25,6 +27,7 @@ use std::sync::Arc;
 use strata_wal::disk::Disk;
 use strata_wal::{StoreDirectory, WalError};
 
+use crate::command::{Words, start};
 use crate::contents::Contents;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -43,38 +46,17 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = match parse(std::env::args().skip(1)) {
-        Ok(Some(arguments)) => arguments,
-        Ok(None) => {
-            say!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
-        Err(reason) => {
-            eprintln!("error: {reason}\n\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    match inspect(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    start(USAGE, parse, inspect)
 }
 
-fn parse(mut words: impl Iterator<Item = String>) -> std::result::Result<Option<Arguments>, String> {
+fn parse(mut words: Words) -> std::result::Result<Option<Arguments>, String> {
     let mut store = None;
     let (mut run_count_max, mut record_count_max) = (20, 10);
     while let Some(word) = words.next() {
-        let mut number = || {
-            let text = words.next().ok_or(format!("{word} needs a number"))?;
-            text.parse::<usize>().map_err(|_| format!("{text:?} is not a number"))
-        };
         match word.as_str() {
             "--help" | "-h" => return Ok(None),
-            "--runs" => run_count_max = number()?,
-            "--records" => record_count_max = number()?,
+            "--runs" => run_count_max = words.number(&word)?,
+            "--records" => record_count_max = words.number(&word)?,
             option if option.starts_with('-') => return Err(format!("{option} is not an option")),
             path if store.is_none() => store = Some(path.into()),
             path => return Err(format!("one store at a time: {path} is a second one")),

@@ -16,6 +16,8 @@ mod say;
 
 mod audit;
 mod bank;
+#[path = "../show/command.rs"]
+mod command;
 mod contest;
 #[path = "../show/figures.rs"]
 mod figures;
@@ -27,6 +29,7 @@ use strata::{Database, Durability, Options, RunSpec};
 
 use crate::audit::audit;
 use crate::bank::{ACCOUNTS, OPENING, SUM};
+use crate::command::{Words, start};
 use crate::contest::{Form, Played, play};
 use crate::figures::{count, counted, rate, time};
 
@@ -47,36 +50,17 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = match parse(std::env::args().skip(1)) {
-        Ok(Some(arguments)) => arguments,
-        Ok(None) => {
-            say!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
-        Err(reason) => {
-            eprintln!("error: {reason}\n\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    match demonstrate(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    start(USAGE, parse, demonstrate)
 }
 
-fn parse(mut words: impl Iterator<Item = String>) -> std::result::Result<Option<Arguments>, String> {
+fn parse(mut words: Words) -> std::result::Result<Option<Arguments>, String> {
     let mut arguments = Arguments { threads: 4, transfers: 2_000, durability: Durability::Buffered };
     while let Some(word) = words.next() {
-        let mut value = || words.next().ok_or(format!("{word} needs a value"));
-        let number = |text: String| text.parse::<u64>().map_err(|_| format!("{text:?} is not a number"));
         match word.as_str() {
             "--help" | "-h" => return Ok(None),
-            "--threads" => arguments.threads = number(value()?)?,
-            "--transfers" => arguments.transfers = number(value()?)?,
-            "--mode" => arguments.durability = mode(&value()?)?,
+            "--threads" => arguments.threads = words.number(&word)?,
+            "--transfers" => arguments.transfers = words.number(&word)?,
+            "--mode" => arguments.durability = mode(&words.value(&word)?)?,
             other => return Err(format!("{other} is not an option")),
         }
     }
