@@ -161,7 +161,8 @@ impl Batch {
         self.add(self.request().json_set(name, path, &value.into())?)
     }
 
-    /// The same, if the document was last written by the commit `expected`; otherwise the whole batch is a `Conflict`.
+    /// The same, if the document was last written by the commit `expected`; otherwise the whole batch is a
+    /// `Conflict`.
     pub fn json_cas(
         &mut self,
         name: &str,

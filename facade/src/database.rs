@@ -105,8 +105,8 @@ impl Database {
         self.engine.close()
     }
 
-    /// Creates a run. A name makes that safe to send again after an unknown outcome: `AlreadyExists` then says that it
-    /// happened. A run without one gets a fresh id each time.
+    /// Creates a run. A name makes that safe to send again after an unknown outcome: `AlreadyExists` then says that
+    /// it happened. A run without one gets a fresh id each time.
     ///
     /// # Errors
     /// `AlreadyExists` for a name that has a run, `InvalidArgument` for a name, tag or metadata
@@ -194,7 +194,8 @@ impl Database {
     ///
     /// # Errors
     /// `InvalidArgument` for a shard that does not exist or serves, `Unsupported` for an in-memory
-    /// database, and whatever recovery refuses.
+    /// database, `LogFailed` when it was MANIFEST that could not be written, which only opening the store anew
+    /// brings back, and whatever recovery refuses.
     pub fn restart_shard(&self, shard: usize) -> Result<ShardRecovery> {
         self.engine.restart_shard(shard)
     }

@@ -23,8 +23,8 @@ use crate::writes::Writes;
 
 /// A handle to one run: cheap to clone, usable from any thread.
 ///
-/// What it reads and writes are the methods of [`Reads`] and [`Writes`]. Every call is one message to the run's shard and
-/// waits for the answer. Calls of one thread take effect in order.
+/// What it reads and writes are the methods of [`Reads`] and [`Writes`]. Every call is one message to the run's shard
+/// and waits for the answer. Calls of one thread take effect in order.
 #[derive(Clone)]
 pub struct RunHandle {
     engine: Arc<Engine>,
@@ -147,35 +147,36 @@ impl RunHandle {
         EventSubscription::begin(self, from)
     }
 
-    /// Follows the commits of the run behind `after`, which has to be its newest: earlier ones are not kept for followers.
+    /// Follows the commits of the run behind `after`, which has to be its newest: earlier ones are not kept for
+    /// followers.
     ///
     /// # Errors
-    /// `HistoryTrimmed` names the earliest commit that can be followed, `VersionNotFound` the newest there is; otherwise
-    /// as [`subscribe_events`](Self::subscribe_events).
+    /// `HistoryTrimmed` names the earliest commit that can be followed, `VersionNotFound` the newest there is;
+    /// otherwise as [`subscribe_events`](Self::subscribe_events).
     pub fn subscribe_commits(&self, after: Version) -> Result<CommitSubscription> {
         CommitSubscription::begin(self, after)
     }
 
-    /// Begins a transaction by hand; [`transaction`](Self::transaction) is nearly always better, because it tries again
-    /// after a conflict.
+    /// Begins a transaction by hand; [`transaction`](Self::transaction) is nearly always better, because it tries
+    /// again after a conflict.
     pub fn begin(&self) -> Transaction {
         Transaction::new(self.clone())
     }
 
-    /// Runs `body` as one transaction: what it reads is one picture of the run with its own writes over it, and what it
-    /// writes becomes one commit, or nothing does.
+    /// Runs `body` as one transaction: what it reads is one picture of the run with its own writes over it, and what
+    /// it writes becomes one commit, or nothing does.
     ///
     /// When a commit of somebody else changed what `body` read, all of it is dropped and `body` runs again, on a new
-    /// picture, after a short random wait; so it does nothing but read, compute and write. A write that nothing was read
-    /// for conflicts with nothing: the last one stays. Runs are strictly serializable: every transaction takes effect at
-    /// one moment between its begin and its return. One that only read makes no commit.
+    /// picture, after a short random wait; so it does nothing but read, compute and write. A write that nothing was
+    /// read for conflicts with nothing: the last one stays. Runs are strictly serializable: every transaction takes
+    /// effect at one moment between its begin and its return. One that only read makes no commit.
     ///
-    /// An operation id of the handle makes it happen once: when the transaction has been committed before, it is refused
-    /// with `AlreadyExists`, and [`receipt`](crate::Reads::receipt) tells its receipt.
+    /// An operation id of the handle makes it happen once: when the transaction has been committed before, it is
+    /// refused with `AlreadyExists`, and [`receipt`](crate::Reads::receipt) tells its receipt.
     ///
     /// # Errors
-    /// What `body` returns, which drops everything it wrote; `Conflict` when others were faster 100 times, naming the thing
-    /// that changed and both of its versions; and whatever a write answers.
+    /// What `body` returns, which drops everything it wrote; `Conflict` when others were faster 100 times, naming the
+    /// thing that changed and both of its versions; and whatever a write answers.
     ///
     /// ```
     /// use strata::{Database, Error, Reads, RunSpec, Writes};
@@ -211,11 +212,12 @@ impl RunHandle {
         }
     }
 
-    /// Sends `body` to the run's shard, where it runs alone: it sees the run as it is, and what it writes becomes one commit
-    /// when it returns `Ok`, or nothing when it returns an error or panics. It runs once and never conflicts.
+    /// Sends `body` to the run's shard, where it runs alone: it sees the run as it is, and what it writes becomes one
+    /// commit when it returns `Ok`, or nothing when it returns an error or panics. It runs once and never conflicts.
     ///
-    /// The shard serves nobody else meanwhile, so it should be short and must not wait for anything; one that takes longer
-    /// than [`execute_budget`](crate::Options::execute_budget) is reported. Calls to a database inside it are refused.
+    /// The shard serves nobody else meanwhile, so it should be short and must not wait for anything; one that takes
+    /// longer than [`execute_budget`](crate::Options::execute_budget) is reported. Calls to a database inside it are
+    /// refused.
     ///
     /// # Errors
     /// What `body` returns; `Panicked` when it panics; whatever a write answers. `AlreadyExists` as for

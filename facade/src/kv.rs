@@ -6,9 +6,9 @@ use crate::Result;
 
 /// Which keys or cells a list walks.
 ///
-/// Pages of a [`RunHandle`](crate::RunHandle) are live: each is true at the version it carries, and a commit between two
-/// pages shows in the second. Pages of a [`Snapshot`](crate::Snapshot) or a [`Transaction`](crate::Transaction) are all
-/// true at one version.
+/// Pages of a [`RunHandle`](crate::RunHandle) are live: each is true at the version it carries, and a commit between
+/// two pages shows in the second. Pages of a [`Snapshot`](crate::Snapshot) or a [`Transaction`](crate::Transaction)
+/// are all true at one version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KvScan {
     /// Only keys that begin with this; empty means all.

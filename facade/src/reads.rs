@@ -18,15 +18,15 @@ use crate::traces::{Trace, TracePage, TraceTree};
 /// [`Snapshot`](crate::Snapshot) and inside [`execute`](crate::RunHandle::execute).
 ///
 /// What is read of a handle is true at the moment of its answer. A transaction and a snapshot read one version; a
-/// transaction and a closure see what they have written themselves, under the version `pending` or that of the commit to
-/// come. No read ever writes.
+/// transaction and a closure see what they have written themselves, under the version `pending` or that of the commit
+/// to come. No read ever writes.
 ///
-/// The version that a list, a count or a description of the run carries says when it was true. In a transaction it is no part
-/// of what must be unchanged at the commit: the list is, the version of the run is not.
+/// The version that a list, a count or a description of the run carries says when it was true. In a transaction it is
+/// no part of what must be unchanged at the commit: the list is, the version of the run is not.
 ///
 /// # Errors
-/// Beside what each call names, any may answer `InvalidArgument` (a limit), `NotFound` (the run was never created or is
-/// deleted), `Busy` and `Closed`.
+/// Beside what each call names, any may answer `InvalidArgument` (a limit), `NotFound` (the run was never created or
+/// is deleted), `Busy` and `Closed`.
 pub trait Reads {
     /// The run.
     fn run_id(&self) -> RunId;
@@ -263,8 +263,8 @@ pub trait Reads {
         }
     }
 
-    /// The bytes that one thing takes, name and encoded value, with the commit that last wrote it; `None` if it is not
-    /// there. Of the run itself it is the sum.
+    /// The bytes that one thing takes, name and encoded value, with the commit that last wrote it; `None` if it is
+    /// not there. Of the run itself it is the sum.
     ///
     /// # Errors
     /// `InvalidArgument` for an entity of another run.

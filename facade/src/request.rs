@@ -41,8 +41,8 @@ impl Request<'_> {
         Err(self.about_run(ErrorKind::InvalidArgument, message))
     }
 
-    /// Refuses to write what changes nothing, and what no handle writes: the database makes a run, because it derives the
-    /// id from the name, and the store itself deletes what has expired.
+    /// Refuses to write what changes nothing, and what no handle writes: the database makes a run, because it derives
+    /// the id from the name, and the store itself deletes what has expired.
     pub(crate) fn expect_write(self, operation: &Operation) -> Result<()> {
         let name = operation.name();
         let (kind, message) = match operation {

@@ -17,8 +17,8 @@ pub(crate) struct Backoff {
 
 /// Conflicts after which the last one is told to the caller.
 pub(crate) const ATTEMPTS_MAX: u32 = 100;
-/// The longest first wait. The shard answers a conflict when the rival commit can be seen, so the second try may follow
-/// at once.
+/// The longest first wait. The shard answers a conflict when the rival commit can be seen, so the second try may
+/// follow at once.
 const WAIT_FIRST: Duration = Duration::from_micros(2);
 /// The longest wait of all.
 const WAIT_MAX: Duration = Duration::from_millis(5);

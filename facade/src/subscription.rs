@@ -40,9 +40,9 @@ pub struct EventSubscription {
 
 /// The commits of a run, one after the other, as they become visible.
 ///
-/// The shard keeps up to 1,024 commits for a follower that is slow, with up to 65,536 changed things in all of them; one
-/// that falls further behind is told how many it has missed, and goes on with the oldest that is kept. The newest is kept
-/// whatever its size. The subscription pins nothing; dropping it ends it.
+/// The shard keeps up to 1,024 commits for a follower that is slow, with up to 65,536 changed things in all of them;
+/// one that falls further behind is told how many it has missed, and goes on with the oldest that is kept. The newest
+/// is kept whatever its size. The subscription pins nothing; dropping it ends it.
 #[derive(Debug)]
 pub struct CommitSubscription {
     followed: Followed,
@@ -105,8 +105,8 @@ impl CommitSubscription {
     /// The next commit, waiting up to `timeout` for it; `None` when there was none.
     ///
     /// # Errors
-    /// `Closed` when the shard or the database has stopped, which ends the subscription; `LogFailed` when the log failed
-    /// before the next commit was visible.
+    /// `Closed` when the shard or the database has stopped, which ends the subscription; `LogFailed` when the log
+    /// failed before the next commit was visible.
     pub fn next(&mut self, timeout: Duration) -> Result<Option<Notice>> {
         if self.arrived.is_empty() {
             match self.followed.news(NewsFrom::Commit(self.after), timeout)? {

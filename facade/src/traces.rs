@@ -41,8 +41,8 @@ pub struct Trace {
 pub struct TracePage {
     /// The traces.
     pub traces: Vec<Trace>,
-    /// The `start` of the next page; `None` when everything was looked at. One page looks at 4,096 traces at most, so it
-    /// may hold fewer than asked for, or none, and still have a next one.
+    /// The `start` of the next page; `None` when everything was looked at. One page looks at 4,096 traces at most, so
+    /// it may hold fewer than asked for, or none, and still have a next one.
     pub next: Option<u64>,
     /// The version this page is true at.
     pub version: Version,

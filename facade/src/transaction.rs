@@ -12,10 +12,10 @@ use crate::writes::Writes;
 
 /// A transaction under way: reads and writes of one run that take effect together, or not at all.
 ///
-/// Its picture of the run is taken at its first read. Writes that reveal nothing (`put`, `append`, `cell_set` and the like)
-/// wait in the transaction and travel with its next read or its commit; so a refusal of one, as by a run that was
-/// closed, may be told by a later call, and ends the transaction. A refusal of what a call itself asks leaves everything as
-/// it was, and counts as a read of what caused it.
+/// Its picture of the run is taken at its first read. Writes that reveal nothing (`put`, `append`, `cell_set` and the
+/// like) wait in the transaction and travel with its next read or its commit; so a refusal of one, as by a run that
+/// was closed, may be told by a later call, and ends the transaction. A refusal of what a call itself asks leaves
+/// everything as it was, and counts as a read of what caused it.
 ///
 /// Dropping it without a commit leaves nothing behind. One thread at a time uses it.
 ///
@@ -42,7 +42,8 @@ struct Progress {
     failure: Option<Error>,
 }
 
-/// The place of a write among those of its transaction: its effect is `receipt.effects[index]` once that is committed.
+/// The place of a write among those of its transaction: its effect is `receipt.effects[index]` once that is
+/// committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StagedWrite {
     /// Counted from 0.
@@ -81,8 +82,8 @@ impl Transaction {
     /// Commits what was written, if nothing that was read has changed. One that only read makes no commit.
     ///
     /// # Errors
-    /// `Conflict` names the thing that changed and both of its versions; nothing is written then, and beginning anew may
-    /// succeed. Otherwise whatever one of the writes answers.
+    /// `Conflict` names the thing that changed and both of its versions; nothing is written then, and beginning anew
+    /// may succeed. Otherwise whatever one of the writes answers.
     pub fn commit(mut self) -> Result<BatchReceipt> {
         let Progress { has_begun, unsent, write_count, failure } = self.progress.get_mut();
         if let Some(failure) = failure {

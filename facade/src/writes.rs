@@ -18,21 +18,21 @@ use crate::retry::Backoff;
 /// answer with its place among their writes: everything becomes one commit at their end, or nothing does.
 ///
 /// # Errors
-/// Beside what each call names, any may answer `InvalidArgument` (a limit), `NotFound` (the run was never created or is
-/// deleted), `RunClosed` (the run is not active), `Busy`, `Closed`, `Full` (no space; nothing happened) and `LogFailed`
-/// (outcome unknown until reopened).
+/// Beside what each call names, any may answer `InvalidArgument` (a limit), `NotFound` (the run was never created or
+/// is deleted), `RunClosed` (the run is not active), `Busy`, `Closed`, `Full` (no space; nothing happened) and
+/// `LogFailed` (outcome unknown until reopened).
 pub trait Writes: Reads {
     /// What a write is answered with.
     type Receipt;
     /// What an append is answered with.
     type Appended;
 
-    /// Writes, and tells what was written and revealed; without a receipt nothing had to be changed. The methods below do
-    /// it in the words of their primitive.
+    /// Writes, and tells what was written and revealed; without a receipt nothing had to be changed. The methods
+    /// below do it in the words of their primitive.
     ///
     /// # Errors
-    /// `InvalidArgument` for an operation that only reads; `Unsupported` for one that makes a run or is the store's own,
-    /// and in a transaction or a closure for every one that is a commit of its own.
+    /// `InvalidArgument` for an operation that only reads; `Unsupported` for one that makes a run or is the store's
+    /// own, and in a transaction or a closure for every one that is a commit of its own.
     fn write(&self, operation: Operation) -> Result<(Option<Self::Receipt>, Effect)>;
 
     /// Appends events; without an answer there were none.
@@ -110,8 +110,8 @@ pub trait Writes: Reads {
         Ok(self.write(Operation::KvClearDeadline { key: key.into() })?.0)
     }
 
-    /// Appends an event. A handle answers with its sequence; a staged one gets its sequence at the commit. Nothing changes
-    /// or deletes an event afterwards; it goes with its run.
+    /// Appends an event. A handle answers with its sequence; a staged one gets its sequence at the commit. Nothing
+    /// changes or deletes an event afterwards; it goes with its run.
     fn append(&self, kind: &str, payload: impl Into<Value>) -> Result<Self::Appended> {
         let appended = self.write_events(request(self).append(kind, &payload.into())?)?;
         Ok(appended.expect("an append of one event appends"))
@@ -223,8 +223,8 @@ pub trait Writes: Reads {
         always(self.write(request(self).json_create(name, &value.into())?))
     }
 
-    /// Puts a value at a place of a document, which a JSON Pointer (RFC 6901) names: the whole document, a member, or an
-    /// item. What is around it must be there; the index behind the last item, or `-`, appends.
+    /// Puts a value at a place of a document, which a JSON Pointer (RFC 6901) names: the whole document, a member, or
+    /// an item. What is around it must be there; the index behind the last item, or `-`, appends.
     ///
     /// # Errors
     /// `NotFound` without the document or what is around the place, `WrongType` inside what holds nothing.
@@ -249,8 +249,8 @@ pub trait Writes: Reads {
     /// Takes out what is at a place of a document; `None` if nothing is there.
     ///
     /// # Errors
-    /// `NotFound` without the document, `InvalidArgument` for the whole of it: [`json_destroy`](Self::json_destroy) does
-    /// that.
+    /// `NotFound` without the document, `InvalidArgument` for the whole of it: [`json_destroy`](Self::json_destroy)
+    /// does that.
     fn json_delete(&self, name: &str, path: &str) -> Result<Option<Self::Receipt>> {
         Ok(self.write(request(self).json_delete(name, path)?)?.0)
     }
@@ -258,8 +258,8 @@ pub trait Writes: Reads {
     /// Applies a JSON Patch (RFC 6902) to a document, all of it or nothing. An empty one makes no commit.
     ///
     /// # Errors
-    /// `Conflict` for a `test` that fails, `NotFound`, `WrongType` and `InvalidArgument` for an operation that cannot be
-    /// done; each names the operation by its index.
+    /// `Conflict` for a `test` that fails, `NotFound`, `WrongType` and `InvalidArgument` for an operation that cannot
+    /// be done; each names the operation by its index.
     fn json_patch(&self, name: &str, patch: &Value) -> Result<Option<Self::Receipt>> {
         Ok(self.write(request(self).json_patch(name, patch)?)?.0)
     }
@@ -295,7 +295,8 @@ pub trait Writes: Reads {
         Ok((id, always(self.write(Operation::TraceRecord { trace }))?))
     }
 
-    /// Records a step that begins: a span, open until [`trace_end`](Self::trace_end). A crash in between leaves it open.
+    /// Records a step that begins: a span, open until [`trace_end`](Self::trace_end). A crash in between leaves it
+    /// open.
     ///
     /// # Errors
     /// As [`trace_record`](Self::trace_record), and `InvalidArgument` for one that says how long it took.
@@ -307,8 +308,8 @@ pub trait Writes: Reads {
     /// Ends a span with what came of it.
     ///
     /// # Errors
-    /// `NotFound` if it is not in the run, `InvalidArgument` if it has ended, or if its content has no place for a result
-    /// or an error: those of a tool call, a query and a custom content have.
+    /// `NotFound` if it is not in the run, `InvalidArgument` if it has ended, or if its content has no place for a
+    /// result or an error: those of a tool call, a query and a custom content have.
     fn trace_end(&self, id: TraceId, end: TraceEnd) -> Result<Self::Receipt> {
         always(self.write(Operation::TraceEnd { id, end: Box::new(end) }))
     }

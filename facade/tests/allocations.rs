@@ -1,48 +1,22 @@
 //! What a warm call allocates, on the caller's thread and on the shard's together.
 //!
-//! One test alone in its process, because the counter sees every thread. The only unsafe code is the allocator that
-//! counts; it hands every call to the system's as it came. docs/performance.md says what each allocation is for.
-#![expect(unsafe_code, reason = "implementing a global allocator is unsafe")]
+//! One test alone in its process, because the counter sees every thread. docs/performance.md says what each
+//! allocation is for.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering};
+#[path = "../../runtime/tests/counting/mod.rs"]
+mod counting;
 
 use strata::{Database, Error, Options, Reads, RunSpec, Writes};
 
-static ALLOCATION_COUNT: AtomicU64 = AtomicU64::new(0);
-
-struct Counting;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: every call is handed to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATION_COUNT.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps the promises of `alloc`, which are the same here.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATION_COUNT.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the pointer came from the system's allocator, with this layout.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the pointer came from the system's allocator, with this layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use crate::counting::allocation_count;
 
 /// Allocations of one call, once everything is warm.
 fn of_one_call(call: impl Fn(usize)) -> f64 {
     const CALL_COUNT: usize = 2_000;
     (0..500).for_each(&call);
-    let before = ALLOCATION_COUNT.load(Ordering::Relaxed);
+    let before = allocation_count();
     (0..CALL_COUNT).for_each(&call);
-    let count = ALLOCATION_COUNT.load(Ordering::Relaxed) - before;
+    let count = allocation_count() - before;
     assert!(before > 0, "the counter counts");
     count as f64 / CALL_COUNT as f64
 }

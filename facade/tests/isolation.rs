@@ -1,16 +1,16 @@
 //! Runs are strictly serializable, whoever meets whom.
 //!
 //! Clients run transactions on one run at once, and every read and write of theirs is recorded. In general one then
-//! looks for cycles among the dependencies of transactions (Adya, "Weak Consistency", 1999; Elle, Kingsbury and Alvaro,
-//! VLDB 2020), because nobody knows in which order a database took them. Here the order is given: commits of a run are
-//! numbered, and reads name versions. So the checker replays the commits in the order of their numbers into plain maps,
-//! and each transaction has to have read exactly the state just before its own commit, a read-only one that at the
-//! version it names; and who began after another had returned has to stand behind it. That is strict serializability
-//! with the order as its witness, and it costs one pass. Which anomaly a wrong read is follows from whether all reads
-//! were true at one version at all, and from what was read and written.
+//! looks for cycles among the dependencies of transactions (Adya, "Weak Consistency", 1999; Elle, Kingsbury and
+//! Alvaro, VLDB 2020), because nobody knows in which order a database took them. Here the order is given: commits of
+//! a run are numbered, and reads name versions. So the checker replays the commits in the order of their numbers into
+//! plain maps, and each transaction has to have read exactly the state just before its own commit, a read-only one
+//! that at the version it names; and who began after another had returned has to stand behind it. That is strict
+//! serializability with the order as its witness, and it costs one pass. Which anomaly a wrong read is follows from
+//! whether all reads were true at one version at all, and from what was read and written.
 //!
-//! The controls run the same plans with reads of which the commit knows nothing. If the checker found nothing there, it
-//! would prove nothing here.
+//! The controls run the same plans with reads of which the commit knows nothing. If the checker found nothing there,
+//! it would prove nothing here.
 
 mod support;
 

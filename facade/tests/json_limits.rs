@@ -73,8 +73,9 @@ fn a_patch_of_moves_nests_to_the_depth_limit_and_no_deeper() {
     assert!(refusal(run.json_patch("doc", &into_itself), ErrorKind::InvalidArgument).contains("into itself"));
 }
 
-/// Story: to move a place onto itself, which does nothing, the place was written out each time, and a `test` that fails
-/// went through all members of an object. A patch of many such operations on a large document held up its shard.
+/// Story: to move a place onto itself, which does nothing, the place was written out each time, and a `test` that
+/// fails went through all members of an object. A patch of many such operations on a large document held up its
+/// shard.
 #[test]
 fn a_patch_that_changes_nothing_costs_nothing_of_the_document() {
     let (_database, run) = in_memory(Limits::default());

@@ -194,8 +194,8 @@ fn what_is_read_through_own_writes_is_still_a_read_of_what_is_below() {
     }
 }
 
-/// Story: a write that is refused tells its closure what is there, and so does a merge that finds nothing to change. A
-/// closure that went on with that could be committed although it was no longer so.
+/// Story: a write that is refused tells its closure what is there, and so does a merge that finds nothing to change.
+/// A closure that went on with that could be committed although it was no longer so.
 #[test]
 fn what_a_refused_or_idle_write_tells_is_a_read() {
     let asks: [fn(&Transaction); 5] = [

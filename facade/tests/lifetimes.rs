@@ -398,8 +398,9 @@ fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// A closure on a shard of one database held the last handle of another. It could not be closed there and was left with
-/// its shards running and its lock gone: a second opener wrote to the same log, which nobody could open afterwards.
+/// A closure on a shard of one database held the last handle of another. It could not be closed there and was left
+/// with its shards running and its lock gone: a second opener wrote to the same log, which nobody could open
+/// afterwards.
 #[test]
 fn a_database_that_is_dropped_on_a_shard_of_another_is_closed_and_never_unlocked_before() {
     let dir = tempfile::tempdir().unwrap();

@@ -129,7 +129,8 @@ proptest! {
         drop(database);
         prop_assert_eq!(&first.states, &second.states, "deterministic");
         expect_same_bytes(&first.bytes, &second.bytes);
-        // The process dies right after it has recovered; then the power goes, after all that recovery kept was synced.
+        // The process dies right after it has recovered; then the power goes, after all that recovery kept was
+        // synced.
         for again in [first.disk.kill(), first.disk.power_cycle(!seed)] {
             let third = recovered(&again, story.durability);
             prop_assert_eq!(&first.states, &third.states, "idempotent");

@@ -176,8 +176,8 @@ fn a_shard_with_a_failed_log_sleeps() {
     assert_eq!(disk.points(), before, "a failed log touches the disk no more");
 }
 
-/// On a full disk the cleaning of one expired key stalled, was refused, and began again at once: the shard never slept,
-/// filled and freed the disk in a loop, and every read waited for a failed preparation.
+/// On a full disk the cleaning of one expired key stalled, was refused, and began again at once: the shard never
+/// slept, filled and freed the disk in a loop, and every read waited for a failed preparation.
 #[test]
 fn cleaning_on_a_full_disk_waits_before_it_tries_again() {
     let disk = SimDisk::new(56);
@@ -203,8 +203,8 @@ fn cleaning_on_a_full_disk_waits_before_it_tries_again() {
     }
     let before = disk.points();
     clock.advance(Duration::from_secs(2));
-    // Nobody calls; the shard looks at its clock within a second, and tries to clean. What is to be seen is that it does
-    // not go on, so there is no event to wait for.
+    // Nobody calls; the shard looks at its clock within a second, and tries to clean. What is to be seen is that it
+    // does not go on, so there is no event to wait for.
     std::thread::sleep(Duration::from_millis(1500));
     assert_eq!(run.get(&lease).unwrap(), None, "an expired key is hidden whatever the disk does");
     let calls = disk.points() - before;
@@ -226,9 +226,9 @@ fn the_counters_of_a_stopped_shard_say_so_and_the_others_are_told() {
     }
 }
 
-/// A transition sent again with its operation id read its own result, stepped on from there, and was refused as another
-/// write under the same id: "give each write an id of its own", which would have made it happen twice. It is told now
-/// that it happened, as a transaction is, and its receipt can be asked for.
+/// A transition sent again with its operation id read its own result, stepped on from there, and was refused as
+/// another write under the same id: "give each write an id of its own", which would have made it happen twice. It is
+/// told now that it happened, as a transaction is, and its receipt can be asked for.
 #[test]
 fn a_transition_that_is_sent_again_is_told_that_it_happened() {
     let disk = SimDisk::new(53);

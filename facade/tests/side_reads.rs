@@ -17,8 +17,8 @@ fn expect_conflict(tx: Transaction, entity: &EntityRef) {
     assert_eq!((error.kind(), error.entity()), (ErrorKind::Conflict, Some(entity)), "{error}");
 }
 
-/// A closure that was refused a write knows why, and may go another way: "the lock is taken, so I wait for it". The lock
-/// was given back before the commit, and nobody noticed.
+/// A closure that was refused a write knows why, and may go another way: "the lock is taken, so I wait for it". The
+/// lock was given back before the commit, and nobody noticed.
 #[test]
 fn a_refused_write_is_a_read_of_what_refused_it() {
     type Refused = fn(&Transaction) -> Error;

@@ -90,8 +90,8 @@ fn what_was_taken_back_ends_whoever_saw_it() {
     assert_eq!(open_count(&database), 0);
 }
 
-/// A conflict is answered once the rival commit can be seen, so that the next try does not meet it again: otherwise all
-/// tries would be spent while one sync is under way.
+/// A conflict is answered once the rival commit can be seen, so that the next try does not meet it again: otherwise
+/// all tries would be spent while one sync is under way.
 #[test]
 fn a_conflict_in_strict_mode_does_not_burn_its_retries_within_one_sync() {
     let (disk, gate) = (SimDisk::new(93), Arc::new(Gate::new()));

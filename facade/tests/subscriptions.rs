@@ -146,8 +146,8 @@ fn a_run_that_is_missing_or_deleted_cannot_be_followed() {
     assert_eq!(next_commit(&mut commits), (Version(2), vec![EntityRef::run(run.id())], None));
 }
 
-/// A follower that was not waiting while the run was deleted went on in the run created after it, at the sequence it had
-/// come to: the first events of that run were never told.
+/// A follower that was not waiting while the run was deleted went on in the run created after it, at the sequence it
+/// had come to: the first events of that run were never told.
 #[test]
 fn a_follower_of_events_does_not_go_on_in_the_next_life_of_its_run() {
     let (database, run) = in_memory();

@@ -140,8 +140,8 @@ fn an_id_of_another_write_is_refused_as_such() {
     assert_eq!(other.put("b", 1).unwrap_err().kind(), ErrorKind::InvalidArgument);
 }
 
-/// The second try of a conflict ran although the first sender's twin had been committed meanwhile: its closure saw its own
-/// effects, and its error was returned in place of "it has happened".
+/// The second try of a conflict ran although the first sender's twin had been committed meanwhile: its closure saw
+/// its own effects, and its error was returned in place of "it has happened".
 #[test]
 fn a_twin_that_was_faster_is_told_before_the_closure_runs_again() {
     let (_database, run) = one_run();

@@ -62,8 +62,8 @@ impl Content {
         self.replaced(kind).since(version).map(|(key, _)| key)
     }
 
-    /// Changes what a key holds, and keeps what it held where a snapshot may look at it. Returns what it held, and the
-    /// commit it is kept for.
+    /// Changes what a key holds, and keeps what it held where a snapshot may look at it. Returns what it held, and
+    /// the commit it is kept for.
     pub(crate) fn put_key(
         &mut self,
         kind: KeyKind,

@@ -16,7 +16,8 @@ use crate::version::{Stamp, Timestamp, Version};
 use crate::view::RunView;
 use std::sync::Arc;
 
-/// A picture of a run with the mutations of one commit staged over it. Validation reads both and writes only the second.
+/// A picture of a run with the mutations of one commit staged over it. Validation reads both and writes only the
+/// second.
 ///
 /// An empty draft costs nothing. Several operations validated on one draft see each other's effects and become one
 /// commit; all of them are given the same [`Context`](crate::Context).
@@ -221,7 +222,10 @@ impl<'a> Draft<'a> {
         if mutations.len() + writes.len() > OWN_WRITES_MAX {
             return Some(Pointer::root());
         }
-        let is_destroyed = |mutation: &Mutation| matches!(mutation, Mutation::JsonDestroy { name: destroyed, .. } if **destroyed == *name);
+        let is_destroyed = |mutation: &Mutation| match mutation {
+            Mutation::JsonDestroy { name: destroyed, .. } => **destroyed == *name,
+            _ => false,
+        };
         if mutations.iter().any(is_destroyed) {
             return None;
         }

@@ -3,8 +3,8 @@
 //! Everything here is a pure state machine: no threads, no files, no clock, no randomness; time and salts arrive
 //! inside the operation. `validate` decides and may refuse, `RunState::apply` changes and cannot fail, and the
 //! mutations between them are what the log holds. Read in this order: `operation` and its table,
-//! `outcome`, `mutation`, `run_state` and `content`; `view`, `draft` and `validate`; `past`, `snapshot` and `read_set`;
-//! then what a run holds: `key_map`, `event`, `trace`, `json`, `run_meta`.
+//! `outcome`, `mutation`, `run_state` and `content`; `view`, `draft` and `validate`; `past`, `snapshot` and
+//! `read_set`; then what a run holds: `key_map`, `event`, `trace`, `json`, `run_meta`.
 #![forbid(unsafe_code)]
 
 pub mod cause;

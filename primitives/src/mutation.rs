@@ -23,8 +23,8 @@
 //! ```
 //! A key, name, value, kind, payload, tag, metadata or body is a `u32` size and its bytes. `meta` is an optional name
 //! (u8, then text), three texts of namespace, an optional parent (u8, then 16 bytes), tags, metadata, u8 status,
-//! u64 created, u64 boot, u8 durability (0 none). A `trace` is drawn at [`Trace::encode`], a `write` above [`JsonWrite`]. Tags are never changed or
-//! reused.
+//! u64 created, u64 boot, u8 durability (0 none). A `trace` is drawn at [`Trace::encode`], a `write` above
+//! [`JsonWrite`]. Tags are never changed or reused.
 use crate::codec::{self, DecodeError};
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;

@@ -111,9 +111,9 @@ pub enum Operation {
     TraceEnd { id: TraceId, end: Box<TraceEnd> },
     /// One trace.
     TraceGet { id: TraceId },
-    /// A page of the traces that a filter wants, in commit order, from the place `start` on, which is included; without
-    /// it from the end `direction` begins at. It looks at no more than [`TRACE_SCAN_MAX`] traces, so a page may be short,
-    /// or empty, and still say where the next one begins.
+    /// A page of the traces that a filter wants, in commit order, from the place `start` on, which is included;
+    /// without it from the end `direction` begins at. It looks at no more than [`TRACE_SCAN_MAX`] traces, so a page
+    /// may be short, or empty, and still say where the next one begins.
     TraceList { filter: Box<TraceFilter>, start: Option<u64>, limit: usize, direction: Direction },
     /// A trace and everything below it, in commit order; the first `limit` of them.
     TraceTree { id: TraceId, limit: usize },

@@ -116,9 +116,9 @@ pub struct EventPage {
 pub struct TracePage {
     /// The traces of this page. [`TraceTree`](crate::TraceTree) arranges those of a tree.
     pub traces: Vec<Trace>,
-    /// The `start` of the next page, if more traces follow: the first that had no room in this one, or the place behind
-    /// the last of [`TRACE_SCAN_MAX`](crate::operation::TRACE_SCAN_MAX) traces that were looked at, whatever this page
-    /// holds. Of a tree, the place of the first trace that was left out.
+    /// The `start` of the next page, if more traces follow: the first that had no room in this one, or the place
+    /// behind the last of [`TRACE_SCAN_MAX`](crate::operation::TRACE_SCAN_MAX) traces that were looked at, whatever
+    /// this page holds. Of a tree, the place of the first trace that was left out.
     pub next: Option<u64>,
     /// The version the page is true at.
     pub version: Version,

@@ -33,7 +33,8 @@ pub(crate) struct Overlay {
 }
 
 impl Overlay {
-    /// Takes in the mutation staged as number `count`, except what [`catch_up`](Self::catch_up) adds when somebody reads.
+    /// Takes in the mutation staged as number `count`, except what [`catch_up`](Self::catch_up) adds when somebody
+    /// reads.
     pub(crate) fn note(&mut self, view: &RunView<'_>, mutation: &Mutation, count: usize) {
         match mutation {
             Mutation::KvPut { .. }

@@ -1,8 +1,8 @@
 //! What commits replaced while somebody looks at an older version.
 //!
-//! A thing at version `v` is what the first commit behind `v` replaced, or, when no commit behind `v` touched it, what
-//! it is now. So only the replaced things are kept, and only while a snapshot that needs them is open: a run that
-//! nobody looks at in this way keeps nothing.
+//! A thing at version `v` is what the first commit behind `v` replaced, or, when no commit behind `v` touched it,
+//! what it is now. So only the replaced things are kept, and only while a snapshot that needs them is open: a run
+//! that nobody looks at in this way keeps nothing.
 use crate::encoded::Encoded;
 use crate::json::Document;
 use crate::key_map::Entry;

@@ -45,11 +45,11 @@ pub(crate) enum Place {
     Documents { bounds: KeyBounds },
     /// A trace, or that it is not there.
     Trace { id: TraceId },
-    /// The traces at these places that a filter wants. The places end with `u64::MAX` where newer ones would have been
-    /// seen too.
+    /// The traces at these places that a filter wants. The places end with `u64::MAX` where newer ones would have
+    /// been seen too.
     Traces { filter: Box<TraceFilter>, places: Range<u64> },
-    /// Whether the transaction's own traces, of which this is the first, lie between these times: the commit records them,
-    /// and their time is that of the commit.
+    /// Whether the transaction's own traces, of which this is the first, lie between these times: the commit records
+    /// them, and their time is that of the commit.
     OwnTraces { first: TraceId, from: Option<Timestamp>, to: Option<Timestamp> },
     /// A trace that is there, and everything below it before the place `end`.
     Tree { root: TraceId, end: u64 },
@@ -103,8 +103,8 @@ impl ReadSet {
         }
         let (size, count) = (self.size, self.places.len());
         let message = format!(
-            "transaction_reads_size_max is {size_max} bytes, what the transaction has read takes {size} in {count} places: \
-             read ranges instead of keys, or read from a snapshot"
+            "transaction_reads_size_max is {size_max} bytes, the {count} places that the transaction has read \
+             take {size}: read ranges instead of keys, or read from a snapshot"
         );
         Err(Error::new(ErrorKind::InvalidArgument, message))
     }

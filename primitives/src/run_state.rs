@@ -334,11 +334,6 @@ impl RunState {
         self.content.meta.is_some()
     }
 
-    /// Whether the run exists and takes writes.
-    pub fn is_writable(&self) -> bool {
-        self.meta().is_some_and(|meta| meta.status == RunStatus::Active)
-    }
-
     /// What a caller is told about the run, if it exists; `orphaned` is left to the shard.
     pub fn info(&self) -> Option<RunInfo> {
         Draft::new(self.view()).info(self.stamp.timestamp)

@@ -68,10 +68,10 @@ fn created() -> RunState {
 #[test]
 fn a_new_run_is_missing_until_it_is_created() {
     let state = RunState::new(RunId::from_bytes([1; 16]), 7);
-    assert_eq!((state.exists(), state.is_writable(), state.info()), (false, false, None));
+    assert_eq!((state.exists(), state.info()), (false, None));
     assert_eq!((state.version(), state.timestamp()), (Version::NEVER, Timestamp(0)));
     let state = created();
-    assert_eq!((state.exists(), state.is_writable()), (true, true));
+    assert!(state.exists());
     assert_eq!(
         (state.id(), state.version(), state.timestamp()),
         (RunId::from_bytes([1; 16]), Version(1), Timestamp(10))

@@ -99,8 +99,8 @@ impl Snapshots {
         present.past.size() + ended.sum::<usize>()
     }
 
-    /// A version that every snapshot of the present life has reached, and none of those before. Lives between the newest
-    /// one kept and the present one had nobody looking at them, so they count as either.
+    /// A version that every snapshot of the present life has reached, and none of those before. Lives between the
+    /// newest one kept and the present one had nobody looking at them, so they count as either.
     fn present_began(&self) -> Version {
         self.ended.back().map_or(Version::NEVER, |(by, _)| *by)
     }

@@ -44,8 +44,8 @@ impl TraceEnd {
     /// object, or null, takes them as its members `result` and `error`. Tokens are taken by every kind.
     ///
     /// # Errors
-    /// `InvalidArgument` when there is a result or an error and the content has no place for it: a decision, a thought
-    /// and an error are complete when they are recorded. Nothing is changed then.
+    /// `InvalidArgument` when there is a result or an error and the content has no place for it: a decision, a
+    /// thought and an error are complete when they are recorded. Nothing is changed then.
     pub fn fold_into(self, content: &mut TraceContent, usage: &mut Usage) -> Result<(), Error> {
         let Self { result, error, input_tokens, output_tokens } = self;
         match content {

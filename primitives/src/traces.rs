@@ -1,4 +1,5 @@
-//! The traces of a run as a reader sees them: at present, at an older version, or with a commit's own staged over them.
+//! The traces of a run as a reader sees them: at present, at an older version, or with a commit's own staged over
+//! them.
 use crate::encoded::Encoded;
 use crate::past::ReplacedTraces;
 use crate::trace::Trace;

@@ -7,6 +7,7 @@ mod kv;
 mod run;
 mod stat;
 mod trace;
+mod trace_walk;
 
 use crate::draft::Draft;
 use crate::effect::Effect;
@@ -43,7 +44,8 @@ pub enum Answer {
     Write(Effect),
 }
 
-/// Decides what `operation` does to the run as `draft` shows it, and stages it there. A refused operation stages nothing.
+/// Decides what `operation` does to the run as `draft` shows it, and stages it there. A refused operation stages
+/// nothing.
 ///
 /// # Errors
 /// `InvalidArgument` for a broken limit, `NotFound` for a missing run, `RunClosed` for a write to a run that takes
@@ -216,8 +218,8 @@ impl Decision<'_, '_> {
             Some(EntityRef::Cell { name, .. }) => self.look_at(KeyKind::Cell, name),
             Some(EntityRef::Trace { id, .. }) => self.look_at_trace(id),
             Some(EntityRef::Json { name, .. }) => self.look_at_region(&At { name, path: &Pointer::root() }),
-            // Of the run itself a refusal tells its status only. Events are appended whatever is there, and a commit that
-            // grew too large says nothing more.
+            // Of the run itself a refusal tells its status only. Events are appended whatever is there, and a commit
+            // that grew too large says nothing more.
             Some(EntityRef::Run { .. } | EntityRef::Event { .. }) | None => {}
         }
     }

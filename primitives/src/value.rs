@@ -6,8 +6,8 @@ use std::fmt;
 /// Equality is structural: `Int(1)` is not `Float(1.0)`, NaN equals NaN, `-0.0` equals `0.0`, and two objects are
 /// equal when they hold equal members in the same order.
 ///
-/// A store refuses values nested deeper than its `depth_max`. Dropping a value recurses as the value does: one nested tens
-/// of thousands deep, which no store takes, needs the stack of whoever built it.
+/// A store refuses values nested deeper than its `depth_max`. Dropping a value recurses as the value does: one nested
+/// tens of thousands deep, which no store takes, needs the stack of whoever built it.
 #[derive(Debug, Clone, Default)]
 pub enum Value {
     /// Nothing.

@@ -71,7 +71,8 @@ impl<'a> RunView<'a> {
         }
     }
 
-    /// The commit that last wrote a thing which is there for a reader at `now`; of an aggregate, the newest of the run.
+    /// The commit that last wrote a thing which is there for a reader at `now`; of an aggregate, the newest of the
+    /// run.
     pub fn version_of(&self, entity: &EntityRef, now: Timestamp) -> Version {
         let of_key = |kind, key: &str| {
             let entry = self.keys(kind).get(key).filter(|entry| entry.is_live(now));

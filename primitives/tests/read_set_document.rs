@@ -25,8 +25,9 @@ fn merged(name: &str) -> Result<(), ErrorKind> {
     transaction.validate(&driver).map_err(|error| error.kind())
 }
 
-/// A merge of an object into a number replaces the number, and into an object it leaves the other members. A transaction
-/// read what it had made of a number; somebody had put an object there by the commit, whose members stayed in it.
+/// A merge of an object into a number replaces the number, and into an object it leaves the other members. A
+/// transaction read what it had made of a number; somebody had put an object there by the commit, whose members
+/// stayed in it.
 #[test]
 fn what_a_merge_replaces_was_read_by_the_transaction() {
     assert_eq!(merged("a"), Err(ErrorKind::Conflict));

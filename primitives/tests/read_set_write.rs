@@ -88,8 +88,8 @@ fn only_a_transaction_remembers_what_it_read() {
     assert!(staged.reads().unwrap().is_empty());
 }
 
-/// A transaction appended an event and read a page of its type that began or ended there, and was not told that by its
-/// commit somebody else's event, of another type, had moved it to the other side.
+/// A transaction appended an event and read a page of its type that began or ended there, and was not told that by
+/// its commit somebody else's event, of another type, had moved it to the other side.
 #[test]
 fn an_own_event_that_is_read_by_its_sequence_depends_on_that_place() {
     let own = || append("k", 3);
@@ -116,8 +116,8 @@ fn an_own_event_that_is_read_by_its_sequence_depends_on_that_place() {
     }
 }
 
-/// The same of traces: a page of one kind that began at the place of an own trace was told as if nobody could come before
-/// it, when only traces of that kind were looked for.
+/// The same of traces: a page of one kind that began at the place of an own trace was told as if nobody could come
+/// before it, when only traces of that kind were looked for.
 #[test]
 fn a_page_that_begins_at_an_own_trace_depends_on_that_place() {
     let own = || begin("own", 9, None);

@@ -5,8 +5,9 @@
 //! ```
 //!
 //! Client and server are pinned where the process has two CPUs. `bare` is two crossbeam channels of one message, both
-//! sides looking for ever: the limit of any design on this channel. `awake` is mailbox and reply slot while the server
-//! never sleeps. `served` lets the server sleep after its spin, as a shard does. `asleep` wakes the server every time.
+//! sides looking for ever: the limit of any design on this channel. `awake` is mailbox and reply slot while the
+//! server never sleeps. `served` lets the server sleep after its spin, as a shard does. `asleep` wakes the server
+//! every time.
 
 use std::thread;
 use std::time::{Duration, Instant};

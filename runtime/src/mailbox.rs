@@ -5,8 +5,9 @@
 //! place. That place is the [`WakeWord`].
 //!
 //! Closing is ours too. A channel whose receiver is gone keeps what it holds until the last sender goes, and here the
-//! senders are handles that wait for replies to those very messages. So the owner marks its word and empties the queue,
-//! and a sender that finds the mark after its push empties it as well: whoever comes last leaves nothing behind.
+//! senders are handles that wait for replies to those very messages. So the owner marks its word and empties the
+//! queue, and a sender that finds the mark after its push empties it as well: whoever comes last leaves nothing
+//! behind.
 
 use std::cell::Cell;
 use std::fmt;

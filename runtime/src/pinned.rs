@@ -1,8 +1,8 @@
 //! Where a shard runs: one thread, on one CPU where the process has one to spare.
 //!
 //! All stores of a process share its CPUs. While their shards together fit, each gets a CPU of its own; a store whose
-//! shards no longer fit runs unpinned and leaves placement to the kernel, because two spinning threads that are nailed
-//! to one CPU stop each other.
+//! shards no longer fit runs unpinned and leaves placement to the kernel, because two spinning threads that are
+//! nailed to one CPU stop each other.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;

@@ -70,7 +70,8 @@ impl Default for Spin {
     fn default() -> Spin {
         static BUDGET: OnceLock<Duration> = OnceLock::new();
         let budget = *BUDGET.get_or_init(|| {
-            // Not `available_parallelism`: it tells the CPUs of the calling thread, and a pinned one has a single CPU.
+            // Not `available_parallelism`: it tells the CPUs of the calling thread, and a pinned one has a single
+            // CPU.
             let online = std::fs::read_to_string("/sys/devices/system/cpu/online");
             if online.is_ok_and(|cpus| is_single(&cpus)) { Duration::ZERO } else { SPIN_BUDGET_MAX }
         });

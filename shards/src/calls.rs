@@ -33,8 +33,8 @@ impl Engine {
         self.ask_receipt(run, |reply| Message::Batch { run, operations, options, reply })
     }
 
-    /// Takes a transaction or a snapshot one step further. The answer is there when something was asked; where that was
-    /// refused, the step was taken all the same.
+    /// Takes a transaction or a snapshot one step further. The answer is there when something was asked; where that
+    /// was refused, the step was taken all the same.
     ///
     /// # Errors
     /// The step was not taken: it could not be sent, or the transaction is over.
@@ -58,8 +58,8 @@ impl Engine {
         self.ask_receipt(run, |reply| Message::Commit { run, id, writes, options, reply })
     }
 
-    /// Ends a transaction that is not to commit, or a snapshot, without waiting for the shard. If its mailbox stays full,
-    /// the shard keeps what the snapshot shows until `snapshot_size_max` is reached.
+    /// Ends a transaction that is not to commit, or a snapshot, without waiting for the shard. If its mailbox stays
+    /// full, the shard keeps what the snapshot shows until `snapshot_size_max` is reached.
     pub fn release(&self, run: RunId, id: TransactionId) {
         self.tell(run, Message::Release(id));
     }

@@ -220,7 +220,8 @@ impl Engine {
         outcome
     }
 
-    /// Closes the store from a thread of its own, for a caller that must not wait: a closure on the shard of another store.
+    /// Closes the store from a thread of its own, for a caller that must not wait: a closure on the shard of another
+    /// store.
     pub fn close_elsewhere(self: Arc<Self>) {
         let closing = std::thread::Builder::new().name("strata-close".to_string());
         // Without a thread nothing is closed: the store stays locked and served until the process ends.
@@ -283,7 +284,11 @@ impl Engine {
     ) -> Result<Option<Answer>, Error> {
         self.refuse_on_shard_thread()?;
         with_replies(|replies| {
-            let pending = self.send(replies, shard, PATIENCE, message)?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let pending = match self.send(replies, shard, left.min(PATIENCE), message) {
+                Err(error) if error.kind() == ErrorKind::Busy && left < PATIENCE => return Ok(None),
+                sent => sent?,
+            };
             match replies.wait_until(pending, deadline, || self.is_own_process()) {
                 Ok(answer) => answer.map(Some),
                 Err(Unanswered::GaveUp) if self.is_own_process() => Ok(None),
@@ -369,8 +374,8 @@ impl Drop for Engine {
             let _ = self.close();
             return;
         }
-        // A closure on a shard of another store held the last handle. Its thread cannot wait for these threads, and the
-        // lock must not go before them: without a close they run on, and keep it.
+        // A closure on a shard of another store held the last handle. Its thread cannot wait for these threads, and
+        // the lock must not go before them: without a close they run on, and keep it.
         let running = self.running.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
         std::mem::forget(running.take());
     }

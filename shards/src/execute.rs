@@ -77,8 +77,8 @@ pub struct Shipped(Box<dyn FnOnce(&mut Turn<'_, '_>) -> bool + Send>);
 
 /// What came of a closure.
 pub(crate) struct Executed {
-    /// What each of its writes revealed; `None` when it wants nothing committed, `Panicked` when what it had staged is to
-    /// be dropped.
+    /// What each of its writes revealed; `None` when it wants nothing committed, `Panicked` when what it had staged
+    /// is to be dropped.
     pub(crate) effects: Result<Option<Vec<Effect>>, Error>,
     /// Keys that it walked in order without an index.
     pub(crate) walked: Vec<OrderIndex>,

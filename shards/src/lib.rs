@@ -5,8 +5,8 @@
 //! applies it, and answers once the record has reached the place its writer asked for.
 //!
 //! Read in this order: `message`, `record`, `run`, `run_table`, `shard`, `stage`, `commit`, `transaction`,
-//! `transact`, `execute`, `subscription`, `subscribe`, `withheld`, `log_progress`, `shard_thread`, then `maintenance`,
-//! `open`, `engine` and `calls`, which start, reach and stop all of them.
+//! `transact`, `execute`, `subscription`, `subscribe`, `withheld`, `log_progress`, `shard_thread`, then
+//! `maintenance`, `open`, `engine` and `calls`, which start, reach and stop all of them.
 #![forbid(unsafe_code)]
 
 pub mod clock;
@@ -27,6 +27,7 @@ mod maintenance;
 mod open;
 mod query;
 mod replay;
+mod rewrite;
 mod run;
 mod run_table;
 mod setup;

@@ -36,8 +36,8 @@ pub(crate) fn replay(runs: &mut RunTable, log: u32, record: RecordRef<'_>) -> Re
     Ok(())
 }
 
-/// A run's commits follow each other without a gap, and its time never runs backwards. Only a creation may come later than that: the
-/// run may have lived before, in memory, under the same name.
+/// A run's commits follow each other without a gap, and its time never runs backwards. Only a creation may come later
+/// than that: the run may have lived before, in memory, under the same name.
 fn check_order(before: Stamp, head: &record::RecordHead, mutations: &[Mutation]) -> Result<(), String> {
     let follows = head.version.0.checked_sub(1) == Some(before.version.0);
     let begins_later =

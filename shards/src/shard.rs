@@ -314,8 +314,10 @@ impl Shard {
     /// Answers once everything appended so far is durable; for one run, once its own commits are.
     fn sync(&mut self, run: Option<RunId>, reply: Reply) {
         let refuse = |kind, message: &str| Err(Error::new(kind, message));
-        let run = run.map(|id| self.runs.get(id).filter(|run| run.state.exists()));
-        let refused = match (&self.log, run) {
+        let run = run.map(|id| self.runs.get(id));
+        // A run that is gone is gone for others once its deletion has reached its promise.
+        let need = run.flatten().map_or(Need::default(), |run| run.need);
+        let refused = match (&self.log, run.map(|run| run.filter(|run| run.state.exists()))) {
             (None, _) => refuse(ErrorKind::Unsupported, "an in-memory database has nothing to sync to"),
             (Some(log), _) if log.has_failed() => Err(self.sync_refused()),
             (_, Some(None)) => {
@@ -327,7 +329,8 @@ impl Shard {
             _ => Ok(()),
         };
         let (Ok(()), Some(log)) = (&refused, &mut self.log) else {
-            return reply.send(refused.map(|()| Answer::Done));
+            let answer = refused.map(|()| Answer::Done);
+            return self.withheld.answer(reply, answer, need, &self.progress);
         };
         log.request_sync();
         let need = Need { durable: log.appended_through(), ..Need::default() };

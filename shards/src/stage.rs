@@ -3,13 +3,14 @@
 use strata_primitives::{
     Answer as Validated, Cause, Commit, Context, Draft, Durability, Effect, EntityRef, Error, ErrorKind,
     Fingerprint, Limits, Mutation, Operation, OperationId, OrderIndex, Receipt, RunId, RunState, Stamp,
-    Version, conflict, validate,
+    validate,
 };
 
 use crate::commit::{Staged, Step};
 use crate::execute::{Executed, Shipped};
 use crate::message::CallOptions;
 use crate::record::{self, IdentifiedWrite, RecordHead, RecordPlace};
+use crate::rewrite::{Rewrite, decide_again};
 use crate::shard::Shard;
 
 /// Most expired keys that one cleaning commit deletes.
@@ -26,49 +27,6 @@ pub(crate) enum Operations {
     Again(Vec<Rewrite>),
     /// Whatever the closure writes.
     Shipped(Shipped),
-}
-
-/// A write of a transaction, to be decided anew when it commits.
-#[derive(Debug)]
-pub(crate) struct Rewrite {
-    pub(crate) operation: Operation,
-    /// What the transaction was told; `None` if it has heard nothing of this write yet.
-    pub(crate) revealed: Option<Revealed>,
-}
-
-/// What a write in a transaction told of the run.
-#[derive(Debug)]
-pub(crate) struct Revealed {
-    pub(crate) told: Told,
-    /// The version that the thing had which was written.
-    pub(crate) seen: Version,
-}
-
-/// What the caller of a write learns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Told {
-    pub(crate) effect: Effect,
-    /// Whether there was something to change.
-    pub(crate) has_changed: bool,
-}
-
-impl Told {
-    /// Decides a write, stages it, and tells what its caller learns.
-    pub(crate) fn of(
-        write: Operation,
-        draft: &mut Draft<'_>,
-        context: &Context,
-        limits: &Limits,
-    ) -> Result<Told, Error> {
-        let staged_before = draft.mutations().len();
-        let effect = decide(write, draft, context, limits)?;
-        Ok(Told { effect, has_changed: draft.mutations().len() > staged_before })
-    }
-
-    /// Whether a write that was told this may be told `other` instead: where its events lie is told at the commit only.
-    fn is_kept_by(&self, other: &Told) -> bool {
-        self == other || matches!(other.effect, Effect::Sequence { .. })
-    }
 }
 
 /// What a write did: its commit, if anything changed, and what each operation revealed.
@@ -145,7 +103,7 @@ impl Shard {
         let effects = match operations {
             Operations::One(operation) => Effects::One(decide(operation, &mut draft, &context, limits)?),
             Operations::Many(operations) => decide_batch(operations, &mut draft, &context, limits)?,
-            Operations::Again(writes) => decide_again(writes, &mut draft, &context, limits)?,
+            Operations::Again(writes) => Effects::Many(decide_again(writes, &mut draft, &context, limits)?),
             Operations::Shipped(shipped) => {
                 let Executed { effects, walked, is_over_budget } =
                     shipped.run(&mut draft, &context, self.boot, &self.setup);
@@ -270,8 +228,8 @@ pub(crate) fn refuse_repeated(state: &RunState, options: Option<&CallOptions>) -
     state.receipt(&id).map_or(Ok(()), |receipt| Err(repeated(state.id(), id, receipt)))
 }
 
-/// The refusal of a transaction under an operation id that the run knows already. Its closure has a value to return, and
-/// that of the first time is gone.
+/// The refusal of a transaction under an operation id that the run knows already. Its closure has a value to return,
+/// and that of the first time is gone.
 pub fn repeated(run: RunId, id: OperationId, receipt: &Receipt) -> Error {
     if receipt.fingerprint != Fingerprint::of(&[]) {
         return of_another_write(run, id);
@@ -286,7 +244,7 @@ fn of_another_write(run: RunId, id: OperationId) -> Error {
     Error::new(ErrorKind::InvalidArgument, message).with_entity(EntityRef::run(run))
 }
 
-fn decide(
+pub(crate) fn decide(
     operation: Operation,
     draft: &mut Draft<'_>,
     context: &Context,
@@ -311,33 +269,6 @@ fn decide_batch(
         let effect = decide(operation, draft, context, limits)
             .map_err(|error| error.with_context(&format!("operation {index} of a batch of {count}")))?;
         effects.push(effect);
-    }
-    Ok(Effects::Many(effects))
-}
-
-/// Decides what a transaction wrote once more, on the run as it is. What its closure was told must still be true.
-fn decide_again(
-    writes: Vec<Rewrite>,
-    draft: &mut Draft<'_>,
-    context: &Context,
-    limits: &Limits,
-) -> Result<Effects, Error> {
-    let mut effects = Vec::with_capacity(writes.len());
-    for (index, Rewrite { operation, revealed }) in writes.into_iter().enumerate() {
-        operation.check_joins(draft.run_id())?;
-        let entity = operation.entity(draft.run_id());
-        let decided = Told::of(operation, draft, context, limits);
-        let Some(Revealed { told, seen }) = revealed else {
-            let named = |error: Error| error.with_context(&format!("write {index} of the transaction"));
-            effects.push(decided.map_err(named)?.effect);
-            continue;
-        };
-        let found = draft.view().version_of(&entity, context.now);
-        match decided {
-            Ok(now) if told.is_kept_by(&now) => effects.push(now.effect),
-            Err(error) if found == seen => return Err(error),
-            _ => return Err(conflict(entity, seen, found)),
-        }
     }
     Ok(Effects::Many(effects))
 }

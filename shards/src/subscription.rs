@@ -1,8 +1,8 @@
 //! Who follows a run, and what each one has still to be told.
 //!
-//! Events are kept by the run itself, so a follower of events names the sequence it wants next and can never miss one.
-//! Commits are not kept: each follower has a bounded queue of those it has not acknowledged, and when that overflows it is
-//! told how many it has missed. A follower pins nothing of the run.
+//! Events are kept by the run itself, so a follower of events names the sequence it wants next and can never miss
+//! one. Commits are not kept: each follower has a bounded queue of those it has not acknowledged, and when that
+//! overflows it is told how many it has missed. A follower pins nothing of the run.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -4,9 +4,10 @@ use strata_primitives::{Error, ErrorKind, Operation, RunId};
 
 use crate::commit::Step;
 use crate::message::{Answer, CallOptions, Reply};
+use crate::rewrite::Rewrite;
 use crate::run::Need;
 use crate::shard::Shard;
-use crate::stage::{Decision, Operations, Rewrite, Written, refuse_repeated};
+use crate::stage::{Decision, Operations, Written, refuse_repeated};
 use crate::transaction::{Asked, Purpose, Transaction, TransactionId, TransactionStep};
 
 impl Shard {

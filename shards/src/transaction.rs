@@ -11,8 +11,8 @@ use strata_primitives::{
     RunId, RunState, Snapshot, Staged, Timestamp, Version, conflict, validate,
 };
 
+use crate::rewrite::{Revealed, Rewrite, Told};
 use crate::run::{Need, Progress};
-use crate::stage::{Revealed, Rewrite, Told};
 
 /// The name of a transaction or a snapshot in its store, given by the caller that begins it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

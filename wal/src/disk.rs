@@ -24,8 +24,8 @@ use crate::uring::UringQueue;
 
 /// A lock file that is let go when dropped.
 ///
-/// Closing alone would not do: flock(2) belongs to the open file description, which a child made by fork(2) shares and
-/// keeps open. For the same reason the child, which drops its copy, must not let go.
+/// Closing alone would not do: flock(2) belongs to the open file description, which a child made by fork(2) shares
+/// and keeps open. For the same reason the child, which drops its copy, must not let go.
 struct HeldLock {
     file: fs::File,
     process: u32,

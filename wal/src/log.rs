@@ -210,8 +210,8 @@ impl Log {
         self.queue.as_ref().and_then(|queue| queue.descriptor())
     }
 
-    /// Time until the next sync by interval; `None` while nothing unsynced waits for one, and for a log that has failed:
-    /// it never syncs again.
+    /// Time until the next sync by interval; `None` while nothing unsynced waits for one, and for a log that has
+    /// failed: it never syncs again.
     pub fn sync_due(&self, now: Instant) -> Option<Duration> {
         if self.failed.is_some() {
             return None;

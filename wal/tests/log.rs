@@ -302,8 +302,8 @@ fn disk() -> Arc<dyn Storage> {
     Arc::new(Disk::new())
 }
 
-/// Without direct reads recovery took bytes for durable that a failed sync had left in the page cache, marked clean: its
-/// own sync had nothing to do, and a power cut then took what had been served.
+/// Without direct reads recovery took bytes for durable that a failed sync had left in the page cache, marked clean:
+/// its own sync had nothing to do, and a power cut then took what had been served.
 #[test]
 fn what_is_recovered_is_durable_even_where_nothing_can_be_read_past_the_page_cache() {
     for seed in 0..24 {

@@ -8,9 +8,9 @@
 //! without a deadline              it is done; the cell holds the result
 //! ```
 //!
-//! A lease lets others go on when its holder is gone (Gray and Cheriton, "Leases", SOSP 1989). It cannot tell whether the
-//! holder is gone or only slow, so a result comes with the token, and an old token is refused (Kleppmann, "How to do
-//! distributed locking", 2016). Each commit also appends an event: the run tells its own story.
+//! A lease lets others go on when its holder is gone (Gray and Cheriton, "Leases", SOSP 1989). It cannot tell whether
+//! the holder is gone or only slow, so a result comes with the token, and an old token is refused (Kleppmann, "How to
+//! do distributed locking", 2016). Each commit also appends an event: the run tells its own story.
 
 use std::time::Duration;
 

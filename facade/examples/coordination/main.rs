@@ -5,10 +5,10 @@
 //! ```
 //!
 //! A worker claims a job by a cell that expires. The version of that cell is its token, which it presents with the
-//! result. Every second worker stops once while it holds a lease; the lease runs out, another takes the job over, and when
-//! the first one wakes, its late result is refused for its old token. The table is the run's own events; that they may
-//! follow each other as they do is checked, and anything else is an error and a non-zero exit. Read in this order:
-//! `jobs`, `worker`, `story`.
+//! result. Every second worker stops once while it holds a lease; the lease runs out, another takes the job over, and
+//! when the first one wakes, its late result is refused for its old token. The table is the run's own events; that
+//! they may follow each other as they do is checked, and anything else is an error and a non-zero exit. Read in this
+//! order: `jobs`, `worker`, `story`.
 
 #[macro_use]
 #[path = "../show/say.rs"]

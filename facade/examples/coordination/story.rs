@@ -36,8 +36,8 @@ struct Step {
     token: Option<Version>,
 }
 
-/// Prints the events from the first to the last, and checks that each may follow the ones before: only the latest holder
-/// of a job renews it and has it done, once.
+/// Prints the events from the first to the last, and checks that each may follow the ones before: only the latest
+/// holder of a job renews it and has it done, once.
 pub(crate) fn retell(run: &impl Reads) -> Result<Counts> {
     let (mut jobs, mut counts) = (BTreeMap::new(), Counts::default());
     let mut begin = None;

@@ -18,8 +18,8 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Nothing here takes this long; who waits longer waits for something that will not come.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Works until all jobs are done. Every second worker stops in the midst of its first job, holding the lease, and wakes
-/// when another has taken the job over: it hands in its result all the same, which must be refused.
+/// Works until all jobs are done. Every second worker stops in the midst of its first job, holding the lease, and
+/// wakes when another has taken the job over: it hands in its result all the same, which must be refused.
 pub(crate) fn work(run: &RunHandle, worker: u32, jobs: u32, start: &Barrier) -> Result<()> {
     let first = claim(run, worker, worker);
     // Everybody holds a job before anybody goes on, so that no worker has to look for one to stop in.

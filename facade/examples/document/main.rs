@@ -5,8 +5,8 @@
 //! ```
 //!
 //! First every thread patches a stay of its own in one trip: places beside each other never conflict. Then all patch
-//! the same sum in transactions: who comes late reads again. Between the two the document is looked at from all sides.
-//! Anything lost is an error and a non-zero exit. Read in this order: `trip`, `contest`, `tour`.
+//! the same sum in transactions: who comes late reads again. Between the two the document is looked at from all
+//! sides. Anything lost is an error and a non-zero exit. Read in this order: `trip`, `contest`, `tour`.
 
 #[macro_use]
 #[path = "../show/say.rs"]

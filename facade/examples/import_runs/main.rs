@@ -5,14 +5,14 @@
 //! ```
 //!
 //! FILE is a JSON list of runs `{task_id, trial, reward, info, traj}`; `traj` is the conversation. Every message
-//! becomes an event of its run, every tool call in it a trace with its arguments and its answer; task, trial and reward
-//! become its metadata, and reward 1 its status Completed. The reservations are the JSON documents the tools work on:
-//! a run of their own holds all of them, each recorded run takes copies of those it names, because all began in the
-//! same world, and its calls change them there as the recording says.
+//! becomes an event of its run, every tool call in it a trace with its arguments and its answer; task, trial and
+//! reward become its metadata, and reward 1 its status Completed. The reservations are the JSON documents the tools
+//! work on: a run of their own holds all of them, each recorded run takes copies of those it names, because all began
+//! in the same world, and its calls change them there as the recording says.
 //!
-//! Each mode writes twice, into a store of its own: a call for each message, as a live agent does, and one atomic call
-//! for everything of a run. A message, its trace and its change of a document are one commit in both.
-//! Read in this order: `recorded`, `tool_calls`, `reservations`, `import`, `compare`.
+//! Each mode writes twice, into a store of its own: a call for each message, as a live agent does, and one atomic
+//! call for everything of a run. A message, its trace and its change of a document are one commit in both. Read in
+//! this order: `recorded`, `tool_calls`, `reservations`, `import`, `compare`.
 
 #[macro_use]
 #[path = "../show/say.rs"]

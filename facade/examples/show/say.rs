@@ -1,4 +1,5 @@
-//! Printing a line that nobody may be left to read: `println!` panics when its reader has gone (`inspect ... | head`).
+//! Printing a line that nobody may be left to read: `println!` panics when its reader has gone (`inspect ... |
+//! head`).
 
 /// Prints a line to standard output, as `println!` does, and goes on when that is closed.
 macro_rules! say {

@@ -6,9 +6,9 @@
 //!
 //! A transfer reads two accounts, writes both and appends an event, as one commit. All threads work on the same few
 //! accounts, first by `transaction`, which runs a closure again when another commit came between, then by `execute`,
-//! which sends the closure to the run's shard, where it never has to. Meanwhile an observer adds all accounts up inside
-//! transactions of its own. At the end the events must explain every balance; anything else is an error and a non-zero
-//! exit. Read in this order: `bank`, `contest`, `audit`.
+//! which sends the closure to the run's shard, where it never has to. Meanwhile an observer adds all accounts up
+//! inside transactions of its own. At the end the events must explain every balance; anything else is an error and a
+//! non-zero exit. Read in this order: `bank`, `contest`, `audit`.
 
 #[macro_use]
 #[path = "../show/say.rs"]

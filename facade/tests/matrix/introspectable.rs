@@ -1,5 +1,5 @@
-//! Invariant 6: everything is introspectable. Whether it is there, its version, and the space it takes. Its history is
-//! not kept yet.
+//! Invariant 6: everything is introspectable. Whether it is there, its version, and the space it takes. Its history
+//! is not kept yet.
 
 use strata::{EntityRef, Reads, Value, Writes};
 

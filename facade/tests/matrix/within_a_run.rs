@@ -1,4 +1,5 @@
-//! Invariant 5: everything exists within a run. The same name in two runs is two things, and without a run there is none.
+//! Invariant 5: everything exists within a run. The same name in two runs is two things, and without a run there is
+//! none.
 
 use strata::{Database, Durability, EntityRef, ErrorKind, Namespace, Reads, RunId, RunSpec};
 

@@ -116,8 +116,8 @@ impl Document {
         Some((node.value(), newer(around, node.newest)))
     }
 
-    /// How many segments of a path lead somewhere, and the newest commit of what is there or of a container written around
-    /// it: every write to an overlapping place changes this, also where nothing is.
+    /// How many segments of a path lead somewhere, and the newest commit of what is there or of a container written
+    /// around it: every write to an overlapping place changes this, also where nothing is.
     pub(crate) fn footing(&self, path: &str) -> (usize, Version) {
         let (mut node, mut around) = (&self.root, Stamp::default());
         let tokens = tokens(path);

@@ -187,7 +187,8 @@ impl World {
         }
     }
 
-    /// Some time passes: often to the very moment at which something expires, or just not; in one run, if that is given.
+    /// Some time passes: often to the very moment at which something expires, or just not; in one run, if that is
+    /// given.
     pub(crate) fn pass_time(&mut self, run: Option<usize>) -> Option<(usize, Named, String)> {
         (0..NAMES.len()).for_each(|run| self.settle(run));
         // The cleaner of a busy shard pauses for 10 ms, so less could leave two cleanings to be told apart.

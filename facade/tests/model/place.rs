@@ -143,7 +143,8 @@ impl Read {
                 tail(None, start + *limit as u64 >= count)
             }
             Read::Events { start, .. } => tail(None, *start >= count),
-            // The transaction's own events move back when others append, of whatever type, and then lie elsewhere of it.
+            // The transaction's own events move back when others append, of whatever type, and then lie elsewhere of
+            // it.
             Read::EventsByType { start, .. } if *start >= count && view.events.len() as u64 > count => {
                 tail(None, true)
             }

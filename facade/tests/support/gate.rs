@@ -95,7 +95,8 @@ pub(crate) fn messages(database: &Database) -> u64 {
     database.stats().unwrap().shards[0].messages
 }
 
-/// The same once nobody's message is left out: messages are counted when their turn ends, later than they are answered.
+/// The same once nobody's message is left out: messages are counted when their turn ends, later than they are
+/// answered.
 pub(crate) fn settled_messages(database: &Database) -> u64 {
     let mut before = messages(database);
     loop {

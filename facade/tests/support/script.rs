@@ -1,7 +1,7 @@
 //! A run whose state after every commit is known: step `n` is commit `n + 1`, and says what it left.
 //!
-//! Every step writes to every primitive in one commit, so that a half commit would show: as a batch, or as a transaction
-//! that looks before it writes. It carries its own operation id, so that it can be sent again.
+//! Every step writes to every primitive in one commit, so that a half commit would show: as a batch, or as a
+//! transaction that looks before it writes. It carries its own operation id, so that it can be sent again.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

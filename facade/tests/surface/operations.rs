@@ -158,9 +158,9 @@ fn put_through<W: Writes>(surface: &W, operation: Operation) -> strata::Result<(
     if operation.is_write() { surface.write(operation).map(drop) } else { surface.ask(operation).map(drop) }
 }
 
-// `ask` and `write` are public, so that others can implement the traits. Given the wrong operation, a handle wrote what
-// it was asked, a snapshot showed a write that nobody had made, a transaction lost it, and a read that was written
-// took the thread with it.
+// `ask` and `write` are public, so that others can implement the traits. Given the wrong operation, a handle wrote
+// what it was asked, a snapshot showed a write that nobody had made, a transaction lost it, and a read that was
+// written took the thread with it.
 #[test]
 fn what_is_asked_never_writes_and_what_is_written_is_a_write() {
     let each = one_of_each();

@@ -81,8 +81,8 @@ impl Document {
         self.root.kind()
     }
 
-    /// Bytes of this document that nothing shares any more once `write` is done to a clone of it: what the write replaces,
-    /// without the containers on the path to it.
+    /// Bytes of this document that nothing shares any more once `write` is done to a clone of it: what the write
+    /// replaces, without the containers on the path to it.
     pub fn detached_size(&self, write: &JsonWrite) -> usize {
         match write {
             JsonWrite::Put { .. } => self.size(),

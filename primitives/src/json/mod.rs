@@ -2,7 +2,8 @@
 //!
 //! What a caller asks for is decided by `change`, `patch` and `merge` into [`JsonWrite`]s, which the log holds and
 //! [`Document::apply`] does. Read in this order: `pointer`, `document`, `write`, `change`, then `patch` and `merge`;
-//! below them lie `node`, `array`, `object` and `build`. What a transaction reads behind its own writes: `own_writes`.
+//! below them lie `node`, `array`, `object` and `build`. What a transaction reads behind its own writes:
+//! `own_writes`.
 mod array;
 mod build;
 mod change;

@@ -13,7 +13,8 @@ pub(crate) fn place_below<'a>(
     own: impl Iterator<Item = &'a JsonWrite> + Clone,
     path: &Pointer,
 ) -> Option<Pointer> {
-    // An item put in or taken out gives those behind it other paths, so a read of any of them rests on the whole array.
+    // An item put in or taken out gives those behind it other paths, so a read of any of them rests on the whole
+    // array.
     let moved = own.clone().filter_map(|write| moved_array(base?, write));
     let around = moved.filter(|array| array != path && array.contains(path)).min_by_key(Pointer::token_count);
     let place = around.unwrap_or_else(|| path.clone());

@@ -140,7 +140,8 @@ impl Decision<'_, '_> {
         if reaches_end {
             self.look_at_tail(kind);
         }
-        // The transaction's own events move back when others append, of whatever type, and then lie elsewhere of `start`.
+        // The transaction's own events move back when others append, of whatever type, and then lie elsewhere of
+        // `start`.
         let has_own = self.draft.event_count() > count;
         if kind.is_some() && has_own && start.is_some_and(|start| start >= count) {
             self.look_at_tail(None);

@@ -1,4 +1,5 @@
 //! Decisions about traces.
+use super::trace_walk::TraceWalk;
 use super::{Answer, Decision};
 use crate::effect::Effect;
 use crate::entity::EntityRef;
@@ -71,27 +72,8 @@ impl Decision<'_, '_> {
             }
             traces.extend(trace.cloned());
         }
-        let base_count = all.base_count();
-        let first_own = all.get(base_count).map(|own| own.id);
-        let places = match direction {
-            Direction::Forward => start.unwrap_or(0)..end_of_walk(last, next, base_count),
-            Direction::Reverse => {
-                let end = start.filter(|start| *start < base_count).map_or(u64::MAX, |start| start + 1);
-                start_of_walk(last, next, base_count)..end
-            }
-        };
-        // The places of the transaction's own move when others record, whatever it is: whoever begins at one depends on that.
-        if all.count() > base_count && start.is_some_and(|start| start >= base_count) {
-            self.look_at_traces(&TraceFilter::default(), base_count..u64::MAX);
-        }
-        if filter.from.or(filter.to).is_some()
-            && let Some(first) = first_own
-        {
-            let place = Place::OwnTraces { first, from: filter.from, to: filter.to };
-            self.draft.record(place);
-        }
-        let first = start.map_or(places.start, |_| places.start.min(base_count));
-        self.look_at_traces(filter, first..places.end);
+        let walk = TraceWalk { start, direction, last, next, base_count: all.base_count() };
+        self.look_at_walk(filter, &walk);
         self.page_of_traces(traces, next)
     }
 
@@ -106,8 +88,9 @@ impl Decision<'_, '_> {
         match root {
             None => self.look_at_trace(id),
             Some(root) if root < base_count => {
-                let end = end_of_walk(places.last().copied(), next, base_count);
-                self.draft.record(Place::Tree { root: *id, end });
+                let last = places.last().copied();
+                let walk = TraceWalk { start: None, direction: Direction::Forward, last, next, base_count };
+                self.draft.record(Place::Tree { root: *id, end: walk.places().end });
             }
             // Nobody else can have recorded anything below what is the transaction's own.
             Some(_) => {}
@@ -152,6 +135,23 @@ impl Decision<'_, '_> {
         }
     }
 
+    /// Records what a list depends on.
+    fn look_at_walk(&mut self, filter: &TraceFilter, walk: &TraceWalk) {
+        let all = self.draft.traces();
+        if walk.begins_among_own() && all.count() > walk.base_count {
+            // Which place is which of the transaction's own moves when others record, whatever that is.
+            self.look_at_traces(&TraceFilter::default(), walk.base_count..u64::MAX);
+        }
+        let TraceFilter { from, to, .. } = *filter;
+        if from.or(to).is_some()
+            && let Some(own) = self.draft.traces().get(walk.base_count)
+        {
+            let place = Place::OwnTraces { first: own.id, from, to };
+            self.draft.record(place);
+        }
+        self.look_at_traces(filter, walk.places());
+    }
+
     fn look_at_traces(&mut self, filter: &TraceFilter, places: Range<u64>) {
         if self.draft.is_recording() {
             self.draft.record(Place::Traces { filter: Box::new(filter.clone()), places });
@@ -161,27 +161,6 @@ impl Decision<'_, '_> {
     #[cold]
     fn of_trace(&self, id: TraceId, error: Error) -> Error {
         error.with_entity(EntityRef::trace(self.draft.run_id(), id))
-    }
-}
-
-/// The end of the places that an ascending walk depends on, which came to `last` and left out `next`.
-///
-/// A walk that left something out saw nothing behind the last trace it looked at. One that did not, or that came to the
-/// transaction's own traces, would have seen traces that are recorded meanwhile: they come before those.
-fn end_of_walk(last: Option<u64>, next: Option<u64>, base_count: u64) -> u64 {
-    match (last, next) {
-        (Some(last), Some(_)) if last < base_count => last + 1,
-        _ => u64::MAX,
-    }
-}
-
-/// The same for the first of the places that a descending walk depends on: what others record meanwhile comes below the
-/// transaction's own traces, so one that ended among those saw nothing of others.
-fn start_of_walk(last: Option<u64>, next: Option<u64>, base_count: u64) -> u64 {
-    match (last, next) {
-        (Some(last), Some(_)) if last < base_count => last,
-        (Some(_), Some(_)) => u64::MAX,
-        _ => 0,
     }
 }
 

@@ -104,8 +104,8 @@ pub(crate) fn stat(entity: EntityRef) -> Operation {
     Operation::EntityStat { entity: Box::new(entity) }
 }
 
-/// Version 2 wrote all of it: keys, one of them with a deadline, a cell, two events and three open spans, of which the
-/// second stands below the first.
+/// Version 2 wrote all of it: keys, one of them with a deadline, a cell, two events and three open spans, of which
+/// the second stands below the first.
 pub(crate) fn driver() -> Driver {
     let mut driver = Driver::created();
     let mut operations: Vec<_> = ["a", "p/1", "p/2", "p/3"].iter().map(|key| put(key, 1, NONE)).collect();

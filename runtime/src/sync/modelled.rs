@@ -54,8 +54,8 @@ pub(crate) fn ordering(site: Site, intended: Ordering) -> Ordering {
 
 /// Who waits for an answer: a token under a lock.
 ///
-/// Loom's own unpark also ends a join, and hands over all that its caller has seen; this one does neither. There is no
-/// time either: a lost wake-up shows as a deadlock and is not healed by a timeout.
+/// Loom's own unpark also ends a join, and hands over all that its caller has seen; this one does neither. There is
+/// no time either: a lost wake-up shows as a deadlock and is not healed by a timeout.
 #[derive(Debug)]
 pub(crate) struct Waiter {
     token: Signal,
@@ -103,8 +103,8 @@ impl Signal {
 
 /// The bounded queue under a mailbox.
 ///
-/// The numbers of messages ever pushed and popped stand outside the lock, as the ends of a ring do: a look at the queue
-/// is two loads and orders nothing else. Behind the lock it would order everything, and hide a missing fence.
+/// The numbers of messages ever pushed and popped stand outside the lock, as the ends of a ring do: a look at the
+/// queue is two loads and orders nothing else. Behind the lock it would order everything, and hide a missing fence.
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
     messages: Mutex<VecDeque<T>>,

@@ -91,7 +91,8 @@ impl Signal {
         }
     }
 
-    /// Waits for a signal, for `io` to become readable, for the timeout or for an interruption, and lowers the signal.
+    /// Waits for a signal, for `io` to become readable, for the timeout or for an interruption, and lowers the
+    /// signal.
     pub(crate) fn wait(&self, io: Option<BorrowedFd<'_>>, timeout: Option<Duration>) {
         let timeout = timeout.map(to_timespec);
         let own = PollFd::from_borrowed_fd(self.eventfd.as_fd(), PollFlags::IN);
