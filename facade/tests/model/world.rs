@@ -137,8 +137,9 @@ impl World {
 
     /// Waits until the cleaner has been there, or has told by staying away that it waits for a later time.
     pub(crate) fn settle(&mut self, run: usize) {
-        // A turn of a shard takes no more than 16 messages before it looks at the time, and cleans at its end.
-        for _ in 0..48 {
+        // A turn of a shard takes no more than 256 messages, and cleans at its end: after two of them it has had its
+        // chance. On a busy host, where client and shard take turns on one CPU, turns are that long.
+        for _ in 0..520 {
             if !self.state(run).has_expired(self.now(run)) {
                 return;
             }
