@@ -5,10 +5,9 @@ use crate::encoded::Encoded;
 use crate::json::Document;
 use crate::key_range::KeyRange;
 use crate::operation::Direction;
+use crate::split_map::SplitMap;
 use crate::version::{Stamp, Timestamp};
-use rustc_hash::FxSeededState;
-use std::collections::hash_map;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What a key holds.
@@ -53,7 +52,7 @@ pub(crate) fn is_expired(deadline: Option<Timestamp>, now: Timestamp) -> bool {
 /// Keys and what they hold. The order exists from the first walk on; runs that are never walked pay nothing for it.
 #[derive(Debug)]
 pub(crate) struct KeyMap<V> {
-    entries: HashMap<Arc<str>, Entry<V>, FxSeededState>,
+    entries: SplitMap<Arc<str>, Entry<V>>,
     order: Option<BTreeSet<Arc<str>>>,
     deadlines: BTreeSet<(Timestamp, Arc<str>)>,
     size: usize,
@@ -61,8 +60,7 @@ pub(crate) struct KeyMap<V> {
 
 impl<V: Stored> KeyMap<V> {
     pub(crate) fn new(hash_seed: usize) -> Self {
-        let entries = HashMap::with_hasher(FxSeededState::with_seed(hash_seed));
-        Self { entries, order: None, deadlines: BTreeSet::new(), size: 0 }
+        Self { entries: SplitMap::new(hash_seed), order: None, deadlines: BTreeSet::new(), size: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -87,18 +85,16 @@ impl<V: Stored> KeyMap<V> {
     pub(crate) fn put(&mut self, key: &Arc<str>, entry: Entry<V>) -> Option<Entry<V>> {
         let deadline = entry.deadline;
         self.size += entry.value.size();
-        let replaced = match self.entries.entry(Arc::clone(key)) {
-            hash_map::Entry::Occupied(mut occupied) => Some(occupied.insert(entry)),
-            hash_map::Entry::Vacant(vacant) => {
-                vacant.insert(entry);
+        let replaced = self.entries.insert(Arc::clone(key), entry);
+        match &replaced {
+            Some(replaced) => self.size -= replaced.value.size(),
+            None => {
                 self.size += key.len();
                 if let Some(order) = &mut self.order {
                     order.insert(Arc::clone(key));
                 }
-                None
             }
-        };
-        self.size -= replaced.as_ref().map_or(0, |replaced| replaced.value.size());
+        }
         let earlier = replaced.as_ref().and_then(|replaced| replaced.deadline);
         if earlier != deadline {
             self.move_deadline(key, earlier, deadline);
@@ -108,7 +104,7 @@ impl<V: Stored> KeyMap<V> {
 
     /// Removes a key and returns what it held.
     pub(crate) fn remove(&mut self, key: &Arc<str>) -> Option<Entry<V>> {
-        let removed = self.entries.remove(key)?;
+        let removed = self.entries.remove(&**key)?;
         self.size -= key.len() + removed.value.size();
         if let Some(order) = &mut self.order {
             order.remove(key);

@@ -1,5 +1,6 @@
 //! All traces of a run in commit order, and where each one and the children of each one are.
 use crate::chunks::Chunks;
+use crate::split_map::SplitMap;
 use crate::trace::Trace;
 use crate::trace_id::TraceId;
 use crate::version::{Timestamp, Version};
@@ -15,8 +16,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct TraceLog {
     traces: Chunks<Trace>,
-    by_id: HashMap<TraceId, u64, FxSeededState>,
-    by_parent: HashMap<TraceId, Vec<u64>, FxSeededState>,
+    by_id: SplitMap<TraceId, u64>,
+    by_parent: SplitMap<TraceId, Vec<u64>>,
     kind_counts: HashMap<Arc<str>, u64, FxSeededState>,
     size: u64,
 }
@@ -24,12 +25,11 @@ pub struct TraceLog {
 impl TraceLog {
     /// A log without traces; the seed keeps chosen ids from colliding.
     pub fn new(hash_seed: usize) -> Self {
-        let seed = FxSeededState::with_seed(hash_seed);
         Self {
             traces: Chunks::new(),
-            by_id: HashMap::with_hasher(seed.clone()),
-            by_parent: HashMap::with_hasher(seed.clone()),
-            kind_counts: HashMap::with_hasher(seed),
+            by_id: SplitMap::new(hash_seed),
+            by_parent: SplitMap::new(hash_seed),
+            kind_counts: HashMap::with_hasher(FxSeededState::with_seed(hash_seed)),
             size: 0,
         }
     }
@@ -107,7 +107,7 @@ impl TraceLog {
         let earlier = self.by_id.insert(trace.id, place);
         assert!(earlier.is_none(), "an id is given to one trace of a run");
         if let Some(parent) = trace.parent {
-            self.by_parent.entry(parent).or_default().push(place);
+            self.by_parent.get_or_insert_with(parent, Vec::new).push(place);
         }
         match self.kind_counts.entry(Arc::clone(&trace.kind)) {
             Entry::Occupied(mut occupied) => {

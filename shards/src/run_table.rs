@@ -1,16 +1,15 @@
 //! The runs of one shard.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
-use rustc_hash::FxSeededState;
-use strata_primitives::{RunId, RunState, Timestamp};
+use strata_primitives::{RunId, RunState, SplitMap, Timestamp};
 
 use crate::run::Run;
 
 /// The runs that a shard owns: by id, in order of id, and in order of their next deadline.
 #[derive(Debug)]
 pub(crate) struct RunTable {
-    runs: HashMap<RunId, Run, FxSeededState>,
+    runs: SplitMap<RunId, Box<Run>>,
     /// Every id in order, so that a query pages through runs without sorting them.
     order: BTreeSet<RunId>,
     /// Runs with a key that expires, by the first such deadline.
@@ -22,7 +21,7 @@ impl RunTable {
     /// An empty table. The seed keeps chosen ids and keys from colliding on purpose.
     pub(crate) fn new(hash_seed: usize) -> RunTable {
         RunTable {
-            runs: HashMap::with_hasher(FxSeededState::with_seed(hash_seed)),
+            runs: SplitMap::new(hash_seed),
             order: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             hash_seed,
@@ -35,11 +34,11 @@ impl RunTable {
     }
 
     pub(crate) fn get(&self, id: RunId) -> Option<&Run> {
-        self.runs.get(&id)
+        self.runs.get(&id).map(|run| &**run)
     }
 
     pub(crate) fn get_mut(&mut self, id: RunId) -> Option<&mut Run> {
-        self.runs.get_mut(&id)
+        self.runs.get_mut(&id).map(|run| &mut **run)
     }
 
     /// A state for a run that has never been written to; it is not in the table.
@@ -49,9 +48,9 @@ impl RunTable {
 
     /// The run, entered as a blank one if it was not there.
     pub(crate) fn get_or_insert(&mut self, id: RunId) -> &mut Run {
-        self.runs.entry(id).or_insert_with(|| {
+        self.runs.get_or_insert_with(id, || {
             self.order.insert(id);
-            Run::new(RunState::new(id, self.hash_seed))
+            Box::new(Run::new(RunState::new(id, self.hash_seed)))
         })
     }
 
@@ -88,6 +87,6 @@ impl RunTable {
     /// Runs in order of id, from the first one behind `after`.
     pub(crate) fn iter_after(&self, after: Option<RunId>) -> impl Iterator<Item = &Run> {
         let start = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
-        self.order.range((start, std::ops::Bound::Unbounded)).map(|id| &self.runs[id])
+        self.order.range((start, std::ops::Bound::Unbounded)).filter_map(|id| self.get(*id))
     }
 }

@@ -1,0 +1,253 @@
+//! A hash map that grows without a pause: a few entries move at a time, however many there are.
+//!
+//! A plain hash map moves all of its entries when it is full, a million of them in some 50 ms. This one is a list of
+//! small ones, its parts. When they are full on average, one part is split in two, in turn: linear hashing (Litwin,
+//! "Linear hashing: a new tool for file and table addressing", VLDB 1980). So the part of a key follows from its hash
+//! and the number of parts, and a part can be walked while the rest of the map changes.
+use hashbrown::HashTable;
+use hashbrown::hash_table::{Entry, OccupiedEntry};
+use rustc_hash::FxSeededState;
+use std::borrow::Borrow;
+use std::hash::{BuildHasher, Hash};
+
+/// Entries of a part on average when the next one is split. Parts that wait for their turn hold up to twice as many,
+/// and few of those more than the 3,584 that 4,096 slots take.
+const PART_MEAN: usize = 1_664;
+
+/// Bits of a hash below those that choose the part: they choose the slot in it.
+const SLOT_BITS: u32 = 12;
+
+/// Keys and values in no order.
+///
+/// The seed keeps chosen keys from colliding. Removing entries gives no memory back.
+#[derive(Debug)]
+pub struct SplitMap<K, V> {
+    parts: Vec<HashTable<(K, V)>>,
+    len: usize,
+    hash_seed: usize,
+}
+
+impl<K: Eq + Hash, V> SplitMap<K, V> {
+    /// A map without entries; it has taken no memory yet.
+    pub fn new(hash_seed: usize) -> Self {
+        Self { parts: vec![HashTable::new()], len: 0, hash_seed }
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// What is under a key.
+    #[inline]
+    pub fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
+        let hash = hash_of(self.hash_seed, key);
+        let part = &self.parts[part_of(hash, self.parts.len())];
+        part.find(hash, |(held, _)| held.borrow() == key).map(|(_, value)| value)
+    }
+
+    /// The same, to be changed.
+    pub fn get_mut<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+    {
+        let hash = hash_of(self.hash_seed, key);
+        let index = part_of(hash, self.parts.len());
+        self.parts[index].find_mut(hash, |(held, _)| held.borrow() == key).map(|(_, value)| value)
+    }
+
+    /// Whether something is under a key.
+    pub fn contains_key<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        self.get(key).is_some()
+    }
+
+    /// Puts a value under a key and returns what was there. A key that is there stays the one it was.
+    pub fn insert(&mut self, key: K, value: V) -> Option<V> {
+        let mut value = Some(value);
+        let held = self.get_or_insert_with(key, || value.take().expect("it is made once"));
+        value.map(|value| std::mem::replace(held, value))
+    }
+
+    /// What is under a key, put there by `make` if nothing was.
+    pub fn get_or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
+        self.make_room();
+        let Self { parts, len, hash_seed } = self;
+        let hash = hash_of(*hash_seed, &key);
+        let index = part_of(hash, parts.len());
+        let entry = parts[index].entry(hash, |(held, _)| *held == key, |(held, _)| hash_of(*hash_seed, held));
+        let held = match entry {
+            Entry::Occupied(occupied) => occupied.into_mut(),
+            Entry::Vacant(vacant) => {
+                *len += 1;
+                vacant.insert((key, make())).into_mut()
+            }
+        };
+        &mut held.1
+    }
+
+    /// Takes out what is under a key.
+    pub fn remove<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        let hash = hash_of(self.hash_seed, key);
+        let index = part_of(hash, self.parts.len());
+        let found = self.parts[index].find_entry(hash, |(held, _)| held.borrow() == key);
+        let ((_, value), _) = found.ok().map(OccupiedEntry::remove)?;
+        self.len -= 1;
+        Some(value)
+    }
+
+    /// Every entry.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.parts.iter().flatten().map(|(key, value)| (key, value))
+    }
+
+    /// Every key.
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.iter().map(|(key, _)| key)
+    }
+
+    /// Every value.
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.iter().map(|(_, value)| value)
+    }
+
+    /// Splits one part if the parts are full on average: its entries go where they belong with one part more.
+    fn make_room(&mut self) {
+        let Self { parts, len, hash_seed } = self;
+        let count = parts.len();
+        if *len < count * PART_MEAN {
+            return;
+        }
+        let source = count - (1 << count.ilog2());
+        let moves = |(key, _): &mut (K, V)| part_of(hash_of(*hash_seed, &*key), count + 1) == count;
+        let moved: Vec<_> = parts[source].extract_if(moves).collect();
+        let mut part = HashTable::with_capacity(moved.len());
+        for entry in moved {
+            part.insert_unique(hash_of(*hash_seed, &entry.0), entry, |(key, _)| hash_of(*hash_seed, key));
+        }
+        parts.push(part);
+    }
+}
+
+/// Whether two maps hold the same, in however many parts.
+impl<K: Eq + Hash, V: PartialEq> PartialEq for SplitMap<K, V> {
+    fn eq(&self, other: &Self) -> bool {
+        self.len == other.len && self.iter().all(|(key, value)| other.get(key) == Some(value))
+    }
+}
+
+#[inline]
+fn hash_of<Q: Hash + ?Sized>(seed: usize, key: &Q) -> u64 {
+    FxSeededState::with_seed(seed).hash_one(key)
+}
+
+/// The part that a hash belongs to: by as many of its bits as name a part, or by one less where that one is still to come.
+#[inline]
+fn part_of(hash: u64, part_count: usize) -> usize {
+    let mask = part_count.next_power_of_two() - 1;
+    let index = (hash >> SLOT_BITS) as usize & mask;
+    if index < part_count { index } else { index & (mask >> 1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn numbers(count: u64) -> SplitMap<u64, u64> {
+        let mut map = SplitMap::new(7);
+        (0..count).for_each(|number| assert_eq!(map.insert(number, number * 2), None));
+        map
+    }
+
+    #[test]
+    fn every_entry_is_found_while_parts_are_split() {
+        let mut map = SplitMap::new(3);
+        for number in 0..20_000_u64 {
+            map.insert(number, number);
+            assert_eq!(map.get(&(number / 2)), Some(&(number / 2)), "among {number}");
+        }
+        assert_eq!((map.len(), map.iter().count(), map.is_empty()), (20_000, 20_000, false));
+        assert!(map.iter().all(|(key, value)| key == value));
+        assert_eq!(map.get(&20_000), None);
+        assert!(map.parts.len() > 20, "{} parts", map.parts.len());
+    }
+
+    #[test]
+    fn a_map_does_what_the_plain_one_does() {
+        let (mut map, mut plain) = (SplitMap::new(11), HashMap::new());
+        let mut state = 1_u64;
+        for step in 0..60_000_u64 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let key = format!("key-{}", (state >> 33) % 7_000);
+            match (state >> 20) % 4 {
+                0 => assert_eq!(map.remove(key.as_str()), plain.remove(&key)),
+                1 => {
+                    *map.get_or_insert_with(key.clone(), || 0) += 1;
+                    *plain.entry(key).or_insert(0) += 1;
+                }
+                2 => {
+                    assert_eq!(map.get_mut(key.as_str()), plain.get_mut(&key));
+                    assert_eq!(map.contains_key(key.as_str()), plain.contains_key(&key));
+                }
+                _ => assert_eq!(map.insert(key.clone(), step), plain.insert(key, step)),
+            }
+            assert_eq!(map.len(), plain.len());
+        }
+        let found: HashMap<_, _> = map.iter().map(|(key, value)| (key.clone(), *value)).collect();
+        assert_eq!(found, plain);
+    }
+
+    #[test]
+    fn one_more_entry_moves_no_more_than_one_part() {
+        let mut map = SplitMap::<u64, u64>::new(5);
+        for number in 0..400_000 {
+            let parts_before: Vec<usize> = map.parts.iter().map(HashTable::len).collect();
+            map.insert(number, 0);
+            let added = map.parts.len() - parts_before.len();
+            if added > 0 {
+                let largest = parts_before.iter().max().copied().unwrap_or(0);
+                assert!(
+                    added == 1 && largest < 3 * PART_MEAN,
+                    "{added} parts more, the largest had {largest}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn maps_are_equal_when_they_hold_the_same() {
+        let mut removed = numbers(3_000);
+        assert_eq!(removed, numbers(3_000));
+        assert_ne!(removed, numbers(3_001));
+        (1_000..3_000).for_each(|number| assert!(removed.remove(&number).is_some()));
+        assert_eq!(removed, numbers(1_000));
+        *removed.get_mut(&7).unwrap() = 0;
+        assert_ne!(removed, numbers(1_000));
+    }
+
+    #[test]
+    fn a_part_is_split_in_its_turn() {
+        let of = |hash: u64, count| part_of(hash << SLOT_BITS, count);
+        for count in 1..100 {
+            for hash in 0..1_000 {
+                let (before, after) = (of(hash, count), of(hash, count + 1));
+                let source = count - (1 << count.ilog2());
+                assert!(before < count && (after == before || (before == source && after == count)));
+            }
+        }
+    }
+}
