@@ -33,12 +33,14 @@ pub struct Batch {
     limits: Arc<Limits>,
     run: RunId,
     operations: Vec<Operation>,
+    /// Bytes, about.
+    size: usize,
 }
 
 /// Each call adds one operation, or refuses it for its size without adding it.
 impl Batch {
     pub(crate) fn new(limits: Arc<Limits>, run: RunId) -> Batch {
-        Batch { limits, run, operations: Vec::new() }
+        Batch { limits, run, operations: Vec::new(), size: 0 }
     }
 
     /// Sets a key.
@@ -271,7 +273,11 @@ impl Batch {
 
     fn add(&mut self, operation: Operation) -> Result<&mut Batch> {
         operation.check(self.run, &self.limits)?;
+        self.limits.check_operations(self.run, self.operations.len() + 1, "batch")?;
+        let size = self.size + operation.size();
+        self.limits.check_operations_size(self.run, size, "batch")?;
         self.operations.push(operation);
+        self.size = size;
         Ok(self)
     }
 }

@@ -15,13 +15,15 @@ use crate::writes::Writes;
 /// Its picture of the run is taken at its first read. Writes that reveal nothing (`put`, `append`, `cell_set` and the
 /// like) wait in the transaction and travel with its next read or its commit; so a refusal of one, as by a run that
 /// was closed, may be told by a later call, and ends the transaction. A refusal of what a call itself asks leaves
-/// everything as it was, and counts as a read of what caused it.
+/// everything as it was, and counts as a read of what caused it; one because the commit has grown too large, or the
+/// transaction has read too much, ends the transaction.
 ///
 /// Dropping it without a commit leaves nothing behind. One thread at a time uses it.
 ///
 /// # Errors
 /// Any read may answer `HistoryTrimmed` when commits behind its picture have replaced more than
-/// [`snapshot_size_max`](Limits::snapshot_size_max), and `Closed` when its shard has been restarted: begin anew.
+/// [`snapshot_size_max`](Limits::snapshot_size_max), `Closed` when its shard has been restarted, and `InvalidArgument`
+/// when it has read more than [`transaction_reads_size_max`](Limits::transaction_reads_size_max).
 #[derive(Debug)]
 pub struct Transaction {
     handle: RunHandle,
@@ -36,6 +38,8 @@ struct Progress {
     has_begun: bool,
     /// Writes that were not sent yet.
     unsent: Vec<Operation>,
+    /// What all writes so far take, bytes.
+    write_size: usize,
     /// Writes so far, sent or not.
     write_count: usize,
     /// Why it has to end.
@@ -85,7 +89,7 @@ impl Transaction {
     /// `Conflict` names the thing that changed and both of its versions; nothing is written then, and beginning anew
     /// may succeed. Otherwise whatever one of the writes answers.
     pub fn commit(mut self) -> Result<BatchReceipt> {
-        let Progress { has_begun, unsent, write_count, failure } = self.progress.get_mut();
+        let Progress { has_begun, unsent, write_count, failure, .. } = self.progress.get_mut();
         if let Some(failure) = failure {
             return Err(failure.clone());
         }
@@ -98,7 +102,7 @@ impl Transaction {
         let unsent = std::mem::take(unsent);
         let outcome = self.handle.engine().commit_transaction(self.handle.id(), id, unsent, options);
         // A commit that has reached the shard ends the transaction there, whatever comes of it.
-        *has_begun &= outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Busy);
+        *has_begun &= outcome.as_ref().is_err_and(has_not_arrived);
         outcome
     }
 
@@ -119,17 +123,22 @@ impl Transaction {
         match self.handle.engine().step(self.handle.id(), step) {
             Ok(answer) => answer.expect("what was asked is answered"),
             Err(error) => {
-                if matches!(error.kind(), ErrorKind::Busy | ErrorKind::Unsupported) {
+                if has_not_arrived(&error) {
                     progress.has_begun = had_begun;
                 }
-                // What waited has gone with the step that was not taken.
-                if has_writes {
+                // What waited has gone with the step that was not taken; and what has grown or read too much has ended.
+                if has_writes || error.kind() == ErrorKind::InvalidArgument {
                     progress.failure = Some(error.clone());
                 }
                 Err(error)
             }
         }
     }
+}
+
+/// Whether the shard knows nothing of what was to be sent: its mailbox was full, or the caller is on a shard's thread.
+fn has_not_arrived(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Busy | ErrorKind::Unsupported)
 }
 
 impl Reads for Transaction {
@@ -154,19 +163,22 @@ impl Writes for Transaction {
     fn write(&self, operation: Operation) -> Result<(Option<StagedWrite>, Effect)> {
         request(self).check_write(&operation)?;
         operation.check_joins(self.run_id())?;
-        let index = self.progress.borrow().write_count;
+        let Progress { write_count: index, write_size, .. } = *self.progress.borrow();
+        let write_size = write_size + operation.size();
         self.limits().check_operations(self.run_id(), index + 1, "transaction")?;
+        self.limits().check_operations_size(self.run_id(), write_size, "transaction")?;
         if operation.is_blind() {
             let mut progress = self.progress.borrow_mut();
             progress.unsent.push(operation);
-            progress.write_count += 1;
+            (progress.write_count, progress.write_size) = (index + 1, write_size);
             return Ok((Some(StagedWrite { index }), Effect::None));
         }
         let (has_changed, effect) = match self.step(operation)? {
             Outcome::Staged { has_changed, effect } => (has_changed, effect),
             other => unexpected(&other),
         };
-        self.progress.borrow_mut().write_count += 1;
+        let mut progress = self.progress.borrow_mut();
+        (progress.write_count, progress.write_size) = (index + 1, write_size);
         Ok((has_changed.then_some(StagedWrite { index }), effect))
     }
 

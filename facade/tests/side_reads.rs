@@ -6,10 +6,10 @@ mod support;
 use std::time::Duration;
 
 use strata::{
-    Database, Durability, EntityRef, Error, ErrorKind, Limits, NewTrace, Options, Reads, RunHandle, RunSpec,
-    RunStatus, Timestamp, TraceContent, Transaction, Value, Writes, new_trace,
+    Database, Direction, Durability, EntityRef, Error, ErrorKind, NewTrace, Reads, RunHandle, RunSpec,
+    RunStatus, Timestamp, TraceContent, TraceFilter, Transaction, Value, Writes, new_trace, parse_json,
 };
-use support::{one_run, one_run_with, options, script};
+use support::{one_run, options, script};
 
 #[track_caller]
 fn expect_conflict(tx: Transaction, entity: &EntityRef) {
@@ -101,17 +101,68 @@ fn what_an_own_write_leaves_of_a_document_is_the_runs_own() {
 }
 
 #[test]
-fn a_refusal_for_the_size_of_a_prefix_is_a_read_of_it() {
-    let limits = Limits { transaction_mutations_max: 2, ..Limits::default() };
-    let (_database, run) = one_run_with(Options { limits, ..options(Durability::InMemory, 1) });
-    for key in ["p/1", "p/2", "p/3", "q"] {
-        run.put(key, 1).unwrap();
-    }
+fn a_refusal_about_the_parent_of_a_trace_tells_that_its_id_is_free() {
+    let (_database, run) = one_run();
+    let thought = || new_trace(TraceContent::Thought { text: "why".into(), confidence: None });
+    let (missing, new) = (thought(), thought());
     let tx = run.begin();
-    assert_eq!(tx.delete_prefix("p/").unwrap_err().kind(), ErrorKind::InvalidArgument);
-    tx.put("own", "the prefix is too large").unwrap();
-    run.delete("p/2").unwrap();
-    expect_conflict(tx, &EntityRef::kv(run.id(), "p/2"));
+    let child = NewTrace { parent: Some(missing.id), ..new.clone() };
+    assert_eq!(tx.trace_record(child).unwrap_err().kind(), ErrorKind::NotFound);
+    tx.put("own", "the parent is missing").unwrap();
+    run.trace_record(new.clone()).unwrap();
+    expect_conflict(tx, &EntityRef::trace(run.id(), new.id));
+}
+
+/// A list looks at 4,096 traces, so one more that its filter leaves out pushes another out of sight.
+#[test]
+fn a_list_that_looked_at_as_many_traces_as_it_may_rests_on_those_it_left_out() {
+    for (thought_count, is_conflict) in [(4_094, false), (4_095, true)] {
+        let (_database, run) = one_run();
+        let error = TraceContent::Error { kind: "e".into(), message: "m".into(), recoverable: true };
+        run.trace_record(new_trace(error)).unwrap();
+        let thought = || new_trace(TraceContent::Thought { text: "why".into(), confidence: None });
+        for _ in 0..thought_count {
+            run.trace_record(thought()).unwrap();
+        }
+        let filter = TraceFilter { kind: Some("error".into()), ..TraceFilter::default() };
+        let tx = run.begin();
+        let page = tx.trace_list(&filter, None, 10, Direction::Reverse).unwrap();
+        assert_eq!((page.traces.len(), page.next), (1, None));
+        tx.put("own", "the first trace is an error").unwrap();
+        let pushes = thought();
+        run.trace_record(pushes.clone()).unwrap();
+        let seen_alone = run.trace_list(&filter, None, 10, Direction::Reverse).unwrap().traces.len();
+        assert_eq!(seen_alone, usize::from(!is_conflict), "what it would be told now");
+        if is_conflict {
+            expect_conflict(tx, &EntityRef::trace(run.id(), pushes.id));
+        } else {
+            tx.commit().unwrap();
+        }
+    }
+}
+
+/// Beside an own write of a member whose name is an index or `-` lies another place once an array stands there.
+#[test]
+fn an_own_member_that_an_array_would_have_elsewhere_rests_on_the_object_around_it() {
+    type Own = fn(&Transaction);
+    let cases: [(&str, Own, &str); 2] = [
+        (r#"{"a": {}}"#, |tx| done(tx.json_set("doc", "/a/-", 1)), "/a/-"),
+        (
+            r#"{"a": {"0": 1}}"#,
+            |tx| done(tx.json_patch("doc", &json(r#"[{"op": "remove", "path": "/a/0"}]"#))),
+            "/a/0",
+        ),
+    ];
+    for (document, own, path) in cases {
+        let (_database, run) = one_run();
+        run.json_create("doc", json(document)).unwrap();
+        let tx = run.begin();
+        own(&tx);
+        let seen = tx.json_get("doc", path).unwrap().is_some();
+        tx.put("own", seen).unwrap();
+        run.json_set("doc", "/a", json("[7, 8]")).unwrap();
+        expect_conflict(tx, &EntityRef::json(run.id(), "doc"));
+    }
 }
 
 #[test]
@@ -236,6 +287,10 @@ fn a_transaction_that_saw_a_deleted_run_conflicts_with_its_creation() {
     database.create_run(RunSpec::named("run")).unwrap();
     tx.put("k", "there was no run").unwrap();
     expect_conflict(tx, &EntityRef::run(run.id()));
+}
+
+fn json(text: &str) -> Value {
+    parse_json(text).unwrap()
 }
 
 fn done<T>(_: T) {}

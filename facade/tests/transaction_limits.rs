@@ -4,7 +4,9 @@ mod support;
 
 use std::time::Instant;
 
-use strata::{Durability, Error, ErrorKind, KvScan, Limits, Options, Reads, Value, Writes};
+use strata::{
+    Condition, Durability, Error, ErrorKind, KvScan, Limits, Options, Reads, Transaction, Value, Writes,
+};
 use support::{one_run, one_run_with, open_count, options};
 
 const OK: std::result::Result<(), Error> = Ok(());
@@ -37,6 +39,60 @@ fn limits_hold_inside_a_transaction() {
     assert!(error.message().contains("key_size_max"), "{error}");
     assert_eq!((run.info().unwrap().kv_count, open_count(&database)), (0, 0));
     write(3, 1).unwrap();
+}
+
+/// How full a commit is depends on everything in it, so who was refused for that has learnt of everything.
+#[test]
+fn a_commit_that_has_grown_too_large_ends_its_transaction() {
+    type Refused = fn(&Transaction) -> Error;
+    let refused: [Refused; 4] = [
+        |tx| tx.cell_init("lock", 1).unwrap_err(),
+        |tx| tx.put_if("k", 1, Condition::Absent).unwrap_err(),
+        |tx| tx.delete_prefix("p/").unwrap_err(),
+        |tx| tx.json_merge("doc", "", Value::from([("a", 1.into()), ("b", 2.into())])).unwrap_err(),
+    ];
+    for refused in refused {
+        let limits = Limits { transaction_mutations_max: 2, ..Limits::default() };
+        let (database, run) = one_run_with(Options { limits, ..options(Durability::InMemory, 1) });
+        run.put("p/1", 1).unwrap();
+        run.json_create("doc", Value::from([("c", 3.into())])).unwrap();
+        let version = run.info().unwrap().version;
+        let tx = run.begin();
+        tx.put_many([("a", 1), ("b", 2)]).unwrap();
+        let error = refused(&tx);
+        assert!(error.message().contains("transaction_mutations_max is 2"), "{error}");
+        assert_eq!(tx.get("a").unwrap_err().message(), error.message());
+        assert_eq!(tx.commit().unwrap_err().message(), error.message());
+        assert_eq!((run.info().unwrap().version, open_count(&database)), (version, 0));
+    }
+}
+
+#[test]
+fn what_waits_for_a_commit_is_bounded_even_where_it_changes_nothing() {
+    let limits = Limits { transaction_size_max: 10_000, ..Limits::default() };
+    let (_database, run) = one_run_with(Options { limits, ..options(Durability::InMemory, 1) });
+    let text = "x".repeat(4_000);
+    run.json_create("doc", text.as_str()).unwrap();
+    let tx = run.begin();
+    for _ in 0..2 {
+        assert_eq!(tx.json_merge("doc", "", text.as_str()).unwrap(), None, "it is so already");
+    }
+    let error = tx.json_merge("doc", "", text.as_str()).unwrap_err();
+    assert!(error.message().contains("transaction_size_max is 10000 bytes, the transaction has"), "{error}");
+    tx.commit().unwrap();
+    let tx = run.begin();
+    for key in ["0", "1"] {
+        tx.put(key, text.as_str()).unwrap();
+    }
+    assert!(tx.put("2", text.as_str()).is_err());
+    tx.commit().unwrap();
+    assert_eq!(run.count("").unwrap().value, 2, "what fitted is written");
+    let mut batch = run.batch();
+    batch.put("a", text.as_str()).unwrap().put("b", text.as_str()).unwrap();
+    let error = batch.put("c", text.as_str()).unwrap_err();
+    assert!(error.message().contains("the batch has"), "{error}");
+    assert_eq!(batch.len(), 2);
+    run.commit(batch).unwrap();
 }
 
 #[test]

@@ -332,6 +332,16 @@ fn a_refusal_of_a_waiting_write_is_told_later_and_ends_the_transaction() {
 }
 
 #[test]
+fn a_transaction_committed_on_a_shards_thread_is_refused_and_not_left_open() {
+    let (database, run) = one_run();
+    let tx = run.begin();
+    tx.increment("n", 1).unwrap();
+    let refused = run.execute(move |_| Ok::<_, Error>(tx.commit().unwrap_err().kind())).unwrap().value;
+    assert_eq!(refused, ErrorKind::Unsupported);
+    expect_untouched(&database, &run);
+}
+
+#[test]
 fn a_time_to_live_counts_from_the_commit() {
     let clock = TestClock::at(1_000_000);
     let (_database, run) = one_run_on(&clock);

@@ -9,7 +9,8 @@ use crate::keys::StagedOver;
 use crate::limits::Limits;
 use crate::mutation::Mutation;
 use crate::overlay::Overlay;
-use crate::read_set::{Place, ReadSet};
+use crate::place::Place;
+use crate::read_set::ReadSet;
 use crate::run_meta::{RunInfo, RunMeta};
 use crate::traces::TracesOver;
 use crate::version::{Stamp, Timestamp, Version};
@@ -35,6 +36,8 @@ pub struct Staged {
     overlay: Overlay,
     /// What was read, where the commit has to find it unchanged.
     reads: Option<ReadSet>,
+    /// Whether a mutation was refused because the commit had grown too large.
+    is_full: bool,
 }
 
 /// Mutations, or places that were read, for which a finished transaction leaves room to the next.
@@ -61,7 +64,8 @@ impl Staged {
 
     /// Empties it for the next transaction; its memory is kept, unless it is much.
     pub fn clear(&mut self) {
-        let Self { mutations, size, overlay, reads } = self;
+        let Self { mutations, size, overlay, reads, is_full } = self;
+        *is_full = false;
         mutations.clear();
         mutations.shrink_to(KEPT_COUNT_MAX);
         *size = 0;
@@ -131,6 +135,7 @@ impl<'a> Draft<'a> {
         let Staged { mutations, size, overlay, .. } = &mut self.staged;
         let (count, size_with_it) = (mutations.len() + 1, *size + mutation.encoded_size());
         if count > limits.transaction_mutations_max || size_with_it > limits.transaction_size_max {
+            self.staged.is_full = true;
             return Err(too_large(count, size_with_it, limits));
         }
         *size = size_with_it;
@@ -139,8 +144,13 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// Drops what was staged behind the first `count` mutations.
-    pub(crate) fn truncate(&mut self, count: usize) {
+    /// Whether a mutation was refused because the commit had grown too large.
+    pub fn is_full(&self) -> bool {
+        self.staged.is_full
+    }
+
+    /// Drops what was staged behind the first `count` mutations; what is left is readable at `now`.
+    pub(crate) fn truncate(&mut self, count: usize, now: Timestamp) {
         let Staged { mutations, size, overlay, .. } = &mut self.staged;
         if mutations.len() == count {
             return;
@@ -152,6 +162,7 @@ impl<'a> Draft<'a> {
             *size += mutation.encoded_size();
             overlay.note(&self.view, mutation, index + 1);
         }
+        self.catch_up(now);
     }
 
     /// Makes what is staged readable. Must precede every read of it.

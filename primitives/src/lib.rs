@@ -27,6 +27,7 @@ mod members;
 pub mod mutation;
 pub mod new_trace;
 pub mod operation;
+mod operation_size;
 pub mod operation_table;
 pub mod outcome;
 pub mod read_set;
@@ -49,12 +50,14 @@ pub mod value;
 pub mod version;
 pub mod view;
 
+mod changed_keys;
 mod content;
 mod key_map;
 mod key_range;
 mod keys;
 mod overlay;
 mod past;
+mod place;
 mod trace_changes;
 mod traces;
 

@@ -27,7 +27,7 @@ pub struct Limits {
     pub path_segments_max: usize,
     /// Mutations in one commit.
     pub transaction_mutations_max: usize,
-    /// Bytes of the encoded mutations of one commit.
+    /// Bytes of the encoded mutations of one commit, and of the operations that wait for it.
     pub transaction_size_max: usize,
     /// Bytes that a transaction's memory of what it has read may take, about.
     pub transaction_reads_size_max: usize,
@@ -151,6 +151,17 @@ impl Limits {
         }
         let message =
             format!("transaction_mutations_max is {count_max}, the {what} has {count} operations: split it");
+        Err(invalid(message).with_entity(EntityRef::run(run)))
+    }
+
+    /// Refuses operations that together take more bytes than the mutations of one commit may, whether or not each
+    /// changes something.
+    pub fn check_operations_size(&self, run: RunId, size: usize, what: &str) -> Result<(), Error> {
+        let size_max = self.transaction_size_max;
+        if size <= size_max {
+            return Ok(());
+        }
+        let message = format!("transaction_size_max is {size_max} bytes, the {what} has {size}: split it");
         Err(invalid(message).with_entity(EntityRef::run(run)))
     }
 

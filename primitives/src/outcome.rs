@@ -92,9 +92,9 @@ pub struct KvItem {
     pub key: Arc<str>,
     /// Its value, if values were asked for.
     pub value: Option<Encoded>,
-    /// The commit that last wrote the key.
+    /// The commit that last wrote the key; `NEVER` where only names were asked for, which a rewritten key does not change.
     pub version: Version,
-    /// The time of that commit.
+    /// The time of that commit; 0 where only names were asked for.
     pub timestamp: Timestamp,
 }
 

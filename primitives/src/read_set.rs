@@ -3,6 +3,7 @@
 //! A read is remembered as the place it looked at, not as what it found: what commits replaced since is in the run's
 //! past, so a place is looked up there. Scanned ranges, absences and tails are places too, which is what keeps
 //! phantoms out (precision locking; Jordan, Banerjee, Batman, SIGMOD 1981).
+use crate::changed_keys::{ChangedKeys, KeyChange};
 use crate::draft::{Draft, KEPT_COUNT_MAX};
 use crate::entity::EntityRef;
 use crate::error::{Error, ErrorKind};
@@ -12,15 +13,16 @@ use crate::key_kind::KeyKind;
 use crate::key_map::Entry;
 use crate::key_range::KeyBounds;
 use crate::limits::Limits;
+use crate::place::Place;
 use crate::run_meta::RunInfo;
 use crate::run_state::RunState;
 use crate::snapshot::Snapshot;
 use crate::trace_changes::{ChangedTrace, TraceChanges};
-use crate::trace_filter::TraceFilter;
 use crate::trace_id::TraceId;
 use crate::version::{Stamp, Timestamp, Version};
 use crate::view::RunView;
-use std::ops::{Bound, Range};
+use std::cell::OnceCell;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// The places that a transaction has looked at.
@@ -28,40 +30,14 @@ use std::sync::Arc;
 pub struct ReadSet {
     places: Vec<Place>,
     size: usize,
+    trace_walk_count: usize,
+    has_run: bool,
+    has_status: bool,
 }
 
-/// One place that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// What a key holds, or that it is not there; only the latter if no more was asked for.
-    Key { kind: KeyKind, key: Arc<str>, presence_only: bool },
-    /// Which keys lie between two bounds; and what they hold, unless only their presence was asked for.
-    Range { kind: KeyKind, bounds: KeyBounds, presence_only: bool },
-    /// That no event, or none of a type, stands at `from` or behind it.
-    EventsFrom { kind: Option<Arc<str>>, from: u64 },
-    /// What is at a place of a document, or that nothing is.
-    Region { name: Arc<str>, path: Pointer },
-    /// Which documents lie between two bounds.
-    Documents { bounds: KeyBounds },
-    /// A trace, or that it is not there.
-    Trace { id: TraceId },
-    /// The traces at these places that a filter wants. The places end with `u64::MAX` where newer ones would have
-    /// been seen too.
-    Traces { filter: Box<TraceFilter>, places: Range<u64> },
-    /// Whether the transaction's own traces, of which this is the first, lie between these times: the commit records
-    /// them, and their time is that of the commit.
-    OwnTraces { first: TraceId, from: Option<Timestamp>, to: Option<Timestamp> },
-    /// A trace that is there, and everything below it before the place `end`.
-    Tree { root: TraceId, end: u64 },
-    /// Anything that never changes while the run lives, such as an event that is there.
-    Life,
-    /// What is known about the run.
-    Run,
-    /// Which writes the run takes: what is refused for another reason has told that it takes them.
-    Status,
-    /// What the write with an operation id was answered.
-    Receipt { id: OperationId },
-}
+/// Lists and trees of traces that are remembered one by one. Each is checked against every trace that has been recorded or
+/// ended since, so more of them count as one look at all traces.
+const TRACE_WALKS_MAX: usize = 64;
 
 /// A place that is not as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,16 +63,17 @@ impl ReadSet {
     }
 
     pub(crate) fn clear(&mut self) {
-        self.places.clear();
-        self.places.shrink_to(KEPT_COUNT_MAX);
-        self.size = 0;
+        let mut places = std::mem::take(&mut self.places);
+        places.clear();
+        places.shrink_to(KEPT_COUNT_MAX);
+        *self = Self { places, ..Self::default() };
     }
 
     /// Refuses more places than a transaction may remember.
     ///
     /// # Errors
     /// `InvalidArgument` naming the limit.
-    pub fn check(&self, limits: &Limits) -> Result<(), Error> {
+    pub fn check_size(&self, limits: &Limits) -> Result<(), Error> {
         let size_max = limits.transaction_reads_size_max;
         if self.size <= size_max {
             return Ok(());
@@ -104,7 +81,7 @@ impl ReadSet {
         let (size, count) = (self.size, self.places.len());
         let message = format!(
             "transaction_reads_size_max is {size_max} bytes, the {count} places that the transaction has read \
-             take {size}: read ranges instead of keys, or read from a snapshot"
+             take {size}: read less in one transaction, or from a snapshot"
         );
         Err(Error::new(ErrorKind::InvalidArgument, message))
     }
@@ -116,7 +93,20 @@ impl ReadSet {
         }
     }
 
-    pub(crate) fn add(&mut self, place: Place) {
+    pub(crate) fn add(&mut self, mut place: Place) {
+        match place {
+            Place::Run if std::mem::replace(&mut self.has_run, true) => return,
+            Place::Status if std::mem::replace(&mut self.has_status, true) => return,
+            Place::Traces { .. } | Place::Tree { .. } => {
+                self.trace_walk_count += 1;
+                match self.trace_walk_count.cmp(&(TRACE_WALKS_MAX + 1)) {
+                    Ordering::Less => {}
+                    Ordering::Equal => place = Place::all_traces(),
+                    Ordering::Greater => return,
+                }
+            }
+            _ => {}
+        }
         if self.places.last() != Some(&place) {
             self.size += place.size();
             self.places.push(place);
@@ -136,33 +126,17 @@ impl ReadSet {
             let message = "what the transaction saw is no longer kept: too much was replaced since it began";
             return Err(Error::new(ErrorKind::Conflict, message).with_entity(EntityRef::run(run)));
         };
-        let check = Check { state, view, interval };
+        let check = Check {
+            state,
+            view,
+            interval,
+            changed_keys: Default::default(),
+            moved_documents: OnceCell::new(),
+        };
         match self.places.iter().find_map(|place| check.changed(place)) {
             None => Ok(()),
             Some(changed) => Err(changed.into_error()),
         }
-    }
-}
-
-impl Place {
-    /// What remembering it takes, about, bytes.
-    fn size(&self) -> usize {
-        let text = |bound: &Bound<String>| match bound {
-            Bound::Included(text) | Bound::Excluded(text) => text.len(),
-            Bound::Unbounded => 0,
-        };
-        let held = match self {
-            Place::Key { key, .. } => key.len(),
-            Place::Range { bounds, .. } | Place::Documents { bounds } => {
-                text(&bounds.lower) + text(&bounds.upper)
-            }
-            Place::EventsFrom { kind, .. } => kind.as_ref().map_or(0, |kind| kind.len()),
-            Place::Region { name, path } => name.len() + path.as_str().len(),
-            Place::Traces { filter, .. } => size_of_val(&**filter) + filter.text_size(),
-            Place::Trace { .. } | Place::OwnTraces { .. } | Place::Tree { .. } => 0,
-            Place::Life | Place::Run | Place::Status | Place::Receipt { .. } => 0,
-        };
-        size_of::<Place>() + held
     }
 }
 
@@ -182,13 +156,25 @@ pub fn conflict(entity: EntityRef, seen: Version, found: Version) -> Error {
     Error::new(ErrorKind::Conflict, message).with_entity(entity)
 }
 
+/// What has become of something that had the first version and has the second.
+fn change_of((seen, found): (Version, Version)) -> Option<KeyChange> {
+    match (seen == Version::NEVER, found == Version::NEVER) {
+        _ if seen == found => None,
+        (false, false) => Some(KeyChange::Changed),
+        _ => Some(KeyChange::Moved),
+    }
+}
+
 struct Check<'a> {
     state: &'a RunState,
     view: RunView<'a>,
     interval: Interval,
+    /// Keys and cells that have changed, once a range of them is checked.
+    changed_keys: [OnceCell<ChangedKeys<'a>>; 2],
+    moved_documents: OnceCell<ChangedKeys<'a>>,
 }
 
-impl Check<'_> {
+impl<'a> Check<'a> {
     fn changed(&self, place: &Place) -> Option<Changed> {
         let now = self.state.view();
         if !now.is_same_life(&self.view) {
@@ -202,7 +188,10 @@ impl Check<'_> {
             Place::Region { name, path } => self.changed_region(name, path),
             Place::Documents { bounds } => self.changed_documents(bounds),
             Place::Trace { id } => self.changed_trace(self.traces().of(id)),
-            Place::Traces { filter, places } => self.changed_trace(self.traces().wanted(filter, places)),
+            Place::Traces { filter, places, looked } => {
+                let changed = self.traces().wanted(filter, places);
+                self.changed_trace(changed.or_else(|| self.traces().beyond_one_list(places, (*looked)?)))
+            }
             Place::OwnTraces { first, from, to } => self.moved_in_time(first, *from, *to),
             Place::Tree { root, end } => self.changed_trace(self.traces().below(root, *end)),
             // A run that was begun anew has changed in every place, which was found out above.
@@ -213,27 +202,33 @@ impl Check<'_> {
         }
     }
 
-    fn changed_key(&self, kind: KeyKind, key: &Arc<str>, presence_only: bool) -> Option<Changed> {
+    /// The versions of a key when the transaction began and now; `NEVER` where it is not there.
+    fn key_versions(&self, kind: KeyKind, key: &Arc<str>) -> (Version, Version) {
         let Interval { began, now } = self.interval;
         let version_of = |entry: Option<&Entry<_>>, at| {
             entry.filter(|entry| entry.is_live(at)).map_or(Version::NEVER, |entry| entry.stamp.version)
         };
         let seen = version_of(self.view.keys(kind).get(key), began);
-        let found = version_of(self.state.view().keys(kind).get(key), now);
-        let is_same =
-            if presence_only { (seen == Version::NEVER) == (found == Version::NEVER) } else { seen == found };
-        let entity = || kind.entity(self.state.id(), key);
-        (!is_same).then(|| Changed { entity: entity(), seen, found })
+        (seen, version_of(self.state.view().keys(kind).get(key), now))
+    }
+
+    fn changed_key(&self, kind: KeyKind, key: &Arc<str>, presence_only: bool) -> Option<Changed> {
+        let (seen, found) = self.key_versions(kind, key);
+        let is_changed = match change_of((seen, found)) {
+            None => false,
+            Some(change) => change == KeyChange::Moved || !presence_only,
+        };
+        is_changed.then(|| Changed { entity: kind.entity(self.state.id(), key), seen, found })
     }
 
     fn changed_range(&self, kind: KeyKind, bounds: &KeyBounds, presence_only: bool) -> Option<Changed> {
-        let Interval { began, now } = self.interval;
-        let replaced = self.state.content().replaced_since(kind, self.view.stamp().version);
-        let expired = self.state.content().keys(kind).expired_between(began, now);
-        replaced
-            .chain(expired)
-            .filter(|key| bounds.contains(key))
-            .find_map(|key| self.changed_key(kind, key, presence_only))
+        let changed = self.changed_keys[kind as usize].get_or_init(|| {
+            let Interval { began, now } = self.interval;
+            let replaced = self.state.content().replaced_since(kind, self.view.stamp().version);
+            let expired = self.state.content().keys(kind).expired_between(began, now);
+            ChangedKeys::new(replaced.chain(expired), |key| change_of(self.key_versions(kind, key)))
+        });
+        self.changed_key(kind, changed.first_within(bounds, presence_only)?, presence_only)
     }
 
     fn changed_region(&self, name: &Arc<str>, path: &Pointer) -> Option<Changed> {
@@ -254,18 +249,21 @@ impl Check<'_> {
         Some(Changed { entity: EntityRef::json(self.state.id(), Arc::clone(name)), seen, found })
     }
 
-    fn changed_documents(&self, bounds: &KeyBounds) -> Option<Changed> {
-        let version_of = |view: &RunView<'_>, name: &Arc<str>| {
+    fn document_versions(&self, name: &Arc<str>) -> (Version, Version) {
+        let version_of = |view: &RunView<'_>| {
             view.documents().get(name).map_or(Version::NEVER, |entry| entry.stamp.version)
         };
-        let replaced = &self.state.content().past.documents;
-        let names = replaced.since(self.view.stamp().version).map(|(name, _)| name);
-        names.filter(|name| bounds.contains(name)).find_map(|name| {
-            let (seen, found) = (version_of(&self.view, name), version_of(&self.state.view(), name));
-            let is_there_both_times = (seen == Version::NEVER) == (found == Version::NEVER);
-            let entity = || EntityRef::json(self.state.id(), Arc::clone(name));
-            (!is_there_both_times).then(|| Changed { entity: entity(), seen, found })
-        })
+        (version_of(&self.view), version_of(&self.state.view()))
+    }
+
+    fn changed_documents(&self, bounds: &KeyBounds) -> Option<Changed> {
+        let moved = self.moved_documents.get_or_init(|| {
+            let replaced = self.state.content().past.documents.since(self.view.stamp().version);
+            ChangedKeys::new(replaced.map(|(name, _)| name), |name| change_of(self.document_versions(name)))
+        });
+        let name = moved.first_within(bounds, true)?;
+        let (seen, found) = self.document_versions(name);
+        Some(Changed { entity: EntityRef::json(self.state.id(), Arc::clone(name)), seen, found })
     }
 
     fn new_event(&self, kind: Option<&str>, from: u64) -> Option<Changed> {

@@ -2,6 +2,7 @@
 //!
 //! Traces are only ever added and ended, so everything that can have changed is behind the count of that version or
 //! among the replaced ones: what has not changed is not looked at again.
+use crate::operation::TRACE_SCAN_MAX;
 use crate::trace::Trace;
 use crate::trace_filter::TraceFilter;
 use crate::trace_id::TraceId;
@@ -44,6 +45,15 @@ impl<'a> TraceChanges<'a> {
             .places(places)
             .find(|place| is_wanted(self.was.get(*place)) || is_wanted(self.is.get(*place)))?;
         self.of(&self.is.get(place)?.id)
+    }
+
+    /// The first new trace, if a list that looked at `looked` of these places and would have seen new ones has to look at
+    /// more than one list does: then it ends before it has passed all that it passed.
+    pub(crate) fn beyond_one_list(&self, places: &Range<u64>, looked: u64) -> Option<ChangedTrace> {
+        let (was, is) = (self.was.count(), self.is.count());
+        let is_beyond = places.end == u64::MAX && looked + (is - was) > TRACE_SCAN_MAX as u64;
+        let first = self.is.get(was).filter(|_| is_beyond)?;
+        self.of(&first.id)
     }
 
     /// The first change before the place `end` of the root, or of a trace below it.

@@ -20,7 +20,7 @@ use crate::limits::Limits;
 use crate::operation::Operation;
 use crate::operation_table::Access;
 use crate::outcome::Outcome;
-use crate::read_set::Place;
+use crate::place::Place;
 use crate::run_meta::RunStatus;
 use crate::version::{Timestamp, Versioned};
 use json::At;
@@ -73,8 +73,9 @@ pub fn validate(
     let mut decision = Decision { draft, now, boot: context.boot, limits };
     let answer = decision.decide(operation);
     if let Err(refusal) = &answer {
+        // First, or it would take for the transaction's own what the refused operation has left half staged.
+        decision.draft.truncate(staged_before, now);
         decision.look_at_refusal(refusal);
-        draft.truncate(staged_before);
     }
     answer
 }
@@ -219,7 +220,7 @@ impl Decision<'_, '_> {
             Some(EntityRef::Trace { id, .. }) => self.look_at_trace(id),
             Some(EntityRef::Json { name, .. }) => self.look_at_region(&At { name, path: &Pointer::root() }),
             // Of the run itself a refusal tells its status only. Events are appended whatever is there, and a commit
-            // that grew too large says nothing more.
+            // that has grown too large ends its transaction.
             Some(EntityRef::Run { .. } | EntityRef::Event { .. }) | None => {}
         }
     }

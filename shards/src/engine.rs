@@ -293,7 +293,7 @@ impl Engine {
                 Ok(answer) => answer.map(Some),
                 Err(Unanswered::GaveUp) if self.is_own_process() => Ok(None),
                 Err(Unanswered::GaveUp) => Err(forked_error()),
-                Err(Unanswered::Abandoned) => Err(closed_error()),
+                Err(Unanswered::Abandoned) => Err(abandoned_error(shard)),
             }
         })
     }
@@ -331,13 +331,7 @@ impl Engine {
         match replies.wait_while(pending, || self.is_own_process()) {
             Ok(answer) => answer,
             Err(Unanswered::GaveUp) => Err(forked_error()),
-            Err(_) => {
-                let message = format!(
-                    "shard {shard} stopped before it answered, so whether a write took effect is unknown: if it \
-                     panicked, restart_shard({shard}) recovers a store on disk; if the store was closed, open it again"
-                );
-                Err(Error::new(ErrorKind::Closed, message))
-            }
+            Err(Unanswered::Abandoned) => Err(abandoned_error(shard)),
         }
     }
 
@@ -392,6 +386,14 @@ fn with_replies<T>(call: impl FnOnce(&ReplyPool<Result<Answer, Error>>) -> T) ->
 
 fn forked_error() -> Error {
     let message = "this process was forked from the one that opened the store: open another store here";
+    Error::new(ErrorKind::Closed, message)
+}
+
+fn abandoned_error(shard: usize) -> Error {
+    let message = format!(
+        "shard {shard} stopped before it answered, so whether a write took effect is unknown: if it panicked, \
+         restart_shard({shard}) recovers a store on disk; if the store was closed, open it again"
+    );
     Error::new(ErrorKind::Closed, message)
 }
 

@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_message_is_small_enough_that_its_place_in_the_mailbox_is_two_cache_lines() {
-        let sizes = (size_of::<Operation>(), size_of::<Message>());
-        assert_eq!(sizes, (64, 96), "an operation and a message, bytes");
+        let (operation, message) = (size_of::<Operation>(), size_of::<Message>());
+        assert!(operation <= 64 && message <= 96, "an operation has {operation} bytes, a message {message}");
     }
 }

@@ -80,18 +80,24 @@ impl Transaction {
         let context = Context { now: self.began, boot: self.boot };
         let mut draft = Draft::resume(view, std::mem::take(&mut self.staged));
         let outcome = self.stage_on(&mut draft, &context, limits, writes, ask);
+        let is_full = draft.is_full();
         self.staged = draft.into_staged();
-        self.check_memory(limits)?;
-        outcome
+        let reads = self.staged.reads().map_or(Ok(()), |reads| reads.check_size(limits));
+        match (reads.map_err(|error| error.with_entity(EntityRef::run(self.run))), outcome) {
+            // Its commit could not be judged.
+            (Err(failure), _) | (Ok(()), Err(failure)) => Err(self.end_with(failure)),
+            // How full a commit is depends on all of it, and nothing is remembered of that.
+            (Ok(()), Ok(Some(Err(refusal)))) if is_full => Err(self.end_with(refusal)),
+            (Ok(()), outcome) => outcome,
+        }
     }
 
-    /// Ends what has read more than may be remembered, as its commit could not be judged.
-    fn check_memory(&mut self, limits: &Limits) -> Result<(), Error> {
-        let Some(Err(error)) = self.staged.reads().map(|reads| reads.check(limits)) else { return Ok(()) };
-        let failure = error.with_entity(EntityRef::run(self.run));
+    /// Nothing more comes of it, and what it holds is given back.
+    fn end_with(&mut self, failure: Error) -> Error {
         self.staged.clear();
+        self.writes = Vec::new();
         self.failure = Some(failure.clone());
-        Err(failure)
+        failure
     }
 
     fn stage_on(
@@ -105,11 +111,8 @@ impl Transaction {
         for write in writes {
             // Its caller went on without an answer, so the whole transaction fails with it.
             let number = self.writes.len();
-            self.stage_write(draft, context, limits, write).map_err(|error| {
-                let failure = error.with_context(&format!("write {number} of the transaction"));
-                self.failure = Some(failure.clone());
-                failure
-            })?;
+            let staged = self.stage_write(draft, context, limits, write);
+            staged.map_err(|error| error.with_context(&format!("write {number} of the transaction")))?;
         }
         Ok(ask.map(|ask| self.answer(draft, context, limits, ask)))
     }

@@ -41,7 +41,7 @@ pub(crate) const KEYS: [&str; 9] = ["a/1", "a/2", "a/3", "ab", "b/1", "b/2", "co
 pub(crate) const PREFIXES: [&str; 5] = ["", "a/", "a", "b/", "q"];
 pub(crate) const CELLS: [&str; 5] = ["lease", "lease/2", "plan", "turn", "votes"];
 pub(crate) const DOCUMENTS: [&str; 3] = ["doc", "doc/trip", "notes"];
-const MEMBERS: [&str; 6] = ["a", "b", "list", "0", "x/y", "m~"];
+const MEMBERS: [&str; 7] = ["a", "b", "list", "0", "-", "x/y", "m~"];
 pub(crate) const KINDS: [&str; 3] = ["call", "say", "think"];
 pub(crate) const TAGS: [&str; 3] = ["red", "green", "blue"];
 

@@ -1,4 +1,5 @@
 //! What a transaction reads of a document that it has written to itself.
+use super::array::parse_index;
 use super::document::Document;
 use super::node::{Content, Node};
 use super::pointer::Pointer;
@@ -30,10 +31,18 @@ fn moved_array(base: &Document, write: &JsonWrite) -> Option<Pointer> {
 }
 
 /// Whether what is at `place` is known behind `write`, whatever was there before.
+///
+/// A write is decided anew at the commit, and what is around its place may be an array then: there another item follows
+/// one that is taken out, and `-` is a place behind the last.
 fn settles(write: &JsonWrite, place: &Pointer) -> bool {
+    let ends_with =
+        |path: &Pointer, is: fn(&str) -> bool| path.split_last().is_some_and(|(_, last)| is(&last));
     match write {
         JsonWrite::Put { .. } => true,
-        JsonWrite::Set { path, .. } | JsonWrite::Remove { path } => path.contains(place),
+        JsonWrite::Set { path, .. } => path.contains(place) && !ends_with(path, |last| last == "-"),
+        JsonWrite::Remove { path } => {
+            path.contains(place) && !ends_with(path, |last| parse_index(last).is_some())
+        }
         JsonWrite::Insert { .. } => false,
     }
 }
@@ -60,7 +69,7 @@ mod tests {
     #[test]
     fn a_read_rests_on_what_own_writes_leave_open() {
         let put = JsonWrite::Put { value: encoded("[]") };
-        let cases: [(&[JsonWrite], &str, Option<&str>); 17] = [
+        let cases: [(&[JsonWrite], &str, Option<&str>); 20] = [
             (&[], "/a/0", Some("/a/0")),
             (&[set("/a/0")], "/a/0/1", None),
             (&[set("/a/0")], "/a", Some("/a")),
@@ -76,7 +85,10 @@ mod tests {
             (&[set("/a"), remove("/a/0")], "/a/0", None),
             (&[remove("/a/0"), set("/a")], "/a/0", None),
             (&[set("/a/0"), insert("/a/0")], "/a/0", Some("/a")),
-            (&[remove("/o/0")], "/o/0", None),
+            (&[remove("/o/0")], "/o/0", Some("/o/0")),
+            (&[remove("/o/x")], "/o/x", None),
+            (&[set("/o/-")], "/o/-", Some("/o/-")),
+            (&[set("/o/-"), set("/o")], "/o/-", None),
             (&[remove("/o/0")], "/o/1", Some("/o/1")),
         ];
         let base = document(BASE);

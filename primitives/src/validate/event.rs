@@ -7,7 +7,7 @@ use crate::event::{ChainReport, StoredEvent, event_hash};
 use crate::mutation::Mutation;
 use crate::operation::{Direction, NewEvent};
 use crate::outcome::{EventPage, Outcome};
-use crate::read_set::Place;
+use crate::place::Place;
 use crate::version::Versioned;
 use std::sync::Arc;
 

@@ -9,7 +9,8 @@ use crate::key_map::Entry;
 use crate::key_range::{KeyBounds, KeyRange};
 use crate::mutation::Mutation;
 use crate::outcome::{KvItem, KvPage, Outcome};
-use crate::read_set::{Place, conflict};
+use crate::place::Place;
+use crate::read_set::conflict;
 use crate::value::Value;
 use crate::version::{Stamp, Version, Versioned};
 use std::ops::Bound;
@@ -103,12 +104,12 @@ impl Decision<'_, '_> {
     pub(super) fn json_list(&mut self, range: &KeyRange<'_>, limit: usize) -> Outcome {
         let limit = limit.min(self.limits.items_max);
         let (mut items, mut first_left_out) = (Vec::new(), None);
-        for (name, entry) in self.draft.documents().walk(range, self.now) {
+        for (name, _) in self.draft.documents().walk(range, self.now) {
             if items.len() == limit {
                 first_left_out = Some(Arc::clone(name));
                 break;
             }
-            let Stamp { version, timestamp } = entry.stamp;
+            let Stamp { version, timestamp } = Stamp::default();
             items.push(KvItem { key: Arc::clone(name), value: None, version, timestamp });
         }
         if self.draft.is_recording()

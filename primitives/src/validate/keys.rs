@@ -9,8 +9,9 @@ use crate::key_map::Entry;
 use crate::key_range::KeyRange;
 use crate::mutation::Mutation;
 use crate::outcome::{KvItem, KvPage, Outcome, Ttl};
-use crate::read_set::{Place, conflict};
-use crate::version::{Timestamp, Version, Versioned};
+use crate::place::Place;
+use crate::read_set::conflict;
+use crate::version::{Stamp, Timestamp, Version, Versioned};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,7 +54,7 @@ impl Decision<'_, '_> {
                 break;
             }
             let value = page.values.then(|| entry.value.clone());
-            let (version, timestamp) = (entry.stamp.version, entry.stamp.timestamp);
+            let Stamp { version, timestamp } = if page.values { entry.stamp } else { Stamp::default() };
             items.push(KvItem { key: Arc::clone(key), value, version, timestamp });
         }
         self.look_at_range(kind, &page.range, first_left_out.as_deref(), !page.values);

@@ -6,7 +6,7 @@ use crate::entity::EntityRef;
 use crate::error::{Error, ErrorKind};
 use crate::id::OperationId;
 use crate::mutation::Mutation;
-use crate::read_set::Place;
+use crate::place::Place;
 use crate::receipt::Receipt;
 use crate::run_meta::{RunInfo, RunMeta, RunSpec, RunStatus};
 use crate::value::Value;

@@ -8,7 +8,7 @@ use crate::mutation::Mutation;
 use crate::new_trace::NewTrace;
 use crate::operation::{Direction, TRACE_SCAN_MAX};
 use crate::outcome::TracePage;
-use crate::read_set::Place;
+use crate::place::Place;
 use crate::trace::Trace;
 use crate::trace_end::TraceEnd;
 use crate::trace_filter::TraceFilter;
@@ -57,14 +57,14 @@ impl Decision<'_, '_> {
         let all = self.draft.traces();
         let candidates = Candidates::new(all, filter).narrowed(start, direction);
         let limit = limit.min(self.limits.items_max);
-        let (mut traces, mut next, mut last) = (Vec::new(), None, None);
+        let (mut traces, mut next, mut last, mut looked) = (Vec::new(), None, None, 0);
         for step in 0..candidates.len() {
             let place = candidates.place(step, direction);
             if step == TRACE_SCAN_MAX as u64 {
                 next = place;
                 break;
             }
-            last = place;
+            (last, looked) = (place, step + 1);
             let trace = place.and_then(|place| all.get(place)).filter(|trace| filter.matches(trace));
             if trace.is_some() && traces.len() == limit {
                 next = place;
@@ -72,7 +72,7 @@ impl Decision<'_, '_> {
             }
             traces.extend(trace.cloned());
         }
-        let walk = TraceWalk { start, direction, last, next, base_count: all.base_count() };
+        let walk = TraceWalk { start, direction, looked, last, next, base_count: all.base_count() };
         self.look_at_walk(filter, &walk);
         self.page_of_traces(traces, next)
     }
@@ -89,7 +89,8 @@ impl Decision<'_, '_> {
             None => self.look_at_trace(id),
             Some(root) if root < base_count => {
                 let last = places.last().copied();
-                let walk = TraceWalk { start: None, direction: Direction::Forward, last, next, base_count };
+                let direction = Direction::Forward;
+                let walk = TraceWalk { start: None, direction, looked: 0, last, next, base_count };
                 self.draft.record(Place::Tree { root: *id, end: walk.places().end });
             }
             // Nobody else can have recorded anything below what is the transaction's own.
@@ -102,7 +103,8 @@ impl Decision<'_, '_> {
         let traces = self.draft.traces();
         let newer = traces.base_count()..u64::MAX;
         let count = kind.map_or_else(|| traces.count(), |kind| traces.kind_count(kind));
-        self.look_at_traces(&TraceFilter { kind: kind.map(str::to_owned), ..TraceFilter::default() }, newer);
+        let filter = TraceFilter { kind: kind.map(str::to_owned), ..TraceFilter::default() };
+        self.look_at_traces(&filter, newer, None);
         self.at_present(count)
     }
 
@@ -116,6 +118,8 @@ impl Decision<'_, '_> {
             return Err(self.of_trace(trace.id, Error::new(ErrorKind::AlreadyExists, message)));
         }
         if let Some(parent) = trace.parent.filter(|parent| traces.place_of(parent).is_none()) {
+            // That it is refused for its parent tells that its id is free.
+            self.look_at_trace(&trace.id);
             let message = format!("the parent of the trace {} is not in the run: record it first", trace.id);
             return Err(self.of_trace(parent, Error::new(ErrorKind::NotFound, message)));
         }
@@ -140,7 +144,7 @@ impl Decision<'_, '_> {
         let all = self.draft.traces();
         if walk.begins_among_own() && all.count() > walk.base_count {
             // Which place is which of the transaction's own moves when others record, whatever that is.
-            self.look_at_traces(&TraceFilter::default(), walk.base_count..u64::MAX);
+            self.look_at_traces(&TraceFilter::default(), walk.base_count..u64::MAX, None);
         }
         let TraceFilter { from, to, .. } = *filter;
         if from.or(to).is_some()
@@ -149,12 +153,12 @@ impl Decision<'_, '_> {
             let place = Place::OwnTraces { first: own.id, from, to };
             self.draft.record(place);
         }
-        self.look_at_traces(filter, walk.places());
+        self.look_at_traces(filter, walk.places(), Some(walk.looked));
     }
 
-    fn look_at_traces(&mut self, filter: &TraceFilter, places: Range<u64>) {
+    fn look_at_traces(&mut self, filter: &TraceFilter, places: Range<u64>, looked: Option<u64>) {
         if self.draft.is_recording() {
-            self.draft.record(Place::Traces { filter: Box::new(filter.clone()), places });
+            self.draft.record(Place::Traces { filter: Box::new(filter.clone()), places, looked });
         }
     }
 

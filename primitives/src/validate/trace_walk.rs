@@ -7,6 +7,8 @@ pub(super) struct TraceWalk {
     /// Where it was asked to begin.
     pub(super) start: Option<u64>,
     pub(super) direction: Direction,
+    /// How many it looked at.
+    pub(super) looked: u64,
     /// The last one it looked at.
     pub(super) last: Option<u64>,
     /// The first one it left out.
@@ -62,7 +64,7 @@ mod tests {
 
     /// A run with ten traces, and the transaction's own behind them.
     fn walk(direction: Direction, start: Option<u64>, last: Option<u64>, next: Option<u64>) -> Range<u64> {
-        TraceWalk { start, direction, last, next, base_count: 10 }.places()
+        TraceWalk { start, direction, looked: 0, last, next, base_count: 10 }.places()
     }
 
     #[test]
