@@ -54,6 +54,12 @@ pub enum DecodeError {
     /// A path that is not a JSON Pointer.
     #[error("path is not a JSON Pointer")]
     NotPointer,
+    /// Parts that cannot stand beside each other.
+    #[error("{what}")]
+    Contradiction {
+        /// What is wrong.
+        what: &'static str,
+    },
     /// Bytes behind the end of what was to be read.
     #[error("{count} bytes left over")]
     LeftOver {

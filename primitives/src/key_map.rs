@@ -115,6 +115,16 @@ impl<V: Stored> KeyMap<V> {
         Some(removed)
     }
 
+    /// How many parts the map has.
+    pub(crate) fn part_count(&self) -> usize {
+        self.entries.part_count()
+    }
+
+    /// The keys of one part, as it was when there were `count` of them.
+    pub(crate) fn part(&self, part: usize, count: usize) -> impl Iterator<Item = &Arc<str>> + use<'_, V> {
+        self.entries.part(part, count).map(|(key, _)| key)
+    }
+
     /// Builds the ordered index if there is none.
     pub(crate) fn ensure_order(&mut self) {
         if self.order.is_none() {

@@ -68,6 +68,35 @@ impl<'a, V: Stored> Keys<'a, V> {
         }
     }
 
+    /// How many parts the map has as it is.
+    pub(crate) fn part_count(&self) -> u64 {
+        self.map.part_count() as u64
+    }
+
+    /// The keys that one of `count` parts had and has, wherever they are in a map that has more parts by now.
+    pub(crate) fn part(&self, part: u64, count: u64) -> impl Iterator<Item = &'a Arc<str>> + use<'a, V> {
+        self.map.part(part as usize, count as usize)
+    }
+
+    /// What a key holds that no commit behind the version has touched.
+    pub(crate) fn untouched(&self, key: &str) -> Option<&'a Entry<V>> {
+        let is_touched = self.past.is_some_and(|(past, version)| past.at(key, version).is_some());
+        if is_touched { None } else { self.map.get(key) }
+    }
+
+    /// How many times commits behind the version have touched a key.
+    pub(crate) fn touched_count(&self) -> u64 {
+        self.past.map_or(0, |(past, version)| past.count_since(version) as u64)
+    }
+
+    /// The key that one of these times touched, with what it held at the version; `None` where it held nothing, or was
+    /// touched before.
+    pub(crate) fn touched(&self, place: u64) -> Option<KeyEntry<'a, V>> {
+        let (past, version) = self.past?;
+        let (key, was) = past.nth_since(version, usize::try_from(place).ok()?)?;
+        Some((key, was.as_ref()?))
+    }
+
     /// The sum of `measure` over all keys; `present` is that of the map as it is.
     fn sum(&self, present: usize, measure: impl Fn(&str, &Entry<V>) -> usize) -> usize {
         let mut sum = present;

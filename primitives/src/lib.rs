@@ -4,7 +4,8 @@
 //! inside the operation. `validate` decides and may refuse, `RunState::apply` changes and cannot fail, and the
 //! mutations between them are what the log holds. Read in this order: `operation` and its table,
 //! `outcome`, `mutation`, `run_state` and `content`; `view`, `draft` and `validate`; `past`, `snapshot` and
-//! `read_set`; then what a run holds: `key_map`, `event`, `trace`, `json`, `run_meta`.
+//! `read_set`; then what a run holds: `key_map` on its `split_map`, `event`, `trace`, `json`, `run_meta`; and how all of it
+//! becomes bytes at once: `image`.
 #![forbid(unsafe_code)]
 
 pub mod cause;
@@ -20,6 +21,7 @@ pub mod error;
 pub mod event;
 pub mod fingerprint;
 pub mod id;
+pub mod image;
 pub mod json;
 pub mod key_kind;
 pub mod limits;
@@ -72,6 +74,7 @@ pub use error::{Error, ErrorKind};
 pub use event::{ChainReport, StoredEvent};
 pub use fingerprint::Fingerprint;
 pub use id::{Namespace, OperationId, RunId};
+pub use image::{ImageEntry, ImageLoad, ImageWalk};
 pub use json::{Document, JsonWrite, PatchOperation, Pointer};
 pub use key_kind::{KeyKind, OrderIndex};
 pub use limits::Limits;

@@ -130,13 +130,32 @@ impl<K: Clone + Eq + Hash, T> Replacements<K, T> {
 
     /// Every thing that commits behind `version` replaced, once, with what the first of them found.
     pub(crate) fn since(&self, version: Version) -> impl Iterator<Item = (&K, &T)> {
-        let first = self.order.partition_point(|(by, _)| *by <= version);
-        self.order.range(first..).filter_map(move |(by, key)| {
-            let chain = self.chains.get(key)?;
-            let link = chain.get(chain.partition_point(|link| link.by <= version))?;
-            // A thing that was replaced again comes later in the order too; it counts where it was first.
-            (link.by == *by).then_some((key, &link.was))
-        })
+        self.order
+            .range(self.first_since(version)..)
+            .filter_map(move |place| self.replaced_at(place, version))
+    }
+
+    /// How often a thing was replaced behind `version`.
+    pub(crate) fn count_since(&self, version: Version) -> usize {
+        self.order.len() - self.first_since(version)
+    }
+
+    /// What was replaced at one of these times; `None` where it had been replaced before. What is replaced later moves no
+    /// place.
+    pub(crate) fn nth_since(&self, version: Version, place: usize) -> Option<(&K, &T)> {
+        let place = self.order.get(self.first_since(version) + place)?;
+        self.replaced_at(place, version)
+    }
+
+    fn first_since(&self, version: Version) -> usize {
+        self.order.partition_point(|(by, _)| *by <= version)
+    }
+
+    fn replaced_at<'a>(&'a self, (by, key): &'a (Version, K), version: Version) -> Option<(&'a K, &'a T)> {
+        let chain = self.chains.get(key)?;
+        let link = chain.get(chain.partition_point(|link| link.by <= version))?;
+        // A thing that was replaced again comes later in the order too; it counts where it was first.
+        (link.by == *by).then_some((key, &link.was))
     }
 
     fn trim(&mut self, floor: Version) {

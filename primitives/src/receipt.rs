@@ -3,7 +3,7 @@ use crate::effect::Effect;
 use crate::fingerprint::Fingerprint;
 use crate::id::OperationId;
 use crate::limits::OPERATION_IDS_MAX;
-use crate::version::Commit;
+use crate::version::{Commit, Version};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 
@@ -29,6 +29,13 @@ impl Receipts {
     pub(crate) fn get(&self, id: &OperationId) -> Option<&Receipt> {
         // Most runs never see an id; those pay one comparison.
         if self.by_id.is_empty() { None } else { self.by_id.get(id) }
+    }
+
+    /// The oldest receipt of a commit behind `version`, with its id.
+    pub(crate) fn behind(&self, version: Version) -> Option<(OperationId, &Receipt)> {
+        let is_before = |id: &OperationId| self.by_id[id].commit.version <= version;
+        let id = *self.oldest_first.get(self.oldest_first.partition_point(is_before))?;
+        Some((id, &self.by_id[&id]))
     }
 
     /// Remembers a receipt; the oldest is forgotten when there are too many.

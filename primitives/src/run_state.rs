@@ -150,6 +150,12 @@ impl RunState {
         Undo::Document { name, was, kept }
     }
 
+    /// Puts a document of an image, with the commits that wrote its parts, which no mutation can tell.
+    pub(crate) fn load_document(&mut self, name: Arc<str>, document: Document, stamp: Stamp) {
+        let entry = Entry { value: document, stamp, deadline: None };
+        let _ = self.put_document(name, Some(entry), 0, stamp);
+    }
+
     /// Takes back one [`apply`](Self::apply). Several are taken back newest first.
     pub fn revert(&mut self, replaced: Replaced) {
         let past = &mut self.content.past;

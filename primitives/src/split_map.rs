@@ -124,6 +124,30 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
         self.iter().map(|(_, value)| value)
     }
 
+    /// How many parts there are.
+    pub fn part_count(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// The entries of one part, as it was when there were `count` parts: those that splits have given to others since are
+    /// among them. So all parts of a count are all entries, however the map grows while they are walked.
+    ///
+    /// # Panics
+    /// If there is no such part.
+    pub fn part(&self, part: usize, count: usize) -> impl Iterator<Item = (&K, &V)> + use<'_, K, V> {
+        assert!(part < count && count <= self.parts.len(), "there is a part {part} of {count}");
+        let mut family = vec![part];
+        let mut next = 0;
+        while let Some(parent) = family.get(next).copied() {
+            // A part is split into itself and the one that its number and one more bit name.
+            let bits = (0..usize::BITS).map(|bit| 1 << bit).skip_while(|step| *step <= parent);
+            let children = bits.map(|step| parent + step).take_while(|child| *child < self.parts.len());
+            family.extend(children.filter(|child| *child >= count));
+            next += 1;
+        }
+        family.into_iter().flat_map(|part| self.parts[part].iter()).map(|(key, value)| (key, value))
+    }
+
     /// Splits one part if the parts are full on average: its entries go where they belong with one part more.
     fn make_room(&mut self) {
         let Self { parts, len, hash_seed } = self;
@@ -225,6 +249,26 @@ mod tests {
                     "{added} parts more, the largest had {largest}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn the_parts_of_a_count_are_all_entries_however_the_map_has_grown_since() {
+        for count_then in [1, 3, 5, 8, 21] {
+            let mut map = SplitMap::new(9);
+            let mut number = 0_u64;
+            while map.part_count() < count_then {
+                map.insert(number, 0);
+                number += 1;
+            }
+            for more in 0..40_000 {
+                map.insert(number + more, 1);
+            }
+            assert!(map.part_count() > count_then);
+            let mut keys: Vec<u64> =
+                (0..count_then).flat_map(|part| map.part(part, count_then).map(|(key, _)| *key)).collect();
+            keys.sort_unstable();
+            assert_eq!(keys, (0..number + 40_000).collect::<Vec<_>>(), "{count_then} parts");
         }
     }
 

@@ -154,6 +154,12 @@ impl<'a> RunView<'a> {
         self.receipts.get(id).filter(|receipt| receipt.commit.version <= self.stamp.version)
     }
 
+    /// The first receipt of a commit behind `version`, with its id.
+    pub(crate) fn receipt_behind(&self, version: Version) -> Option<(OperationId, &'a Receipt)> {
+        let (id, receipt) = self.receipts.behind(version)?;
+        (receipt.commit.version <= self.stamp.version).then_some((id, receipt))
+    }
+
     fn replaced_meta(&self) -> Option<&'a (Option<Box<RunMeta>>, Version)> {
         if self.is_old { self.content.past.meta.at(&(), self.stamp.version) } else { None }
     }

@@ -82,7 +82,7 @@ impl Builder {
 
 const _: () = assert!(HEAD_SIZE == 1 + 4, "a container's size is its tag, its count and its items");
 
-fn take_float(input: &mut &[u8]) -> Result<f64, DecodeError> {
+pub(super) fn take_float(input: &mut &[u8]) -> Result<f64, DecodeError> {
     let bits = codec::take_u64(input)?;
     let float = f64::from_bits(bits);
     if !float.is_finite() {

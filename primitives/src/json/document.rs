@@ -149,6 +149,10 @@ impl Document {
         self.root.edit(&tokens, edit, stamp);
     }
 
+    pub(super) fn from_root(root: Node) -> Self {
+        Self { root }
+    }
+
     pub(super) fn root(&self) -> &Node {
         &self.root
     }

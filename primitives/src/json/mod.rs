@@ -2,7 +2,7 @@
 //!
 //! What a caller asks for is decided by `change`, `patch` and `merge` into [`JsonWrite`]s, which the log holds and
 //! [`Document::apply`] does. Read in this order: `pointer`, `document`, `write`, `change`, then `patch` and `merge`;
-//! below them lie `node`, `array`, `object` and `build`. What a transaction reads behind its own writes:
+//! below them lie `node`, `array`, `object`, `build` and `tree`. What a transaction reads behind its own writes:
 //! `own_writes`.
 mod array;
 mod build;
@@ -16,6 +16,7 @@ mod patch;
 mod patch_operation;
 mod pointer;
 mod refusal;
+mod tree;
 mod write;
 
 #[cfg(test)]

@@ -90,6 +90,16 @@ impl Node {
         Self { written, content: Content::Object(Arc::new(object)) }
     }
 
+    /// The same container with another commit as the newest that wrote in it; a scalar stays as it is.
+    pub(super) fn with_newest(mut self, newest: Stamp) -> Self {
+        match &mut self.content {
+            Content::Array(array) => Arc::make_mut(array).newest = newest,
+            Content::Object(object) => Arc::make_mut(object).newest = newest,
+            _ => {}
+        }
+        self
+    }
+
     pub(super) fn content(&self) -> &Content {
         &self.content
     }

@@ -1,0 +1,332 @@
+//! One thing in an image, and its bytes.
+//!
+//! An entry is a tag byte and its fields, little-endian; *stamp* is u64 version, u64 time:
+//!
+//! ```text
+//! 1 head      stamp of the run, u64 version of the description, option of the description
+//! 2 key       stamp, u64 deadline (0 none), key, value
+//! 3 cell      stamp, u64 deadline (0 none), name, value
+//! 4 document  stamp, name, tree
+//! 5 event     stamp, [16] salt, [32] hash, kind, payload
+//! 6 trace     stamp, stamp of its creation, trace
+//! 7 receipt   [16] id, stamp, u8 durability, [8] fingerprint, u32 count, effects
+//! 8 end       u64 count of the entries before it
+//! ```
+//! The head comes first, the end last; events and traces come in their order, receipts oldest first. A run that is missing
+//! has no description. An entry for a key, a cell or a document may stand twice, and is the same both times. Descriptions,
+//! values, kinds, traces and effects have the bytes they have in the log; a `tree` is drawn at
+//! [`Document::encode_tree`](crate::Document). Tags are never changed or reused.
+use crate::codec::{self, DecodeError, put_option, take_option};
+use crate::effect::Effect;
+use crate::encoded::{self, Encoded};
+use crate::fingerprint::Fingerprint;
+use crate::id::OperationId;
+use crate::json::Document;
+use crate::receipt::Receipt;
+use crate::run_meta::RunMeta;
+use crate::trace::Trace;
+use crate::version::{Commit, Durability, Stamp, Timestamp, Version};
+use std::sync::Arc;
+
+/// One thing that a run remembers, with the commit that wrote it.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "fields are named for what they are; each variant says what it is")]
+pub enum ImageEntry {
+    /// The run itself: the commit it is at, its description, and the commit that wrote that.
+    Head { stamp: Stamp, meta_version: Version, meta: Option<Box<RunMeta>> },
+    /// A key.
+    Key { stamp: Stamp, deadline: Option<Timestamp>, key: Arc<str>, value: Encoded },
+    /// A cell.
+    Cell { stamp: Stamp, deadline: Option<Timestamp>, name: Arc<str>, value: Encoded },
+    /// A document.
+    Document { stamp: Stamp, name: Arc<str>, document: Document },
+    /// The next event.
+    Event { stamp: Stamp, salt: [u8; 16], hash: [u8; 32], kind: Arc<str>, payload: Encoded },
+    /// The next trace, with its stamps.
+    Trace { trace: Box<Trace> },
+    /// What a write with an operation id was answered.
+    Receipt { id: OperationId, receipt: Receipt },
+    /// So many entries came before.
+    End { count: u64 },
+}
+
+const HEAD: u8 = 1;
+const KEY: u8 = 2;
+const CELL: u8 = 3;
+const DOCUMENT: u8 = 4;
+const EVENT: u8 = 5;
+const TRACE: u8 = 6;
+const RECEIPT: u8 = 7;
+const END: u8 = 8;
+
+impl ImageEntry {
+    /// Appends the encoding, as drawn at the top of this file.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Head { stamp, meta_version, meta } => {
+                codec::put_u8(out, HEAD);
+                put_stamp(out, *stamp);
+                codec::put_u64(out, meta_version.0);
+                put_option(out, meta.as_ref(), |out, meta| meta.encode(out));
+            }
+            Self::Key { stamp, deadline, key, value } => put_key(out, KEY, *stamp, *deadline, key, value),
+            Self::Cell { stamp, deadline, name, value } => put_key(out, CELL, *stamp, *deadline, name, value),
+            Self::Document { stamp, name, document } => {
+                codec::put_u8(out, DOCUMENT);
+                put_stamp(out, *stamp);
+                codec::put_str(out, name);
+                document.encode_tree(out);
+            }
+            Self::Event { stamp, salt, hash, kind, payload } => {
+                codec::put_u8(out, EVENT);
+                put_stamp(out, *stamp);
+                out.extend_from_slice(salt);
+                out.extend_from_slice(hash);
+                codec::put_str(out, kind);
+                codec::put_bytes(out, payload.as_bytes());
+            }
+            Self::Trace { trace } => {
+                codec::put_u8(out, TRACE);
+                put_stamp(out, trace.stamp);
+                put_stamp(out, trace.recorded);
+                trace.encode(out);
+            }
+            Self::Receipt { id, receipt } => {
+                codec::put_u8(out, RECEIPT);
+                let Receipt { commit, effects, fingerprint } = receipt;
+                out.extend_from_slice(&id.0);
+                put_stamp(out, Stamp { version: commit.version, timestamp: commit.timestamp });
+                codec::put_u8(out, commit.durability.code());
+                out.extend_from_slice(&fingerprint.0);
+                codec::put_u32(out, codec::size_u32(effects.len()));
+                effects.iter().for_each(|effect| effect.encode(out));
+            }
+            Self::End { count } => {
+                codec::put_u8(out, END);
+                codec::put_u64(out, *count);
+            }
+        }
+    }
+
+    /// Takes one entry from the front of `input`. Nothing in `input` can make this panic.
+    pub fn decode(input: &mut &[u8]) -> Result<Self, DecodeError> {
+        Ok(match codec::take_u8(input)? {
+            HEAD => Self::Head {
+                stamp: take_stamp(input)?,
+                meta_version: Version(codec::take_u64(input)?),
+                meta: take_option(input, |input| RunMeta::decode(input).map(Box::new))?,
+            },
+            KEY => {
+                let (stamp, deadline, key, value) = take_key(input)?;
+                Self::Key { stamp, deadline, key, value }
+            }
+            CELL => {
+                let (stamp, deadline, name, value) = take_key(input)?;
+                Self::Cell { stamp, deadline, name, value }
+            }
+            DOCUMENT => Self::Document {
+                stamp: take_stamp(input)?,
+                name: codec::take_str(input)?.into(),
+                document: Document::decode_tree(input)?,
+            },
+            EVENT => Self::Event {
+                stamp: take_stamp(input)?,
+                salt: codec::take_array(input)?,
+                hash: codec::take_array(input)?,
+                kind: codec::take_str(input)?.into(),
+                payload: Encoded::from_canonical(codec::take_bytes(input)?),
+            },
+            TRACE => {
+                let (stamp, recorded) = (take_stamp(input)?, take_stamp(input)?);
+                Self::Trace { trace: Box::new(Trace { stamp, recorded, ..Trace::decode(input)? }) }
+            }
+            RECEIPT => {
+                let id = OperationId(codec::take_array(input)?);
+                Self::Receipt { id, receipt: take_receipt(input)? }
+            }
+            END => Self::End { count: codec::take_u64(input)? },
+            tag => return Err(DecodeError::UnknownTag { what: "image entry", tag }),
+        })
+    }
+}
+
+fn put_stamp(out: &mut Vec<u8>, stamp: Stamp) {
+    codec::put_u64(out, stamp.version.0);
+    codec::put_u64(out, stamp.timestamp.0);
+}
+
+fn take_stamp(input: &mut &[u8]) -> Result<Stamp, DecodeError> {
+    Ok(Stamp { version: Version(codec::take_u64(input)?), timestamp: Timestamp(codec::take_u64(input)?) })
+}
+
+fn put_key(
+    out: &mut Vec<u8>,
+    tag: u8,
+    stamp: Stamp,
+    deadline: Option<Timestamp>,
+    key: &str,
+    value: &Encoded,
+) {
+    codec::put_u8(out, tag);
+    put_stamp(out, stamp);
+    codec::put_u64(out, deadline.map_or(0, |deadline| deadline.0));
+    codec::put_str(out, key);
+    codec::put_bytes(out, value.as_bytes());
+}
+
+type Key = (Stamp, Option<Timestamp>, Arc<str>, Encoded);
+
+fn take_key(input: &mut &[u8]) -> Result<Key, DecodeError> {
+    let stamp = take_stamp(input)?;
+    let deadline = Some(codec::take_u64(input)?).filter(|micros| *micros != 0).map(Timestamp);
+    let key = codec::take_str(input)?.into();
+    Ok((stamp, deadline, key, Encoded::from_canonical(codec::take_bytes(input)?)))
+}
+
+fn take_receipt(input: &mut &[u8]) -> Result<Receipt, DecodeError> {
+    let Stamp { version, timestamp } = take_stamp(input)?;
+    let tag = codec::take_u8(input)?;
+    let durability = Durability::from_code(tag).ok_or(DecodeError::UnknownTag { what: "durability", tag })?;
+    let fingerprint = Fingerprint(codec::take_array(input)?);
+    let effects = encoded::take_items(input, Effect::decode)?;
+    Ok(Receipt { commit: Commit { version, timestamp, durability }, effects, fingerprint })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Namespace;
+    use crate::run_meta::RunStatus;
+    use crate::trace_id::TraceId;
+
+    fn stamp(version: u64, timestamp: u64) -> Stamp {
+        Stamp { version: Version(version), timestamp: Timestamp(timestamp) }
+    }
+
+    fn number(bytes: &mut Vec<u8>, number: u64) {
+        bytes.extend_from_slice(&number.to_le_bytes());
+    }
+
+    /// Tag and stamp (2, 7).
+    fn begun(tag: u8) -> Vec<u8> {
+        let mut bytes = vec![tag];
+        number(&mut bytes, 2);
+        number(&mut bytes, 7);
+        bytes
+    }
+
+    fn text(bytes: &mut Vec<u8>, text: &str) {
+        bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(text.as_bytes());
+    }
+
+    fn int(bytes: &mut Vec<u8>, value: i64) {
+        bytes.extend_from_slice(&[9, 0, 0, 0, 3]);
+        bytes.extend_from_slice(&value.to_le_bytes());
+    }
+
+    fn meta() -> RunMeta {
+        RunMeta {
+            name: None,
+            namespace: Namespace::default(),
+            parent: None,
+            tags: vec![],
+            metadata: Encoded::from_int(1),
+            status: RunStatus::Active,
+            created: Timestamp(5),
+            begun_in_boot: 1,
+            durability: None,
+        }
+    }
+
+    fn trace() -> Trace {
+        Trace {
+            id: TraceId::from_bytes([4; 16]),
+            parent: None,
+            kind: "step".into(),
+            tags: Arc::default(),
+            body: Encoded::from_int(2),
+            began: Timestamp(5),
+            ended: Some(Timestamp(6)),
+            stamp: stamp(2, 7),
+            recorded: stamp(1, 5),
+        }
+    }
+
+    /// Every kind of entry with its bytes.
+    fn golden() -> Vec<(ImageEntry, Vec<u8>)> {
+        let mut head = begun(1);
+        number(&mut head, 1);
+        let missing = [head.clone(), vec![0]].concat();
+        head.push(1);
+        meta().encode(&mut head);
+        let keyed = |tag, deadline| {
+            let mut bytes = begun(tag);
+            number(&mut bytes, deadline);
+            text(&mut bytes, "a");
+            int(&mut bytes, 5);
+            bytes
+        };
+        let tree = Document::from_encoded(&Encoded::from_int(5), stamp(2, 7)).unwrap();
+        let mut document = begun(4);
+        text(&mut document, "d");
+        tree.encode_tree(&mut document);
+        let mut event = begun(5);
+        event.extend_from_slice(&[8; 16]);
+        event.extend_from_slice(&[9; 32]);
+        text(&mut event, "k");
+        int(&mut event, 5);
+        let mut traced = begun(6);
+        number(&mut traced, 1);
+        number(&mut traced, 5);
+        trace().encode(&mut traced);
+        let mut receipt = vec![7];
+        receipt.extend_from_slice(&[3; 16]);
+        receipt.extend_from_slice(&begun(0)[1..]);
+        receipt.push(3);
+        receipt.extend_from_slice(&[6; 8]);
+        receipt.extend_from_slice(&[1, 0, 0, 0, 0]);
+        let commit = Commit { version: Version(2), timestamp: Timestamp(7), durability: Durability::Strict };
+        let answered = Receipt { commit, effects: vec![Effect::None], fingerprint: Fingerprint([6; 8]) };
+        let mut end = vec![8];
+        number(&mut end, 9);
+        let (stamp, value) = (stamp(2, 7), Encoded::from_int(5));
+        let (salt, hash, meta_version) = ([8; 16], [9; 32], Version(1));
+        vec![
+            (ImageEntry::Head { stamp, meta_version, meta: Some(Box::new(meta())) }, head),
+            (ImageEntry::Head { stamp, meta_version, meta: None }, missing),
+            (ImageEntry::Key { stamp, deadline: None, key: "a".into(), value: value.clone() }, keyed(2, 0)),
+            (
+                ImageEntry::Cell {
+                    stamp,
+                    deadline: Some(Timestamp(9)),
+                    name: "a".into(),
+                    value: value.clone(),
+                },
+                keyed(3, 9),
+            ),
+            (ImageEntry::Document { stamp, name: "d".into(), document: tree }, document),
+            (ImageEntry::Event { stamp, salt, hash, kind: "k".into(), payload: value }, event),
+            (ImageEntry::Trace { trace: Box::new(trace()) }, traced),
+            (ImageEntry::Receipt { id: OperationId([3; 16]), receipt: answered }, receipt),
+            (ImageEntry::End { count: 9 }, end),
+        ]
+    }
+
+    #[test]
+    fn the_bytes_of_every_entry_never_change() {
+        for (entry, golden) in golden() {
+            let mut bytes = Vec::new();
+            entry.encode(&mut bytes);
+            assert_eq!(bytes, golden, "{entry:?}");
+            let mut input = &bytes[..];
+            assert_eq!(ImageEntry::decode(&mut input), Ok(entry));
+            assert!(input.is_empty());
+            for cut in 0..bytes.len() {
+                assert!(ImageEntry::decode(&mut &bytes[..cut]).is_err(), "cut at {cut}");
+            }
+        }
+        let unknown = Err(DecodeError::UnknownTag { what: "image entry", tag: 9 });
+        assert_eq!(ImageEntry::decode(&mut &[9][..]), unknown);
+    }
+}

@@ -1,0 +1,237 @@
+//! A run made of the entries of its image.
+use super::entry::ImageEntry;
+use crate::codec::DecodeError;
+use crate::id::RunId;
+use crate::mutation::Mutation;
+use crate::run_state::RunState;
+use crate::trace::Trace;
+use crate::version::{Stamp, Version};
+
+/// A run under way from its image.
+///
+/// Entries come in slices that are cut anywhere between two of them, and nothing of them is believed.
+#[derive(Debug)]
+pub struct ImageLoad {
+    run: RunState,
+    /// The commit the run is at, once its head has come.
+    stamp: Option<Stamp>,
+    /// That of the newest event and of the newest trace so far.
+    event_stamp: Stamp,
+    trace_stamp: Stamp,
+    receipt_version: Version,
+    count: u64,
+    is_whole: bool,
+}
+
+impl ImageLoad {
+    /// Nothing of a run yet.
+    pub fn new(id: RunId, hash_seed: usize) -> Self {
+        Self {
+            run: RunState::new(id, hash_seed),
+            stamp: None,
+            event_stamp: Stamp::default(),
+            trace_stamp: Stamp::default(),
+            receipt_version: Version::NEVER,
+            count: 0,
+            is_whole: false,
+        }
+    }
+
+    /// Takes the entries of one slice.
+    ///
+    /// # Errors
+    /// Why they cannot be what was written, with the number of the entry.
+    pub fn take(&mut self, slice: &[u8]) -> Result<(), String> {
+        let mut input = slice;
+        while !input.is_empty() {
+            let entry = ImageEntry::decode(&mut input).map_err(|error: DecodeError| error.to_string());
+            let taken = entry.and_then(|entry| self.take_entry(entry));
+            taken.map_err(|reason| format!("entry {} of the image: {reason}", self.count))?;
+        }
+        Ok(())
+    }
+
+    /// The run, once all of it has come.
+    ///
+    /// # Errors
+    /// When the end of the image is missing.
+    pub fn finish(self) -> Result<RunState, String> {
+        match self.is_whole {
+            true => Ok(self.run),
+            false => Err(format!("the image ends behind {} entries, before its end", self.count)),
+        }
+    }
+
+    fn take_entry(&mut self, entry: ImageEntry) -> Result<(), String> {
+        if self.is_whole {
+            return Err("it stands behind the end".to_owned());
+        }
+        match (entry, self.stamp) {
+            (ImageEntry::Head { stamp, meta_version, meta }, None) => {
+                self.check(Stamp { version: meta_version, ..stamp }, stamp)?;
+                let meta_stamp = Stamp { version: meta_version, ..stamp };
+                match meta {
+                    Some(meta) => {
+                        self.apply(Mutation::RunCreate { meta, previous: Version::NEVER }, meta_stamp)?
+                    }
+                    // What is left of a run that was deleted is the commit that did so.
+                    None => {
+                        drop(self.run.apply(Mutation::RunDelete { previous: Version::NEVER }, meta_stamp))
+                    }
+                }
+                self.stamp = Some(stamp);
+            }
+            (ImageEntry::Head { .. }, Some(_)) => return Err("a second head".to_owned()),
+            (_, None) => return Err("the head does not come first".to_owned()),
+            (entry, Some(head)) => self.take_content(entry, head)?,
+        }
+        self.count += 1;
+        Ok(())
+    }
+
+    fn take_content(&mut self, entry: ImageEntry, head: Stamp) -> Result<(), String> {
+        let previous = Version::NEVER;
+        match entry {
+            ImageEntry::Key { stamp, deadline, key, value } => {
+                self.check(stamp, head)?;
+                self.apply(Mutation::KvPut { key, value, deadline, previous }, stamp)
+            }
+            ImageEntry::Cell { stamp, deadline, name, value } => {
+                self.check(stamp, head)?;
+                self.apply(Mutation::CellSet { name, value, deadline, previous }, stamp)
+            }
+            ImageEntry::Document { stamp, name, document } => {
+                self.check(stamp, head)?;
+                if document.newest().version > stamp.version || !self.run.exists() {
+                    return Err(format!("document {name:?} does not fit its run"));
+                }
+                self.run.load_document(name, document, stamp);
+                Ok(())
+            }
+            ImageEntry::Event { stamp, salt, hash, kind, payload } => {
+                self.check(stamp, head)?;
+                check_order(&mut self.event_stamp, stamp)?;
+                let sequence = self.run.event_count();
+                self.apply(Mutation::EventAppend { sequence, kind, payload, salt, hash }, stamp)
+            }
+            ImageEntry::Trace { trace } => self.take_trace(*trace, head),
+            ImageEntry::Receipt { id, receipt } => {
+                let version = receipt.commit.version;
+                if version <= self.receipt_version || version > head.version {
+                    return Err(format!(
+                        "a receipt of commit {version} behind one of {}",
+                        self.receipt_version
+                    ));
+                }
+                self.receipt_version = version;
+                self.run.remember(id, receipt);
+                Ok(())
+            }
+            ImageEntry::End { count } if count == self.count => {
+                // A run that was never written to is at no commit.
+                if head.version > Version::NEVER {
+                    self.run.commit(head);
+                }
+                self.is_whole = true;
+                Ok(())
+            }
+            ImageEntry::End { count } => Err(format!("the end counts {count} entries")),
+            ImageEntry::Head { .. } => unreachable!("a head is taken before"),
+        }
+    }
+
+    fn take_trace(&mut self, trace: Trace, head: Stamp) -> Result<(), String> {
+        let Trace { stamp, recorded, id, .. } = trace;
+        self.check(stamp, head)?;
+        self.check(recorded, stamp)?;
+        check_order(&mut self.trace_stamp, recorded)?;
+        if stamp == recorded {
+            return self.apply(Mutation::TraceRecord { trace: Box::new(trace) }, recorded);
+        }
+        // Another commit wrote it last, so that one ended it.
+        let (Some(ended), body) = (trace.ended, trace.body.clone()) else {
+            return Err(format!("the trace {id} was changed and has not ended"));
+        };
+        let begun = Trace { ended: None, ..trace };
+        self.apply(Mutation::TraceRecord { trace: Box::new(begun) }, recorded)?;
+        self.apply(Mutation::TraceEnd { id, ended, body, previous: recorded.version }, stamp)
+    }
+
+    /// Refuses what was written behind the commit that it belongs to.
+    fn check(&self, stamp: Stamp, newest: Stamp) -> Result<(), String> {
+        if stamp.version <= newest.version && stamp.timestamp <= newest.timestamp {
+            return Ok(());
+        }
+        Err(format!("it is of commit {} at {}, behind {}", stamp.version, stamp.timestamp, newest.version))
+    }
+
+    fn apply(&mut self, mutation: Mutation, stamp: Stamp) -> Result<(), String> {
+        self.run.check(&mutation)?;
+        drop(self.run.apply(mutation, stamp));
+        Ok(())
+    }
+}
+
+/// Events and traces come in the order of their commits.
+fn check_order(newest: &mut Stamp, stamp: Stamp) -> Result<(), String> {
+    if stamp.version < newest.version || stamp.timestamp < newest.timestamp {
+        return Err(format!("it is of commit {}, behind one of commit {}", stamp.version, newest.version));
+    }
+    *newest = stamp;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoded::Encoded;
+    use crate::version::Timestamp;
+
+    fn stamp(version: u64) -> Stamp {
+        Stamp { version: Version(version), timestamp: Timestamp(version) }
+    }
+
+    fn head(version: u64) -> ImageEntry {
+        ImageEntry::Head { stamp: stamp(version), meta_version: Version(1), meta: None }
+    }
+
+    fn key(version: u64) -> ImageEntry {
+        let (stamp, value) = (stamp(version), Encoded::from_int(1));
+        ImageEntry::Key { stamp, deadline: None, key: "k".into(), value }
+    }
+
+    fn refusal(entries: &[ImageEntry]) -> String {
+        let mut slice = Vec::new();
+        entries.iter().for_each(|entry| entry.encode(&mut slice));
+        let mut load = ImageLoad::new(RunId::from_bytes([1; 16]), 7);
+        load.take(&slice).and_then(|()| load.finish().map(drop)).unwrap_err()
+    }
+
+    #[test]
+    fn an_image_that_contradicts_itself_is_refused_with_the_place_of_the_entry() {
+        let end = |count| ImageEntry::End { count };
+        let cases = [
+            (vec![key(1)], "entry 0 of the image: the head does not come first"),
+            (vec![head(3), head(3)], "entry 1 of the image: a second head"),
+            (vec![head(3)], "the image ends behind 1 entries, before its end"),
+            (vec![head(3), end(2)], "entry 1 of the image: the end counts 2 entries"),
+            (vec![head(3), end(1), end(1)], "entry 2 of the image: it stands behind the end"),
+            (vec![head(3), key(2), end(2)], "entry 1 of the image: kv_put in a run that does not exist"),
+            (vec![head(3), key(4), end(2)], "entry 1 of the image: it is of commit 4"),
+        ];
+        for (entries, expected) in cases {
+            let reason = refusal(&entries);
+            assert!(reason.starts_with(expected), "{reason}, not {expected}");
+        }
+    }
+
+    #[test]
+    fn a_deleted_run_is_loaded_as_what_is_left_of_it() {
+        let mut slice = Vec::new();
+        [head(3), ImageEntry::End { count: 1 }].iter().for_each(|entry| entry.encode(&mut slice));
+        let mut load = ImageLoad::new(RunId::from_bytes([1; 16]), 7);
+        load.take(&slice).unwrap();
+        let run = load.finish().unwrap();
+        assert_eq!((run.exists(), run.version(), run.timestamp()), (false, Version(3), Timestamp(3)));
+    }
+}

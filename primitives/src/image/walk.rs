@@ -1,0 +1,221 @@
+//! A walk over a snapshot of a run that writes its image in slices.
+use super::entry::ImageEntry;
+use crate::encoded::Encoded;
+use crate::json::Document;
+use crate::key_kind::KeyKind;
+use crate::key_map::{Entry, Stored};
+use crate::keys::Keys;
+use crate::version::Version;
+use crate::view::RunView;
+use std::sync::Arc;
+
+/// How far the writing of an image has come.
+///
+/// Every slice is written from the view of the same open snapshot; between them the run may change. When commits are taken
+/// back, the walk is to be given up.
+///
+/// ```
+/// use strata_primitives::{ImageLoad, ImageWalk, RunId, RunState};
+///
+/// let mut run = RunState::new(RunId::from_bytes([7; 16]), 1);
+/// let snapshot = run.open_snapshot();
+/// let (mut walk, mut load) = (ImageWalk::new(), ImageLoad::new(run.id(), 1));
+/// while !walk.is_done() {
+///     let mut slice = Vec::new();
+///     walk.write(&run.view_at(&snapshot).unwrap(), 64 << 10, &mut slice);
+///     load.take(&slice).unwrap();
+/// }
+/// run.close_snapshot(snapshot);
+/// assert!(load.finish().unwrap().same_state(&run));
+/// ```
+#[derive(Debug, Default)]
+pub struct ImageWalk {
+    section: Section,
+    /// What comes next in the section: the part of a map, the place in a list, the version of the last receipt.
+    place: u64,
+    /// Where the section ends, if that was fixed when it began.
+    end: Option<u64>,
+    /// The keys of one part of a map that are still to come.
+    keys: Vec<Arc<str>>,
+    count: u64,
+}
+
+/// What is written, in this order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Section {
+    #[default]
+    Head,
+    Kv(Keyed),
+    Cells(Keyed),
+    Documents(Keyed),
+    Events,
+    Traces,
+    Receipts,
+    End,
+    Done,
+}
+
+/// The two passes over a map: while it is walked part by part, keys may come, change and go, and what a commit behind the
+/// snapshot has touched is found among what it has replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keyed {
+    Untouched,
+    Touched,
+}
+
+impl Section {
+    fn next(self) -> Self {
+        use Keyed::{Touched, Untouched};
+        match self {
+            Self::Head => Self::Kv(Untouched),
+            Self::Kv(Untouched) => Self::Kv(Touched),
+            Self::Kv(Touched) => Self::Cells(Untouched),
+            Self::Cells(Untouched) => Self::Cells(Touched),
+            Self::Cells(Touched) => Self::Documents(Untouched),
+            Self::Documents(Untouched) => Self::Documents(Touched),
+            Self::Documents(Touched) => Self::Events,
+            Self::Events => Self::Traces,
+            Self::Traces => Self::Receipts,
+            Self::Receipts => Self::End,
+            Self::End | Self::Done => Self::Done,
+        }
+    }
+}
+
+/// What one step of a walk came to.
+enum Stepped {
+    Entry(ImageEntry),
+    /// Nothing at this place, but there may be more.
+    Nothing,
+    SectionEnds,
+}
+
+impl ImageWalk {
+    /// At the beginning.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether the whole image is written.
+    pub fn is_done(&self) -> bool {
+        self.section == Section::Done
+    }
+
+    /// Appends the next entries, until the slice has `size_max` bytes or more, or looked at as many things as would take
+    /// them.
+    pub fn write(&mut self, view: &RunView<'_>, size_max: usize, out: &mut Vec<u8>) {
+        let size_before = out.len();
+        let mut looked = 0;
+        while !self.is_done() && out.len() - size_before + looked * LOOK_SIZE < size_max {
+            match self.step(view) {
+                Stepped::Entry(entry) => {
+                    entry.encode(out);
+                    self.count += 1;
+                }
+                Stepped::Nothing => looked += 1,
+                Stepped::SectionEnds => {
+                    (self.section, self.place, self.end) = (self.section.next(), 0, None);
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, view: &RunView<'_>) -> Stepped {
+        match self.section {
+            Section::Head => self.once(|_| {
+                let meta = view.meta().cloned().map(Box::new);
+                ImageEntry::Head { stamp: view.stamp(), meta_version: view.meta_version(), meta }
+            }),
+            Section::Kv(keyed) => self.step_keys(keyed, view.keys(KeyKind::Kv), key_entry),
+            Section::Cells(keyed) => self.step_keys(keyed, view.keys(KeyKind::Cell), cell_entry),
+            Section::Documents(keyed) => self.step_keys(keyed, view.documents(), document_entry),
+            Section::Events => self.step_list(view.event_count(), |place| {
+                let event = view.event(place)?;
+                let (kind, payload) = (Arc::clone(&event.kind), event.payload.clone());
+                let (stamp, salt, hash) = (event.stamp, event.salt, event.hash);
+                Some(ImageEntry::Event { stamp, salt, hash, kind, payload })
+            }),
+            Section::Traces => {
+                let traces = view.traces();
+                self.step_list(traces.count(), |place| {
+                    Some(ImageEntry::Trace { trace: Box::new(traces.get(place)?.clone()) })
+                })
+            }
+            Section::Receipts => match view.receipt_behind(Version(self.place)) {
+                None => Stepped::SectionEnds,
+                Some((id, receipt)) => {
+                    self.place = receipt.commit.version.0;
+                    Stepped::Entry(ImageEntry::Receipt { id, receipt: receipt.clone() })
+                }
+            },
+            Section::End => self.once(|walk| ImageEntry::End { count: walk.count }),
+            Section::Done => Stepped::SectionEnds,
+        }
+    }
+
+    fn once(&mut self, entry: impl FnOnce(&Self) -> ImageEntry) -> Stepped {
+        if self.place > 0 {
+            return Stepped::SectionEnds;
+        }
+        self.place = 1;
+        Stepped::Entry(entry(self))
+    }
+
+    fn step_list(&mut self, count: u64, entry: impl FnOnce(u64) -> Option<ImageEntry>) -> Stepped {
+        if self.place == count {
+            return Stepped::SectionEnds;
+        }
+        self.place += 1;
+        entry(self.place - 1).map_or(Stepped::Nothing, Stepped::Entry)
+    }
+
+    fn step_keys<V: Stored>(
+        &mut self,
+        keyed: Keyed,
+        keys: Keys<'_, V>,
+        entry: fn(&Arc<str>, &Entry<V>) -> ImageEntry,
+    ) -> Stepped {
+        // Fixed when the pass begins: no walk chases a run that grows faster.
+        let end = *self.end.get_or_insert_with(|| match keyed {
+            Keyed::Untouched => keys.part_count(),
+            Keyed::Touched => keys.touched_count(),
+        });
+        if keyed == Keyed::Untouched
+            && let Some(key) = self.keys.pop()
+        {
+            return keys.untouched(&key).map_or(Stepped::Nothing, |held| Stepped::Entry(entry(&key, held)));
+        }
+        if self.place == end {
+            return Stepped::SectionEnds;
+        }
+        self.place += 1;
+        match keyed {
+            Keyed::Untouched => {
+                self.keys.extend(keys.part(self.place - 1, end).cloned());
+                Stepped::Nothing
+            }
+            // Those touched behind the end of the first pass were written by it.
+            Keyed::Touched => {
+                let touched = keys.touched(self.place - 1);
+                touched.map_or(Stepped::Nothing, |(key, held)| Stepped::Entry(entry(key, held)))
+            }
+        }
+    }
+}
+
+/// What looking at something that is not written counts for, in bytes of a slice.
+const LOOK_SIZE: usize = 32;
+
+fn key_entry(key: &Arc<str>, held: &Entry<Encoded>) -> ImageEntry {
+    let Entry { value, stamp, deadline } = held.clone();
+    ImageEntry::Key { stamp, deadline, key: Arc::clone(key), value }
+}
+
+fn cell_entry(name: &Arc<str>, held: &Entry<Encoded>) -> ImageEntry {
+    let Entry { value, stamp, deadline } = held.clone();
+    ImageEntry::Cell { stamp, deadline, name: Arc::clone(name), value }
+}
+
+fn document_entry(name: &Arc<str>, held: &Entry<Document>) -> ImageEntry {
+    ImageEntry::Document { stamp: held.stamp, name: Arc::clone(name), document: held.value.clone() }
+}
