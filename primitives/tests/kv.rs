@@ -127,7 +127,7 @@ fn pages_walk_all_keys_once_in_both_directions() {
 }
 
 #[test]
-fn a_list_without_values_names_keys_and_versions_only() {
+fn a_list_without_values_names_keys_only() {
     let mut driver = Driver::created();
     driver.put("a", 1);
     let operation = Operation::KvList {
@@ -138,8 +138,9 @@ fn a_list_without_values_names_keys_and_versions_only() {
         values: false,
     };
     let Outcome::Page(page) = driver.read(operation) else { panic!("a list answers with a page") };
-    let (version, timestamp) = (Version(2), Timestamp(1_000));
+    let (version, timestamp) = (Version::NEVER, Timestamp(0));
     assert_eq!(page.items, [KvItem { key: "a".into(), value: None, version, timestamp }]);
+    assert_eq!(page.version, Version(2));
 }
 
 #[test]
