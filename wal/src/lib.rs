@@ -1,7 +1,7 @@
 //! Bytes in, durable bytes out.
 //!
 //! A store's log in this order: positions and formats (`lsn` to `manifest`), the directory that names the
-//! segments, the live log, and recovery. Under them lies the I/O seam: `storage`, `buffer`, then its two sides,
+//! segments, the live log, recovery, and the images that let it begin later (`image_file` and its two sides). Under them lies the I/O seam: `storage`, `buffer`, then its two sides,
 //! `disk` and `sim`.
 #![deny(unsafe_code)]
 
@@ -44,9 +44,16 @@ pub mod scan;
 pub mod source;
 mod tail;
 
+pub mod image_file;
+pub mod image_reader;
+pub mod image_writer;
+
 pub use directory::StoreDirectory;
 pub use error::{AppendError, LogFailed, WalError};
 pub use frame::RECORD_BODY_SIZE_MAX;
+pub use image_file::{ImageHeader, ImagePlace};
+pub use image_reader::ImageReader;
+pub use image_writer::ImageWriter;
 pub use log::{Appended, Log, LogStatistics};
 pub use lsn::Lsn;
 pub use manifest::LOG_COUNT_MAX;
