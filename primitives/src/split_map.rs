@@ -74,9 +74,16 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
 
     /// Puts a value under a key and returns what was there. A key that is there stays the one it was.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
-        let mut value = Some(value);
-        let held = self.get_or_insert_with(key, || value.take().expect("it is made once"));
-        value.map(|value| std::mem::replace(held, value))
+        if let Some(held) = self.get_mut(&key) {
+            return Some(std::mem::replace(held, value));
+        }
+        self.make_room();
+        let Self { parts, len, hash_seed } = self;
+        let hash = hash_of(*hash_seed, &key);
+        let index = part_of(hash, parts.len());
+        parts[index].insert_unique(hash, (key, value), |(held, _)| hash_of(*hash_seed, held));
+        *len += 1;
+        None
     }
 
     /// What is under a key, put there by `make` if nothing was.
