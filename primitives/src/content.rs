@@ -105,16 +105,19 @@ impl Content {
         &mut self,
         name: &Arc<str>,
         entry: Option<Entry<Document>>,
-        detached_size: usize,
         replaced_by: Option<Version>,
+        detached_size: impl FnOnce(&Document) -> usize,
     ) -> (Option<Entry<Document>>, Option<Version>) {
         let was = match entry {
             Some(entry) => self.documents.put(name, entry),
             None => self.documents.remove(name),
         };
         // What a write replaces is kept, and the path to it, which it copies; the rest is shared with what follows.
-        let size = name.len() + DOCUMENT_PATH_SIZE + detached_size;
-        let kept = replaced_by.filter(|by| self.past.documents.keep(name, *by, size, || was.clone()));
+        let kept = replaced_by.filter(|by| {
+            let detached_size = was.as_ref().map_or(0, |was| detached_size(&was.value));
+            let size = name.len() + DOCUMENT_PATH_SIZE + detached_size;
+            self.past.documents.keep(name, *by, size, || was.clone())
+        });
         (was, kept)
     }
 
@@ -125,7 +128,7 @@ impl Content {
         was: Option<Entry<Document>>,
         kept: Option<Version>,
     ) {
-        self.put_document(name, was, 0, None);
+        self.put_document(name, was, None, |_| 0);
         kept.into_iter().for_each(|by| self.past.documents.take_back(name, by));
     }
 

@@ -214,10 +214,8 @@ impl<'a> Check<'a> {
 
     fn changed_key(&self, kind: KeyKind, key: &Arc<str>, presence_only: bool) -> Option<Changed> {
         let (seen, found) = self.key_versions(kind, key);
-        let is_changed = match change_of((seen, found)) {
-            None => false,
-            Some(change) => change == KeyChange::Moved || !presence_only,
-        };
+        let is_changed =
+            change_of((seen, found)).is_some_and(|change| change == KeyChange::Moved || !presence_only);
         is_changed.then(|| Changed { entity: kind.entity(self.state.id(), key), seen, found })
     }
 

@@ -85,15 +85,11 @@ impl RunState {
             Mutation::CellDelete { name, .. } => self.put_key(KeyKind::Cell, name, None, stamp),
             Mutation::JsonWrite { name, write, .. } => {
                 let held = self.content.documents.get(&name).map(|entry| &entry.value);
-                let detached_size = held.map_or(0, |held| held.detached_size(&write));
                 let value = written(held, &write, stamp);
                 let entry = Entry { value, stamp, deadline: None };
-                self.put_document(name, Some(entry), detached_size, stamp)
+                self.put_document(name, Some(entry), stamp, |was| was.detached_size(&write))
             }
-            Mutation::JsonDestroy { name, .. } => {
-                let size = self.content.documents.get(&name).map_or(0, |entry| entry.value.size());
-                self.put_document(name, None, size, stamp)
-            }
+            Mutation::JsonDestroy { name, .. } => self.put_document(name, None, stamp, Document::size),
             Mutation::EventAppend { sequence, kind, payload, salt, hash } => {
                 assert!(sequence == self.content.events.len(), "events are appended in order, without gaps");
                 self.content.events.append(Event { kind, payload, salt, hash, stamp });
@@ -142,18 +138,18 @@ impl RunState {
         &mut self,
         name: Arc<str>,
         entry: Option<Entry<Document>>,
-        detached_size: usize,
         stamp: Stamp,
+        detached_size: impl FnOnce(&Document) -> usize,
     ) -> Undo {
         let replaced_by = self.snapshots.needed_by(stamp.version);
-        let (was, kept) = self.content.put_document(&name, entry, detached_size, replaced_by);
+        let (was, kept) = self.content.put_document(&name, entry, replaced_by, detached_size);
         Undo::Document { name, was, kept }
     }
 
     /// Puts a document of an image, with the commits that wrote its parts, which no mutation can tell.
     pub(crate) fn load_document(&mut self, name: Arc<str>, document: Document, stamp: Stamp) {
         let entry = Entry { value: document, stamp, deadline: None };
-        let _ = self.put_document(name, Some(entry), 0, stamp);
+        let _ = self.put_document(name, Some(entry), stamp, |_| 0);
     }
 
     /// Takes back one [`apply`](Self::apply). Several are taken back newest first.

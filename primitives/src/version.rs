@@ -1,4 +1,5 @@
 //! When something was written: versions, timestamps, receipts.
+use crate::codec::{self, DecodeError};
 use std::fmt;
 
 /// The number of a run's commit, counted from 1 without gaps; 0 means "never".
@@ -81,6 +82,20 @@ pub struct Stamp {
     pub version: Version,
     /// The commit's time.
     pub timestamp: Timestamp,
+}
+
+impl Stamp {
+    /// Appends the number and the time, a `u64` each.
+    pub(crate) fn encode(self, out: &mut Vec<u8>) {
+        codec::put_u64(out, self.version.0);
+        codec::put_u64(out, self.timestamp.0);
+    }
+
+    /// Takes what [`encode`](Self::encode) appended from the front of `input`.
+    pub(crate) fn decode(input: &mut &[u8]) -> Result<Self, DecodeError> {
+        let version = Version(codec::take_u64(input)?);
+        Ok(Self { version, timestamp: Timestamp(codec::take_u64(input)?) })
+    }
 }
 
 /// The receipt of a write.

@@ -3,7 +3,7 @@ mod support;
 
 use proptest::prelude::*;
 use strata_primitives::*;
-use support::history::{Change, Step, history};
+use support::history::{Change, Step, decide, history};
 use support::run_id;
 
 /// A run that a history is applied to.
@@ -36,16 +36,11 @@ impl World {
     }
 
     fn commit(&mut self, changes: &[Change]) {
-        let context = Context { now: Timestamp(self.now), boot: 1 };
-        let mut draft = Draft::new(self.state.view());
-        for operation in changes.iter().flat_map(|change| change.operations(self.now)) {
-            let _ = validate(operation, &mut draft, &context, &Limits::default());
-        }
-        let mutations = draft.into_mutations();
+        let mutations = decide(&self.state, changes, self.now);
         if mutations.is_empty() {
             return;
         }
-        let (version, timestamp) = (self.state.version().next(), context.now);
+        let (version, timestamp) = (self.state.version().next(), Timestamp(self.now));
         let stamp = Stamp { version, timestamp };
         mutations.into_iter().for_each(|mutation| drop(self.state.apply(mutation, stamp)));
         self.state.commit(stamp);

@@ -3,7 +3,7 @@ mod support;
 
 use proptest::prelude::*;
 use strata_primitives::*;
-use support::history::{Change, Step, change, history, reads};
+use support::history::{Change, Step, change, decide, history, reads};
 use support::run_id;
 
 type Answers = Vec<Result<Answer, (ErrorKind, String)>>;
@@ -61,16 +61,11 @@ impl World {
     }
 
     fn commit(&mut self, changes: &[Change]) -> Vec<Replaced> {
-        let context = Context { now: Timestamp(self.now), boot: 1 };
-        let mut draft = Draft::new(self.state.view());
-        for operation in changes.iter().flat_map(|change| change.operations(self.now)) {
-            let _ = validate(operation, &mut draft, &context, &Limits::default());
-        }
-        let mutations = draft.into_mutations();
+        let mutations = decide(&self.state, changes, self.now);
         if mutations.is_empty() {
             return Vec::new();
         }
-        let stamp = Stamp { version: self.state.version().next(), timestamp: context.now };
+        let stamp = Stamp { version: self.state.version().next(), timestamp: Timestamp(self.now) };
         let replaced = mutations.into_iter().map(|mutation| self.state.apply(mutation, stamp)).collect();
         self.state.commit(stamp);
         replaced

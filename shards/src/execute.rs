@@ -11,6 +11,7 @@ use strata_primitives::{
 };
 
 use crate::boot::Boot;
+use crate::rewrite::Told;
 use crate::setup::Setup;
 
 /// What a closure is given: the run as it is, and its own writes over it.
@@ -52,15 +53,9 @@ impl<'t> Turn<'t, '_> {
         operation.check_joins(self.run_id())?;
         self.limits.check_operations(self.run_id(), self.effects.len() + 1, "closure")?;
         self.note_walk(&operation);
-        let staged_before = self.draft.mutations().len();
-        match validate(operation, self.draft, &self.context, self.limits)? {
-            Validated::Write(effect) => {
-                self.effects.push(effect);
-                let has_changed = self.draft.mutations().len() > staged_before;
-                Ok((self.effects.len() - 1, has_changed, effect))
-            }
-            Validated::Read(_) => unreachable!("a write answers with its effect"),
-        }
+        let Told { effect, has_changed } = Told::of(operation, self.draft, &self.context, self.limits)?;
+        self.effects.push(effect);
+        Ok((self.effects.len() - 1, has_changed, effect))
     }
 
     fn note_walk(&mut self, operation: &Operation) {

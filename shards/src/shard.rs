@@ -314,10 +314,10 @@ impl Shard {
     /// Answers once everything appended so far is durable; for one run, once its own commits are.
     fn sync(&mut self, run: Option<RunId>, reply: Reply) {
         let refuse = |kind, message: &str| Err(Error::new(kind, message));
-        let run = run.map(|id| self.runs.get(id));
         // A run that is gone is gone for others once its deletion has reached its promise.
-        let need = run.flatten().map_or(Need::default(), |run| run.need);
-        let refused = match (&self.log, run.map(|run| run.filter(|run| run.state.exists()))) {
+        let need = run.map_or(Need::default(), |run| self.need_of(run));
+        let run = run.map(|id| self.runs.get(id).filter(|run| run.state.exists()));
+        let refused = match (&self.log, run) {
             (None, _) => refuse(ErrorKind::Unsupported, "an in-memory database has nothing to sync to"),
             (Some(log), _) if log.has_failed() => Err(self.sync_refused()),
             (_, Some(None)) => {

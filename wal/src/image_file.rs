@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use crate::frame::frame_size;
 use crate::little_endian::{put_u32, put_u64, u32_at, u64_at};
 use crate::lsn::Lsn;
+use crate::segment::checksum_without_field;
 use crate::storage::BLOCK_SIZE;
 use crate::store_id::StoreId;
 
@@ -83,7 +84,7 @@ impl ImageHeader {
     /// offset  size  field
     ///      0     8  magic "STRATAIM"
     ///      8     4  format version, 1
-    ///     12     4  CRC-32 of bytes 16..4096 and then of the format version
+    ///     12     4  CRC-32 of the whole block with these four bytes zero
     ///     16    16  store id
     ///     32     4  log index
     ///     36     4  codec of slices, 0 = as they are
@@ -101,7 +102,7 @@ impl ImageHeader {
         put_u64(&mut block, 40, self.number);
         put_u64(&mut block, 48, self.through.0);
         put_u64(&mut block, 56, self.created_micros);
-        let checksum = checksum(&block);
+        let checksum = checksum_without_field(&block);
         put_u32(&mut block, 12, checksum);
         block
     }
@@ -112,7 +113,7 @@ impl ImageHeader {
         if block.len() != BLOCK_SIZE || block[0..8] != IMAGE_MAGIC {
             return damaged("no header of an image".into());
         }
-        let (stored, computed) = (u32_at(block, 12), checksum(block));
+        let (stored, computed) = (u32_at(block, 12), checksum_without_field(block));
         if stored != computed {
             return damaged(format!("header checksum: stored {stored:#010x}, computed {computed:#010x}"));
         }
@@ -162,13 +163,6 @@ pub(crate) fn image_path(store: &Path, log: u32, number: u64) -> PathBuf {
     images_dir(store).join(format!("{log:03}-{number:010}.img"))
 }
 
-fn checksum(block: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&block[16..]);
-    hasher.update(&block[8..12]);
-    hasher.finalize()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,8 +188,8 @@ mod tests {
         golden.extend_from_slice(&[0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11]); // through
         golden.extend_from_slice(&[1, 0, 0, 0, 0, 0, 5, 0]); // created
         golden.resize(BLOCK_SIZE, 0);
-        let covered = [&golden[16..], &[1, 0, 0, 0]].concat();
-        golden[12..16].copy_from_slice(&crc32fast::hash(&covered).to_le_bytes());
+        let checksum = crc32fast::hash(&golden);
+        golden[12..16].copy_from_slice(&checksum.to_le_bytes());
         assert_eq!(header().encode()[..], golden[..]);
         assert_eq!(ImageHeader::decode(&golden), Ok(header()));
     }
@@ -210,7 +204,7 @@ mod tests {
         }
         let mut newer = block;
         put_u32(&mut newer, 8, 2);
-        let sum = checksum(&newer);
+        let sum = checksum_without_field(&newer);
         put_u32(&mut newer, 12, sum);
         assert_eq!(ImageHeader::decode(&newer), Err(BadImage::Newer(2)));
     }

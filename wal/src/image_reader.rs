@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::WalError;
-use crate::frame::{Frame, decode_frame};
+use crate::frame::{Frame, decode_frame, frame_size};
 use crate::image_file::{
     BadImage, DIRECTORY, END, END_SIZE, IMAGE_FORMAT_VERSION, ImageEnd, ImageHeader, ImagePlace, SLICE,
     image_path,
@@ -119,9 +119,9 @@ impl ImageReader {
     /// The place of the frame at `offset`, by its length: nothing is believed but that it lies within the file.
     fn place_at(&self, offset: u64, end: u64) -> Result<ImagePlace, WalError> {
         let left = end - offset;
-        let head = read(&*self.file, &self.path, offset, left.min(4))?;
-        let body_size = if head.len() == 4 { u64::from(u32_at(&head, 0)) } else { u64::MAX };
-        let size = body_size.saturating_add(16).checked_next_multiple_of(8).unwrap_or(u64::MAX);
+        // What is left ends with the frame of the end, so there are four bytes to read wherever it begins.
+        let head = read(&*self.file, &self.path, offset, 4)?;
+        let size = frame_size(u32_at(&head, 0) as usize) as u64;
         if size > left {
             return Err(self.corrupt(offset, format!("a frame of {size} bytes does not fit the {left} left")));
         }

@@ -22,8 +22,8 @@ const WRITE_SIZE: usize = 1024 * 1024;
 pub struct ImageWriter {
     storage: Arc<dyn Storage>,
     store: PathBuf,
-    log: u32,
-    number: u64,
+    /// Its name in the end.
+    path: PathBuf,
     temporary: PathBuf,
     file: Arc<dyn File>,
     buffer: Buffer,
@@ -46,15 +46,15 @@ impl ImageWriter {
     ) -> Result<ImageWriter, WalError> {
         let dir = images_dir(store);
         storage.create_dir(&dir).map_err(|error| WalError::io(&dir, "create", error))?;
-        let temporary = image_path(store, header.log, header.number).with_extension("tmp");
+        let path = image_path(store, header.log, header.number);
+        let temporary = path.with_extension("tmp");
         let file = create_anew(&*storage, &temporary)?;
         let mut buffer = Buffer::with_capacity(WRITE_SIZE);
         buffer.extend_from_slice(&header.encode());
         Ok(ImageWriter {
             storage,
             store: store.to_path_buf(),
-            log: header.log,
-            number: header.number,
+            path,
             temporary,
             file,
             buffer,
@@ -85,12 +85,11 @@ impl ImageWriter {
         self.add(END, &end.encode())?;
         self.flush()?;
         self.file.sync().map_err(|error| WalError::io(&self.temporary, "sync", error))?;
-        let (dir, path) = (images_dir(&self.store), image_path(&self.store, self.log, self.number));
-        let renamed = self.storage.rename(&self.temporary, &path);
-        renamed.map_err(|error| WalError::io(&path, "name", error))?;
+        let renamed = self.storage.rename(&self.temporary, &self.path);
+        renamed.map_err(|error| WalError::io(&self.path, "name", error))?;
         self.is_named = true;
         let sync = |dir: &Path| self.storage.sync_dir(dir).map_err(|error| WalError::io(dir, "sync", error));
-        sync(&dir)?;
+        sync(&images_dir(&self.store))?;
         // The directory itself may be new.
         sync(&self.store)?;
         Ok(self.offset)

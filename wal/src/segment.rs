@@ -162,7 +162,8 @@ pub(crate) fn next_segment_size(previous: u64, needed: u64) -> u64 {
     doubled.max((needed + SEGMENT_HEADER_SIZE).next_power_of_two())
 }
 
-fn checksum_without_field(block: &[u8]) -> u32 {
+/// The checksum of a header block, whose own four bytes at 12 count as zero.
+pub(crate) fn checksum_without_field(block: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&block[..12]);
     hasher.update(&[0; 4]);

@@ -65,7 +65,7 @@ impl ImageEntry {
         match self {
             Self::Head { stamp, meta_version, meta } => {
                 codec::put_u8(out, HEAD);
-                put_stamp(out, *stamp);
+                stamp.encode(out);
                 codec::put_u64(out, meta_version.0);
                 put_option(out, meta.as_ref(), |out, meta| meta.encode(out));
             }
@@ -73,13 +73,13 @@ impl ImageEntry {
             Self::Cell { stamp, deadline, name, value } => put_key(out, CELL, *stamp, *deadline, name, value),
             Self::Document { stamp, name, document } => {
                 codec::put_u8(out, DOCUMENT);
-                put_stamp(out, *stamp);
+                stamp.encode(out);
                 codec::put_str(out, name);
                 document.encode_tree(out);
             }
             Self::Event { stamp, salt, hash, kind, payload } => {
                 codec::put_u8(out, EVENT);
-                put_stamp(out, *stamp);
+                stamp.encode(out);
                 out.extend_from_slice(salt);
                 out.extend_from_slice(hash);
                 codec::put_str(out, kind);
@@ -87,15 +87,15 @@ impl ImageEntry {
             }
             Self::Trace { trace } => {
                 codec::put_u8(out, TRACE);
-                put_stamp(out, trace.stamp);
-                put_stamp(out, trace.recorded);
+                trace.stamp.encode(out);
+                trace.recorded.encode(out);
                 trace.encode(out);
             }
             Self::Receipt { id, receipt } => {
                 codec::put_u8(out, RECEIPT);
                 let Receipt { commit, effects, fingerprint } = receipt;
                 out.extend_from_slice(&id.0);
-                put_stamp(out, Stamp { version: commit.version, timestamp: commit.timestamp });
+                Stamp { version: commit.version, timestamp: commit.timestamp }.encode(out);
                 codec::put_u8(out, commit.durability.code());
                 out.extend_from_slice(&fingerprint.0);
                 codec::put_u32(out, codec::size_u32(effects.len()));
@@ -112,7 +112,7 @@ impl ImageEntry {
     pub fn decode(input: &mut &[u8]) -> Result<Self, DecodeError> {
         Ok(match codec::take_u8(input)? {
             HEAD => Self::Head {
-                stamp: take_stamp(input)?,
+                stamp: Stamp::decode(input)?,
                 meta_version: Version(codec::take_u64(input)?),
                 meta: take_option(input, |input| RunMeta::decode(input).map(Box::new))?,
             },
@@ -125,19 +125,19 @@ impl ImageEntry {
                 Self::Cell { stamp, deadline, name, value }
             }
             DOCUMENT => Self::Document {
-                stamp: take_stamp(input)?,
+                stamp: Stamp::decode(input)?,
                 name: codec::take_str(input)?.into(),
                 document: Document::decode_tree(input)?,
             },
             EVENT => Self::Event {
-                stamp: take_stamp(input)?,
+                stamp: Stamp::decode(input)?,
                 salt: codec::take_array(input)?,
                 hash: codec::take_array(input)?,
                 kind: codec::take_str(input)?.into(),
                 payload: Encoded::from_canonical(codec::take_bytes(input)?),
             },
             TRACE => {
-                let (stamp, recorded) = (take_stamp(input)?, take_stamp(input)?);
+                let (stamp, recorded) = (Stamp::decode(input)?, Stamp::decode(input)?);
                 Self::Trace { trace: Box::new(Trace { stamp, recorded, ..Trace::decode(input)? }) }
             }
             RECEIPT => {
@@ -150,15 +150,6 @@ impl ImageEntry {
     }
 }
 
-fn put_stamp(out: &mut Vec<u8>, stamp: Stamp) {
-    codec::put_u64(out, stamp.version.0);
-    codec::put_u64(out, stamp.timestamp.0);
-}
-
-fn take_stamp(input: &mut &[u8]) -> Result<Stamp, DecodeError> {
-    Ok(Stamp { version: Version(codec::take_u64(input)?), timestamp: Timestamp(codec::take_u64(input)?) })
-}
-
 fn put_key(
     out: &mut Vec<u8>,
     tag: u8,
@@ -168,7 +159,7 @@ fn put_key(
     value: &Encoded,
 ) {
     codec::put_u8(out, tag);
-    put_stamp(out, stamp);
+    stamp.encode(out);
     codec::put_u64(out, deadline.map_or(0, |deadline| deadline.0));
     codec::put_str(out, key);
     codec::put_bytes(out, value.as_bytes());
@@ -177,14 +168,14 @@ fn put_key(
 type Key = (Stamp, Option<Timestamp>, Arc<str>, Encoded);
 
 fn take_key(input: &mut &[u8]) -> Result<Key, DecodeError> {
-    let stamp = take_stamp(input)?;
+    let stamp = Stamp::decode(input)?;
     let deadline = Some(codec::take_u64(input)?).filter(|micros| *micros != 0).map(Timestamp);
     let key = codec::take_str(input)?.into();
     Ok((stamp, deadline, key, Encoded::from_canonical(codec::take_bytes(input)?)))
 }
 
 fn take_receipt(input: &mut &[u8]) -> Result<Receipt, DecodeError> {
-    let Stamp { version, timestamp } = take_stamp(input)?;
+    let Stamp { version, timestamp } = Stamp::decode(input)?;
     let tag = codec::take_u8(input)?;
     let durability = Durability::from_code(tag).ok_or(DecodeError::UnknownTag { what: "durability", tag })?;
     let fingerprint = Fingerprint(codec::take_array(input)?);

@@ -1,6 +1,5 @@
 //! A run made of the entries of its image.
 use super::entry::ImageEntry;
-use crate::codec::DecodeError;
 use crate::id::RunId;
 use crate::mutation::Mutation;
 use crate::run_state::RunState;
@@ -44,7 +43,7 @@ impl ImageLoad {
     pub fn take(&mut self, slice: &[u8]) -> Result<(), String> {
         let mut input = slice;
         while !input.is_empty() {
-            let entry = ImageEntry::decode(&mut input).map_err(|error: DecodeError| error.to_string());
+            let entry = ImageEntry::decode(&mut input).map_err(|error| error.to_string());
             let taken = entry.and_then(|entry| self.take_entry(entry));
             taken.map_err(|reason| format!("entry {} of the image: {reason}", self.count))?;
         }
@@ -68,8 +67,8 @@ impl ImageLoad {
         }
         match (entry, self.stamp) {
             (ImageEntry::Head { stamp, meta_version, meta }, None) => {
-                self.check(Stamp { version: meta_version, ..stamp }, stamp)?;
                 let meta_stamp = Stamp { version: meta_version, ..stamp };
+                check_age(meta_stamp, stamp)?;
                 match meta {
                     Some(meta) => {
                         self.apply(Mutation::RunCreate { meta, previous: Version::NEVER }, meta_stamp)?
@@ -93,15 +92,15 @@ impl ImageLoad {
         let previous = Version::NEVER;
         match entry {
             ImageEntry::Key { stamp, deadline, key, value } => {
-                self.check(stamp, head)?;
+                check_age(stamp, head)?;
                 self.apply(Mutation::KvPut { key, value, deadline, previous }, stamp)
             }
             ImageEntry::Cell { stamp, deadline, name, value } => {
-                self.check(stamp, head)?;
+                check_age(stamp, head)?;
                 self.apply(Mutation::CellSet { name, value, deadline, previous }, stamp)
             }
             ImageEntry::Document { stamp, name, document } => {
-                self.check(stamp, head)?;
+                check_age(stamp, head)?;
                 if document.newest().version > stamp.version || !self.run.exists() {
                     return Err(format!("document {name:?} does not fit its run"));
                 }
@@ -109,7 +108,7 @@ impl ImageLoad {
                 Ok(())
             }
             ImageEntry::Event { stamp, salt, hash, kind, payload } => {
-                self.check(stamp, head)?;
+                check_age(stamp, head)?;
                 check_order(&mut self.event_stamp, stamp)?;
                 let sequence = self.run.event_count();
                 self.apply(Mutation::EventAppend { sequence, kind, payload, salt, hash }, stamp)
@@ -142,8 +141,8 @@ impl ImageLoad {
 
     fn take_trace(&mut self, trace: Trace, head: Stamp) -> Result<(), String> {
         let Trace { stamp, recorded, id, .. } = trace;
-        self.check(stamp, head)?;
-        self.check(recorded, stamp)?;
+        check_age(stamp, head)?;
+        check_age(recorded, stamp)?;
         check_order(&mut self.trace_stamp, recorded)?;
         if stamp == recorded {
             return self.apply(Mutation::TraceRecord { trace: Box::new(trace) }, recorded);
@@ -157,19 +156,19 @@ impl ImageLoad {
         self.apply(Mutation::TraceEnd { id, ended, body, previous: recorded.version }, stamp)
     }
 
-    /// Refuses what was written behind the commit that it belongs to.
-    fn check(&self, stamp: Stamp, newest: Stamp) -> Result<(), String> {
-        if stamp.version <= newest.version && stamp.timestamp <= newest.timestamp {
-            return Ok(());
-        }
-        Err(format!("it is of commit {} at {}, behind {}", stamp.version, stamp.timestamp, newest.version))
-    }
-
     fn apply(&mut self, mutation: Mutation, stamp: Stamp) -> Result<(), String> {
         self.run.check(&mutation)?;
         drop(self.run.apply(mutation, stamp));
         Ok(())
     }
+}
+
+/// Refuses what was written behind the commit that it belongs to.
+fn check_age(stamp: Stamp, newest: Stamp) -> Result<(), String> {
+    if stamp.version <= newest.version && stamp.timestamp <= newest.timestamp {
+        return Ok(());
+    }
+    Err(format!("it is of commit {} at {}, behind {}", stamp.version, stamp.timestamp, newest.version))
 }
 
 /// Events and traces come in the order of their commits.

@@ -37,19 +37,16 @@ struct Builder {
 
 impl Builder {
     fn take(&mut self, input: &mut &[u8], around: usize) -> Result<Node, DecodeError> {
-        let content = match codec::take_u8(input)? {
-            encoded::NULL => Content::Null,
-            encoded::FALSE => Content::Bool(false),
-            encoded::TRUE => Content::Bool(true),
-            encoded::INT => Content::Int(codec::take_i64(input)?),
-            encoded::FLOAT => Content::Float(take_float(input)?),
-            encoded::STRING => Content::String(codec::take_str(input)?.into()),
-            encoded::ARRAY => return self.take_array(input, around),
-            encoded::OBJECT => return self.take_object(input, around),
-            encoded::BYTES => return Err(DecodeError::NotJson { what: "bytes" }),
-            tag => return Err(DecodeError::UnknownTag { what: "value", tag }),
-        };
-        Ok(Node::scalar(self.stamp, content))
+        let tag = codec::take_u8(input)?;
+        if let Some(content) = take_scalar(tag, input)? {
+            return Ok(Node::scalar(self.stamp, content));
+        }
+        match tag {
+            encoded::ARRAY => self.take_array(input, around),
+            encoded::OBJECT => self.take_object(input, around),
+            encoded::BYTES => Err(DecodeError::NotJson { what: "bytes" }),
+            tag => Err(DecodeError::UnknownTag { what: "value", tag }),
+        }
     }
 
     fn take_array(&mut self, input: &mut &[u8], around: usize) -> Result<Node, DecodeError> {
@@ -82,7 +79,20 @@ impl Builder {
 
 const _: () = assert!(HEAD_SIZE == 1 + 4, "a container's size is its tag, its count and its items");
 
-pub(super) fn take_float(input: &mut &[u8]) -> Result<f64, DecodeError> {
+/// What a tag announces, if it is a scalar of JSON.
+pub(super) fn take_scalar(tag: u8, input: &mut &[u8]) -> Result<Option<Content>, DecodeError> {
+    Ok(Some(match tag {
+        encoded::NULL => Content::Null,
+        encoded::FALSE => Content::Bool(false),
+        encoded::TRUE => Content::Bool(true),
+        encoded::INT => Content::Int(codec::take_i64(input)?),
+        encoded::FLOAT => Content::Float(take_float(input)?),
+        encoded::STRING => Content::String(codec::take_str(input)?.into()),
+        _ => return Ok(None),
+    }))
+}
+
+fn take_float(input: &mut &[u8]) -> Result<f64, DecodeError> {
     let bits = codec::take_u64(input)?;
     let float = f64::from_bits(bits);
     if !float.is_finite() {

@@ -10,14 +10,14 @@
 //!        object                u32 place of its newest stamp, u32 count, (name, node)
 //! ```
 use super::array::Items;
-use super::build::take_float;
+use super::build::take_scalar;
 use super::document::Document;
 use super::node::{Content, Node};
 use super::object::Members;
 use crate::codec::{self, DecodeError, size_u32};
 use crate::encoded;
 use crate::limits::VALUE_DEPTH_MAX;
-use crate::version::{Stamp, Timestamp, Version};
+use crate::version::{Stamp, Version};
 use rustc_hash::FxHashMap;
 
 impl Document {
@@ -27,10 +27,7 @@ impl Document {
         let mut stamps = Stamps::default();
         put_node(self.root(), &mut stamps, &mut nodes);
         codec::put_u32(out, size_u32(stamps.table.len()));
-        for stamp in stamps.table {
-            codec::put_u64(out, stamp.version.0);
-            codec::put_u64(out, stamp.timestamp.0);
-        }
+        stamps.table.iter().for_each(|stamp| stamp.encode(out));
         out.extend_from_slice(&nodes);
     }
 
@@ -39,10 +36,7 @@ impl Document {
     /// # Errors
     /// When the bytes are no tree, hold what a JSON document cannot, or contradict themselves.
     pub fn decode_tree(input: &mut &[u8]) -> Result<Self, DecodeError> {
-        let stamps = encoded::take_items(input, |input| {
-            let version = Version(codec::take_u64(input)?);
-            Ok(Stamp { version, timestamp: Timestamp(codec::take_u64(input)?) })
-        })?;
+        let stamps = encoded::take_items(input, Stamp::decode)?;
         Ok(Self::from_root(take_node(input, &stamps, 0)?))
     }
 }
@@ -100,22 +94,19 @@ fn put_node(node: &Node, stamps: &mut Stamps, out: &mut Vec<u8>) {
 fn take_node(input: &mut &[u8], stamps: &[Stamp], around: usize) -> Result<Node, DecodeError> {
     let tag = codec::take_u8(input)?;
     let written = take_stamp(input, stamps)?;
-    let content = match tag {
-        encoded::NULL => Content::Null,
-        encoded::FALSE => Content::Bool(false),
-        encoded::TRUE => Content::Bool(true),
-        encoded::INT => Content::Int(codec::take_i64(input)?),
-        encoded::FLOAT => Content::Float(take_float(input)?),
-        encoded::STRING => Content::String(codec::take_str(input)?.into()),
+    if let Some(content) = take_scalar(tag, input)? {
+        return Ok(Node::scalar(written, content));
+    }
+    match tag {
         encoded::ARRAY | encoded::OBJECT if around == VALUE_DEPTH_MAX => {
-            return Err(DecodeError::TooDeep { limit: VALUE_DEPTH_MAX });
+            Err(DecodeError::TooDeep { limit: VALUE_DEPTH_MAX })
         }
         encoded::ARRAY => {
             let newest = take_stamp(input, stamps)?;
             let items = encoded::take_items(input, |input| take_node(input, stamps, around + 1))?;
             check_newest(newest, written, items.iter())?;
             let size = encoded::HEAD_SIZE + items.iter().map(Node::size).sum::<usize>();
-            return Ok(Node::array(written, size, Items::new(items)).with_newest(newest));
+            Ok(Node::array(written, size, Items::new(items)).with_newest(newest))
         }
         encoded::OBJECT => {
             let newest = take_stamp(input, stamps)?;
@@ -129,11 +120,10 @@ fn take_node(input: &mut &[u8], stamps: &[Stamp], around: usize) -> Result<Node,
             let size = encoded::HEAD_SIZE + sizes.sum::<usize>();
             let members =
                 Members::new(members).ok_or(DecodeError::NotJson { what: "a member named twice" })?;
-            return Ok(Node::object(written, size, members).with_newest(newest));
+            Ok(Node::object(written, size, members).with_newest(newest))
         }
-        tag => return Err(DecodeError::UnknownTag { what: "node", tag }),
-    };
-    Ok(Node::scalar(written, content))
+        tag => Err(DecodeError::UnknownTag { what: "node", tag }),
+    }
 }
 
 fn take_stamp(input: &mut &[u8], stamps: &[Stamp]) -> Result<Stamp, DecodeError> {
@@ -159,6 +149,7 @@ mod tests {
     use super::super::samples::{document, encoded, place};
     use super::super::write::JsonWrite;
     use super::*;
+    use crate::version::Timestamp;
 
     fn stamp(version: u64) -> Stamp {
         Stamp { version: Version(version), timestamp: Timestamp(version * 10) }

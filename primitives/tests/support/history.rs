@@ -168,6 +168,16 @@ pub(crate) fn history() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..60)
 }
 
+/// What these changes come to as one commit of `state` at `now`; what is refused is left out of it.
+pub(crate) fn decide(state: &RunState, changes: &[Change], now: u64) -> Vec<Mutation> {
+    let context = Context { now: Timestamp(now), boot: 1 };
+    let mut draft = Draft::new(state.view());
+    for operation in changes.iter().flat_map(|change| change.operations(now)) {
+        let _ = validate(operation, &mut draft, &context, &Limits::default());
+    }
+    draft.into_mutations()
+}
+
 /// Every read there is, of things that are there and of others.
 pub(crate) fn reads() -> Vec<Operation> {
     let (forward, reverse) = (Direction::Forward, Direction::Reverse);
