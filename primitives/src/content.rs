@@ -4,7 +4,7 @@ use crate::event::EventLog;
 use crate::json::Document;
 use crate::key_kind::KeyKind;
 use crate::key_map::{Entry, KeyMap};
-use crate::past::{Past, ReplacedKeys};
+use crate::past::{Keeper, Past, ReplacedKeys, kept_by};
 use crate::run_meta::RunMeta;
 use crate::trace_log::TraceLog;
 use crate::version::{Timestamp, Version};
@@ -69,7 +69,7 @@ impl Content {
         kind: KeyKind,
         key: &Arc<str>,
         entry: Option<Entry<Encoded>>,
-        replaced_by: Option<Version>,
+        keeper: Option<Keeper>,
     ) -> (Option<Entry<Encoded>>, Option<Version>) {
         let (map, past) = match kind {
             KeyKind::Kv => (&mut self.kv, &mut self.past.kv),
@@ -80,7 +80,7 @@ impl Content {
             None => map.remove(key),
         };
         let size = key.len() + was.as_ref().map_or(0, |entry| entry.value.len());
-        let kept = replaced_by.filter(|by| past.keep(key, *by, size, || was.clone()));
+        let kept = kept_by(keeper, |keeper| past.keep(key, keeper, size, || was.clone()));
         (was, kept)
     }
 
@@ -105,7 +105,7 @@ impl Content {
         &mut self,
         name: &Arc<str>,
         entry: Option<Entry<Document>>,
-        replaced_by: Option<Version>,
+        keeper: Option<Keeper>,
         detached_size: impl FnOnce(&Document) -> usize,
     ) -> (Option<Entry<Document>>, Option<Version>) {
         let was = match entry {
@@ -113,10 +113,10 @@ impl Content {
             None => self.documents.remove(name),
         };
         // What a write replaces is kept, and the path to it, which it copies; the rest is shared with what follows.
-        let kept = replaced_by.filter(|by| {
+        let kept = kept_by(keeper, |keeper| {
             let detached_size = was.as_ref().map_or(0, |was| detached_size(&was.value));
             let size = name.len() + DOCUMENT_PATH_SIZE + detached_size;
-            self.past.documents.keep(name, *by, size, || was.clone())
+            self.past.documents.keep(name, keeper, size, || was.clone())
         });
         (was, kept)
     }

@@ -5,7 +5,7 @@
 //! mutations between them are what the log holds. Read in this order: `operation` and its table,
 //! `outcome`, `mutation`, `run_state` and `content`; `view`, `draft` and `validate`; `past`, `snapshot` and
 //! `read_set`; then what a run holds: `key_map` on its `split_map`, `event`, `trace`, `json`, `run_meta`; and how all of it
-//! becomes bytes at once: `image`.
+//! becomes bytes at once, and what is known without it: `image`, `run_summary`.
 #![forbid(unsafe_code)]
 
 pub mod cause;
@@ -37,6 +37,7 @@ pub mod receipt;
 pub mod run_filter;
 pub mod run_meta;
 pub mod run_state;
+pub mod run_summary;
 pub mod snapshot;
 pub mod split_map;
 pub mod trace;
@@ -88,6 +89,7 @@ pub use receipt::Receipt;
 pub use run_filter::RunFilter;
 pub use run_meta::{RunInfo, RunMeta, RunSpec, RunStatus};
 pub use run_state::{Replaced, RunState};
+pub use run_summary::RunSummary;
 pub use snapshot::Snapshot;
 pub use split_map::SplitMap;
 pub use trace::Trace;

@@ -81,17 +81,31 @@ struct Link<T> {
 /// What a link takes beside the thing itself, bytes.
 const LINK_SIZE: usize = 96;
 
+/// A commit that keeps what it replaces, for the snapshots that were open when it was made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keeper {
+    pub(crate) by: Version,
+    /// The newest version that a snapshot shows.
+    pub(crate) newest_watched: Version,
+}
+
+/// The commit that something is kept for, if there is one and it keeps it.
+pub(crate) fn kept_by(keeper: Option<Keeper>, keep: impl FnOnce(Keeper) -> bool) -> Option<Version> {
+    keeper.filter(|keeper| keep(*keeper)).map(|keeper| keeper.by)
+}
+
 impl<K: Clone + Eq + Hash, T> Replacements<K, T> {
     fn new(hash_seed: usize) -> Self {
         let chains = HashMap::with_hasher(FxSeededState::with_seed(hash_seed));
         Self { chains, order: VecDeque::new(), size: 0 }
     }
 
-    /// Keeps what the commit `by` replaced; false if it is kept already. Of several replacements by one commit the
-    /// first counts: it is what the commit found.
-    pub(crate) fn keep(&mut self, key: &K, by: Version, size: usize, was: impl FnOnce() -> T) -> bool {
+    /// Keeps what a commit replaced; false if nobody will look for it. Of all replacements behind the newest version that
+    /// is watched the first counts: it is what was there at that version.
+    pub(crate) fn keep(&mut self, key: &K, keeper: Keeper, size: usize, was: impl FnOnce() -> T) -> bool {
+        let Keeper { by, newest_watched } = keeper;
         let chain = self.chains.entry(key.clone()).or_default();
-        if chain.back().is_some_and(|newest| newest.by == by) {
+        if chain.back().is_some_and(|newest| newest.by > newest_watched) {
             return false;
         }
         let size = size + LINK_SIZE;
@@ -174,10 +188,15 @@ impl<K: Clone + Eq + Hash, T> Replacements<K, T> {
 mod tests {
     use super::*;
 
+    /// A commit while the version before it is watched.
+    fn keeper(by: u64) -> Keeper {
+        Keeper { by: Version(by), newest_watched: Version(by - 1) }
+    }
+
     fn replaced(links: &[(&'static str, u64, i32)]) -> Replacements<&'static str, i32> {
         let mut replaced = Replacements::new(3);
         for (key, by, was) in links {
-            replaced.keep(key, Version(*by), 0, || *was);
+            replaced.keep(key, keeper(*by), 0, || *was);
         }
         replaced
     }
@@ -198,6 +217,17 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_between_two_commits_that_nobody_watches_is_not_kept() {
+        let mut past = Replacements::new(3);
+        for by in 3..1_000 {
+            past.keep(&"a", Keeper { by: Version(by), newest_watched: Version(2) }, 0, || by as i32);
+        }
+        assert_eq!((past.at("a", Version(2)), past.order.len(), past.size), (Some(&3), 1, LINK_SIZE));
+        assert!(past.keep(&"a", keeper(1_000), 0, || 1_000), "somebody looks at commit 999 now");
+        assert_eq!((past.at("a", Version(2)), past.at("a", Version(999))), (Some(&3), Some(&1_000)));
+    }
+
+    #[test]
     fn what_changed_since_a_version_is_named_once_with_what_was_found() {
         let past = replaced(&[("a", 3, 1), ("b", 4, 7), ("a", 5, 2), ("a", 6, 3)]);
         let since = |version| past.since(Version(version)).map(|(key, was)| (*key, *was)).collect::<Vec<_>>();
@@ -213,7 +243,7 @@ mod tests {
         past.take_back(&"b", Version(4));
         past.take_back(&"a", Version(4));
         assert_eq!((past.at::<str>("a", Version(2)), past.at::<str>("a", Version(3))), (Some(&1), None));
-        assert!(past.keep(&"a", Version(4), 0, || 5) && !past.keep(&"a", Version(4), 0, || 6));
+        assert!(past.keep(&"a", keeper(4), 0, || 5) && !past.keep(&"a", keeper(4), 0, || 6));
         past.trim(Version(4));
         past.take_back(&"a", Version(4));
         assert_eq!((past.order.len(), past.chains.len(), past.size), (0, 0, 0));

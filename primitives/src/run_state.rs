@@ -8,6 +8,7 @@ use crate::json::{Document, JsonWrite, check_json_encoded};
 use crate::key_kind::{KeyKind, OrderIndex};
 use crate::key_map::Entry;
 use crate::mutation::Mutation;
+use crate::past::kept_by;
 pub use crate::receipt::Receipt;
 use crate::receipt::Receipts;
 use crate::run_meta::{RunInfo, RunMeta, RunStatus};
@@ -110,16 +111,18 @@ impl RunState {
                 let meta = Box::new(described(self.meta(), of_meta));
                 let Content { meta: held, meta_version, past, .. } = &mut self.content;
                 let (meta, version) = (held.replace(meta), std::mem::replace(meta_version, stamp.version));
-                let kept = self.snapshots.needed_by(stamp.version);
-                let kept = kept.filter(|by| past.meta.keep(&(), *by, META_SIZE, || (meta.clone(), version)));
+                let keeper = self.snapshots.keeper(stamp.version);
+                let kept = kept_by(keeper, |keeper| {
+                    past.meta.keep(&(), keeper, META_SIZE, || (meta.clone(), version))
+                });
                 Undo::Meta { meta, version, kept }
             }
         })
     }
 
     fn put_key(&mut self, kind: KeyKind, key: Arc<str>, entry: Option<Entry<Encoded>>, stamp: Stamp) -> Undo {
-        let replaced_by = self.snapshots.needed_by(stamp.version);
-        let (entry, kept) = self.content.put_key(kind, &key, entry, replaced_by);
+        let keeper = self.snapshots.keeper(stamp.version);
+        let (entry, kept) = self.content.put_key(kind, &key, entry, keeper);
         Undo::Key { kind, key, entry, kept }
     }
 
@@ -129,8 +132,10 @@ impl RunState {
         let held = traces.get(place).expect("a place leads to its trace");
         let trace = held.with_end(ended, body, stamp);
         let was = Box::new(traces.replace(place, trace));
-        let kept = self.snapshots.needed_by(stamp.version);
-        let kept = kept.filter(|by| past.traces.keep(&place, *by, was.size() as usize, || (*was).clone()));
+        let keeper = self.snapshots.keeper(stamp.version);
+        let kept = kept_by(keeper, |keeper| {
+            past.traces.keep(&place, keeper, was.size() as usize, || (*was).clone())
+        });
         Undo::TraceEnd { place, was, kept }
     }
 
@@ -141,8 +146,8 @@ impl RunState {
         stamp: Stamp,
         detached_size: impl FnOnce(&Document) -> usize,
     ) -> Undo {
-        let replaced_by = self.snapshots.needed_by(stamp.version);
-        let (was, kept) = self.content.put_document(&name, entry, replaced_by, detached_size);
+        let keeper = self.snapshots.keeper(stamp.version);
+        let (was, kept) = self.content.put_document(&name, entry, keeper, detached_size);
         Undo::Document { name, was, kept }
     }
 
@@ -179,6 +184,12 @@ impl RunState {
     /// Opens a snapshot of the run as it is.
     pub fn open_snapshot(&mut self) -> Snapshot {
         self.snapshots.open(self.stamp)
+    }
+
+    /// Opens a snapshot that [`bound_past`](Self::bound_past) does not give up. Whoever opens it closes it soon: what is
+    /// kept for it grows up to the size of the run.
+    pub fn hold_snapshot(&mut self) -> Snapshot {
+        self.snapshots.hold(self.stamp)
     }
 
     /// Closes a snapshot; what only it needed is forgotten.

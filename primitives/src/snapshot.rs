@@ -1,6 +1,7 @@
 //! Open snapshots of a run, and what the run keeps for them.
 use crate::content::Content;
 use crate::id::RunId;
+use crate::past::Keeper;
 use crate::receipt::Receipts;
 use crate::version::{Stamp, Version};
 use crate::view::RunView;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 #[must_use = "a snapshot that is not closed keeps what later commits replace"]
 pub struct Snapshot {
     pub(crate) stamp: Stamp,
+    is_held: bool,
 }
 
 impl Snapshot {
@@ -28,6 +30,8 @@ impl Snapshot {
 pub(crate) struct Snapshots {
     /// Each watched version, with how many open snapshots show it.
     watched: BTreeMap<Version, usize>,
+    /// The versions that are not given up, however much is kept for them.
+    held: Vec<Version>,
     /// Earlier lives of the run that somebody looks at, each with the commit that deleted it, oldest first.
     ended: VecDeque<(Version, Arc<Content>)>,
 }
@@ -39,14 +43,19 @@ impl Snapshots {
     }
 
     /// The commit `by`, if it has to keep what it replaces: whether somebody looks at the present life of the run.
-    pub(crate) fn needed_by(&self, by: Version) -> Option<Version> {
-        let (newest, _) = self.watched.last_key_value()?;
-        (*newest >= self.present_began()).then_some(by)
+    pub(crate) fn keeper(&self, by: Version) -> Option<Keeper> {
+        let (newest_watched, _) = self.watched.last_key_value()?;
+        (*newest_watched >= self.present_began()).then_some(Keeper { by, newest_watched: *newest_watched })
     }
 
     pub(crate) fn open(&mut self, stamp: Stamp) -> Snapshot {
         *self.watched.entry(stamp.version).or_default() += 1;
-        Snapshot { stamp }
+        Snapshot { stamp, is_held: false }
+    }
+
+    pub(crate) fn hold(&mut self, stamp: Stamp) -> Snapshot {
+        self.held.push(stamp.version);
+        Snapshot { is_held: true, ..self.open(stamp) }
     }
 
     /// The view of `snapshot`, unless what it needs was given up to bound the past.
@@ -66,7 +75,7 @@ impl Snapshots {
 
     /// Keeps a life that the commit `by` ended, if somebody looks at it.
     pub(crate) fn keep_ended(&mut self, by: Version, content: &Arc<Content>) {
-        if self.needed_by(by).is_some() {
+        if self.keeper(by).is_some() {
             self.ended.push_back((by, Arc::clone(content)));
         }
     }
@@ -78,6 +87,9 @@ impl Snapshots {
 
     pub(crate) fn close(&mut self, snapshot: &Snapshot, present: &mut Content) {
         let version = snapshot.stamp.version;
+        if let Some(place) = self.held.iter().position(|held| snapshot.is_held && *held == version) {
+            self.held.swap_remove(place);
+        }
         let Some(count) = self.watched.get_mut(&version) else { return };
         *count -= 1;
         if *count == 0 {
@@ -86,9 +98,12 @@ impl Snapshots {
         }
     }
 
-    /// Gives up the oldest snapshots until what is kept fits into `size_max` bytes.
+    /// Gives up the oldest snapshots until what is kept fits into `size_max` bytes, or only those that are held are left.
     pub(crate) fn bound(&mut self, present: &mut Content, size_max: usize) {
-        while self.kept_size(present) > size_max && self.watched.pop_first().is_some() {
+        while self.kept_size(present) > size_max {
+            let oldest = self.watched.keys().find(|version| !self.held.contains(version)).copied();
+            let Some(oldest) = oldest else { break };
+            self.watched.remove(&oldest);
             self.trim(present);
         }
     }

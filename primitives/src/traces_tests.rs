@@ -1,6 +1,6 @@
 //! What a reader sees of the traces of a run, whatever was recorded and ended since.
 use super::*;
-use crate::past::Past;
+use crate::past::{Keeper, Past};
 
 fn id(number: u64) -> TraceId {
     let mut bytes = [0; 16];
@@ -40,7 +40,8 @@ fn end(log: &mut TraceLog, past: &mut Past, place: u64, version: u64) {
     let body = Encoded::from_canonical(b"a longer body");
     let ended = log.get(place).unwrap().with_end(Timestamp(99), body, stamp(version));
     let was = log.replace(place, ended);
-    past.traces.keep(&place, Version(version), 0, || was.clone());
+    let keeper = Keeper { by: Version(version), newest_watched: Version(version - 1) };
+    past.traces.keep(&place, keeper, 0, || was.clone());
 }
 
 fn tree(traces: TracesOver<'_>, root: u64) -> Vec<u64> {

@@ -122,3 +122,34 @@ fn beyond_their_size_the_oldest_snapshots_are_given_up() {
     let _ = apply(&mut state, vec![kv_put("a", 4)]);
     assert_eq!(state.kept_size(), 0);
 }
+
+#[test]
+fn a_snapshot_that_is_held_is_not_given_up_however_much_is_kept_for_it() {
+    let mut state = Driver::created().state;
+    let (held, other) = (state.hold_snapshot(), state.open_snapshot());
+    let _ = apply(&mut state, vec![kv_put("a", 1)]);
+    let newer = state.open_snapshot();
+    let _ = apply(&mut state, vec![kv_put("a", 2)]);
+    state.bound_past(0);
+    assert!(state.view_at(&held).is_some() && state.view_at(&other).is_some(), "both show the held version");
+    assert!(state.view_at(&newer).is_none());
+    state.close_snapshot(held);
+    state.bound_past(0);
+    assert!(state.view_at(&other).is_none());
+    [other, newer].into_iter().for_each(|snapshot| state.close_snapshot(snapshot));
+    assert_eq!(state.kept_size(), 0);
+}
+
+/// A key that was overwritten a million times under one snapshot was kept a million times.
+#[test]
+fn what_no_snapshot_shows_is_not_kept() {
+    let mut state = Driver::created().state;
+    let snapshot = state.open_snapshot();
+    let _ = apply(&mut state, vec![kv_put("a", 1)]);
+    let kept = state.kept_size();
+    for value in 2..1_000 {
+        let _ = apply(&mut state, vec![kv_put("a", value)]);
+    }
+    assert_eq!(state.kept_size(), kept);
+    state.close_snapshot(snapshot);
+}

@@ -1,0 +1,136 @@
+//! What is known of a run without its content.
+use crate::codec::{self, DecodeError, put_option, take_option};
+use crate::id::RunId;
+use crate::run_meta::{RunInfo, RunMeta};
+use crate::run_state::RunState;
+use crate::version::{Stamp, Timestamp};
+
+/// Enough of a run to list it and to know when one of its keys expires, and no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunSummary {
+    /// The commit it is at.
+    pub stamp: Stamp,
+    /// Its description; a run that was deleted has none.
+    pub meta: Option<Box<RunMeta>>,
+    /// When the first of its keys and cells expires.
+    pub next_deadline: Option<Timestamp>,
+    counts: [u64; COUNTS],
+}
+
+/// Keys, cells, documents, events, traces, bytes.
+const COUNTS: usize = 6;
+
+impl RunState {
+    /// What is known of the run without its content.
+    pub fn summary(&self) -> RunSummary {
+        let stamp = Stamp { version: self.version(), timestamp: self.timestamp() };
+        let counts = self.info().map_or([0; COUNTS], |info| {
+            let RunInfo { kv_count, cell_count, document_count, event_count, trace_count, size, .. } = info;
+            [kv_count, cell_count, document_count, event_count, trace_count, size]
+        });
+        let meta = self.meta().cloned().map(Box::new);
+        RunSummary { stamp, meta, next_deadline: self.next_deadline(), counts }
+    }
+}
+
+impl RunSummary {
+    /// What a caller is told about the run, if it exists; `orphaned` is left to the shard.
+    pub fn info(&self, id: RunId) -> Option<RunInfo> {
+        let info = self.meta.as_ref()?.info(id, self.stamp.version, self.stamp.timestamp);
+        let [kv_count, cell_count, document_count, event_count, trace_count, size] = self.counts;
+        Some(RunInfo { kv_count, cell_count, document_count, event_count, trace_count, size, ..info })
+    }
+
+    /// What its keys, cells, documents, events and traces take, bytes.
+    pub fn size(&self) -> u64 {
+        self.counts[COUNTS - 1]
+    }
+
+    /// Appends the encoding.
+    ///
+    /// ```text
+    /// stamp: u64 version, u64 time; u64 next deadline (0 none)
+    /// 6 x u64: keys, cells, documents, events, traces, bytes of all these
+    /// option of the description, as in the log
+    /// ```
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        self.stamp.encode(out);
+        codec::put_u64(out, self.next_deadline.map_or(0, |deadline| deadline.0));
+        self.counts.iter().for_each(|count| codec::put_u64(out, *count));
+        put_option(out, self.meta.as_ref(), |out, meta| meta.encode(out));
+    }
+
+    /// Takes one from the front of `input`. Nothing in `input` can make this panic.
+    pub fn decode(input: &mut &[u8]) -> Result<Self, DecodeError> {
+        let stamp = Stamp::decode(input)?;
+        let next_deadline = Some(codec::take_u64(input)?).filter(|micros| *micros != 0).map(Timestamp);
+        let mut counts = [0; COUNTS];
+        for count in &mut counts {
+            *count = codec::take_u64(input)?;
+        }
+        let meta = take_option(input, |input| RunMeta::decode(input).map(Box::new))?;
+        Ok(RunSummary { stamp, meta, next_deadline, counts })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoded::Encoded;
+    use crate::id::Namespace;
+    use crate::mutation::Mutation;
+    use crate::run_meta::RunStatus;
+    use crate::version::Version;
+
+    fn run() -> RunState {
+        let mut run = RunState::new(RunId::from_bytes([1; 16]), 7);
+        let stamp = Stamp { version: Version(2), timestamp: Timestamp(7) };
+        let meta = RunMeta {
+            name: None,
+            namespace: Namespace::default(),
+            parent: None,
+            tags: vec!["a".to_owned()],
+            metadata: Encoded::from_int(1),
+            status: RunStatus::Active,
+            created: Timestamp(5),
+            begun_in_boot: 1,
+            durability: None,
+        };
+        let previous = Version::NEVER;
+        let value = Encoded::from_int(5);
+        let key = Mutation::KvPut { key: "key".into(), value, deadline: Some(Timestamp(9)), previous };
+        for mutation in [Mutation::RunCreate { meta: Box::new(meta), previous }, key] {
+            drop(run.apply(mutation, stamp));
+        }
+        run.commit(stamp);
+        run
+    }
+
+    #[test]
+    fn a_summary_tells_of_a_run_what_the_run_tells() {
+        let run = run();
+        assert_eq!(run.summary().info(run.id()), run.info());
+        assert_eq!((run.summary().next_deadline, run.summary().size()), (Some(Timestamp(9)), 12));
+        let missing = RunState::new(run.id(), 7);
+        assert_eq!((missing.summary().info(run.id()), missing.info()), (None, None));
+    }
+
+    #[test]
+    fn the_bytes_of_a_summary_never_change() {
+        let summary = run().summary();
+        let mut golden = Vec::new();
+        for number in [2_u64, 7, 9, 1, 0, 0, 0, 0, 12] {
+            golden.extend_from_slice(&number.to_le_bytes());
+        }
+        golden.push(1);
+        summary.meta.as_ref().unwrap().encode(&mut golden);
+        let mut bytes = Vec::new();
+        summary.encode(&mut bytes);
+        assert_eq!(bytes, golden);
+        let mut input = &bytes[..];
+        assert_eq!((RunSummary::decode(&mut input), input.len()), (Ok(summary), 0));
+        for cut in 0..bytes.len() {
+            assert!(RunSummary::decode(&mut &bytes[..cut]).is_err(), "cut at {cut}");
+        }
+    }
+}
