@@ -200,11 +200,12 @@ fn read_store(path: &Path) -> BTreeMap<[u8; 16], Run> {
         .into_iter()
         .filter(|slot| &slot[..8] == b"STRATAMF" && u32_at(slot, 8) == crc32(0, &slot[12..]));
     let slot = whole.max_by_key(|slot| u64_at(slot, 16)).expect("one slot of MANIFEST is whole");
-    assert_eq!((u32_at(slot, 12), u32_at(slot, 64), u32_at(slot, 68)), (1, 0, 1), "version, codec, closed");
+    assert_eq!((u32_at(slot, 12), u32_at(slot, 64), u32_at(slot, 68)), (2, 0, 1), "version, codec, closed");
     let store = &slot[24..40];
     let mut runs = BTreeMap::new();
     for log in 0..u32_at(slot, 72) {
-        let entry: Vec<u64> = (0..9).map(|index| u64_at(slot, 88 + 72 * log as usize + 8 * index)).collect();
+        let entry: Vec<u64> =
+            (0..15).map(|index| u64_at(slot, 88 + 120 * log as usize + 8 * index)).collect();
         let end = read_log(path, store, log, &entry, &mut runs);
         assert_eq!(end, (entry[7], entry[8]), "the log ends where MANIFEST says");
     }

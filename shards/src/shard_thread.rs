@@ -164,7 +164,7 @@ impl ShardThread {
         };
         let index = self.index;
         let (log, found) =
-            recover(&disk.source, disk.options.clone(), &mut |record| replay(&mut runs, index, record))
+            recover(&disk.source, disk.options.clone(), None, &mut |record| replay(&mut runs, index, record))
                 .map_err(store_error)?;
         let recovery = ShardRecovery { shard: index as usize, runs: runs.count() as u64, log: found };
         Ok((Shard::new(index, Arc::clone(&self.setup), runs, Some(log)), Some(recovery)))

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 use std::time::Instant;
 
-use crate::creation::{Found, create_store, create_store_dir, manifest_path, read_manifest, survey};
+use crate::creation::{Found, create_store, create_store_dir, manifest_path, survey};
 use crate::error::WalError;
-use crate::manifest::{BadSlot, LOG_COUNT_MAX, MANIFEST_FORMAT_VERSION, Manifest, SLOT_SIZE};
+use crate::manifest::{LOG_COUNT_MAX, MANIFEST_FORMAT_VERSION, Manifest, SLOT_SIZE};
 use crate::prepare::{PreparedSegment, SegmentRequest, create_segment};
 use crate::report::{LogEnd, LogSummary, ManifestSummary};
 use crate::segment::{SegmentHeader, segment_path, segments_dir};
+use crate::slots::{Slots, read_slots};
 use crate::source::LogSource;
 use crate::storage::{Access, Capabilities, File, Lock, LockGuard, Storage};
 use crate::store_id::StoreId;
@@ -23,29 +24,22 @@ use crate::store_id::StoreId;
 /// the logs ask, at last [`close`](Self::close). Dropping it without closing is a crash as far as the store can
 /// tell, and loses nothing.
 pub struct StoreDirectory {
-    storage: Arc<dyn Storage>,
-    path: PathBuf,
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) path: PathBuf,
     /// Open for writing; `None` when the store was opened to be read.
     file: Option<Arc<dyn File>>,
-    slots: Slots,
+    pub(crate) slots: Slots,
     unclean_through: u64,
     was_created: bool,
     capabilities: Capabilities,
     fallback_warning: Arc<Once>,
+    /// By log, the number of the newest image that was begun.
+    pub(crate) begun_images: Vec<u64>,
     /// The first failed update of MANIFEST: what its slot holds is unknown from then on.
     failed: Option<String>,
     opened_micros: u64,
     opened_at: Instant,
     lock: Option<LockGuard>,
-}
-
-/// What was read from MANIFEST.
-struct Slots {
-    current: Manifest,
-    /// Slot of the next update: the one `current` does not lie in.
-    next: usize,
-    /// Why the other slot could not be read.
-    damaged: Option<String>,
 }
 
 impl StoreDirectory {
@@ -128,6 +122,7 @@ impl StoreDirectory {
     ) -> StoreDirectory {
         let manifest = &slots.current;
         StoreDirectory {
+            begun_images: vec![0; manifest.logs.len()],
             unclean_through: if manifest.is_clean { manifest.unclean_through } else { manifest.boot },
             storage,
             path: path.to_path_buf(),
@@ -290,6 +285,7 @@ impl StoreDirectory {
             newest_segment: entry.newest_segment,
             durable_through: entry.durable_through,
             end: LogEnd { log: log as u32, lsn: entry.end_lsn, chain: entry.end_chain },
+            images: entry.images.into_iter().flatten().collect(),
         });
         ManifestSummary {
             format_version: MANIFEST_FORMAT_VERSION,
@@ -304,7 +300,7 @@ impl StoreDirectory {
         }
     }
 
-    fn check_writable(&self) -> Result<&dyn File, WalError> {
+    pub(crate) fn check_writable(&self) -> Result<&dyn File, WalError> {
         match (&self.failed, &self.file) {
             (Some(reason), _) => Err(WalError::Failed { reason: reason.clone() }),
             (None, None) => Err(WalError::Unsupported { reason: "the store was opened to be read".into() }),
@@ -314,7 +310,7 @@ impl StoreDirectory {
 
     /// Writes the older slot and syncs, then the other one: a crash leaves one of them whole, and once both are
     /// written either may be damaged without anything being forgotten.
-    fn write(&mut self, mut next: Manifest) -> Result<(), WalError> {
+    pub(crate) fn write(&mut self, mut next: Manifest) -> Result<(), WalError> {
         for _ in 0..2 {
             next.generation += 1;
             let offset = self.slots.next * SLOT_SIZE;
@@ -370,35 +366,5 @@ fn set_ends(manifest: &mut Manifest, ends: &[LogEnd]) {
         entry.durable_through = end.lsn;
         entry.end_lsn = end.lsn;
         entry.end_chain = end.chain;
-    }
-}
-
-/// Reads both slots and takes the newer one that is whole.
-fn read_slots(storage: &dyn Storage, path: &Path) -> Result<Slots, WalError> {
-    let manifest = manifest_path(path);
-    let bytes = read_manifest(storage, path)?;
-    let (first, second) = bytes.split_at(SLOT_SIZE.min(bytes.len()));
-    let (current, next, damaged) = match (Manifest::decode(first), Manifest::decode(second)) {
-        (Ok(first), Ok(second)) if second.generation > first.generation => (second, 0, None),
-        (Ok(first), Ok(_)) => (first, 1, None),
-        (Ok(first), Err(bad)) => (first, 1, Some(describe_slot(bad, 1, &manifest)?)),
-        (Err(bad), Ok(second)) => (second, 0, Some(describe_slot(bad, 0, &manifest)?)),
-        (Err(first), Err(second)) => {
-            let reasons = (describe_slot(first, 0, &manifest)?, describe_slot(second, 1, &manifest)?);
-            return Err(WalError::corrupt(&manifest, 0, format!("{}; {}", reasons.0, reasons.1)));
-        }
-    };
-    Ok(Slots { current, next, damaged })
-}
-
-/// Why a slot does not count; a newer one is no damage, and refuses the store.
-fn describe_slot(bad: BadSlot, slot: usize, manifest: &Path) -> Result<String, WalError> {
-    match bad {
-        BadSlot::Newer(found) => {
-            let supported = MANIFEST_FORMAT_VERSION;
-            Err(WalError::NewerFormat { path: manifest.to_path_buf(), found, supported })
-        }
-        BadSlot::Foreign => Ok(format!("slot {slot} does not begin like a slot")),
-        BadSlot::Damaged(reason) => Ok(format!("slot {slot}: {reason}")),
     }
 }

@@ -1,13 +1,14 @@
 //! An image file: copies of what a log's records led to, so that recovery begins there and not at the first record.
 //!
-//! A file holds slices, whatever they mean, then one directory that says which slice is what, then its end:
+//! A file holds slices, whatever they mean, and between them pages of a directory that says which slices are what:
 //!
 //! ```text
-//! header     one block, drawn at ImageHeader::encode
-//! slices     frames of kind 1, each a record frame with its own checksum
-//! directory  one frame of kind 2
-//! end        one frame of kind 3: u64 count of the frames before it, u64 offset and u64 size of the directory's frame,
-//!            u32 CRC-32 of the checksums of all frames before it, in order, u32 0
+//! header  one block, drawn at ImageHeader::encode
+//! slices  frames of kind 1, each a record frame with its own checksum
+//! pages   frames of kind 2, anywhere among the slices: u64 offset and u64 size of the frame of the page before (0, 0 for
+//!         the first), then the page
+//! end     one frame of kind 3: u64 count of the frames before it, u64 offset and u64 size of the frame of the last page,
+//!         u32 CRC-32 of the checksums of all frames before it, in order, u32 0
 //! ```
 //! It is written under another name and synced before it gets its own, so a file of that name is whole or damaged, never
 //! unfinished. Its name is `<log>-<number>.img`, decimal, padded to three and ten digits.
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 use crate::frame::frame_size;
 use crate::little_endian::{put_u32, put_u64, u32_at, u64_at};
 use crate::lsn::Lsn;
-use crate::segment::checksum_without_field;
+use crate::segment::{checksum_without_field, parse_numbered_name};
 use crate::storage::BLOCK_SIZE;
 use crate::store_id::StoreId;
 
@@ -28,13 +29,16 @@ pub const IMAGE_FORMAT_VERSION: u32 = 1;
 
 /// Kinds of the frames in an image file.
 pub(crate) const SLICE: u8 = 1;
-pub(crate) const DIRECTORY: u8 = 2;
+pub(crate) const PAGE: u8 = 2;
 pub(crate) const END: u8 = 3;
 
 /// Bytes of the body of the last frame.
 pub(crate) const END_BODY_SIZE: usize = 32;
 /// Bytes of the last frame.
 pub(crate) const END_SIZE: u64 = frame_size(END_BODY_SIZE) as u64;
+
+/// Bytes in front of a page that say where the one before lies.
+pub(crate) const PAGE_LINK_SIZE: usize = 16;
 
 /// What the header block of an image file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,20 +55,86 @@ pub struct ImageHeader {
     pub created_micros: u64,
 }
 
-/// Where the frame of a slice lies in its file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An image that stands for all records of its log up to a position.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NamedImage {
+    /// Its number in its log, from 1.
+    pub number: u64,
+    /// Every record below is in it: the log is read on from here. The end of a batch, or of an empty log.
+    pub through: Lsn,
+    /// Chain of the batch that ends there.
+    pub chain: u64,
+}
+
+/// Where frames lie in an image file: one, or several one behind the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImagePlace {
-    /// Offset of the frame in bytes.
+    /// Offset of the first frame in bytes.
     pub offset: u64,
-    /// Size of the frame in bytes.
+    /// Size of all of them in bytes; 0 for nothing.
     pub size: u64,
+}
+
+impl ImagePlace {
+    /// This place and the one right behind it.
+    ///
+    /// # Panics
+    /// If the other one does not begin where this one ends.
+    pub fn and(self, next: ImagePlace) -> ImagePlace {
+        if self.size == 0 {
+            return next;
+        }
+        assert_eq!(self.offset + self.size, next.offset, "places of one thing follow each other");
+        ImagePlace { offset: self.offset, size: self.size + next.size }
+    }
+}
+
+/// Where the next frame of an image file will lie: whoever has the image written knows places before it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageCursor {
+    next: u64,
+}
+
+impl ImageCursor {
+    /// At the first frame of a file.
+    pub fn new() -> ImageCursor {
+        ImageCursor { next: BLOCK_SIZE as u64 }
+    }
+
+    /// The place of a slice of this many bytes.
+    pub fn slice(&mut self, size: usize) -> ImagePlace {
+        self.frames(frame_size(size) as u64)
+    }
+
+    /// The place of a page of this many bytes.
+    pub fn page(&mut self, size: usize) -> ImagePlace {
+        self.frames(frame_size(PAGE_LINK_SIZE + size) as u64)
+    }
+
+    /// The place of frames that are this large together.
+    pub fn frames(&mut self, size: u64) -> ImagePlace {
+        let place = ImagePlace { offset: self.next, size };
+        self.next += size;
+        place
+    }
+
+    /// How large the file is up to here, in bytes.
+    pub fn offset(&self) -> u64 {
+        self.next
+    }
+}
+
+impl Default for ImageCursor {
+    fn default() -> ImageCursor {
+        ImageCursor::new()
+    }
 }
 
 /// What the last frame of an image file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ImageEnd {
     pub(crate) frame_count: u64,
-    pub(crate) directory: ImagePlace,
+    pub(crate) last_page: ImagePlace,
     pub(crate) checksum: u32,
 }
 
@@ -138,8 +208,8 @@ impl ImageEnd {
     pub(crate) fn encode(&self) -> [u8; END_BODY_SIZE] {
         let mut body = [0; END_BODY_SIZE];
         put_u64(&mut body, 0, self.frame_count);
-        put_u64(&mut body, 8, self.directory.offset);
-        put_u64(&mut body, 16, self.directory.size);
+        put_u64(&mut body, 8, self.last_page.offset);
+        put_u64(&mut body, 16, self.last_page.size);
         put_u32(&mut body, 24, self.checksum);
         body
     }
@@ -148,9 +218,14 @@ impl ImageEnd {
         if body.len() != END_BODY_SIZE || u32_at(body, 28) != 0 {
             return Err(format!("{} bytes are no end of an image", body.len()));
         }
-        let directory = ImagePlace { offset: u64_at(body, 8), size: u64_at(body, 16) };
-        Ok(ImageEnd { frame_count: u64_at(body, 0), directory, checksum: u32_at(body, 24) })
+        let last_page = ImagePlace { offset: u64_at(body, 8), size: u64_at(body, 16) };
+        Ok(ImageEnd { frame_count: u64_at(body, 0), last_page, checksum: u32_at(body, 24) })
     }
+}
+
+/// The log and number in an image's file name; `None` for any other name.
+pub(crate) fn parse_image_name(name: &str) -> Option<(u32, u64)> {
+    parse_numbered_name(name.strip_suffix(".img")?)
 }
 
 /// The directory of a store that holds its images.
@@ -212,12 +287,30 @@ mod tests {
     #[test]
     fn an_end_has_exactly_these_bytes() {
         let end =
-            ImageEnd { frame_count: 5, directory: ImagePlace { offset: 6, size: 7 }, checksum: 0x0403_0201 };
+            ImageEnd { frame_count: 5, last_page: ImagePlace { offset: 6, size: 7 }, checksum: 0x0403_0201 };
         let golden =
             [5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 0, 0, 0, 0];
         assert_eq!(end.encode(), golden);
         assert_eq!(ImageEnd::decode(&golden), Ok(end));
         assert!(ImageEnd::decode(&golden[1..]).is_err());
+    }
+
+    #[test]
+    fn names_say_log_and_number_and_other_names_do_not() {
         assert_eq!(image_path(Path::new("/s"), 2, 17), Path::new("/s/SNAPSHOTS/002-0000000017.img"));
+        assert_eq!(parse_image_name("002-0000000017.img"), Some((2, 17)));
+        for name in ["002-0000000017.tmp", "2-17.img", "002-0000000017.seg"] {
+            assert_eq!(parse_image_name(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_tells_places_one_behind_the_other() {
+        let mut cursor = ImageCursor::new();
+        let (slice, page) = (cursor.slice(1), cursor.page(8));
+        assert_eq!(slice, ImagePlace { offset: 4_096, size: 24 });
+        assert_eq!(page, ImagePlace { offset: 4_120, size: 40 });
+        assert_eq!(ImagePlace::default().and(slice).and(page), ImagePlace { offset: 4_096, size: 64 });
+        assert_eq!((cursor.frames(100).offset, cursor.offset()), (4_160, 4_260));
     }
 }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use crate::error::WalError;
 use crate::frame::{Frame, decode_frame, frame_size};
 use crate::image_file::{
-    BadImage, DIRECTORY, END, END_SIZE, IMAGE_FORMAT_VERSION, ImageEnd, ImageHeader, ImagePlace, SLICE,
-    image_path,
+    BadImage, END, END_SIZE, IMAGE_FORMAT_VERSION, ImageEnd, ImageHeader, ImagePlace, PAGE, PAGE_LINK_SIZE,
+    SLICE, image_path,
 };
-use crate::little_endian::u32_at;
+use crate::little_endian::{u32_at, u64_at};
+use crate::reader::SegmentReader;
 use crate::storage::{Access, BLOCK_SIZE, File, Storage};
 use crate::store_id::StoreId;
 
@@ -72,20 +73,51 @@ impl ImageReader {
         &self.header
     }
 
-    /// The directory it was finished with.
+    /// The pages of its directory, in order.
     ///
     /// # Errors
     /// [`WalError::Corrupt`] and [`WalError::Io`].
-    pub fn directory(&self) -> Result<Vec<u8>, WalError> {
-        self.read_frame(self.end.directory, DIRECTORY)
+    pub fn pages(&self) -> Result<Vec<Vec<u8>>, WalError> {
+        let mut pages = Vec::new();
+        let mut reader = self.reader();
+        let mut place = self.end.last_page;
+        while place.size > 0 {
+            let page = self.frame(&mut reader, place.offset, place.offset.saturating_add(place.size))?;
+            let (before, page) = self.take_page(place, &page)?;
+            pages.push(page.to_vec());
+            // Each lies in front of the one it came before, so there is an end.
+            if before.size > 0 && before.offset.saturating_add(before.size) > place.offset {
+                return Err(self.corrupt(place.offset, "the page before this one lies behind it"));
+            }
+            place = before;
+        }
+        pages.reverse();
+        Ok(pages)
     }
 
-    /// One slice.
+    /// Hands over the slices that lie at a place, one after the other, for as long as `take` wants more.
     ///
     /// # Errors
-    /// [`WalError::Corrupt`] when no slice lies there or it is damaged, [`WalError::Io`].
-    pub fn slice(&self, place: ImagePlace) -> Result<Vec<u8>, WalError> {
-        self.read_frame(place, SLICE)
+    /// [`WalError::Corrupt`] when no slices lie there or one is damaged, [`WalError::Io`].
+    pub fn slices(&self, place: ImagePlace, mut take: impl FnMut(&[u8]) -> bool) -> Result<(), WalError> {
+        let ImagePlace { mut offset, size } = place;
+        let end = offset.saturating_add(size);
+        if size > 0 && (offset < FRAMES_BEGIN || offset.checked_add(size).is_none() || end > self.size) {
+            return Err(self.corrupt(offset, format!("{size} bytes there do not fit the file")));
+        }
+        let mut reader = SegmentReader::new(Arc::clone(&self.file), end);
+        while offset < end {
+            let frame = self.frame(&mut reader, offset, end)?;
+            let slice = decode_frame(&frame).map_err(|reason| self.corrupt(offset, reason))?;
+            if slice.kind != SLICE {
+                return Err(self.corrupt(offset, format!("a frame of kind {} is no slice", slice.kind)));
+            }
+            if !take(slice.body) {
+                break;
+            }
+            offset += slice.size as u64;
+        }
+        Ok(())
     }
 
     /// Reads everything and hands over every slice, in order.
@@ -93,51 +125,60 @@ impl ImageReader {
     /// # Errors
     /// The first thing that is not as it was written: [`WalError::Corrupt`], or [`WalError::Io`].
     pub fn read_all(&self, mut take: impl FnMut(ImagePlace, &[u8])) -> Result<(), WalError> {
-        let (mut offset, mut frame_count) = (FRAMES_BEGIN, 0);
+        let (mut offset, mut frame_count, mut last_page) = (FRAMES_BEGIN, 0, ImagePlace::default());
         let mut checksum = crc32fast::Hasher::new();
+        let mut reader = self.reader();
         let frames_end = self.size - END_SIZE;
         while offset < frames_end {
-            let place = self.place_at(offset, frames_end)?;
-            let bytes = read(&*self.file, &self.path, place.offset, place.size)?;
+            let bytes = self.frame(&mut reader, offset, frames_end)?;
             let frame = decode_frame(&bytes).map_err(|reason| self.corrupt(offset, reason))?;
+            let place = ImagePlace { offset, size: frame.size as u64 };
             match frame.kind {
                 SLICE => take(place, frame.body),
-                DIRECTORY if place == self.end.directory => {}
+                PAGE if self.take_page(place, &bytes)?.0 == last_page => last_page = place,
                 kind => return Err(self.corrupt(offset, format!("a frame of kind {kind} is out of place"))),
             }
             checksum.update(&u32_at(&bytes, 4).to_le_bytes());
             (offset, frame_count) = (offset + place.size, frame_count + 1);
         }
-        let found = (frame_count, checksum.finalize());
-        if found != (self.end.frame_count, self.end.checksum) {
-            let reason = format!("the end tells of {} other frames", self.end.frame_count);
-            return Err(self.corrupt(frames_end, reason));
+        let found = ImageEnd { frame_count, last_page, checksum: checksum.finalize() };
+        if found != self.end {
+            return Err(self.corrupt(frames_end, "the end tells of other frames"));
         }
         Ok(())
     }
 
-    /// The place of the frame at `offset`, by its length: nothing is believed but that it lies within the file.
-    fn place_at(&self, offset: u64, end: u64) -> Result<ImagePlace, WalError> {
-        let left = end - offset;
-        // What is left ends with the frame of the end, so there are four bytes to read wherever it begins.
-        let head = read(&*self.file, &self.path, offset, 4)?;
-        let size = frame_size(u32_at(&head, 0) as usize) as u64;
-        if size > left {
-            return Err(self.corrupt(offset, format!("a frame of {size} bytes does not fit the {left} left")));
-        }
-        Ok(ImagePlace { offset, size })
+    fn reader(&self) -> SegmentReader {
+        SegmentReader::new(Arc::clone(&self.file), self.size)
     }
 
-    fn read_frame(&self, place: ImagePlace, kind: u8) -> Result<Vec<u8>, WalError> {
-        let ImagePlace { offset, size } = place;
-        let is_within =
-            offset >= FRAMES_BEGIN && offset.checked_add(size).is_some_and(|end| end <= self.size);
-        if !is_within {
-            return Err(self.corrupt(offset, format!("{size} bytes there do not fit the file")));
+    /// The bytes of the frame at `offset`, by its length: nothing is believed but that it lies in front of `end`.
+    fn frame(&self, reader: &mut SegmentReader, offset: u64, end: u64) -> Result<Vec<u8>, WalError> {
+        let end = end.min(self.size);
+        let read_error = |error| WalError::io(&self.path, "read", error);
+        let is_within = offset >= FRAMES_BEGIN && offset < end;
+        let head = if is_within { reader.bytes(offset, 4).map_err(read_error)? } else { &[] };
+        if head.len() < 4 {
+            return Err(self.corrupt(offset, "no frame begins there"));
         }
-        let bytes = read(&*self.file, &self.path, offset, size)?;
-        let frame = frame_of(&bytes, kind).map_err(|reason| self.corrupt(offset, reason))?;
-        Ok(frame.body.to_vec())
+        let size = frame_size(u32_at(head, 0) as usize) as u64;
+        if size > end - offset {
+            let left = end - offset;
+            return Err(self.corrupt(offset, format!("a frame of {size} bytes does not fit the {left} left")));
+        }
+        Ok(reader.bytes(offset, size as usize).map_err(read_error)?.to_vec())
+    }
+
+    /// The place of the page before, and the page, of the frame at `place`.
+    fn take_page<'a>(&self, place: ImagePlace, bytes: &'a [u8]) -> Result<(ImagePlace, &'a [u8]), WalError> {
+        let frame = frame_of(bytes, PAGE).map_err(|reason| self.corrupt(place.offset, reason))?;
+        let Some((link, page)) = frame.body.split_at_checked(PAGE_LINK_SIZE) else {
+            return Err(self.corrupt(place.offset, "a page without its link"));
+        };
+        if frame.size as u64 != place.size {
+            return Err(self.corrupt(place.offset, "a page of another size"));
+        }
+        Ok((ImagePlace { offset: u64_at(link, 0), size: u64_at(link, 8) }, page))
     }
 
     fn corrupt(&self, offset: u64, reason: impl Into<String>) -> WalError {

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use crate::error::WalError;
 use crate::frame::encode_frame;
-use crate::image_file::{DIRECTORY, END, ImageEnd, ImageHeader, ImagePlace, SLICE, image_path, images_dir};
+use crate::image_file::{
+    END, ImageCursor, ImageEnd, ImageHeader, ImagePlace, PAGE, PAGE_LINK_SIZE, SLICE, image_path, images_dir,
+};
+use crate::image_reader::ImageReader;
 use crate::little_endian::u32_at;
 use crate::prepare::create_anew;
 use crate::storage::{Buffer, File, Storage};
@@ -29,6 +32,8 @@ pub struct ImageWriter {
     buffer: Buffer,
     /// Offset of the first byte of the buffer.
     offset: u64,
+    cursor: ImageCursor,
+    last_page: ImagePlace,
     frame_count: u64,
     checksum: crc32fast::Hasher,
     is_named: bool,
@@ -59,6 +64,8 @@ impl ImageWriter {
             file,
             buffer,
             offset: 0,
+            cursor: ImageCursor::new(),
+            last_page: ImagePlace::default(),
             frame_count: 0,
             checksum: crc32fast::Hasher::new(),
             is_named: false,
@@ -70,18 +77,47 @@ impl ImageWriter {
     /// # Errors
     /// Those of [`create`](Self::create); the image is to be dropped then.
     pub fn append(&mut self, slice: &[u8]) -> Result<ImagePlace, WalError> {
-        self.add(SLICE, slice)
+        let place = self.cursor.slice(slice.len());
+        self.add(SLICE, slice)?;
+        Ok(place)
     }
 
-    /// Ends the image with its directory, makes it durable, and gives it its name. Returns the size of the file.
+    /// Adds the next page of the directory.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create).
+    pub fn append_page(&mut self, page: &[u8]) -> Result<(), WalError> {
+        let place = self.cursor.page(page.len());
+        let mut body = Vec::with_capacity(PAGE_LINK_SIZE + page.len());
+        body.extend_from_slice(&self.last_page.offset.to_le_bytes());
+        body.extend_from_slice(&self.last_page.size.to_le_bytes());
+        body.extend_from_slice(page);
+        self.last_page = place;
+        self.add(PAGE, &body)
+    }
+
+    /// Adds the slices that lie at a place of another image, and tells where they lie in this one.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create), and [`WalError::Corrupt`] for the other image.
+    pub fn copy(&mut self, from: &ImageReader, place: ImagePlace) -> Result<ImagePlace, WalError> {
+        let mut outcome = Ok(());
+        from.slices(place, |slice| {
+            outcome = self.add(SLICE, slice);
+            outcome.is_ok()
+        })?;
+        outcome?;
+        Ok(self.cursor.frames(place.size))
+    }
+
+    /// Ends the image, makes it durable, and gives it its name. Returns the size of the file.
     ///
     /// # Errors
     /// Those of [`create`](Self::create). After a failed sync of the directory the file may have its name all the same: it
     /// is whole then.
-    pub fn finish(mut self, directory: &[u8]) -> Result<u64, WalError> {
-        let directory = self.add(DIRECTORY, directory)?;
+    pub fn finish(mut self) -> Result<u64, WalError> {
         let checksum = self.checksum.clone().finalize();
-        let end = ImageEnd { frame_count: self.frame_count, directory, checksum };
+        let end = ImageEnd { frame_count: self.frame_count, last_page: self.last_page, checksum };
         self.add(END, &end.encode())?;
         self.flush()?;
         self.file.sync().map_err(|error| WalError::io(&self.temporary, "sync", error))?;
@@ -95,17 +131,15 @@ impl ImageWriter {
         Ok(self.offset)
     }
 
-    fn add(&mut self, kind: u8, body: &[u8]) -> Result<ImagePlace, WalError> {
+    fn add(&mut self, kind: u8, body: &[u8]) -> Result<(), WalError> {
         let before = self.buffer.len();
         encode_frame(&mut self.buffer, kind, body);
-        let frame = &self.buffer[before..];
-        let place = ImagePlace { offset: self.offset + before as u64, size: frame.len() as u64 };
-        self.checksum.update(&u32_at(frame, 4).to_le_bytes());
+        self.checksum.update(&u32_at(&self.buffer[before..], 4).to_le_bytes());
         self.frame_count += 1;
         if self.buffer.len() >= WRITE_SIZE {
             self.flush()?;
         }
-        Ok(place)
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), WalError> {

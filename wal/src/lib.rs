@@ -1,8 +1,9 @@
 //! Bytes in, durable bytes out.
 //!
 //! A store's log in this order: positions and formats (`lsn` to `manifest`), the directory that names the
-//! segments, the live log, recovery, and the images that let it begin later (`image_file` and its two sides). Under them lies the I/O seam: `storage`, `buffer`, then its two sides,
-//! `disk` and `sim`.
+//! segments, the live log, recovery, the images that let it begin later (`image_file` and its two sides), and what they
+//! make unnecessary (`truncation`). Under them lies the I/O seam: `storage`, `buffer`, then its two sides, `disk` and
+//! `sim`.
 #![deny(unsafe_code)]
 
 pub mod storage;
@@ -29,6 +30,7 @@ pub mod segment;
 mod creation;
 pub mod directory;
 pub mod prepare;
+mod slots;
 
 mod active_segment;
 pub mod log;
@@ -47,11 +49,12 @@ mod tail;
 pub mod image_file;
 pub mod image_reader;
 pub mod image_writer;
+pub mod truncation;
 
 pub use directory::StoreDirectory;
 pub use error::{AppendError, LogFailed, WalError};
 pub use frame::RECORD_BODY_SIZE_MAX;
-pub use image_file::{ImageHeader, ImagePlace};
+pub use image_file::{ImageCursor, ImageHeader, ImagePlace, NamedImage};
 pub use image_reader::ImageReader;
 pub use image_writer::ImageWriter;
 pub use log::{Appended, Log, LogStatistics};
@@ -64,3 +67,4 @@ pub use report::{Cut, LogEnd, LogRecovery, LogSummary, ManifestSummary, SegmentS
 pub use scan::RecordRef;
 pub use source::LogSource;
 pub use store_id::StoreId;
+pub use truncation::PutAway;

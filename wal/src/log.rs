@@ -184,6 +184,12 @@ impl Log {
         self.appended_through
     }
 
+    /// Where the last sealed batch ends: what is appended from now on lies behind.
+    pub fn sealed_end(&self) -> LogEnd {
+        let lsn = self.writing_through.unwrap_or(self.written_through);
+        LogEnd { log: self.log, lsn, chain: self.chain }
+    }
+
     /// Whether a write or sync is under way.
     pub fn is_in_flight(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| queue.in_flight() > 0)

@@ -4,6 +4,7 @@
 //! other slot, so that damage to either costs nothing. The valid slot of the highest generation counts; when both
 //! are damaged the store is, too.
 
+use crate::image_file::NamedImage;
 use crate::little_endian::{put_u32, put_u64, u32_at, u64_at};
 use crate::lsn::Lsn;
 use crate::store_id::StoreId;
@@ -11,8 +12,9 @@ use crate::store_id::StoreId;
 /// First eight bytes of a slot.
 pub(crate) const MANIFEST_MAGIC: [u8; 8] = *b"STRATAMF";
 
-/// Version of MANIFEST; a newer one is refused.
-pub const MANIFEST_FORMAT_VERSION: u32 = 1;
+/// Version of MANIFEST; a newer one is refused. A store of version 1 names no images: its first update makes it one of
+/// version 2.
+pub const MANIFEST_FORMAT_VERSION: u32 = 2;
 
 /// Bytes of one slot.
 pub(crate) const SLOT_SIZE: usize = 16 * 1024;
@@ -24,7 +26,8 @@ pub(crate) const MANIFEST_SIZE: usize = 2 * SLOT_SIZE;
 pub const LOG_COUNT_MAX: u32 = 128;
 
 const HEADER_SIZE: usize = 88;
-const ENTRY_SIZE: usize = 72;
+const ENTRY_SIZE_V1: usize = 72;
+const ENTRY_SIZE: usize = 120;
 
 /// What one slot says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +53,7 @@ pub(crate) struct LogEntry {
     pub(crate) oldest_segment: u64,
     pub(crate) newest_segment: u64,
     pub(crate) oldest_first_lsn: Lsn,
-    /// Chain at the start of the oldest segment.
+    /// Chain at the start of the oldest segment; 0 where an image stands for what came before it.
     pub(crate) oldest_chain: u64,
     pub(crate) newest_first_lsn: Lsn,
     pub(crate) newest_size: u64,
@@ -58,6 +61,8 @@ pub(crate) struct LogEntry {
     pub(crate) durable_through: Lsn,
     pub(crate) end_lsn: Lsn,
     pub(crate) end_chain: u64,
+    /// The images to begin with instead of the first record, the newest first. The log reaches back to the older one.
+    pub(crate) images: [Option<NamedImage>; 2],
 }
 
 /// Why a slot cannot be read.
@@ -78,7 +83,7 @@ impl Manifest {
     /// offset  size  field
     ///      0     8  magic "STRATAMF"
     ///      8     4  CRC-32 of bytes 12..16384
-    ///     12     4  format version, 1
+    ///     12     4  format version, 2
     ///     16     8  generation
     ///     24    16  store id
     ///     40     8  created, microseconds since the epoch
@@ -89,11 +94,13 @@ impl Manifest {
     ///     72     4  log count, n
     ///     76     4  length of the sections in bytes, s
     ///     80     8  reserved, 0
-    ///     88   72n  one entry a log, all fields u64: oldest segment, newest segment, oldest first LSN, oldest
-    ///               chain, newest first LSN, newest size, durable through, end LSN, end chain
+    ///     88  120n  one entry a log, all fields u64: oldest segment, newest segment, oldest first LSN, oldest
+    ///               chain, newest first LSN, newest size, durable through, end LSN, end chain; then the newest
+    ///               image and the one before, each: number (0 none), through, chain there
     ///            s  sections: tag (4 bytes), length (4 bytes), content, zeros to a multiple of 8
     ///               zeros up to 16384
     /// ```
+    /// An entry of version 1 has 72 bytes and no images.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let entries_end = HEADER_SIZE + self.logs.len() * ENTRY_SIZE;
         assert!(entries_end + self.sections.len() <= SLOT_SIZE, "logs and sections fit one slot");
@@ -139,13 +146,14 @@ impl Manifest {
         if version == 0 || codec != 0 || flags > 1 || !(1..=LOG_COUNT_MAX).contains(&log_count) {
             return damaged(format!("version {version}, codec {codec}, flags {flags:#x}, {log_count} logs"));
         }
-        let entries_end = HEADER_SIZE + log_count as usize * ENTRY_SIZE;
+        let entry_size = if version == 1 { ENTRY_SIZE_V1 } else { ENTRY_SIZE };
+        let entries_end = HEADER_SIZE + log_count as usize * entry_size;
         let sections_size = u32_at(slot, 76) as usize;
         if sections_size > SLOT_SIZE - entries_end {
             return damaged(format!("sections of {sections_size} bytes do not fit the slot"));
         }
         let logs: Vec<LogEntry> =
-            slot[HEADER_SIZE..entries_end].chunks_exact(ENTRY_SIZE).map(LogEntry::decode).collect();
+            slot[HEADER_SIZE..entries_end].chunks_exact(entry_size).map(LogEntry::decode).collect();
         if let Some(index) = logs.iter().position(|entry| !entry.is_plausible()) {
             return damaged(format!("the entry of log {index} contradicts itself: {:?}", logs[index]));
         }
@@ -164,6 +172,10 @@ impl Manifest {
 
 impl LogEntry {
     fn encode_into(&self, bytes: &mut [u8]) {
+        let [newest, before] = self.images.map(|image| {
+            let NamedImage { number, through, chain } = image.unwrap_or_default();
+            [number, through.0, chain]
+        });
         let fields = [
             self.oldest_segment,
             self.newest_segment,
@@ -175,13 +187,18 @@ impl LogEntry {
             self.end_lsn.0,
             self.end_chain,
         ];
-        for (index, field) in fields.into_iter().enumerate() {
+        for (index, field) in fields.into_iter().chain(newest).chain(before).enumerate() {
             put_u64(bytes, index * 8, field);
         }
     }
 
+    /// Reads an entry of the present version or, by its length, of version 1.
     fn decode(bytes: &[u8]) -> LogEntry {
         let field = |index: usize| u64_at(bytes, index * 8);
+        let image = |index: usize| {
+            let (number, through, chain) = (field(index), Lsn(field(index + 1)), field(index + 2));
+            (number > 0).then_some(NamedImage { number, through, chain })
+        };
         LogEntry {
             oldest_segment: field(0),
             newest_segment: field(1),
@@ -192,14 +209,23 @@ impl LogEntry {
             durable_through: Lsn(field(6)),
             end_lsn: Lsn(field(7)),
             end_chain: field(8),
+            images: if bytes.len() == ENTRY_SIZE { [image(9), image(12)] } else { [None; 2] },
         }
     }
 
     fn is_plausible(&self) -> bool {
+        let images_follow = match self.images {
+            [Some(newest), Some(before)] => before.number < newest.number && before.through <= newest.through,
+            [before, after] => before.is_some() || after.is_none(),
+        };
+        // The log is read on from the older image, or from its beginning.
+        let first_needed = self.images[1].map_or(self.oldest_first_lsn, |image| image.through);
         1 <= self.oldest_segment
             && self.oldest_segment <= self.newest_segment
             && self.oldest_first_lsn <= self.newest_first_lsn
             && self.newest_first_lsn.0.checked_add(self.newest_size).is_some()
+            && images_follow
+            && self.oldest_first_lsn <= first_needed
     }
 }
 
@@ -227,17 +253,21 @@ mod tests {
                 durable_through: Lsn(0x2000),
                 end_lsn: Lsn(0x3000),
                 end_chain: 0x55,
+                images: [
+                    Some(NamedImage { number: 7, through: Lsn(0x2800), chain: 0x66 }),
+                    Some(NamedImage { number: 5, through: Lsn(0x1800), chain: 0x77 }),
+                ],
             }],
             sections: vec![9, 0, 0, 0, 8, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8],
         }
     }
 
-    #[test]
-    fn a_slot_has_exactly_these_bytes() {
+    /// A slot of either version; the checksum is computed here.
+    fn golden(version: u8, images: &[u64]) -> Vec<u8> {
         let mut golden = Vec::new();
         golden.extend_from_slice(b"STRATAMF");
-        golden.extend_from_slice(&[0x45, 0x08, 0x9e, 0x2e]); // checksum
-        golden.extend_from_slice(&[1, 0, 0, 0]); // version
+        golden.extend_from_slice(&[0; 4]); // checksum, below
+        golden.extend_from_slice(&[version, 0, 0, 0]); // version
         golden.extend_from_slice(&[0x11, 0, 0, 0, 0, 0, 0, 0]); // generation
         golden.extend_from_slice(b"0123456789abcdef");
         golden.extend_from_slice(&[0x22, 0, 0, 0, 0, 0, 0, 0]); // created
@@ -255,10 +285,43 @@ mod tests {
         golden.extend_from_slice(&[0, 0x20, 0, 0, 0, 0, 0, 0]); // durable through
         golden.extend_from_slice(&[0, 0x30, 0, 0, 0, 0, 0, 0]); // end LSN
         golden.extend_from_slice(&[0x55, 0, 0, 0, 0, 0, 0, 0]); // end chain
+        images.iter().for_each(|field| golden.extend_from_slice(&field.to_le_bytes()));
         golden.extend_from_slice(&[9, 0, 0, 0, 8, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]); // a section
         golden.resize(SLOT_SIZE, 0);
+        let checksum = crc32fast::hash(&golden[12..]);
+        golden[8..12].copy_from_slice(&checksum.to_le_bytes());
+        golden
+    }
+
+    #[test]
+    fn a_slot_has_exactly_these_bytes() {
+        let golden = golden(2, &[7, 0x2800, 0x66, 5, 0x1800, 0x77]);
         assert_eq!(manifest().encode(), golden);
         assert_eq!(Manifest::decode(&golden), Ok(manifest()));
+    }
+
+    #[test]
+    fn a_slot_of_version_1_is_read_as_one_that_names_no_image() {
+        let mut expected = manifest();
+        expected.logs[0].images = [None; 2];
+        assert_eq!(Manifest::decode(&golden(1, &[])), Ok(expected.clone()));
+        assert_eq!(expected.encode(), golden(2, &[0; 6]), "what is written is of the present version");
+    }
+
+    #[test]
+    fn images_that_contradict_each_other_or_the_log_are_damage() {
+        let cases: [[u64; 6]; 4] = [
+            [5, 0x2800, 0, 7, 0x1800, 0], // the newest has the lower number
+            [7, 0x1800, 0, 5, 0x2800, 0], // and stands for less
+            [0, 0, 0, 5, 0x1800, 0],      // the older one alone
+            [0, 0, 0, 0, 0, 0],           // none: right, and the control of this test
+        ];
+        for (index, images) in cases.iter().enumerate() {
+            assert_eq!(Manifest::decode(&golden(2, images)).is_ok(), index == 3, "{images:?}");
+        }
+        let mut behind = manifest();
+        (behind.logs[0].oldest_first_lsn, behind.logs[0].newest_first_lsn) = (Lsn(0x4_0000), Lsn(0x4_0000));
+        assert!(Manifest::decode(&behind.encode()).is_err(), "the log begins behind the older image");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use crate::active_segment::{ActiveSegment, WriteWay};
 use crate::error::WalError;
+use crate::image_file::NamedImage;
 use crate::log::{Log, LogStart};
 use crate::lsn::Lsn;
 use crate::options::{LogMode, LogOptions};
@@ -31,19 +32,23 @@ const QUEUE_DEPTH: u32 = 8;
 
 /// Recovers a log and leaves it ready to append.
 ///
-/// `visit` gets every record in order; a reason from it refuses the log at that record. A torn tail is cut: zeroed
-/// and synced. Everything that is kept is synced before it is handed over as durable. What was dropped is in the
+/// `visit` gets every record in order, from the first one or from where the image `from` ends; a reason from it refuses
+/// the log at that record. A torn tail is cut: zeroed and synced. Everything that is kept is synced before it is handed over as durable. What was dropped is in the
 /// report. Recovering again gives the same.
 ///
 /// # Errors
 /// [`WalError::Corrupt`], with file and offset, when anything below the greatest position proven durable cannot be
 /// read, or when a segment that MANIFEST names is missing or not the one it should be; nothing was written then.
+///
+/// # Panics
+/// If `from` is no image that the source names, or is absent where the source names two.
 pub fn recover(
     source: &LogSource,
     options: LogOptions,
+    from: Option<&NamedImage>,
     visit: &mut dyn FnMut(RecordRef<'_>) -> Result<(), String>,
 ) -> Result<(Log, LogRecovery), WalError> {
-    let (survey, mut report) = examine(source, visit)?;
+    let (survey, mut report) = examine(source, from, visit)?;
     remove_leftovers(source, &report.leftovers)?;
     repair(source, &survey)?;
     let log = start_log(source, options, &survey, report.end)?;
@@ -55,11 +60,15 @@ pub fn recover(
 ///
 /// # Errors
 /// As [`recover`].
+///
+/// # Panics
+/// As [`recover`].
 pub fn scan(
     source: &LogSource,
+    from: Option<&NamedImage>,
     visit: &mut dyn FnMut(RecordRef<'_>) -> Result<(), String>,
 ) -> Result<LogRecovery, WalError> {
-    examine(source, visit).map(|(_, report)| report)
+    examine(source, from, visit).map(|(_, report)| report)
 }
 
 /// What was found, before anything is changed.
@@ -72,12 +81,17 @@ struct Survey {
 
 fn examine(
     source: &LogSource,
+    from: Option<&NamedImage>,
     visit: &mut dyn FnMut(RecordRef<'_>) -> Result<(), String>,
 ) -> Result<(Survey, LogRecovery), WalError> {
+    match from {
+        Some(image) => assert!(source.images().any(|named| named == *image), "MANIFEST names the image"),
+        None => assert!(source.images().count() < 2, "the log is whole where no two images stand for it"),
+    }
     let started = Instant::now();
     let segments = open_segments(source)?;
     let leftovers = find_leftovers(source)?;
-    let scan = scan_segments(source, &segments, visit)?;
+    let scan = scan_segments(source, &segments, from, visit)?;
     let end = LogEnd { log: source.log, lsn: scan.end_lsn, chain: scan.chain };
     // Both slots of MANIFEST are whole and the log ends where they say: behind it nothing was ever written.
     let ends_as_closed = source.is_clean && source.is_newest_slot && end.lsn == source.entry.end_lsn;
@@ -85,6 +99,7 @@ fn examine(
     let durable_through = check_proof(source, &segments, &scan, &tail)?;
     let report = LogRecovery {
         log: source.log,
+        image: from.map(|image| image.number),
         segments: scan.summaries.clone(),
         batches: scan.summaries.iter().map(|summary| summary.batches).sum(),
         records: scan.summaries.iter().map(|summary| summary.records).sum(),

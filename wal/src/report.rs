@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::image_file::NamedImage;
 use crate::lsn::Lsn;
 use crate::store_id::StoreId;
 
@@ -22,6 +23,8 @@ pub struct LogEnd {
 pub struct LogRecovery {
     /// Index of the log.
     pub log: u32,
+    /// The image it began with; `None` when it began with the first record.
+    pub image: Option<u64>,
     /// The segments MANIFEST names, in order.
     pub segments: Vec<SegmentSummary>,
     /// Batches accepted.
@@ -116,4 +119,6 @@ pub struct LogSummary {
     pub durable_through: Lsn,
     /// Where it ended; meaningful when the store was closed.
     pub end: LogEnd,
+    /// The images that recovery may begin with, the newest first.
+    pub images: Vec<NamedImage>,
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::batch::{BATCH_HEADER_SIZE, BATCH_MAGIC, BatchHeader, BatchSeed, enter_segment, next_chain};
 use crate::error::WalError;
 use crate::frame::decode_frame;
+use crate::image_file::NamedImage;
 use crate::lsn::Lsn;
 use crate::reader::{SegmentReader, WINDOW_SIZE};
 use crate::report::SegmentSummary;
@@ -49,13 +50,14 @@ pub(crate) struct Stop {
     pub(crate) reason: String,
 }
 
-/// Hands every record of every batch that continues the chain to `visit`.
+/// Hands every record of every batch that continues the chain to `visit`, from the first one or from where an image ends.
 pub(crate) fn scan_segments(
     source: &LogSource,
     segments: &[LiveSegment],
+    from: Option<&NamedImage>,
     visit: &mut Visitor<'_>,
 ) -> Result<Scan, WalError> {
-    let mut scanner = Scanner::new(source, segments);
+    let mut scanner = Scanner::new(source, segments, from);
     loop {
         match scanner.next_batch()? {
             Ok(batch) => scanner.take(&batch, visit)?,
@@ -106,15 +108,24 @@ struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
-    fn new(source: &LogSource, segments: &'a [LiveSegment]) -> Scanner<'a> {
-        let summaries = segments.iter().map(|segment| SegmentSummary {
+    fn new(source: &LogSource, segments: &'a [LiveSegment], from: Option<&NamedImage>) -> Scanner<'a> {
+        let (end_lsn, chain) = from
+            .map_or((source.entry.oldest_first_lsn, source.entry.oldest_chain), |image| {
+                (image.through, image.chain)
+            });
+        // A batch that ends where a segment does lies in that segment.
+        let behind = segments.partition_point(|segment| segment.header.first_lsn < end_lsn);
+        let last_segment = behind.saturating_sub(1);
+        let begins = segments[last_segment].header.first_lsn;
+        let end_offset = end_lsn.0.saturating_sub(begins.0).max(SEGMENT_HEADER_SIZE);
+        let summaries = segments.iter().enumerate().map(|(index, segment)| SegmentSummary {
             number: segment.header.number,
             file: segment.path.clone(),
             size: segment.header.size,
             first_lsn: segment.header.first_lsn,
             batches: 0,
             records: 0,
-            end_offset: SEGMENT_HEADER_SIZE,
+            end_offset: if index == last_segment { end_offset } else { SEGMENT_HEADER_SIZE },
         });
         Scanner {
             segments,
@@ -122,16 +133,16 @@ impl<'a> Scanner<'a> {
                 .iter()
                 .map(|segment| BatchSeed::new(source.store, segment.header.number))
                 .collect(),
-            reader: segments[0].reader(),
+            reader: segments[last_segment].reader(),
             scan: Scan {
                 summaries: summaries.collect(),
                 bytes: 0,
-                last_segment: 0,
-                end_offset: SEGMENT_HEADER_SIZE,
-                end_lsn: source.entry.oldest_first_lsn,
-                chain: source.entry.oldest_chain,
+                last_segment,
+                end_offset,
+                end_lsn,
+                chain,
                 durable_through: Lsn::ZERO,
-                stop: Stop { segment: 0, offset: SEGMENT_HEADER_SIZE, reason: String::new() },
+                stop: Stop { segment: last_segment, offset: end_offset, reason: String::new() },
             },
         }
     }

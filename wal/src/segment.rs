@@ -147,7 +147,12 @@ pub(crate) fn segment_path(store: &Path, log: u32, number: u64) -> PathBuf {
 
 /// The log and number in a segment's file name; `None` for any other name.
 pub(crate) fn parse_segment_name(name: &str) -> Option<(u32, u64)> {
-    let (log, number) = name.strip_suffix(".seg")?.split_once('-')?;
+    parse_numbered_name(name.strip_suffix(".seg")?)
+}
+
+/// The log and number in `<log>-<number>`, padded as in the names of segments.
+pub(crate) fn parse_numbered_name(name: &str) -> Option<(u32, u64)> {
+    let (log, number) = name.split_once('-')?;
     let is_padded =
         |text: &str, digits| text.len() >= digits && text.bytes().all(|byte| byte.is_ascii_digit());
     if !is_padded(log, 3) || !is_padded(number, 10) {

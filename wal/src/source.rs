@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 
 use crate::error::WalError;
+use crate::image_file::{ImageHeader, NamedImage};
+use crate::image_reader::ImageReader;
+use crate::image_writer::ImageWriter;
+use crate::lsn::Lsn;
 use crate::manifest::LogEntry;
 use crate::reader::SegmentReader;
 use crate::segment::{BadHeader, SEGMENT_FORMAT_VERSION, SegmentHeader, segment_path};
@@ -35,6 +39,34 @@ impl LogSource {
     /// Index of the log.
     pub fn log(&self) -> u32 {
         self.log
+    }
+
+    /// The images that a recovery may begin with, the newest first. Without any, and beside a single one, it may begin
+    /// with the first record of the log too.
+    pub fn images(&self) -> impl Iterator<Item = NamedImage> + use<> {
+        self.entry.images.into_iter().flatten()
+    }
+
+    /// Opens an image of the log, one that MANIFEST names or one that such an image refers to.
+    ///
+    /// # Errors
+    /// Those of [`ImageReader::open`].
+    pub fn open_image(&self, number: u64) -> Result<ImageReader, WalError> {
+        ImageReader::open(&*self.storage, &self.store_path, self.store, self.log, number)
+    }
+
+    /// Begins to write an image of the log.
+    ///
+    /// # Errors
+    /// Those of [`ImageWriter::create`].
+    pub fn create_image(
+        &self,
+        number: u64,
+        through: Lsn,
+        created_micros: u64,
+    ) -> Result<ImageWriter, WalError> {
+        let header = ImageHeader { store: self.store, log: self.log, number, through, created_micros };
+        ImageWriter::create(Arc::clone(&self.storage), &self.store_path, &header)
     }
 }
 
@@ -100,7 +132,7 @@ pub(crate) fn open_for_reading(storage: &dyn Storage, path: &Path) -> io::Result
     }
 }
 
-fn open_segment(
+pub(crate) fn open_segment(
     source: &LogSource,
     path: &Path,
     number: u64,

@@ -105,7 +105,7 @@ fn a_newer_format_is_refused_by_name_before_anything_is_written() {
     disk.set_bytes(&manifest(), &bytes);
     let writes = disk.writes();
     let refusal = open(&disk, None).unwrap_err();
-    assert!(matches!(refusal, WalError::NewerFormat { found: 9, supported: 1, .. }), "{refusal}");
+    assert!(matches!(refusal, WalError::NewerFormat { found: 9, supported: 2, .. }), "{refusal}");
     assert_eq!(disk.writes(), writes);
 }
 

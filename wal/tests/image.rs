@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
 use strata_wal::storage::Storage;
-use strata_wal::{ImageHeader, ImagePlace, ImageReader, ImageWriter, Lsn, StoreId, WalError};
+use strata_wal::{ImageCursor, ImageHeader, ImagePlace, ImageReader, ImageWriter, Lsn, StoreId, WalError};
 
 const STORE: &str = "/store";
 const ID: StoreId = StoreId(*b"0123456789abcdef");
@@ -32,8 +32,14 @@ fn slices() -> Vec<Vec<u8>> {
 
 fn write(disk: &SimDisk, number: u64) -> Result<Vec<ImagePlace>, WalError> {
     let mut writer = ImageWriter::create(Arc::new(disk.clone()), Path::new(STORE), &header(number))?;
-    let places = slices().iter().map(|slice| writer.append(slice)).collect::<Result<Vec<_>, _>>()?;
-    writer.finish(b"what is where")?;
+    let mut places = Vec::new();
+    for (number, slice) in slices().iter().enumerate() {
+        places.push(writer.append(slice)?);
+        if number % 3 == 0 {
+            writer.append_page(&[number as u8; 40])?;
+        }
+    }
+    writer.finish()?;
     Ok(places)
 }
 
@@ -41,10 +47,20 @@ fn open(disk: &SimDisk, number: u64) -> Result<ImageReader, WalError> {
     ImageReader::open(disk, Path::new(STORE), ID, 2, number)
 }
 
+fn slices_at(image: &ImageReader, place: ImagePlace) -> Result<Vec<Vec<u8>>, WalError> {
+    let mut slices = Vec::new();
+    image.slices(place, |slice| {
+        slices.push(slice.to_vec());
+        true
+    })?;
+    Ok(slices)
+}
+
 #[track_caller]
 fn expect_whole(disk: &SimDisk, number: u64) {
     let image = open(disk, number).unwrap();
-    assert_eq!((image.header(), image.directory().unwrap()), (&header(number), b"what is where".to_vec()));
+    let pages = [0, 3, 6].map(|page| vec![page; 40]);
+    assert_eq!((image.header(), image.pages().unwrap()), (&header(number), pages.to_vec()));
     let mut found = Vec::new();
     image.read_all(|_, slice| found.push(slice.to_vec())).unwrap();
     assert_eq!(found, slices());
@@ -57,12 +73,39 @@ fn an_image_is_read_as_it_was_written_whole_and_slice_by_slice() {
     expect_whole(&disk, 1);
     let image = open(&disk, 1).unwrap();
     for (place, slice) in places.iter().zip(slices()).rev() {
-        assert_eq!(image.slice(*place).unwrap(), slice);
+        assert_eq!(slices_at(&image, *place).unwrap(), [slice]);
     }
     let mut walked = Vec::new();
     image.read_all(|place, _| walked.push(place)).unwrap();
     assert_eq!(walked, places);
     assert_eq!(disk.files().len(), 1, "nothing else is left: {:?}", disk.files());
+}
+
+#[test]
+fn slices_are_copied_from_one_image_into_another() {
+    let disk = disk();
+    let places = write(&disk, 1).unwrap();
+    let old = open(&disk, 1).unwrap();
+    let mut writer = ImageWriter::create(Arc::new(disk.clone()), Path::new(STORE), &header(2)).unwrap();
+    let mut cursor = ImageCursor::new();
+    writer.append_page(b"first").unwrap();
+    cursor.page(5);
+    // The last two lie one behind the other.
+    let both = places[4].and(places[5]);
+    assert_eq!(writer.copy(&old, both).unwrap(), cursor.frames(both.size));
+    let behind = writer.append(b"behind").unwrap();
+    assert_eq!(behind, cursor.slice(6), "the cursor knows every place in advance");
+    let size = writer.finish().unwrap();
+    let image = open(&disk, 2).unwrap();
+    let copied = ImagePlace { offset: behind.offset - both.size, size: both.size };
+    assert_eq!(slices_at(&image, copied).unwrap(), slices()[4..6]);
+    image.read_all(|_, _| {}).unwrap();
+    assert_eq!((disk.bytes(&path(2)).len() as u64, image.pages().unwrap()), (size, vec![b"first".to_vec()]));
+
+    disk.flip(&path(1), places[4].offset + 100, 3);
+    let mut writer = ImageWriter::create(Arc::new(disk.clone()), Path::new(STORE), &header(3)).unwrap();
+    let refused = writer.copy(&old, both).unwrap_err();
+    assert!(matches!(refused, WalError::Corrupt { .. }), "damage is not copied: {refused}");
 }
 
 #[test]
@@ -120,7 +163,7 @@ fn every_flipped_bit_is_told_with_file_and_offset() {
         let damaged = disk.kill();
         damaged.flip(&path(1), offset, (offset % 8) as u8);
         let read = open(&damaged, 1).and_then(|image| {
-            image.directory()?;
+            image.pages()?;
             image.read_all(|_, _| {})
         });
         match read {
@@ -153,7 +196,7 @@ fn an_image_cut_short_or_of_another_place_is_refused() {
     let image = open(&disk, 1).unwrap();
     for place in [(0, 48), (4_096, 8), (4_096, u64::MAX), (u64::MAX, 8), (whole.len() as u64, 16)] {
         let place = ImagePlace { offset: place.0, size: place.1 };
-        assert!(matches!(image.slice(place), Err(WalError::Corrupt { .. })), "{place:?}");
+        assert!(matches!(slices_at(&image, place), Err(WalError::Corrupt { .. })), "{place:?}");
     }
 }
 

@@ -242,7 +242,7 @@ fn a_record_that_its_reader_refuses_is_damage_at_its_place() {
     let bad = store.append(0, 9, b"odd").unwrap();
     store.close().unwrap();
     let directory = StoreDirectory::open(Arc::new(disk), Path::new(STORE), None, 1, 0).unwrap();
-    let recovered = recover(&directory.log_source(0), options(LogMode::Buffered), &mut |record| {
+    let recovered = recover(&directory.log_source(0), options(LogMode::Buffered), None, &mut |record| {
         if record.kind == 9 { Err("unknown kind 9".into()) } else { Ok(()) }
     });
     match recovered.unwrap_err() {
@@ -271,7 +271,7 @@ fn a_real_disk_keeps_what_it_was_given() {
             for boot in 0..3_u64 {
                 let mut directory = StoreDirectory::open(disk(), &path, None, 1, 7).unwrap();
                 let mut count = 0;
-                let recovered = recover(&directory.log_source(0), options.clone(), &mut |record| {
+                let recovered = recover(&directory.log_source(0), options.clone(), None, &mut |record| {
                     assert!(record.body == body(count));
                     count += 1;
                     Ok(())

@@ -88,7 +88,7 @@ impl Store {
         let (mut logs, mut found, mut reports) = (Vec::new(), Vec::new(), Vec::new());
         for log in 0..directory.log_count() {
             let mut records = Records::new();
-            let (log, report) = recover(&directory.log_source(log), options.clone(), &mut |record| {
+            let (log, report) = recover(&directory.log_source(log), options.clone(), None, &mut |record| {
                 records.push((record.lsn, record.kind, record.body.to_vec()));
                 Ok(())
             })?;
@@ -137,7 +137,7 @@ pub fn read_only(disk: &SimDisk) -> Result<(Vec<Records>, Vec<LogRecovery>), Wal
     let (mut found, mut reports) = (Vec::new(), Vec::new());
     for log in 0..directory.log_count() {
         let mut records = Records::new();
-        reports.push(scan(&directory.log_source(log), &mut |record| {
+        reports.push(scan(&directory.log_source(log), None, &mut |record| {
             records.push((record.lsn, record.kind, record.body.to_vec()));
             Ok(())
         })?);

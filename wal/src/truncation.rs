@@ -1,0 +1,152 @@
+//! What a new image makes unnecessary: the segments below the one before it, and the images that neither refers to.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::directory::StoreDirectory;
+use crate::error::WalError;
+use crate::image_file::{NamedImage, images_dir, parse_image_name};
+use crate::lsn::Lsn;
+use crate::manifest::LogEntry;
+use crate::segment::{parse_segment_name, segment_path, segments_dir};
+use crate::source::open_segment;
+
+/// The directory of a store that holds its history: the segments that no recovery needs.
+pub(crate) fn history_dir(store: &Path) -> PathBuf {
+    store.join("DATA")
+}
+
+/// What was put away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PutAway {
+    /// Segments that went from the log to the history.
+    pub segments: u64,
+    /// Images that were removed.
+    pub images: u64,
+}
+
+impl StoreDirectory {
+    /// The number of the next image of a log; no other one of this boot has it.
+    pub fn next_image(&mut self, log: u32) -> u64 {
+        let named = self.slots.current.logs[log as usize].images[0].map_or(0, |image| image.number);
+        let begun = &mut self.begun_images[log as usize];
+        *begun = named.max(*begun) + 1;
+        *begun
+    }
+
+    /// Names a finished image as the newest of log `log`. `before` is the number of the one to fall back to, which
+    /// recovery began with or which was named last; the log reaches back to that one from now on, or to its first record
+    /// where there is none. The log is durable up to `durable_through`, and everything in the image lies below.
+    ///
+    /// # Errors
+    /// [`WalError::Corrupt`] and [`WalError::Io`] for a segment that cannot be read: nothing has changed. A failed update
+    /// of MANIFEST is final ([`WalError::Failed`] from then on): what its slot holds is unknown.
+    ///
+    /// # Panics
+    /// If the image is not newer than `before`, or `before` is absent or not named where the log needs it.
+    pub fn name_image(
+        &mut self,
+        log: u32,
+        image: NamedImage,
+        before: Option<u64>,
+        durable_through: Lsn,
+    ) -> Result<(), WalError> {
+        self.check_writable()?;
+        assert!(image.through <= durable_through, "an image stands for what is durable");
+        let mut next = self.slots.current.clone();
+        let entry = &mut next.logs[log as usize];
+        let named = entry.images.into_iter().flatten();
+        let before = before.map(|number| {
+            named.clone().find(|image| image.number == number).expect("the image before is named")
+        });
+        assert!(before.is_some() || named.count() < 2, "the log may have lost its beginning");
+        assert!(before.is_none_or(|before| before.number < image.number && before.through <= image.through));
+        entry.images = [Some(image), before];
+        entry.durable_through = entry.durable_through.max(durable_through);
+        if let Some(before) = before {
+            self.truncate(log, entry, before.through)?;
+        }
+        self.write(next)
+    }
+
+    /// Moves the beginning of a log behind every segment that ends at `through` or before.
+    fn truncate(&self, log: u32, entry: &mut LogEntry, through: Lsn) -> Result<(), WalError> {
+        let source = self.log_source(log);
+        while entry.oldest_segment < entry.newest_segment {
+            let path = segment_path(&self.path, log, entry.oldest_segment);
+            let (header, _) = open_segment(&source, &path, entry.oldest_segment)?;
+            if header.end_lsn() > through {
+                break;
+            }
+            entry.oldest_segment += 1;
+            entry.oldest_first_lsn = header.end_lsn();
+            entry.oldest_chain = 0;
+        }
+        Ok(())
+    }
+
+    /// Moves the segments of a log that no recovery needs into the history, and removes all of its images but those in
+    /// `kept`. Called again after a crash it goes on where it was interrupted.
+    ///
+    /// # Errors
+    /// [`WalError::Io`]. What is left over costs space and nothing else; the next call tries again.
+    pub fn put_away(&self, log: u32, kept: &BTreeSet<u64>) -> Result<PutAway, WalError> {
+        self.check_writable()?;
+        Ok(PutAway { segments: self.retire_segments(log)?, images: self.remove_images(log, kept)? })
+    }
+
+    fn retire_segments(&self, log: u32) -> Result<u64, WalError> {
+        let (from, to) = (segments_dir(&self.path), history_dir(&self.path));
+        let oldest = self.slots.current.logs[log as usize].oldest_segment;
+        let names = self.names(&from, |name| {
+            parse_segment_name(name).is_some_and(|(of, number)| of == log && number < oldest)
+        })?;
+        if names.is_empty() {
+            return Ok(0);
+        }
+        self.storage.create_dir(&to).map_err(|error| WalError::io(&to, "create", error))?;
+        self.sync(&self.path)?;
+        for name in &names {
+            let path = from.join(name);
+            let moved = self.storage.rename(&path, &to.join(name));
+            moved.map_err(|error| WalError::io(&path, "move into the history", error))?;
+        }
+        // The new names first: a segment may have two names for a while, and always has one.
+        self.sync(&to)?;
+        self.sync(&from)?;
+        Ok(names.len() as u64)
+    }
+
+    fn remove_images(&self, log: u32, kept: &BTreeSet<u64>) -> Result<u64, WalError> {
+        let dir = images_dir(&self.path);
+        let named = self.slots.current.logs[log as usize].images;
+        let is_needed =
+            |number| kept.contains(&number) || named.iter().flatten().any(|image| image.number == number);
+        let names = self.names(&dir, |name| {
+            parse_image_name(name).is_some_and(|(of, number)| of == log && !is_needed(number))
+        })?;
+        for name in &names {
+            let path = dir.join(name);
+            self.storage.remove(&path).map_err(|error| WalError::io(&path, "remove", error))?;
+        }
+        if !names.is_empty() {
+            self.sync(&dir)?;
+        }
+        Ok(names.len() as u64)
+    }
+
+    /// The names in a directory, which may be missing, that `is_wanted` wants.
+    fn names(&self, dir: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<String>, WalError> {
+        match self.storage.entries(dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(WalError::io(dir, "list", error)),
+            Ok(entries) => {
+                Ok(entries.into_iter().map(|entry| entry.name).filter(|name| is_wanted(name)).collect())
+            }
+        }
+    }
+
+    fn sync(&self, dir: &Path) -> Result<(), WalError> {
+        self.storage.sync_dir(dir).map_err(|error| WalError::io(dir, "sync", error))
+    }
+}
