@@ -8,7 +8,8 @@ use strata_primitives::{
 };
 use strata_runtime::is_shard_thread;
 use strata_shards::{
-    BatchReceipt, Clock, Engine, EngineOptions, RecoveryReport, RunPage, ShardRecovery, ShardStats,
+    BatchReceipt, Clock, Engine, EngineOptions, RecoveryReport, RunPage, ShardCheckpoint, ShardRecovery,
+    ShardStats,
 };
 
 use crate::Result;
@@ -31,6 +32,13 @@ use crate::runs;
 pub struct Database {
     engine: Arc<Engine>,
     limits: Arc<Limits>,
+}
+
+/// What a checkpoint has made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The newest image of each shard.
+    pub shards: Vec<ShardCheckpoint>,
 }
 
 /// What the shards of a database have done since they began to serve.
@@ -89,11 +97,24 @@ impl Database {
             execute_budget: options.execute_budget,
             pin: options.pin,
             io_uring: options.io_uring,
+            checkpoint_log_size: options.checkpoint_log_size,
+            checkpoint_interval: options.checkpoint_interval,
             limits: options.limits,
             clock,
             storage,
         })?;
         Ok(Database { engine: Arc::new(engine), limits })
+    }
+
+    /// Writes images of everything that was acknowledged before the call, so that the next recovery begins there; what has
+    /// not changed since the last image stays where it is. The store serves meanwhile. It makes checkpoints by itself too:
+    /// see [`Options`].
+    ///
+    /// # Errors
+    /// `Unsupported` for an in-memory database, `Full` when there is no space for an image, `LogFailed` when the log has
+    /// failed, `Closed`, `Io`. Nothing is lost by any of them.
+    pub fn checkpoint(&self) -> Result<Checkpoint> {
+        Ok(Checkpoint { shards: self.engine.checkpoint()? })
     }
 
     /// Serves what was asked before, brings everything to stable storage, and stops.

@@ -40,7 +40,7 @@ mod transaction;
 mod writes;
 
 pub use batch::Batch;
-pub use database::{Database, Stats};
+pub use database::{Checkpoint, Database, Stats};
 pub use events::{Appended, Event, EventPage};
 pub use handle::RunHandle;
 pub use json_path::{JsonMatch, query};
@@ -62,7 +62,8 @@ pub use strata_primitives::{
     Value, Version, Versioned,
 };
 pub use strata_shards::{
-    BatchReceipt, Clock, CommitNotice, RecoveryReport, RunPage, ShardRecovery, ShardState, ShardStats,
+    BatchReceipt, Clock, CommitNotice, RecoveryReport, RunPage, ShardCheckpoint, ShardRecovery, ShardState,
+    ShardStats,
 };
 pub use strata_wal::{Cut, LogRecovery, LogStatistics, Lsn};
 

@@ -13,6 +13,8 @@ use strata_primitives::{Durability, Limits};
 /// | `sync_interval` | 50 ms |
 /// | `mailbox_capacity` | 1024 messages |
 /// | `execute_budget` | 1 ms |
+/// | `checkpoint_log_size` | 4 MiB |
+/// | `checkpoint_interval` | 5 min |
 /// | `pin` | `true` |
 /// | `io_uring` | `true` |
 /// | `limits` | `Limits::default()` |
@@ -44,6 +46,13 @@ pub struct Options {
     /// Whether to use io_uring and direct I/O where the kernel and the file system have them.
     /// Without them the log is written with `pwrite` and `fdatasync`.
     pub io_uring: bool,
+    /// A shard writes an image of what has changed when its log has grown by as many bytes as its images have, but by no
+    /// fewer than this and no more than 256 MiB. It serves meanwhile. So recovery reads a short log, and the store stays
+    /// small.
+    pub checkpoint_log_size: u64,
+    /// However little was written, an image is made so long after the last one. Closing makes one too, if there is more
+    /// than 1 MiB of log behind the last.
+    pub checkpoint_interval: Duration,
     /// What is refused for its size.
     pub limits: Limits,
 }
@@ -58,6 +67,8 @@ impl Default for Options {
             execute_budget: Duration::from_millis(1),
             pin: true,
             io_uring: true,
+            checkpoint_log_size: 4 << 20,
+            checkpoint_interval: Duration::from_secs(300),
             limits: Limits::default(),
         }
     }

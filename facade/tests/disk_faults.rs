@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use strata::{Database, Durability, ErrorKind, Options, Reads, Result, RunHandle, ShardState};
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
-use support::{Dice, open_on, options, script, seed};
+use support::{Dice, busy_options, open_on, script, seed};
 
 const RUNS: [&str; 4] = ["plan", "search", "notes", "late"];
 const ROUNDS: u64 = 14;
@@ -47,7 +47,7 @@ fn a_fault_at_any_point_of_reopening_costs_nothing_and_the_next_open_succeeds() 
         // The same seed cuts the power of the same moment in the same way, as often as wanted.
         let crash = dice.roll();
         let opened = disk.power_cycle(crash);
-        drop(open_on(&opened, options(durability, 2)).expect("a store without faults opens"));
+        drop(open_on(&opened, busy_options(durability, 2)).expect("a store without faults opens"));
         let count = opened.points();
         for point in sample(count, 8, &mut dice) {
             for (kind, forever) in FAULTS {
@@ -156,7 +156,7 @@ fn one_fault(
 fn work(disk: &SimDisk, durability: Durability) -> (Option<Database>, Ledger) {
     let mut ledger = Ledger::default();
     // Soon enough for several syncs on the way.
-    let options = Options { sync_interval: Duration::from_millis(1), ..options(durability, 2) };
+    let options = Options { sync_interval: Duration::from_millis(1), ..busy_options(durability, 2) };
     let database = match open_on(disk, options) {
         Ok(database) => database,
         Err(error) => {
@@ -279,7 +279,7 @@ fn open_with_fault(
     ledger: &Ledger,
     story: &str,
 ) -> [u64; RUNS.len()] {
-    match open_on(disk, options(durability, 2)) {
+    match open_on(disk, busy_options(durability, 2)) {
         Ok(database) => {
             let found = compare(&database, ledger, Promise::Durable, story);
             disk.set_faults(Faults::none());
@@ -304,14 +304,16 @@ fn reopen_and_compare(
     promise: Promise,
     story: &str,
 ) -> [u64; RUNS.len()] {
-    let database = open_on(disk, options(durability, 2)).unwrap_or_else(|error| panic!("{error:?}: {story}"));
+    let database =
+        open_on(disk, busy_options(durability, 2)).unwrap_or_else(|error| panic!("{error:?}: {story}"));
     let found = compare(&database, ledger, promise, story);
     for (run, name) in RUNS.iter().enumerate() {
         let handle = script::begin(&database, name).unwrap_or_else(|error| panic!("{error:?}: {story}"));
         take_step(&handle, found[run].max(1), story);
     }
     database.close().unwrap_or_else(|error| panic!("{error:?}: {story}"));
-    let database = open_on(disk, options(durability, 2)).unwrap_or_else(|error| panic!("{error:?}: {story}"));
+    let database =
+        open_on(disk, busy_options(durability, 2)).unwrap_or_else(|error| panic!("{error:?}: {story}"));
     assert!(database.recovery().was_clean, "a closed store is clean: {story}");
     assert_eq!(database.recovery().bytes_cut(), 0, "a closed store has no torn tail: {story}");
     for (run, name) in RUNS.iter().enumerate() {

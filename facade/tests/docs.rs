@@ -20,6 +20,8 @@ fn the_documented_options_are_the_default_ones() {
         ("sync_interval", format!("{} ms", options.sync_interval.as_millis())),
         ("mailbox_capacity", format!("{} messages", options.mailbox_capacity)),
         ("execute_budget", format!("{} ms", options.execute_budget.as_millis())),
+        ("checkpoint_log_size", format!("{} MiB", options.checkpoint_log_size >> 20)),
+        ("checkpoint_interval", format!("{} min", options.checkpoint_interval.as_secs() / 60)),
         ("pin", format!("`{}`", options.pin)),
         ("io_uring", format!("`{}`", options.io_uring)),
         ("limits", "`Limits::default()`".to_string()),

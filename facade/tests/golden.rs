@@ -4,16 +4,15 @@
 
 mod support;
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use strata::{
-    Cause, Database, Direction, Durability, KvScan, NewTrace, OperationId, Options, Reads, RunFilter,
-    RunHandle, RunInfo, RunSpec, RunStatus, TraceContent, TraceEnd, TraceFilter, TraceId, Value, Writes,
-    parse_json,
+    Cause, Database, Durability, NewTrace, OperationId, Options, Reads, RunSpec, RunStatus, TraceContent,
+    TraceEnd, TraceId, Value, Writes, parse_json,
 };
 use support::TestClock;
+use support::contents::{contents, copy};
 
 /// The newest format: what [`a_store_of_the_newest_format_is_written`] writes.
 const NEWEST: u32 = 1;
@@ -86,52 +85,6 @@ fn fill(database: &Database, clock: &TestClock) {
     for number in 0..20 {
         let small = database.create_run(RunSpec::named(format!("small-{number}"))).unwrap();
         small.put("number", number).unwrap();
-    }
-}
-
-/// Everything that can be read, as text.
-fn contents(database: &Database) -> String {
-    let mut text = String::new();
-    let page = database.runs(&RunFilter::default(), None, 1_000).unwrap();
-    for info in page.runs {
-        let RunInfo { name, parent, tags, metadata, status, created, version, timestamp, size, .. } = &info;
-        writeln!(text, "{} {name:?} {parent:?} {tags:?} {metadata:?} {status}", info.id).unwrap();
-        writeln!(text, "  created {created}, commit {version} at {timestamp}, {size} bytes").unwrap();
-        let run = database.run(info.id);
-        read(&run, &mut text);
-    }
-    text
-}
-
-fn read(run: &RunHandle, text: &mut String) {
-    let scan = KvScan::default();
-    for (key, value) in run.list_values(&scan).unwrap().items {
-        writeln!(text, "  key {key:?} {value:?} {:?}", run.ttl(&key).unwrap()).unwrap();
-    }
-    for event in run.events(0, 1_000, Direction::Forward).unwrap().events {
-        writeln!(text, "  {event:?}").unwrap();
-    }
-    writeln!(text, "  {:?}", run.verify_chain().unwrap()).unwrap();
-    for (name, value) in run.cell_list(&scan).unwrap().items {
-        writeln!(text, "  cell {name:?} {value:?}").unwrap();
-    }
-    for name in run.json_list(&scan).unwrap().keys {
-        writeln!(text, "  document {name:?} {:?}", run.json_get(&name, "").unwrap()).unwrap();
-        writeln!(text, "  its steps {:?}", run.json_get(&name, "/steps").unwrap()).unwrap();
-    }
-    for trace in run.trace_list(&TraceFilter::default(), None, 1_000, Direction::Forward).unwrap().traces {
-        writeln!(text, "  {trace:?}").unwrap();
-    }
-    writeln!(text, "  {:?}", run.receipt(OperationId([9; 16])).unwrap()).unwrap();
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &to.join(entry.file_name())),
-            false => drop(fs::copy(entry.path(), to.join(entry.file_name())).unwrap()),
-        }
     }
 }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 use strata::{
     Database, Direction, Durability, OperationId, Options, Reads, RunHandle, RunSpec, Value, Writes,
 };
-use support::{Dice, number, options, process, script, seed};
+use support::{Dice, busy_options, number, process, script, seed};
 
 const WRITERS: u64 = 3;
 const STORE: &str = "STRATA_KILL_STORE";
@@ -202,7 +202,7 @@ fn compare_shared(database: &Database, told: &mut Told) {
 
 fn store_options(mode: Mode) -> Options {
     let durability = if mode == Mode::Strict { Durability::Strict } else { Durability::Buffered };
-    options(durability, 2)
+    busy_options(durability, 2)
 }
 
 fn writer_name(writer: u64) -> String {

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use strata::{Database, Durability, ErrorKind, Reads, RunSpec};
 use strata_wal::sim::SimDisk;
 use support::model::{Decided, Op, State, observe, perform};
-use support::{open_on, options, script};
+use support::{busy_options, open_on, script};
 
 const RUNS: [&str; 3] = ["red", "green", "blue"];
 const SHARDS: usize = 2;
@@ -152,7 +152,7 @@ impl Story {
     fn new(seed: u64, strict: bool) -> Story {
         let durability = if strict { Durability::Strict } else { Durability::Buffered };
         let disk = SimDisk::new(seed);
-        let database = Some(open_on(&disk, options(durability, SHARDS)).unwrap());
+        let database = Some(open_on(&disk, busy_options(durability, SHARDS)).unwrap());
         let models = vec![Model { states: vec![State::default()], durable: 0 }; RUNS.len()];
         Story { disk, durability, database, models }
     }
@@ -194,7 +194,7 @@ impl Story {
 
     /// Opens and compares; `whole` when nothing acknowledged may be missing.
     fn reopen(&mut self, whole: bool) {
-        self.database = Some(open_on(&self.disk, options(self.durability, SHARDS)).unwrap());
+        self.database = Some(open_on(&self.disk, busy_options(self.durability, SHARDS)).unwrap());
         let boot = self.database().recovery().boot;
         for (run, name) in RUNS.into_iter().enumerate() {
             let (version, state) = observe(self.database(), name);
@@ -285,7 +285,7 @@ struct Recovered {
 }
 
 fn recovered(disk: &SimDisk, durability: Durability) -> Recovered {
-    let database = open_on(disk, options(durability, SHARDS)).unwrap();
+    let database = open_on(disk, busy_options(durability, SHARDS)).unwrap();
     let states = RUNS.iter().map(|name| observe(&database, name)).collect();
     let segments =
         disk.files().into_iter().filter(|file| file.extension().is_some_and(|suffix| suffix == "seg"));

@@ -12,6 +12,7 @@ use crate::overlay::Overlay;
 use crate::place::Place;
 use crate::read_set::ReadSet;
 use crate::run_meta::{RunInfo, RunMeta};
+use crate::run_summary::RunCounts;
 use crate::traces::TracesOver;
 use crate::version::{Stamp, Timestamp, Version};
 use crate::view::RunView;
@@ -206,19 +207,21 @@ impl<'a> Draft<'a> {
     }
 
     pub(crate) fn info(&self, now: Timestamp) -> Option<RunInfo> {
-        let Stamp { version, timestamp } = self.stamp(now);
-        let mut info = self.meta()?.info(self.run_id(), version, timestamp);
-        info.kv_count = self.keys(KeyKind::Kv).full_count();
-        info.cell_count = self.keys(KeyKind::Cell).full_count();
-        info.event_count = self.event_count();
-        info.document_count = self.documents().full_count();
-        info.trace_count = self.traces().count();
-        info.size = self.documents().size()
-            + self.keys(KeyKind::Kv).size()
-            + self.keys(KeyKind::Cell).size()
-            + self.event_size()
-            + self.traces().size();
-        Some(info)
+        Some(self.meta()?.info(self.run_id(), self.stamp(now), &self.counts()))
+    }
+
+    /// How much the run holds with what is staged.
+    pub(crate) fn counts(&self) -> RunCounts {
+        let (keys, cells) = (self.keys(KeyKind::Kv), self.keys(KeyKind::Cell));
+        let (documents, traces) = (self.documents(), self.traces());
+        RunCounts {
+            keys: keys.full_count(),
+            cells: cells.full_count(),
+            documents: documents.full_count(),
+            events: self.event_count(),
+            traces: traces.count(),
+            size: documents.size() + keys.size() + cells.size() + self.event_size() + traces.size(),
+        }
     }
 
     pub(crate) fn documents(&self) -> StagedOver<'_, Document> {

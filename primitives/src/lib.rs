@@ -89,7 +89,7 @@ pub use receipt::Receipt;
 pub use run_filter::RunFilter;
 pub use run_meta::{RunInfo, RunMeta, RunSpec, RunStatus};
 pub use run_state::{Replaced, RunState};
-pub use run_summary::RunSummary;
+pub use run_summary::{RunCounts, RunSummary};
 pub use snapshot::Snapshot;
 pub use split_map::SplitMap;
 pub use trace::Trace;

@@ -3,8 +3,9 @@ use crate::codec::{self, DecodeError, put_option, take_option};
 use crate::encoded::Encoded;
 use crate::id::{Namespace, RunId};
 pub use crate::run_filter::RunFilter;
+use crate::run_summary::RunCounts;
 use crate::value::Value;
-use crate::version::{Durability, Timestamp, Version};
+use crate::version::{Durability, Stamp, Timestamp, Version};
 use std::fmt;
 
 /// What a caller says about a run when creating or beginning it.
@@ -178,7 +179,7 @@ pub struct RunInfo {
 
 impl RunMeta {
     /// This description and these facts as a caller sees them; `orphaned` is left to the shard.
-    pub(crate) fn info(&self, id: RunId, version: Version, timestamp: Timestamp) -> RunInfo {
+    pub(crate) fn info(&self, id: RunId, stamp: Stamp, counts: &RunCounts) -> RunInfo {
         RunInfo {
             id,
             name: self.name.clone(),
@@ -193,14 +194,14 @@ impl RunMeta {
             created: self.created,
             begun_in_boot: self.begun_in_boot,
             durability: self.durability,
-            version,
-            timestamp,
-            kv_count: 0,
-            event_count: 0,
-            cell_count: 0,
-            document_count: 0,
-            trace_count: 0,
-            size: 0,
+            version: stamp.version,
+            timestamp: stamp.timestamp,
+            kv_count: counts.keys,
+            event_count: counts.events,
+            cell_count: counts.cells,
+            document_count: counts.documents,
+            trace_count: counts.traces,
+            size: counts.size,
             orphaned: false,
         }
     }

@@ -1,5 +1,6 @@
 //! What is known of a run without its content.
 use crate::codec::{self, DecodeError, put_option, take_option};
+use crate::draft::Draft;
 use crate::id::RunId;
 use crate::run_meta::{RunInfo, RunMeta};
 use crate::run_state::RunState;
@@ -14,36 +15,45 @@ pub struct RunSummary {
     pub meta: Option<Box<RunMeta>>,
     /// When the first of its keys and cells expires.
     pub next_deadline: Option<Timestamp>,
-    counts: [u64; COUNTS],
+    /// How much it holds.
+    pub counts: RunCounts,
 }
 
-/// Keys, cells, documents, events, traces, bytes.
-const COUNTS: usize = 6;
+/// How much a run holds. Keys and cells that have expired count until they are cleaned away.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RunCounts {
+    /// Keys.
+    pub keys: u64,
+    /// State cells.
+    pub cells: u64,
+    /// Documents.
+    pub documents: u64,
+    /// Events.
+    pub events: u64,
+    /// Traces.
+    pub traces: u64,
+    /// What all these take together: names and encoded values, bytes.
+    pub size: u64,
+}
 
 impl RunState {
     /// What is known of the run without its content.
     pub fn summary(&self) -> RunSummary {
         let stamp = Stamp { version: self.version(), timestamp: self.timestamp() };
-        let counts = self.info().map_or([0; COUNTS], |info| {
-            let RunInfo { kv_count, cell_count, document_count, event_count, trace_count, size, .. } = info;
-            [kv_count, cell_count, document_count, event_count, trace_count, size]
-        });
         let meta = self.meta().cloned().map(Box::new);
-        RunSummary { stamp, meta, next_deadline: self.next_deadline(), counts }
+        RunSummary {
+            stamp,
+            meta,
+            next_deadline: self.next_deadline(),
+            counts: Draft::new(self.view()).counts(),
+        }
     }
 }
 
 impl RunSummary {
     /// What a caller is told about the run, if it exists; `orphaned` is left to the shard.
     pub fn info(&self, id: RunId) -> Option<RunInfo> {
-        let info = self.meta.as_ref()?.info(id, self.stamp.version, self.stamp.timestamp);
-        let [kv_count, cell_count, document_count, event_count, trace_count, size] = self.counts;
-        Some(RunInfo { kv_count, cell_count, document_count, event_count, trace_count, size, ..info })
-    }
-
-    /// What its keys, cells, documents, events and traces take, bytes.
-    pub fn size(&self) -> u64 {
-        self.counts[COUNTS - 1]
+        Some(self.meta.as_ref()?.info(id, self.stamp, &self.counts))
     }
 
     /// Appends the encoding.
@@ -56,7 +66,10 @@ impl RunSummary {
     pub fn encode(&self, out: &mut Vec<u8>) {
         self.stamp.encode(out);
         codec::put_u64(out, self.next_deadline.map_or(0, |deadline| deadline.0));
-        self.counts.iter().for_each(|count| codec::put_u64(out, *count));
+        let RunCounts { keys, cells, documents, events, traces, size } = self.counts;
+        for count in [keys, cells, documents, events, traces, size] {
+            codec::put_u64(out, count);
+        }
         put_option(out, self.meta.as_ref(), |out, meta| meta.encode(out));
     }
 
@@ -64,10 +77,14 @@ impl RunSummary {
     pub fn decode(input: &mut &[u8]) -> Result<Self, DecodeError> {
         let stamp = Stamp::decode(input)?;
         let next_deadline = Some(codec::take_u64(input)?).filter(|micros| *micros != 0).map(Timestamp);
-        let mut counts = [0; COUNTS];
-        for count in &mut counts {
-            *count = codec::take_u64(input)?;
-        }
+        let counts = RunCounts {
+            keys: codec::take_u64(input)?,
+            cells: codec::take_u64(input)?,
+            documents: codec::take_u64(input)?,
+            events: codec::take_u64(input)?,
+            traces: codec::take_u64(input)?,
+            size: codec::take_u64(input)?,
+        };
         let meta = take_option(input, |input| RunMeta::decode(input).map(Box::new))?;
         Ok(RunSummary { stamp, meta, next_deadline, counts })
     }
@@ -110,7 +127,7 @@ mod tests {
     fn a_summary_tells_of_a_run_what_the_run_tells() {
         let run = run();
         assert_eq!(run.summary().info(run.id()), run.info());
-        assert_eq!((run.summary().next_deadline, run.summary().size()), (Some(Timestamp(9)), 12));
+        assert_eq!((run.summary().next_deadline, run.summary().counts.size), (Some(Timestamp(9)), 12));
         let missing = RunState::new(run.id(), 7);
         assert_eq!((missing.summary().info(run.id()), missing.info()), (None, None));
     }

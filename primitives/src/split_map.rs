@@ -131,6 +131,11 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
         self.iter().map(|(_, value)| value)
     }
 
+    /// Every value, taken out of the map.
+    pub fn into_values(self) -> impl Iterator<Item = V> {
+        self.parts.into_iter().flatten().map(|(_, value)| value)
+    }
+
     /// How many parts there are.
     pub fn part_count(&self) -> usize {
         self.parts.len()

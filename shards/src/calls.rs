@@ -124,7 +124,7 @@ thread_local! {
 }
 
 /// A number that nobody else in this process gets.
-fn fresh_id() -> u64 {
+pub(crate) fn fresh_id() -> u64 {
     let mut id = NEXT_ID.get();
     if id.is_multiple_of(IDS_OF_A_RANGE) {
         // Relaxed: the number itself is all that is communicated.

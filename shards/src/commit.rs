@@ -53,6 +53,7 @@ struct Unconfirmed {
     need: Need,
     before: Stamp,
     place_before: RecordPlace,
+    logged_before: Stamp,
     replaced_count: usize,
     operation_id: Option<OperationId>,
 }
@@ -150,12 +151,13 @@ impl Shard {
                 need,
                 before,
                 place_before: run.place,
+                logged_before: run.logged,
                 replaced_count,
                 operation_id: staged.identity.map(|(id, _)| id),
             });
         }
         if place != RecordPlace::default() {
-            run.place = place;
+            (run.place, run.logged) = (place, staged.stamp);
         }
         run.need = need;
         run.state.bound_past(self.setup.limits.snapshot_size_max);
@@ -187,7 +189,7 @@ impl Shard {
             if let Some(id) = commit.operation_id {
                 run.state.forget(&id);
             }
-            run.place = commit.place_before;
+            (run.place, run.logged) = (commit.place_before, commit.logged_before);
             if commit.before.version == Version(0) {
                 self.runs.remove(commit.run);
             } else {

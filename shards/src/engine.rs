@@ -15,7 +15,7 @@ use strata_wal::storage::LockGuard;
 
 use crate::maintenance::Errand;
 use crate::message::{Answer, BatchReceipt, Control, Message, Reply, RunPage};
-use crate::report::{RecoveryReport, ShardRecovery, ShardState, ShardStats};
+use crate::report::{RecoveryReport, ShardCheckpoint, ShardRecovery, ShardState, ShardStats};
 
 /// The shards of one open store.
 #[derive(Debug)]
@@ -132,24 +132,30 @@ impl Engine {
 
     /// Makes everything acknowledged before the call durable.
     pub fn sync(&self) -> Result<(), Error> {
+        self.ask_all(|| Control::Sync(None)).map(drop)
+    }
+
+    /// Writes images of everything that was acknowledged before the call.
+    pub fn checkpoint(&self) -> Result<Vec<ShardCheckpoint>, Error> {
+        let answers = self.ask_all(|| Control::Checkpoint)?;
+        let of_shard = |answer| match answer {
+            Answer::Checkpoint(checkpoint) => checkpoint,
+            other => unreachable!("a checkpoint was answered with {other:?}"),
+        };
+        Ok(answers.into_iter().map(of_shard).collect())
+    }
+
+    /// Asks every shard the same at once. The first refusal is the answer, when all have answered.
+    fn ask_all(&self, control: impl Fn() -> Control) -> Result<Vec<Answer>, Error> {
         self.refuse_on_shard_thread()?;
         with_replies(|replies| {
-            let pending: Vec<_> = (0..self.shards.len())
-                .map(|shard| {
-                    (
-                        shard,
-                        self.send(replies, shard, PATIENCE, |reply| {
-                            Message::Control(Control::Sync(None), reply)
-                        }),
-                    )
-                })
+            let ask = |shard| self.send(replies, shard, PATIENCE, |reply| Message::Control(control(), reply));
+            let pending: Vec<_> = (0..self.shards.len()).map(|shard| (shard, ask(shard))).collect();
+            let answers: Vec<_> = pending
+                .into_iter()
+                .map(|(shard, sent)| sent.and_then(|pending| self.wait(replies, shard, pending)))
                 .collect();
-            let mut outcome = Ok(());
-            for (shard, sent) in pending {
-                let answer = sent.and_then(|pending| self.wait(replies, shard, pending)).map(|_| ());
-                outcome = outcome.and(answer);
-            }
-            outcome
+            answers.into_iter().collect()
         })
     }
 
@@ -213,8 +219,9 @@ impl Engine {
                 if errands.send(Errand::Close { ends, reply }).is_ok() {
                     outcome = closed.recv().unwrap_or_else(|_| Err(closed_error()));
                 }
+            } else {
+                let _ = errands.send(Errand::End);
             }
-            drop(errands);
             let _ = maintenance.join();
         }
         outcome

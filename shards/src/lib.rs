@@ -5,8 +5,9 @@
 //! applies it, and answers once the record has reached the place its writer asked for.
 //!
 //! Read in this order: `message`, `record`, `run`, `run_table`, `shard`, `stage`, `commit`, `transaction`,
-//! `transact`, `execute`, `subscription`, `subscribe`, `withheld`, `log_progress`, `shard_thread`, then
-//! `maintenance`, `open`, `engine` and `calls`, which start, reach and stop all of them.
+//! `transact`, `execute`, `subscription`, `subscribe`, `withheld`, `log_progress`, `shard_thread`; `checkpoint`,
+//! `image_walk`, `image_directory`, `image_thread` and `restore`; then `maintenance`, `open`, `engine` and `calls`, which
+//! start, reach and stop all of them.
 #![forbid(unsafe_code)]
 
 pub mod clock;
@@ -15,13 +16,18 @@ pub mod execute;
 pub mod message;
 pub mod record;
 pub mod report;
+pub mod restore;
 pub mod subscription;
 pub mod transaction;
 
 mod boot;
 mod calls;
+mod checkpoint;
 mod cleaner;
 mod commit;
+mod image_directory;
+mod image_thread;
+mod image_walk;
 mod log_progress;
 mod maintenance;
 mod open;
@@ -44,7 +50,7 @@ pub use engine::Engine;
 pub use execute::{Shipped, Turn};
 pub use message::{BatchReceipt, CallOptions, RunPage};
 pub use open::EngineOptions;
-pub use report::{RecoveryReport, ShardRecovery, ShardState, ShardStats};
+pub use report::{RecoveryReport, ShardCheckpoint, ShardRecovery, ShardState, ShardStats};
 pub use stage::repeated;
 pub use subscription::{CommitNotice, News, NewsFrom, SubscriptionId};
 pub use transaction::{Purpose, TransactionId, TransactionStep};

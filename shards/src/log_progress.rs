@@ -47,7 +47,8 @@ impl Shard {
     }
 
     /// Brings everything to stable storage and ends the log. The shard serves nothing afterwards.
-    pub(crate) fn finish(&mut self) -> Result<Option<LogEnd>, Error> {
+    pub(crate) fn finish(&mut self, maintained: Option<&Maintained>) -> Result<Option<LogEnd>, Error> {
+        self.checkpoint_at_close(maintained);
         let Some(log) = &mut self.log else { return Ok(None) };
         if log.flush().is_err() {
             self.fail();
@@ -146,8 +147,10 @@ impl Shard {
         self.progress = Progress::of(log);
         self.unseen.release(&self.progress);
         self.withheld.release(&self.progress);
-        self.take_back_unseen();
         let failure = self.outcome_unknown();
+        // A snapshot of what is taken back now shows what never was.
+        self.refuse_checkpoints(&failure);
+        self.take_back_unseen();
         self.followers.forget_unseen(&self.progress);
         self.transactions.fail_unseen(&self.progress, &failure);
         self.withheld.fail(&failure);

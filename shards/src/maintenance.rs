@@ -1,13 +1,19 @@
-//! The one helper thread of a store: it owns MANIFEST and prepares segments ahead of need.
+//! The helper thread of a store: it owns MANIFEST, prepares segments ahead of need, and has images written.
 //!
 //! Filling a segment with zeros and syncing it takes milliseconds. A shard must never spend them,
-//! so it sends an errand and goes on with the segment it has.
+//! so it sends an errand and goes on with the segment it has. Nor may one shard's image keep another's segment waiting:
+//! each is written by a thread of its own, which ends with it.
+
+use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender};
-use strata_primitives::Error;
+use strata_primitives::{Error, Timestamp};
 use strata_runtime::mailbox;
-use strata_wal::{LogEnd, LogSource, PreparedSegment, SegmentRequest, StoreDirectory, WalError};
+use strata_wal::{
+    LogEnd, LogSource, NamedImage, PreparedSegment, PutAway, SegmentRequest, StoreDirectory, WalError,
+};
 
+use crate::image_thread::{ImageFailure, ImageJob, ImageNews, ImageProgress, Naming};
 use crate::message::Message;
 use crate::store_error::store_error;
 
@@ -16,41 +22,124 @@ use crate::store_error::store_error;
 pub(crate) enum Errand {
     /// Prepare the next segment of a shard's log.
     Prepare { shard: u32, request: SegmentRequest },
+    /// Have an image written that stands for a log up to here.
+    BeginImage { request: u64, through: LogEnd, begun: Timestamp },
+    /// Name an image that is written.
+    NameImage { request: u64, log: u32, image: NamedImage, naming: Naming },
     /// Tell where a log stands, after all that was asked before.
     Source { log: u32, reply: Sender<Result<LogSource, Error>> },
     /// Mark the store as closed in order, and end.
     Close { ends: Vec<LogEnd>, reply: Sender<Result<(), Error>> },
+    /// End without that: some shard could not be closed in order.
+    End,
 }
 
-/// Where a shard gets its segments.
+/// The answer to a request for a segment.
+pub(crate) type Prepared = Result<PreparedSegment, WalError>;
+
+/// Where a shard gets its segments, and hears of its images.
 #[derive(Debug)]
 pub(crate) struct Delivery {
-    pub(crate) segments: Sender<Result<PreparedSegment, WalError>>,
+    pub(crate) segments: Sender<Prepared>,
+    pub(crate) images: Sender<ImageNews>,
     pub(crate) mailbox: mailbox::Sender<Message>,
 }
 
-/// Runs errands until the store closes, or until nobody is left to send one.
-pub(crate) fn run(mut directory: StoreDirectory, errands: &Receiver<Errand>, deliveries: &[Delivery]) {
-    while let Ok(errand) = errands.recv() {
+/// The thread, and what it keeps.
+pub(crate) struct Maintenance {
+    pub(crate) directory: StoreDirectory,
+    pub(crate) errands: Receiver<Errand>,
+    /// For the threads that write images, which have errands too.
+    pub(crate) errands_out: Sender<Errand>,
+    pub(crate) deliveries: Vec<Delivery>,
+    /// Threads that write images, some of them ended.
+    pub(crate) writers: Vec<JoinHandle<()>>,
+}
+
+impl Maintenance {
+    /// Runs errands until the store closes.
+    pub(crate) fn run(mut self) {
+        while let Ok(errand) = self.errands.recv() {
+            match errand {
+                Errand::Close { ends, reply } => {
+                    self.end_writers();
+                    let _ = reply.send(self.directory.close(&ends).map_err(store_error));
+                    return;
+                }
+                Errand::End => return self.end_writers(),
+                errand => self.run_errand(errand),
+            }
+        }
+    }
+
+    fn run_errand(&mut self, errand: Errand) {
         match errand {
             Errand::Prepare { shard, request } => {
-                let prepared = directory.prepare_segment(&request);
+                let prepared = self.directory.prepare_segment(&request);
                 if let Err(error) = &prepared {
                     tracing::warn!(shard, %error, "no segment could be prepared");
                 }
-                let delivery = &deliveries[shard as usize];
+                let delivery = &self.deliveries[shard as usize];
                 // A shard has one request under way, so there is room; a shard that has ended
                 // leaves its segment to the next recovery, which knows it from MANIFEST.
                 let _ = delivery.segments.try_send(prepared);
                 delivery.mailbox.wake();
             }
-            Errand::Source { log, reply } => {
-                let failure = directory.failure().map(store_error);
-                let _ = reply.send(failure.map_or_else(|| Ok(directory.log_source(log)), Err));
+            Errand::BeginImage { request, through, begun } => self.begin_image(request, through, begun),
+            Errand::NameImage { request, log, image, naming } => {
+                let outcome = self.name_image(log, image, &naming).map_err(ImageFailure::from);
+                let delivery = &self.deliveries[log as usize];
+                let what = ImageProgress::Finished(outcome.map(|()| image));
+                let _ = delivery.images.send(ImageNews { request, what });
+                delivery.mailbox.wake();
             }
-            Errand::Close { ends, reply } => {
-                let _ = reply.send(directory.close(&ends).map_err(store_error));
-                return;
+            Errand::Source { log, reply } => {
+                let failure = self.directory.failure().map(store_error);
+                let _ = reply.send(failure.map_or_else(|| Ok(self.directory.log_source(log)), Err));
+            }
+            Errand::Close { .. } | Errand::End => unreachable!("the end is no errand among others"),
+        }
+    }
+
+    fn begin_image(&mut self, request: u64, through: LogEnd, begun: Timestamp) {
+        self.writers.retain(|writer| !writer.is_finished());
+        let delivery = &self.deliveries[through.log as usize];
+        let job = ImageJob {
+            request,
+            number: self.directory.next_image(through.log),
+            through,
+            begun,
+            source: self.directory.log_source(through.log),
+            errands: self.errands_out.clone(),
+            news: delivery.images.clone(),
+            shard: delivery.mailbox.clone(),
+        };
+        self.writers.extend(job.start());
+    }
+
+    fn name_image(&mut self, log: u32, image: NamedImage, naming: &Naming) -> Result<(), WalError> {
+        let Naming { durable_through, before, kept } = naming;
+        self.directory.name_image(log, image, *before, *durable_through)?;
+        match self.directory.put_away(log, kept) {
+            Ok(PutAway { segments, images }) => {
+                let NamedImage { number, through, .. } = image;
+                tracing::info!(log, number, %through, segments, images, "checkpoint");
+            }
+            // It costs space until the next image.
+            Err(error) => tracing::warn!(log, %error, "what an image makes unnecessary stays"),
+        }
+        Ok(())
+    }
+
+    /// Waits for the threads that write: no file of theirs may appear behind the end. Their shards have ended, so they end
+    /// too.
+    fn end_writers(&mut self) {
+        for writer in self.writers.drain(..) {
+            let _ = writer.join();
+        }
+        while let Ok(errand) = self.errands.try_recv() {
+            if let Errand::NameImage { .. } = errand {
+                self.run_errand(errand);
             }
         }
     }

@@ -8,7 +8,7 @@ use strata_wal::LogEnd;
 
 use crate::boot::Boot;
 use crate::execute::Shipped;
-use crate::report::{ShardRecovery, ShardStats};
+use crate::report::{ShardCheckpoint, ShardRecovery, ShardStats};
 use crate::subscription::{News, NewsFrom, SubscriptionId};
 use crate::transaction::{TransactionId, TransactionStep};
 
@@ -70,6 +70,8 @@ pub enum Answer {
     Stats(Box<ShardStats>),
     /// To a restart.
     Recovery(Box<ShardRecovery>),
+    /// To who asked for a checkpoint.
+    Checkpoint(ShardCheckpoint),
     /// To what has nothing more to tell.
     Done,
     /// To a close; `None` from a shard without a log.
@@ -190,6 +192,8 @@ pub enum Control {
     Start(Boot),
     /// Make everything appended so far durable, as asked for a run or for all.
     Sync(Option<RunId>),
+    /// Write an image of what has changed.
+    Checkpoint,
     /// Tell the counters.
     Stats,
     /// Recover a shard that stopped, from its log.

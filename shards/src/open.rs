@@ -4,22 +4,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use rand::RngCore;
 use strata_primitives::{Durability, Error, ErrorKind, Limits};
 use strata_runtime::mailbox::mailbox;
 use strata_runtime::pinned::{Placement, spawn};
 use strata_wal::disk::Disk;
 use strata_wal::storage::Storage;
-use strata_wal::{
-    LOG_COUNT_MAX, LogEnd, LogMode, LogOptions, PreparedSegment, RECORD_BODY_SIZE_MAX, StoreDirectory,
-    WalError,
-};
+use strata_wal::{LOG_COUNT_MAX, LogEnd, LogMode, LogOptions, RECORD_BODY_SIZE_MAX, StoreDirectory};
 
 use crate::boot::Boot;
 use crate::clock::Clock;
 use crate::engine::{Engine, Running, closed_error};
-use crate::maintenance::{self, Delivery};
+use crate::image_thread::ImageNews;
+use crate::maintenance::{Delivery, Maintenance, Prepared};
 use crate::message::{Control, Message};
 use crate::report::{RecoveryReport, ShardRecovery};
 use crate::setup::Setup;
@@ -46,6 +44,10 @@ pub struct EngineOptions {
     pub pin: bool,
     /// Whether to use io_uring and direct I/O where the kernel and the file system have them.
     pub io_uring: bool,
+    /// A checkpoint is worth at least so many bytes of log.
+    pub checkpoint_log_size: u64,
+    /// However little was written, a checkpoint is made so long after the last one.
+    pub checkpoint_interval: Duration,
     /// What is refused for its size.
     pub limits: Limits,
     /// Where time comes from.
@@ -92,28 +94,28 @@ fn open_on_disk(options: &EngineOptions, path: &Path) -> Result<Engine, Error> {
     let lock = directory.take_lock();
     let (created, was_clean) = (directory.was_created(), directory.describe().is_clean);
 
-    // Each shard has one segment under way and at most one question; then there is the close.
-    let (errands, errands_in) = bounded(2 * count as usize + 1);
+    // Each shard has one segment and one image under way, and at most one question; an image of which it knows nothing any
+    // more may have to be named; then there is the close.
+    let (errands, errands_in) = bounded(4 * count as usize + 1);
     let mut start = Start::new(options, count as usize);
     start.engine.running_mut().lock = lock;
     for index in 0..count {
-        let (segments, segments_in) = bounded(1);
-        let maintained = Maintained { errands: errands.clone(), segments: segments_in };
+        let ((segments, segments_in), (images, images_in)) = (bounded(1), unbounded());
+        let maintained = Maintained { errands: errands.clone(), segments: segments_in, images: images_in };
         let source = directory.log_source(index);
-        start.shard(
-            index,
-            Some(ShardDisk { source, options: log_options(options), maintained }),
-            Some(segments),
-        )?;
+        let disk = ShardDisk { source, options: log_options(options), maintained };
+        start.shard(index, Some(disk), Some((segments, images)))?;
     }
     let recovered = start.wait()?;
     let ends: Vec<LogEnd> = recovered.iter().map(|recovery| recovery.log.end).collect();
     let boot = directory.begin_boot(&ends).map_err(store_error)?;
     let unclean_through = directory.unclean_through();
     let Start { mut engine, deliveries, .. } = start;
+    let (errands_out, writers) = (errands.clone(), Vec::new());
+    let maintenance = Maintenance { directory, errands: errands_in, errands_out, deliveries, writers };
     let keeper = std::thread::Builder::new()
         .name("strata-maintenance".to_string())
-        .spawn(move || maintenance::run(directory, &errands_in, &deliveries))
+        .spawn(move || maintenance.run())
         .map_err(thread_error)?;
     engine.running_mut().maintenance = Some((errands, keeper));
     engine.recovery = RecoveryReport { created, boot, was_clean, shards: recovered, elapsed: Duration::ZERO };
@@ -152,6 +154,8 @@ impl<'a> Start<'a> {
             limits: options.limits.clone(),
             clock: options.clock.clone(),
             execute_budget: options.execute_budget,
+            checkpoint_log_size: options.checkpoint_log_size,
+            checkpoint_interval: options.checkpoint_interval,
         };
         let placement = options.pin.then(|| Placement::claim(count));
         let recovery = RecoveryReport {
@@ -181,11 +185,11 @@ impl<'a> Start<'a> {
         &mut self,
         index: u32,
         disk: Option<ShardDisk>,
-        segments: Option<Sender<Result<PreparedSegment, WalError>>>,
+        deliveries: Option<(Sender<Prepared>, Sender<ImageNews>)>,
     ) -> Result<(), Error> {
         let (sender, mailbox) = mailbox(self.options.mailbox_capacity).map_err(thread_error)?;
-        if let Some(segments) = segments {
-            self.deliveries.push(Delivery { segments, mailbox: sender.clone() });
+        if let Some((segments, images)) = deliveries {
+            self.deliveries.push(Delivery { segments, images, mailbox: sender.clone() });
         }
         let thread = ShardThread {
             index,
@@ -239,6 +243,9 @@ fn check(options: &EngineOptions) -> Result<(), Error> {
     if !(1..=MAILBOX_CAPACITY_MAX).contains(&options.mailbox_capacity) {
         let given = options.mailbox_capacity;
         return refuse(format!("a mailbox holds 1 to {MAILBOX_CAPACITY_MAX} messages, not {given}"));
+    }
+    if options.checkpoint_interval.is_zero() || options.checkpoint_log_size == 0 {
+        return refuse("checkpoint_interval and checkpoint_log_size are above 0".to_string());
     }
     if options.sync_interval.is_zero() {
         return refuse("the sync interval is above 0: for a sync at every commit choose Strict".to_string());

@@ -9,7 +9,7 @@ use strata_wal::RecordRef;
 use crate::record::{self, IdentifiedWrite, Record, RecordPlace};
 use crate::run_table::RunTable;
 
-/// Applies one record of log `log` to the runs. The reason of a failure says what contradicts what.
+/// Applies one record of log `log` to the runs, unless the image of its run has it. The reason of a failure says what contradicts what.
 pub(crate) fn replay(runs: &mut RunTable, log: u32, record: RecordRef<'_>) -> Result<(), String> {
     let Record { head, mutations } = record::decode(record.body)?;
     let kind = record::kind_of(&mutations);
@@ -17,6 +17,10 @@ pub(crate) fn replay(runs: &mut RunTable, log: u32, record: RecordRef<'_>) -> Re
         return Err(format!("a record of kind {} holds a commit of kind {kind}", record.kind));
     }
     let run = runs.get_or_insert(head.run);
+    if run.image.is_some_and(|image| head.version <= image.version) {
+        // Its image was made behind the place from which the log is read.
+        return Ok(());
+    }
     let before = Stamp { version: run.state.version(), timestamp: run.state.timestamp() };
     check_order(before, &head, &mutations)?;
     let stamp = Stamp { version: head.version, timestamp: head.timestamp };
@@ -30,7 +34,7 @@ pub(crate) fn replay(runs: &mut RunTable, log: u32, record: RecordRef<'_>) -> Re
         let commit = Commit { version: head.version, timestamp: head.timestamp, durability: head.durability };
         run.state.remember(id, Receipt { commit, effects, fingerprint });
     }
-    run.place = RecordPlace { log, lsn: record.lsn };
+    (run.place, run.logged) = (RecordPlace { log, lsn: record.lsn }, stamp);
     run.durability = run.state.meta().and_then(|meta| meta.durability);
     runs.refresh_deadline(head.run);
     Ok(())

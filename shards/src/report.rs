@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use strata_wal::{LogRecovery, LogStatistics};
+use strata_wal::{LogRecovery, LogStatistics, Lsn};
 
 /// What opening a store found and did.
 #[derive(Clone, Debug)]
@@ -42,6 +42,17 @@ pub struct ShardRecovery {
     pub log: LogRecovery,
 }
 
+/// The image of one shard that a checkpoint made, or found to be of today.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardCheckpoint {
+    /// The shard.
+    pub shard: usize,
+    /// The number of its image.
+    pub image: u64,
+    /// Recovery reads the log from here on.
+    pub through: Lsn,
+}
+
 /// Whether a shard serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum ShardState {
@@ -79,6 +90,10 @@ pub struct ShardStats {
     pub followers: u64,
     /// Closures that held the shard longer than `execute_budget`.
     pub overruns: u64,
+    /// Images written.
+    pub images: u64,
+    /// Images that could not be written; the log has everything all the same.
+    pub image_failures: u64,
     /// The log's own counters; `None` for an in-memory database.
     pub log: Option<LogStatistics>,
 }

@@ -1,8 +1,9 @@
 //! A run as its shard keeps it: the state, where its newest record stands, who may see it.
 
-use strata_primitives::{Durability, RunState, Timestamp};
+use strata_primitives::{Durability, RunState, Stamp, Timestamp};
 use strata_wal::{Log, Lsn};
 
+use crate::image_directory::RunImage;
 use crate::record::RecordPlace;
 
 /// What must have happened to the log before something may be told to anybody.
@@ -53,6 +54,10 @@ pub(crate) struct Run {
     pub(crate) state: RunState,
     /// The run's newest record.
     pub(crate) place: RecordPlace,
+    /// The commit that record holds: the newest of the run, unless its present life is not logged.
+    pub(crate) logged: Stamp,
+    /// Where its newest image lies, if it has one.
+    pub(crate) image: Option<RunImage>,
     /// What the run chose at its creation; `None` follows the store.
     pub(crate) durability: Option<Durability>,
     /// What a reader of `state` waits for: every commit of the run has reached its own promise.
@@ -63,6 +68,14 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn new(state: RunState) -> Run {
-        Run { state, place: RecordPlace::default(), durability: None, need: Need::default(), deadline: None }
+        Run {
+            state,
+            place: RecordPlace::default(),
+            logged: Stamp::default(),
+            image: None,
+            durability: None,
+            need: Need::default(),
+            deadline: None,
+        }
     }
 }

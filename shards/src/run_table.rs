@@ -54,6 +54,14 @@ impl RunTable {
         })
     }
 
+    /// Enters a run that was recovered.
+    pub(crate) fn insert(&mut self, run: Run) {
+        let id = run.state.id();
+        self.order.insert(id);
+        self.runs.insert(id, Box::new(run));
+        self.refresh_deadline(id);
+    }
+
     /// Takes out a run whose only commit was taken back.
     pub(crate) fn remove(&mut self, id: RunId) {
         if let Some(run) = self.runs.remove(&id) {
@@ -82,6 +90,11 @@ impl RunTable {
     /// The first deadline of any run.
     pub(crate) fn first_deadline(&self) -> Option<(Timestamp, RunId)> {
         self.deadlines.first().copied()
+    }
+
+    /// All runs, in no order.
+    pub(crate) fn into_states(self) -> impl Iterator<Item = RunState> {
+        self.runs.into_values().map(|run| run.state)
     }
 
     /// Runs in order of id, from the first one behind `after`.

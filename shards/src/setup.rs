@@ -14,6 +14,10 @@ pub(crate) struct Setup {
     pub(crate) clock: Clock,
     /// A closure that holds its shard longer than this is reported.
     pub(crate) execute_budget: Duration,
+    /// A checkpoint is worth at least so many bytes of log.
+    pub(crate) checkpoint_log_size: u64,
+    /// However little was written, a checkpoint is made so long after the last one.
+    pub(crate) checkpoint_interval: Duration,
 }
 
 impl Setup {

@@ -9,11 +9,13 @@ use strata_primitives::{
     OrderIndex, Outcome, RunId, Timestamp, validate,
 };
 use strata_runtime::mailbox::Mailbox;
-use strata_wal::{Log, PreparedSegment, WalError};
+use strata_wal::Log;
 
 use crate::boot::Boot;
+use crate::checkpoint::{Checkpoints, KnownImages};
 use crate::commit::{Staged, Step, Unseen};
-use crate::maintenance::Errand;
+use crate::image_thread::ImageNews;
+use crate::maintenance::{Errand, Prepared};
 use crate::message::{Answer, BatchReceipt, Control, Message, Reply};
 use crate::report::{ShardState, ShardStats};
 use crate::run::{Need, Progress};
@@ -28,7 +30,8 @@ use crate::withheld::Withheld;
 #[derive(Debug)]
 pub(crate) struct Maintained {
     pub(crate) errands: Sender<Errand>,
-    pub(crate) segments: Receiver<Result<PreparedSegment, WalError>>,
+    pub(crate) segments: Receiver<Prepared>,
+    pub(crate) images: Receiver<ImageNews>,
 }
 
 /// One shard of a store. Owned by one thread; nothing in it is shared.
@@ -45,6 +48,7 @@ pub(crate) struct Shard {
     pub(crate) unseen: Unseen,
     pub(crate) transactions: Transactions,
     pub(crate) followers: Followers,
+    pub(crate) checkpoints: Checkpoints,
     /// Keys that a closure walked in order without an index.
     pub(crate) walked: Vec<(RunId, OrderIndex)>,
     pub(crate) stats: ShardStats,
@@ -100,11 +104,19 @@ const TURN_MESSAGES_MAX: usize = 256;
 const TURN_TIME_MAX: Duration = Duration::from_micros(200);
 /// Messages between two readings of the clock; the first 16 of a turn are not timed.
 const MESSAGES_PER_READING: usize = 16;
-/// A sleeping shard looks at the clock at least this often while a key waits to expire.
+/// A sleeping shard looks at the clock at least this often while a key waits to expire, or a checkpoint to be made.
 const EXPIRY_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 impl Shard {
-    pub(crate) fn new(index: u32, setup: Arc<Setup>, runs: RunTable, log: Option<Log>) -> Shard {
+    pub(crate) fn new(
+        index: u32,
+        setup: Arc<Setup>,
+        runs: RunTable,
+        log: Option<Log>,
+        images: KnownImages,
+    ) -> Shard {
+        let now = setup.clock.now();
+        let checkpoints = Checkpoints::new(images, setup.checkpoint_log_size, now);
         let mut shard = Shard {
             index,
             setup,
@@ -116,9 +128,10 @@ impl Shard {
             unseen: Unseen::default(),
             transactions: Transactions::default(),
             followers: Followers::default(),
+            checkpoints,
             walked: Vec::new(),
             stats: ShardStats::new(index),
-            now: Timestamp(0),
+            now,
             boot: Boot::default(),
             cleaning_from: Timestamp(0),
             no_segment: None,
@@ -128,6 +141,9 @@ impl Shard {
             ending: None,
         };
         shard.refresh_progress();
+        if let Some(log) = &mut shard.log {
+            log.bound_segments(shard.checkpoints.size());
+        }
         shard
     }
 
@@ -154,8 +170,9 @@ impl Shard {
         }
         self.stats.messages += served as u64;
         let expired = self.held.is_none() && self.ending.is_none() && self.clean(served > 0);
+        let imaged = self.ending.is_none() && self.advance_checkpoint(maintained);
         let moved = self.move_log(maintained);
-        served > 0 || expired || moved
+        served > 0 || expired || imaged || moved
     }
 
     /// Whether a write waits for the log; nothing is served before it.
@@ -166,7 +183,8 @@ impl Shard {
     /// How long the shard may sleep when no message arrives.
     pub(crate) fn sleep_max(&self) -> Option<Duration> {
         let sync = self.log.as_ref().and_then(|log| log.sync_due(Instant::now()));
-        let expiry = self.first_to_clean().map(|(deadline, _)| {
+        let expiry = self.first_to_clean().map(|(deadline, _)| deadline);
+        let expiry = [expiry, self.checkpoint_at()].into_iter().flatten().min().map(|deadline| {
             let micros = deadline.0.saturating_sub(self.setup.clock.now().0);
             Duration::from_micros(micros).clamp(Duration::from_millis(1), EXPIRY_PAUSE_MAX)
         });
@@ -295,6 +313,7 @@ impl Shard {
                 reply.send(Ok(Answer::Done));
             }
             Control::Sync(run) => self.sync(run, reply),
+            Control::Checkpoint => self.checkpoint(reply),
             Control::Stats => {
                 let stats = self.statistics();
                 reply.send(Ok(Answer::Stats(Box::new(stats))));

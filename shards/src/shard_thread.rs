@@ -7,17 +7,17 @@ use crossbeam_channel::{Sender, bounded};
 use strata_primitives::{Error, ErrorKind};
 use strata_runtime::mailbox::Mailbox;
 use strata_runtime::spin::Spin;
-use strata_wal::{LogOptions, LogSource, recover};
+use strata_wal::{LogOptions, LogSource};
 
 use crate::boot::Boot;
+use crate::checkpoint::KnownImages;
 use crate::maintenance::Errand;
 use crate::message::{Answer, Control, Message, Reply};
-use crate::replay::replay;
 use crate::report::ShardRecovery;
+use crate::restore::{Restored, restore};
 use crate::run_table::RunTable;
 use crate::setup::Setup;
 use crate::shard::{Ending, Maintained, Shard};
-use crate::store_error::store_error;
 
 /// Everything that a shard's thread starts from.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl ShardThread {
                 return match ending {
                     Ending::Restart(reply) => Served::Restart(reply),
                     Ending::Close(reply) => {
-                        reply.send(shard.finish().map(Answer::Closed));
+                        reply.send(shard.finish(maintained).map(Answer::Closed));
                         Served::Closed
                     }
                 };
@@ -158,16 +158,14 @@ impl ShardThread {
     }
 
     fn recover(&mut self) -> Result<(Shard, Option<ShardRecovery>), Error> {
-        let mut runs = RunTable::new(self.hash_seed);
+        let (index, setup) = (self.index, Arc::clone(&self.setup));
         let Some(disk) = &self.disk else {
-            return Ok((Shard::new(self.index, Arc::clone(&self.setup), runs, None), None));
+            let runs = RunTable::new(self.hash_seed);
+            return Ok((Shard::new(index, setup, runs, None, KnownImages::default()), None));
         };
-        let index = self.index;
-        let (log, found) =
-            recover(&disk.source, disk.options.clone(), None, &mut |record| replay(&mut runs, index, record))
-                .map_err(store_error)?;
+        let Restored { runs, log, images, found } = restore(&disk.source, &disk.options, self.hash_seed)?;
         let recovery = ShardRecovery { shard: index as usize, runs: runs.count() as u64, log: found };
-        Ok((Shard::new(index, Arc::clone(&self.setup), runs, Some(log)), Some(recovery)))
+        Ok((Shard::new(index, setup, runs, Some(log), images), Some(recovery)))
     }
 
     /// Recovers while the store is open: the log may have grown segments since it was opened.
@@ -182,6 +180,7 @@ impl ShardThread {
         disk.maintained.errands.send(errand).map_err(|_| closed(self.index))?;
         disk.source = source.recv().unwrap_or_else(|_| Err(closed(self.index)))?;
         while disk.maintained.segments.try_recv().is_ok() {}
+        while disk.maintained.images.try_recv().is_ok() {}
         let (shard, recovery) = self.recover()?;
         Ok((shard, recovery.expect("a shard with a log reports what it recovered")))
     }

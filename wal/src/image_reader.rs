@@ -181,7 +181,8 @@ impl ImageReader {
         Ok((ImagePlace { offset: u64_at(link, 0), size: u64_at(link, 8) }, page))
     }
 
-    fn corrupt(&self, offset: u64, reason: impl Into<String>) -> WalError {
+    /// That what lies at `offset` is not what was written there.
+    pub fn corrupt(&self, offset: u64, reason: impl Into<String>) -> WalError {
         WalError::corrupt(&self.path, offset, reason)
     }
 }

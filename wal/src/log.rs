@@ -225,6 +225,11 @@ impl Log {
         self.syncing.due_in(&self.options, now)
     }
 
+    /// Bounds the size of segments that are prepared from now on, so that the log of a small store stays small.
+    pub fn bound_segments(&mut self, size_max: u64) {
+        self.supply.bound(size_max);
+    }
+
     /// The segment to prepare next, if any: `Some` once per need. One spare is kept ahead, asked for when half of
     /// the current segment is used.
     pub fn segment_request(&mut self) -> Option<SegmentRequest> {

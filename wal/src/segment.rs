@@ -161,9 +161,12 @@ pub(crate) fn parse_numbered_name(name: &str) -> Option<(u32, u64)> {
     Some((log.parse().ok()?, number.parse().ok()?))
 }
 
-/// Size in bytes of the segment that follows one of `previous` bytes and must hold `needed` bytes of batches.
-pub(crate) fn next_segment_size(previous: u64, needed: u64) -> u64 {
-    let doubled = previous.saturating_mul(2).clamp(SEGMENT_SIZE_MIN, SEGMENT_SIZE_MAX);
+/// Size in bytes of the segment that follows one of `previous` bytes and must hold `needed` bytes of batches. It is at
+/// most `size_max` if that is enough.
+pub(crate) fn next_segment_size(previous: u64, needed: u64, size_max: u64) -> u64 {
+    let size_max = size_max.clamp(SEGMENT_SIZE_MIN, SEGMENT_SIZE_MAX);
+    // The greatest power of two that is not above it.
+    let doubled = previous.saturating_mul(2).clamp(SEGMENT_SIZE_MIN, 1 << size_max.ilog2());
     doubled.max((needed + SEGMENT_HEADER_SIZE).next_power_of_two())
 }
 
@@ -254,9 +257,12 @@ mod tests {
 
     #[test]
     fn sizes_double_to_a_limit_that_only_a_large_commit_passes() {
-        assert_eq!(next_segment_size(0, 0), SEGMENT_SIZE_MIN);
-        assert_eq!(next_segment_size(SEGMENT_SIZE_MIN, 0), 2 * SEGMENT_SIZE_MIN);
-        assert_eq!(next_segment_size(SEGMENT_SIZE_MAX, 1000), SEGMENT_SIZE_MAX);
-        assert_eq!(next_segment_size(SEGMENT_SIZE_MIN, SEGMENT_SIZE_MAX), 2 * SEGMENT_SIZE_MAX);
+        let size = |previous, needed| next_segment_size(previous, needed, u64::MAX);
+        assert_eq!(size(0, 0), SEGMENT_SIZE_MIN);
+        assert_eq!(size(SEGMENT_SIZE_MIN, 0), 2 * SEGMENT_SIZE_MIN);
+        assert_eq!(size(SEGMENT_SIZE_MAX, 1000), SEGMENT_SIZE_MAX);
+        assert_eq!(size(SEGMENT_SIZE_MIN, SEGMENT_SIZE_MAX), 2 * SEGMENT_SIZE_MAX);
+        assert_eq!(next_segment_size(SEGMENT_SIZE_MAX, 0, 5 << 20), 4 << 20);
+        assert_eq!(next_segment_size(SEGMENT_SIZE_MIN, 0, 0), SEGMENT_SIZE_MIN);
     }
 }

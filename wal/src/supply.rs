@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::error::AppendError;
 use crate::lsn::Lsn;
 use crate::prepare::{PreparedSegment, SegmentRequest};
-use crate::segment::{SEGMENT_HEADER_SIZE, SegmentHeader, next_segment_size};
+use crate::segment::{SEGMENT_HEADER_SIZE, SEGMENT_SIZE_MAX, SegmentHeader, next_segment_size};
 use crate::storage::Access;
 
 /// The prepared segments a log has not begun yet, and what it has asked for.
@@ -16,6 +16,8 @@ pub(crate) struct SegmentSupply {
     spares: VecDeque<PreparedSegment>,
     /// Number, end and size of the newest segment, begun or not.
     newest: (u64, Lsn, u64),
+    /// No segment is larger than this unless one record needs it.
+    size_max: u64,
     state: State,
     /// Bytes of batches that the next segment must hold.
     needed: u64,
@@ -41,9 +43,15 @@ impl SegmentSupply {
             unsynced_bytes_max,
             spares: VecDeque::new(),
             newest,
+            size_max: SEGMENT_SIZE_MAX,
             state: State::Idle,
             needed: 0,
         }
+    }
+
+    /// Bounds the size of the segments that are asked for from now on, bytes.
+    pub(crate) fn bound(&mut self, size_max: u64) {
+        self.size_max = size_max;
     }
 
     /// Takes a segment that recovery found or that was just prepared.
@@ -102,7 +110,7 @@ impl SegmentSupply {
             log,
             number: number + 1,
             first_lsn,
-            size: next_segment_size(size, self.needed),
+            size: next_segment_size(size, self.needed, self.size_max),
             access: self.access,
             unsynced_bytes_max: self.unsynced_bytes_max,
             durable_through,

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use strata::{RunId, RunInfo, RunStatus};
+use strata::{RunId, RunInfo, RunStatus, Version};
 use strata_primitives::{RunState, Stamp};
 use strata_shards::record::{self, KIND_RUN_CREATE, KIND_RUN_DELETE, Record};
+use strata_shards::restore::runs_of_image;
 use strata_wal::{LogRecovery, LogSource, ManifestSummary, RecordRef, WalError, scan};
 
 /// A record in one line.
@@ -22,6 +23,8 @@ pub(crate) struct RecordLine {
 /// Everything the logs hold, added up record by record.
 pub(crate) struct Contents {
     runs: BTreeMap<RunId, RunState>,
+    /// The commits at which images show runs.
+    imaged: BTreeMap<RunId, Version>,
     pub latest: VecDeque<RecordLine>,
     latest_max: usize,
     pub kinds: BTreeMap<&'static str, u64>,
@@ -33,6 +36,7 @@ impl Contents {
     pub(crate) fn new(latest_max: usize) -> Contents {
         Contents {
             runs: BTreeMap::new(),
+            imaged: BTreeMap::new(),
             latest: VecDeque::new(),
             latest_max,
             kinds: BTreeMap::new(),
@@ -40,11 +44,18 @@ impl Contents {
         }
     }
 
-    /// Reads one log from its beginning to its end, as recovery would, and repairs nothing.
+    /// Reads one log as far back as it reaches, from the older of two images or from its beginning to its end, and repairs
+    /// nothing.
     pub(crate) fn read(&mut self, source: &LogSource) -> Result<LogRecovery, WalError> {
         let log = source.log();
         let mut latest = VecDeque::new();
-        let found = scan(source, &mut |record| {
+        let older = source.images().nth(1);
+        if let Some(image) = &older {
+            let runs = runs_of_image(source, image)?;
+            self.imaged.extend(runs.iter().map(|run| (run.id(), run.version())));
+            self.runs.extend(runs.into_iter().map(|run| (run.id(), run)));
+        }
+        let found = scan(source, older.as_ref(), &mut |record| {
             let line = self.take(log, record)?;
             latest.push_back(line);
             if latest.len() > self.latest_max {
@@ -83,6 +94,9 @@ impl Contents {
         *self.kinds.entry(line.kind).or_default() += 1;
         self.mutations += mutations.len() as u64;
         let stamp = Stamp { version: head.version, timestamp: head.timestamp };
+        if self.imaged.get(&head.run).is_some_and(|imaged| head.version <= *imaged) {
+            return Ok(line); // its image was written behind the place from which the log is read
+        }
         let state = self.runs.entry(head.run).or_insert_with(|| RunState::new(head.run, 0));
         let is_creation = found.kind == KIND_RUN_CREATE;
         if head.version != state.version().next() && !(is_creation && head.version > state.version()) {

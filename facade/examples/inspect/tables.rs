@@ -68,6 +68,9 @@ pub(crate) fn print_log(summary: &LogSummary, found: &Result<LogRecovery, WalErr
         size(found.bytes)
     );
     say!("  durable    proven through LSN {} of {}", found.durable_through.0, found.end.lsn.0);
+    for image in &summary.images {
+        say!("  image      {} stands for the log through LSN {}", image.number, image.through);
+    }
     say!("  read       in {}", time(found.elapsed));
     print_findings(found);
 }

@@ -14,7 +14,7 @@ use crate::journal::Journal;
 use crate::read::Read;
 use crate::request::{Answered, Request};
 use crate::state::{At, Refusal, State};
-use crate::support::{TestClock, options, sim_path};
+use crate::support::{TestClock, busy_options, sim_path};
 
 pub(crate) const NAMES: [&str; 3] = ["red", "green", "blue"];
 const SHARDS: usize = 2;
@@ -342,7 +342,7 @@ impl World {
 
 pub(crate) fn open(disk: &SimDisk, clock: &TestClock, durability: Durability) -> Result<Database> {
     let storage = Arc::new(disk.clone());
-    Database::start(Some(sim_path()), options(durability, SHARDS), clock.clock(), Some(storage))
+    Database::start(Some(sim_path()), busy_options(durability, SHARDS), clock.clock(), Some(storage))
 }
 
 pub(crate) fn expect_refusal(error: &Error, refusal: &Refusal) {

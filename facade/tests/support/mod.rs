@@ -2,6 +2,7 @@
 //! a model of any run, and processes of their own.
 #![allow(dead_code, reason = "each test binary uses its own part of this module")]
 
+pub(crate) mod contents;
 pub(crate) mod counted;
 pub(crate) mod gate;
 pub(crate) mod history;
@@ -88,6 +89,11 @@ impl TestClock {
 /// Options for a test: few threads, none pinned.
 pub(crate) fn options(durability: Durability, shards: usize) -> Options {
     Options { durability, shards: Some(shards), pin: false, ..Options::default() }
+}
+
+/// The same for a store that makes a checkpoint every few commits.
+pub(crate) fn busy_options(durability: Durability, shards: usize) -> Options {
+    Options { checkpoint_log_size: 4 << 10, ..options(durability, shards) }
 }
 
 /// A database in memory, of one shard, with a run in it.

@@ -1,0 +1,390 @@
+//! Checkpoints: the runs of a shard are written to an image while it serves, so that recovery begins there.
+//!
+//! 1. The end of the log is noted, and a thread that writes is asked for.
+//! 2. In slices between messages every run that has changed since its last image is written from a snapshot of its own,
+//!    and the directory beside them. So the image of a run is the run at one version, at the noted place or behind it:
+//!    recovery reads on from that place and leaves out the commits that an image has.
+//! 3. Once the log is durable as far as anything in the image reaches, the image is finished and MANIFEST names it.
+//! 4. The runs take note of where their images lie.
+//!
+//! The log is never truncated at the newest image but at the one before it, so that either may be lost. A failure at any
+//! step leaves everything as it was.
+
+use crossbeam_channel::{RecvTimeoutError, Sender, TrySendError};
+use strata_primitives::{Error, ErrorKind, RunId, Timestamp};
+use strata_wal::{Lsn, NamedImage};
+
+use crate::calls::fresh_id;
+use crate::image_directory::{Files, RunImage};
+use crate::image_thread::{ImageFailure, ImageNews, ImagePart, ImageProgress, Naming};
+use crate::image_walk::ImageOfRuns;
+use crate::maintenance::Errand;
+use crate::message::{Answer, Reply};
+use crate::report::ShardCheckpoint;
+use crate::shard::{Maintained, Shard};
+use crate::store_error::store_error;
+
+/// The checkpoints of one shard: the last one, and the one under way.
+#[derive(Debug)]
+pub(crate) struct Checkpoints {
+    /// The newest image, or the one that recovery began with.
+    newest: Option<NamedImage>,
+    /// The image files that the newest image refers to.
+    files: Files,
+    /// How many bytes of log are worth an image.
+    size: u64,
+    under_way: Option<Checkpoint>,
+    /// Who asked for a checkpoint while another was under way: theirs begins when that one has ended.
+    queued: Vec<Reply>,
+    /// When the last one ended or the shard began to serve.
+    last_at: Timestamp,
+    /// After a failure the next one does not begin before this time unless it is asked for.
+    not_before: Timestamp,
+    /// Whether runs of other images are copied; no longer once one of them could not be read.
+    has_unreadable: bool,
+}
+
+#[derive(Debug)]
+struct Checkpoint {
+    request: u64,
+    asked: Vec<Reply>,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The thread that writes has been asked for.
+    Starting,
+    /// Runs are being written.
+    Writing(Box<Writing>),
+    /// All is handed over but the end: the log is to be durable up to `needed` first.
+    Syncing { writing: Box<Writing>, needed: Lsn },
+    /// The thread finishes the image, and MANIFEST names it.
+    Naming(Box<ImageOfRuns>),
+    /// The image is there, and runs take note of it.
+    Noting(std::vec::IntoIter<(RunId, RunImage)>),
+}
+
+#[derive(Debug)]
+struct Writing {
+    runs: ImageOfRuns,
+    parts: Sender<Vec<ImagePart>>,
+    /// Parts that found no room.
+    waiting: Vec<ImagePart>,
+}
+
+/// About how many bytes of an image are written in one turn.
+const TURN_SIZE: usize = 64 << 10;
+/// How many runs take note of their image in one turn.
+const NOTED_MAX: usize = 1_000;
+/// After a checkpoint that failed, the next one waits this long, microseconds.
+const PAUSE_FAILED: u64 = 1_000_000;
+/// However large the images are, a checkpoint begins when the log has grown by so many bytes.
+const LOG_SIZE_MAX: u64 = 256 << 20;
+/// A log that has grown by less than this since the last image is not worth an image at the close: reading it takes some
+/// 10 ms.
+const CLOSING_LOG_SIZE: u64 = 1 << 20;
+
+/// What a shard knows of images when it begins to serve.
+#[derive(Debug, Default)]
+pub(crate) struct KnownImages {
+    pub(crate) newest: Option<NamedImage>,
+    pub(crate) files: Files,
+}
+
+impl Checkpoints {
+    /// The checkpoints of a shard that begins to serve; each is worth at least `size_min` bytes of log.
+    pub(crate) fn new(known: KnownImages, size_min: u64, now: Timestamp) -> Checkpoints {
+        let KnownImages { newest, files } = known;
+        Checkpoints {
+            newest,
+            size: checkpoint_size(&files, size_min),
+            files,
+            under_way: None,
+            queued: Vec::new(),
+            last_at: now,
+            not_before: Timestamp(0),
+            has_unreadable: false,
+        }
+    }
+
+    /// How many bytes of log are worth an image.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// There is a new image, and it refers to these files.
+    fn follow(&mut self, image: NamedImage, files: Files, size_min: u64, now: Timestamp) {
+        self.newest = Some(image);
+        self.size = checkpoint_size(&files, size_min);
+        self.files = files;
+        self.last_at = now;
+    }
+
+    /// How a new image with these files is to be named.
+    fn naming(&self, files: &Files, durable_through: Lsn) -> Naming {
+        let before = self.newest.map(|newest| newest.number);
+        // The image before the new one is the newest now.
+        let kept = files.keys().chain(self.files.keys()).copied().collect();
+        Naming { durable_through, before, kept }
+    }
+}
+
+/// As many bytes of log are worth an image as the images have, within bounds: so the log is not much larger than they are,
+/// and as much is written to them as to the log.
+fn checkpoint_size(files: &Files, size_min: u64) -> u64 {
+    let live: u64 = files.values().map(|file| file.live).sum();
+    live.min(LOG_SIZE_MAX).max(size_min)
+}
+
+impl Shard {
+    /// Begins a checkpoint for who asked, or after the one under way.
+    pub(crate) fn checkpoint(&mut self, reply: Reply) {
+        match &self.log {
+            None => {
+                let message = "an in-memory database has nothing to write an image to";
+                reply.send(Err(Error::new(ErrorKind::Unsupported, message)));
+            }
+            Some(log) if log.has_failed() => reply.send(Err(self.sync_refused())),
+            Some(_) => self.checkpoints.queued.push(reply),
+        }
+    }
+
+    /// Takes the checkpoint that is under way, or due, one turn further. Whether there was anything to do.
+    pub(crate) fn advance_checkpoint(&mut self, maintained: Option<&Maintained>) -> bool {
+        let Some(maintained) = maintained else { return false };
+        if self.checkpoints.under_way.is_none() {
+            return self.is_checkpoint_due() && self.begin_checkpoint(maintained);
+        }
+        let heard = self.hear_of_image(maintained);
+        let Some(mut checkpoint) = self.checkpoints.under_way.take() else { return heard };
+        let (stage, has_progress) = self.advance_stage(checkpoint.stage);
+        if let Some(stage) = stage {
+            checkpoint.stage = stage;
+            self.checkpoints.under_way = Some(checkpoint);
+        }
+        has_progress || heard
+    }
+
+    /// Whether a checkpoint is to begin: because it was asked for, or the log has grown, or time has passed.
+    fn is_checkpoint_due(&self) -> bool {
+        let tail = self.tail_size();
+        let Checkpoints { queued, not_before, .. } = &self.checkpoints;
+        if self.boot.number == 0 || self.log.as_ref().is_none_or(|log| log.has_failed()) {
+            return false;
+        }
+        !queued.is_empty()
+            || (self.now >= *not_before
+                && tail > 0
+                && (tail >= self.checkpoints.size || self.now >= self.next_checkpoint_at()))
+    }
+
+    /// How many bytes of log recovery would read.
+    fn tail_size(&self) -> u64 {
+        let through = self.checkpoints.newest.map_or(Lsn::ZERO, |image| image.through);
+        self.log.as_ref().map_or(0, |log| log.sealed_end().lsn.0.saturating_sub(through.0))
+    }
+
+    fn next_checkpoint_at(&self) -> Timestamp {
+        let interval = self.setup.checkpoint_interval.as_micros() as u64;
+        Timestamp(self.checkpoints.last_at.0.saturating_add(interval))
+    }
+
+    /// When a shard that is left alone has to look whether a checkpoint is due.
+    pub(crate) fn checkpoint_at(&self) -> Option<Timestamp> {
+        let is_waiting = self.checkpoints.under_way.is_none() && self.tail_size() > 0;
+        (is_waiting && self.boot.number > 0)
+            .then(|| self.next_checkpoint_at().max(self.checkpoints.not_before))
+    }
+
+    fn begin_checkpoint(&mut self, maintained: &Maintained) -> bool {
+        let log = self.log.as_ref().expect("only a shard with a log makes checkpoints");
+        let through = log.sealed_end();
+        let asked = std::mem::take(&mut self.checkpoints.queued);
+        if let Some(newest) = self.checkpoints.newest.filter(|newest| newest.through == through.lsn)
+            && log.appended_through() == through.lsn
+        {
+            // Nothing has changed since.
+            self.answer_checkpoint(asked, &Ok(newest));
+            return true;
+        }
+        let request = fresh_id();
+        let errand = Errand::BeginImage { request, through, begun: self.now };
+        // There is room for one of every shard, so only its end can refuse one.
+        if maintained.errands.try_send(errand).is_err() {
+            let closing = Error::new(ErrorKind::Closed, "the store is closing: no checkpoint is made");
+            self.answer_checkpoint(asked, &Err(closing));
+            return false;
+        }
+        self.checkpoints.under_way = Some(Checkpoint { request, asked, stage: Stage::Starting });
+        true
+    }
+
+    /// Takes what is new of the image that is being made.
+    fn hear_of_image(&mut self, maintained: &Maintained) -> bool {
+        let Ok(news) = maintained.images.try_recv() else { return false };
+        self.take_image_news(news);
+        true
+    }
+
+    fn take_image_news(&mut self, news: ImageNews) {
+        let ImageNews { request, what } = news;
+        let under_way = self.checkpoints.under_way.as_mut();
+        // There may be news of one that was given up.
+        let Some(checkpoint) = under_way.filter(|checkpoint| checkpoint.request == request) else { return };
+        match (what, &mut checkpoint.stage) {
+            (ImageProgress::Begun { number, parts }, _) => {
+                let has_unreadable = self.checkpoints.has_unreadable;
+                let incoming = self.tail_size();
+                let runs = ImageOfRuns::new(number, &self.checkpoints.files, incoming, !has_unreadable);
+                let writing = Writing { runs, parts, waiting: Vec::new() };
+                self.set_stage(Stage::Writing(Box::new(writing)));
+            }
+            (ImageProgress::Finished(Ok(image)), Stage::Naming(runs)) => {
+                let (files, images) = runs.take();
+                let asked = std::mem::take(&mut checkpoint.asked);
+                self.set_stage(Stage::Noting(images.into_iter()));
+                self.checkpoints.follow(image, files, self.setup.checkpoint_log_size, self.now);
+                self.stats.images += 1;
+                if let Some(log) = &mut self.log {
+                    log.bound_segments(self.checkpoints.size);
+                }
+                self.answer_checkpoint(asked, &Ok(image));
+            }
+            (ImageProgress::Finished(Ok(_)), stage) => unreachable!("an image was named while {stage:?}"),
+            (ImageProgress::Finished(Err(failure)), _) => self.fail_checkpoint(failure),
+        }
+    }
+
+    fn set_stage(&mut self, stage: Stage) {
+        if let Some(checkpoint) = &mut self.checkpoints.under_way {
+            checkpoint.stage = stage;
+        }
+    }
+
+    /// One turn of a stage: what comes next, if anything, and whether there was something to do.
+    fn advance_stage(&mut self, stage: Stage) -> (Option<Stage>, bool) {
+        match stage {
+            Stage::Writing(mut writing) => {
+                if writing.waiting.is_empty() {
+                    writing.runs.write(&mut self.runs, TURN_SIZE, &mut writing.waiting);
+                }
+                if !writing.hand_over() {
+                    return (Some(Stage::Writing(writing)), false);
+                }
+                if !writing.runs.is_done() {
+                    return (Some(Stage::Writing(writing)), true);
+                }
+                let log = self.log.as_mut().expect("only a shard with a log makes checkpoints");
+                log.request_sync();
+                let needed = log.appended_through();
+                (Some(Stage::Syncing { writing, needed }), true)
+            }
+            Stage::Syncing { mut writing, needed } => {
+                let log = self.log.as_mut().expect("only a shard with a log makes checkpoints");
+                let durable_through = log.durable_through();
+                if durable_through < needed {
+                    return (Some(Stage::Syncing { writing, needed }), false);
+                }
+                if writing.waiting.is_empty() {
+                    let naming = self.checkpoints.naming(writing.runs.files(), durable_through);
+                    writing.waiting.push(ImagePart::End(naming));
+                }
+                if !writing.hand_over() {
+                    return (Some(Stage::Syncing { writing, needed }), false);
+                }
+                (Some(Stage::Naming(Box::new(writing.runs))), true)
+            }
+            Stage::Noting(mut images) => {
+                for (id, image) in images.by_ref().take(NOTED_MAX) {
+                    if let Some(run) = self.runs.get_mut(id) {
+                        run.image = Some(image);
+                    }
+                }
+                ((images.len() > 0).then_some(Stage::Noting(images)), true)
+            }
+            Stage::Starting | Stage::Naming(_) => (Some(stage), false),
+        }
+    }
+
+    fn answer_checkpoint(&mut self, asked: Vec<Reply>, outcome: &Result<NamedImage, Error>) {
+        for reply in asked {
+            let answer = outcome.clone().map(|image| {
+                Answer::Checkpoint(ShardCheckpoint {
+                    shard: self.index as usize,
+                    image: image.number,
+                    through: image.through,
+                })
+            });
+            reply.send(answer);
+        }
+    }
+
+    /// There is no image; everything is as it was before.
+    fn fail_checkpoint(&mut self, failure: ImageFailure) {
+        self.stats.image_failures += 1;
+        self.checkpoints.has_unreadable |= failure.unreadable.is_some();
+        self.checkpoints.not_before = Timestamp(self.now.0.saturating_add(PAUSE_FAILED));
+        self.give_up_checkpoint(&store_error(failure.error));
+    }
+
+    /// Gives up the checkpoint that is under way, unless its image is there already.
+    pub(crate) fn give_up_checkpoint(&mut self, why: &Error) {
+        let Some(checkpoint) = self.checkpoints.under_way.take() else { return };
+        match checkpoint.stage {
+            Stage::Noting(_) => self.checkpoints.under_way = Some(checkpoint),
+            stage => {
+                if let Stage::Writing(mut writing) | Stage::Syncing { mut writing, .. } = stage {
+                    writing.runs.give_up(&mut self.runs);
+                }
+                self.answer_checkpoint(checkpoint.asked, &Err(why.clone()));
+            }
+        }
+    }
+
+    /// Refuses what was to begin: the log has failed.
+    pub(crate) fn refuse_checkpoints(&mut self, why: &Error) {
+        self.give_up_checkpoint(why);
+        let queued = std::mem::take(&mut self.checkpoints.queued);
+        self.answer_checkpoint(queued, &Err(why.clone()));
+    }
+
+    /// Makes a last image if the log has grown enough to be worth it, and ends the one that is under way. The shard serves
+    /// nobody any more.
+    pub(crate) fn checkpoint_at_close(&mut self, maintained: Option<&Maintained>) {
+        let Some(maintained) = maintained else { return };
+        if self.boot.number == 0 {
+            return;
+        }
+        if self.checkpoints.under_way.is_none() && self.tail_size() > CLOSING_LOG_SIZE {
+            self.begin_checkpoint(maintained);
+        }
+        while self.checkpoints.under_way.is_some() && self.log.as_ref().is_some_and(|log| !log.has_failed()) {
+            let has_progress = self.advance_checkpoint(Some(maintained));
+            self.move_log(Some(maintained));
+            if !has_progress {
+                match maintained.images.recv_timeout(CLOSING_PAUSE) {
+                    Ok(news) => self.take_image_news(news),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
+        }
+    }
+}
+
+/// How long a closing shard waits for news of its image before it looks at the log again.
+const CLOSING_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
+
+impl Writing {
+    /// Hands over what waits. False if there is no room, or nobody takes it any more: the thread tells why.
+    fn hand_over(&mut self) -> bool {
+        match self.parts.try_send(std::mem::take(&mut self.waiting)) {
+            Ok(()) => true,
+            Err(TrySendError::Full(parts) | TrySendError::Disconnected(parts)) => {
+                self.waiting = parts;
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The thread that writes one image: it takes what the shard hands over, and waits for the device in its place.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use strata_primitives::Timestamp;
+use strata_runtime::mailbox;
+use strata_wal::{ImagePlace, ImageReader, ImageWriter, LogEnd, LogSource, Lsn, NamedImage, WalError};
+
+use crate::maintenance::Errand;
+use crate::message::Message;
+
+/// What an image consists of, in the order of the file.
+#[derive(Debug)]
+pub(crate) enum ImagePart {
+    /// The next slice.
+    Slice(Vec<u8>),
+    /// Slices of another image of the log.
+    Copy { file: u64, place: ImagePlace },
+    /// The next page of the directory.
+    Page(Vec<u8>),
+    /// There is no more: the image is to be finished and named.
+    End(Naming),
+}
+
+/// What has to be known to name an image.
+#[derive(Clone, Debug)]
+pub(crate) struct Naming {
+    /// The log is durable up to here, and all that is in the image lies below.
+    pub(crate) durable_through: Lsn,
+    /// The image to fall back to.
+    pub(crate) before: Option<u64>,
+    /// The image files that this image and the one before refer to; all others are removed.
+    pub(crate) kept: BTreeSet<u64>,
+}
+
+/// What a shard hears of the image it has asked for.
+#[derive(Debug)]
+pub(crate) struct ImageNews {
+    /// The number under which it asked.
+    pub(crate) request: u64,
+    pub(crate) what: ImageProgress,
+}
+
+/// How far an image has come.
+#[derive(Debug)]
+pub(crate) enum ImageProgress {
+    /// It is being written; parts are taken here.
+    Begun { number: u64, parts: Sender<Vec<ImagePart>> },
+    /// It has its name in MANIFEST, or there is none.
+    Finished(Result<NamedImage, ImageFailure>),
+}
+
+/// Why there is no image.
+#[derive(Debug)]
+pub(crate) struct ImageFailure {
+    pub(crate) error: WalError,
+    /// The other image that could not be read.
+    pub(crate) unreadable: Option<u64>,
+}
+
+/// What is to be written.
+#[derive(Debug)]
+pub(crate) struct ImageJob {
+    pub(crate) request: u64,
+    pub(crate) number: u64,
+    pub(crate) through: LogEnd,
+    pub(crate) begun: Timestamp,
+    pub(crate) source: LogSource,
+    pub(crate) errands: Sender<Errand>,
+    pub(crate) news: Sender<ImageNews>,
+    pub(crate) shard: mailbox::Sender<Message>,
+}
+
+/// Lists of parts that wait for the writer; a shard that finds no room goes on serving.
+const PARTS_WAITING_MAX: usize = 4;
+
+impl ImageJob {
+    /// Starts the thread, and tells the shard where parts are taken.
+    pub(crate) fn start(self) -> Option<JoinHandle<()>> {
+        let (parts, parts_in) = bounded(PARTS_WAITING_MAX);
+        let (request, number) = (self.request, self.number);
+        let (news, shard) = (self.news.clone(), self.shard.clone());
+        let name = format!("strata-image-{}", self.through.log);
+        let started = std::thread::Builder::new().name(name).spawn(move || self.run(&parts_in));
+        let what = match started {
+            Ok(_) => ImageProgress::Begun { number, parts },
+            Err(ref error) => {
+                let reason = format!("no thread to write an image: {error}");
+                ImageProgress::Finished(Err(WalError::Failed { reason }.into()))
+            }
+        };
+        // A shard that has ended hears of nothing any more.
+        let _ = news.send(ImageNews { request, what });
+        shard.wake();
+        started.ok()
+    }
+
+    fn run(self, parts: &Receiver<Vec<ImagePart>>) {
+        let (number, log) = (self.number, self.through.log);
+        let panicked = |_| Err(failed("the thread that writes images panicked").into());
+        let written = catch_unwind(AssertUnwindSafe(|| self.write(parts))).unwrap_or_else(panicked);
+        let failure = match written {
+            Ok(Some(naming)) => {
+                let LogEnd { lsn: through, chain, .. } = self.through;
+                let image = NamedImage { number, through, chain };
+                let errand = Errand::NameImage { request: self.request, log, image, naming };
+                match self.errands.send(errand) {
+                    Ok(()) => return,
+                    Err(_) => failed("the maintenance thread has ended").into(),
+                }
+            }
+            // The shard has given it up.
+            Ok(None) => return,
+            Err(failure) => failure,
+        };
+        tracing::warn!(log, number, error = %failure.error, "an image could not be written");
+        let what = ImageProgress::Finished(Err(failure));
+        let _ = self.news.send(ImageNews { request: self.request, what });
+        self.shard.wake();
+    }
+
+    /// Writes parts until the end comes; `None` when it does not.
+    fn write(&self, parts: &Receiver<Vec<ImagePart>>) -> Result<Option<Naming>, ImageFailure> {
+        let mut writer = self.source.create_image(self.number, self.through.lsn, self.begun.0)?;
+        let mut copied: Option<(u64, ImageReader)> = None;
+        while let Ok(list) = parts.recv() {
+            // There is room for the next one.
+            self.shard.wake();
+            for part in list {
+                match part {
+                    ImagePart::Slice(slice) => drop(writer.append(&slice)?),
+                    ImagePart::Page(page) => writer.append_page(&page)?,
+                    ImagePart::Copy { file, place } => self.copy(&mut writer, &mut copied, file, place)?,
+                    ImagePart::End(naming) => {
+                        writer.finish()?;
+                        return Ok(Some(naming));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn copy(
+        &self,
+        writer: &mut ImageWriter,
+        copied: &mut Option<(u64, ImageReader)>,
+        file: u64,
+        place: ImagePlace,
+    ) -> Result<(), ImageFailure> {
+        let unreadable = |error| ImageFailure { error, unreadable: Some(file) };
+        let reader = match copied.take() {
+            Some((number, reader)) if number == file => reader,
+            _ => self.source.open_image(file).map_err(unreadable)?,
+        };
+        writer.copy(&reader, place).map_err(|error| match error {
+            WalError::Corrupt { .. } => unreadable(error),
+            error => error.into(),
+        })?;
+        *copied = Some((file, reader));
+        Ok(())
+    }
+}
+
+fn failed(reason: &str) -> WalError {
+    WalError::Failed { reason: reason.to_string() }
+}
+
+impl From<WalError> for ImageFailure {
+    fn from(error: WalError) -> ImageFailure {
+        ImageFailure { error, unreadable: None }
+    }
+}

@@ -1,0 +1,275 @@
+//! The runs of a shard on their way into an image.
+
+use std::collections::BTreeSet;
+
+use strata_primitives::{Durability, ImageEntry, ImageWalk, RunId, RunState, Snapshot, Stamp};
+use strata_wal::{ImageCursor, ImagePlace};
+
+use crate::image_directory::{FileUse, Files, RunEntry, RunImage, put_end, put_run};
+use crate::image_thread::ImagePart;
+use crate::run::Run;
+use crate::run_table::RunTable;
+
+/// How far the writing of an image has come, run by run in order of their ids.
+///
+/// Runs that have not changed since their last image stay where that lies, unless it lies in a file that is mostly
+/// garbage, or small beside what is written now: such files are merged into this one. So live bytes are at least half of
+/// all, and files are few: each is larger than all newer ones together (the merge rule of log-structured trees; Bentley and
+/// Saxe, "Decomposable searching problems I", 1980).
+#[derive(Debug)]
+pub(crate) struct ImageOfRuns {
+    number: u64,
+    cursor: ImageCursor,
+    /// The last run that was looked at.
+    after: Option<RunId>,
+    current: Option<RunOnItsWay>,
+    page: Vec<u8>,
+    run_count: u64,
+    /// Files whose runs are copied into this one.
+    merged: BTreeSet<u64>,
+    /// How many bytes were written to the files before this one.
+    written_before: Files,
+    files: Files,
+    images: Vec<(RunId, RunImage)>,
+    is_done: bool,
+}
+
+/// A run whose slices are being written.
+#[derive(Debug)]
+struct RunOnItsWay {
+    entry: RunEntry,
+    snapshot: Snapshot,
+    walk: ImageWalk,
+}
+
+/// A page of the directory is handed over when it has this many bytes.
+const PAGE_SIZE: usize = 64 << 10;
+/// What looking at a run counts for, in bytes of an image.
+const LOOK_SIZE: usize = 64;
+
+impl ImageOfRuns {
+    /// Image `number`, to be written behind `incoming` bytes of log since the image that refers to `files`.
+    pub(crate) fn new(number: u64, files: &Files, incoming: u64, may_merge: bool) -> ImageOfRuns {
+        ImageOfRuns {
+            number,
+            cursor: ImageCursor::new(),
+            after: None,
+            current: None,
+            page: Vec::new(),
+            run_count: 0,
+            merged: if may_merge { files_to_merge(files, incoming) } else { BTreeSet::new() },
+            written_before: files.clone(),
+            files: Files::new(),
+            images: Vec::new(),
+            is_done: false,
+        }
+    }
+
+    /// Whether all of it is written.
+    pub(crate) fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// The files that it refers to.
+    pub(crate) fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// The files that it refers to, and the images that are new, each once.
+    pub(crate) fn take(&mut self) -> (Files, Vec<(RunId, RunImage)>) {
+        (std::mem::take(&mut self.files), std::mem::take(&mut self.images))
+    }
+
+    /// Writes about `size_max` bytes of it.
+    pub(crate) fn write(&mut self, runs: &mut RunTable, size_max: usize, parts: &mut Vec<ImagePart>) {
+        let mut size = 0;
+        while size < size_max && !self.is_done {
+            size += match self.current.take() {
+                Some(run) => self.write_slice(run, runs, size_max - size, parts),
+                None => self.begin_next(runs, parts),
+            };
+        }
+    }
+
+    /// Gives it up, with what is open for it.
+    pub(crate) fn give_up(&mut self, runs: &mut RunTable) {
+        if let Some(RunOnItsWay { entry, snapshot, .. }) = self.current.take()
+            && let Some(run) = runs.get_mut(entry.run)
+        {
+            run.state.close_snapshot(snapshot);
+        }
+    }
+
+    /// Goes on to the next run, or to the end. Returns how many bytes that counts for.
+    fn begin_next(&mut self, runs: &mut RunTable, parts: &mut Vec<ImagePart>) -> usize {
+        let next = runs.iter_after(self.after).next().map(|run| run.state.id());
+        let Some(id) = next else {
+            self.end(parts);
+            return LOOK_SIZE;
+        };
+        self.after = Some(id);
+        let run = runs.get_mut(id).expect("the run was just found");
+        let lives_in_memory = run.durability == Some(Durability::InMemory);
+        if lives_in_memory && run.logged == Stamp::default() {
+            return LOOK_SIZE;
+        }
+        match run.image.filter(|image| image.version == run.logged.version) {
+            Some(image) => self.keep(run, image, parts),
+            None if lives_in_memory => self.write_tombstone(run, parts),
+            None => {
+                let entry = RunEntry {
+                    run: id,
+                    file: self.number,
+                    place: ImagePlace::default(),
+                    record: run.place,
+                    summary: run.state.summary(),
+                };
+                let (snapshot, walk) = (run.state.hold_snapshot(), ImageWalk::new());
+                self.current = Some(RunOnItsWay { entry, snapshot, walk });
+                LOOK_SIZE
+            }
+        }
+    }
+
+    /// The image that is there stays the newest one.
+    fn keep(&mut self, run: &Run, image: RunImage, parts: &mut Vec<ImagePart>) -> usize {
+        let RunImage { mut file, mut place, .. } = image;
+        let is_moved = self.merged.contains(&file);
+        if is_moved {
+            parts.push(ImagePart::Copy { file, place });
+            (file, place) = (self.number, self.cursor.frames(place.size));
+        }
+        let summary = match run.durability {
+            Some(Durability::InMemory) => tombstone_of(run).summary(),
+            _ => run.state.summary(),
+        };
+        let entry = RunEntry { run: run.state.id(), file, place, record: run.place, summary };
+        let size = self.enter(&entry, parts);
+        if is_moved { size + place.size as usize } else { size }
+    }
+
+    /// What is left of a run whose present life is not logged: its earlier ones have ended with a logged commit.
+    fn write_tombstone(&mut self, run: &Run, parts: &mut Vec<ImagePart>) -> usize {
+        let (mut slice, stamp) = (Vec::new(), run.logged);
+        ImageEntry::Head { stamp, meta_version: stamp.version, meta: None }.encode(&mut slice);
+        ImageEntry::End { count: 1 }.encode(&mut slice);
+        let place = self.cursor.slice(slice.len());
+        parts.push(ImagePart::Slice(slice));
+        let summary = tombstone_of(run).summary();
+        let entry = RunEntry { run: run.state.id(), file: self.number, place, record: run.place, summary };
+        self.enter(&entry, parts)
+    }
+
+    fn write_slice(
+        &mut self,
+        mut run: RunOnItsWay,
+        runs: &mut RunTable,
+        size_max: usize,
+        parts: &mut Vec<ImagePart>,
+    ) -> usize {
+        let state =
+            &mut runs.get_mut(run.entry.run).expect("a run that is looked at stays in the table").state;
+        let view = state.view_at(&run.snapshot).expect("a held snapshot is not given up");
+        let mut slice = Vec::new();
+        run.walk.write(&view, size_max, &mut slice);
+        let size = slice.len();
+        if !slice.is_empty() {
+            run.entry.place = run.entry.place.and(self.cursor.slice(size));
+            parts.push(ImagePart::Slice(slice));
+        }
+        if !run.walk.is_done() {
+            self.current = Some(run);
+            // As many things were looked at as make up the rest.
+            return size_max;
+        }
+        state.close_snapshot(run.snapshot);
+        size + self.enter(&run.entry, parts)
+    }
+
+    /// Enters a run into the directory. Returns how many bytes that takes.
+    fn enter(&mut self, entry: &RunEntry, parts: &mut Vec<ImagePart>) -> usize {
+        let before = self.page.len();
+        put_run(&mut self.page, entry);
+        let size = self.page.len() - before;
+        self.run_count += 1;
+        let file = self.files.entry(entry.file).or_default();
+        file.live += entry.place.size;
+        if entry.file == self.number {
+            self.images.push((entry.run, entry.image()));
+        }
+        if self.page.len() >= PAGE_SIZE {
+            self.hand_over_page(parts);
+        }
+        size
+    }
+
+    fn end(&mut self, parts: &mut Vec<ImagePart>) {
+        for (number, file) in &mut self.files {
+            let before = self.written_before.get(number).map(|file| file.written);
+            file.written = before.unwrap_or(file.live);
+        }
+        put_end(&mut self.page, &self.files, self.run_count);
+        self.hand_over_page(parts);
+        self.is_done = true;
+    }
+
+    fn hand_over_page(&mut self, parts: &mut Vec<ImagePart>) {
+        let page = std::mem::take(&mut self.page);
+        self.cursor.page(page.len());
+        parts.push(ImagePart::Page(page));
+    }
+}
+
+/// A run as its last logged commit left it, when that ended its life.
+fn tombstone_of(run: &Run) -> RunState {
+    let mut left = RunState::new(run.state.id(), 0);
+    left.commit(run.logged);
+    left
+}
+
+/// The files that are merged into a new one: those that are mostly garbage, and, from the newest on, those that have no
+/// more than all that is merged already.
+fn files_to_merge(files: &Files, incoming: u64) -> BTreeSet<u64> {
+    let is_mostly_garbage = |file: &FileUse| file.live < file.written / 2;
+    let garbage = files.iter().filter(|(_, file)| is_mostly_garbage(file));
+    let mut merged: BTreeSet<u64> = garbage.map(|(number, _)| *number).collect();
+    let mut size = incoming;
+    for (number, file) in files.iter().rev().filter(|(_, file)| !is_mostly_garbage(file)) {
+        if file.live > size {
+            break;
+        }
+        size += file.live;
+        merged.insert(*number);
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(files: &[(u64, u64, u64)]) -> Files {
+        files
+            .iter()
+            .map(|(number, written, live)| (*number, FileUse { written: *written, live: *live }))
+            .collect()
+    }
+
+    #[test]
+    fn files_that_are_mostly_garbage_are_merged_wherever_they_stand() {
+        let files = files(&[(1, 1_000, 499), (2, 1_000, 500), (3, 600, 600)]);
+        assert_eq!(files_to_merge(&files, 10), BTreeSet::from([1]));
+    }
+
+    #[test]
+    fn small_files_are_merged_like_the_bits_of_a_counter() {
+        let mut all = Files::new();
+        for number in 1..=1_000_u64 {
+            let merged = files_to_merge(&all, 10);
+            let live: u64 = merged.iter().map(|file| all.remove(file).unwrap().live).sum();
+            all.insert(number, FileUse { written: live + 10, live: live + 10 });
+            assert!(all.len() <= 10, "{} files behind {number} images", all.len());
+        }
+        assert_eq!(all.values().map(|file| file.live).sum::<u64>(), 10_000, "nothing is lost");
+    }
+}
