@@ -4,13 +4,16 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use strata::{
-    Database, Durability, ErrorKind, Options, Reads, RunSpec, RunStatus, ShardCheckpoint, Version, Writes,
+    Database, Durability, ErrorKind, Options, Reads, RunSpec, RunStatus, ShardCheckpoint, Value, Version,
+    Writes,
 };
 use strata_wal::sim::SimDisk;
 use support::contents::{contents, copy};
+use support::gate::{Gate, Opener, open_gated};
 use support::{eventually, open_on, options, script, sim_path};
 
 /// Runs of a store whose every state is known.
@@ -267,4 +270,62 @@ fn a_checkpoint_that_finds_no_space_leaves_everything_as_it_was() {
     drop(database);
     let database = open_on(&killed, options(Durability::Buffered, 1)).unwrap();
     assert_eq!((contents(&database), recovered(&database)), (held, (0, vec![Some(3)])));
+}
+
+/// A run of some megabytes takes many turns, and changes between them.
+#[test]
+fn the_image_of_a_large_run_that_changes_meanwhile_shows_it_at_one_version() {
+    let disk = SimDisk::new(11);
+    let options = options(Durability::Buffered, 1);
+    let database = open_on(&disk, options.clone()).unwrap();
+    let run = database.create_run(RunSpec::named("large")).unwrap();
+    let fill = "x".repeat(700);
+    for number in 0..3_000 {
+        run.put(&format!("{number:04}"), format!("{fill}{number}")).unwrap();
+    }
+    run.json_create("doc", Value::from([("list", Value::Array(vec![]))])).unwrap();
+    for round in 0..8_i64 {
+        std::thread::scope(|scope| {
+            let checkpoint = scope.spawn(|| database.checkpoint().unwrap());
+            for number in 0.. {
+                let key = format!("{:04}", (number * 61 + round) % 3_500);
+                let mut batch = run.batch();
+                batch.append("step", number).unwrap().put(&key, number).unwrap();
+                batch.json_append("doc", "/list", number).unwrap();
+                batch.put(&format!("new-{round}-{number}"), 1).unwrap();
+                run.commit(batch).unwrap();
+                run.delete(&key).unwrap();
+                if checkpoint.is_finished() {
+                    break;
+                }
+            }
+        });
+    }
+    let (held, killed) = (contents(&database), disk.kill());
+    drop(database);
+    let database = open_on(&killed, options).unwrap();
+    assert_eq!(recovered(&database).1, [Some(8)], "no image was found to be damaged");
+    assert_eq!(contents(&database), held);
+}
+
+/// Were it named before, a power loss would leave an image of commits that the log has lost.
+#[test]
+fn an_image_is_not_named_before_the_log_is_durable_as_far_as_it_reaches() {
+    let (disk, gate) = (SimDisk::new(5), Arc::new(Gate::new()));
+    let database = open_gated(&disk, &gate, Durability::Buffered);
+    let run = script::begin(&database, "a").unwrap();
+    run.sync().unwrap();
+    let files = || disk.files().into_iter().filter(|file| file.starts_with(sim_path().join("SNAPSHOTS")));
+    std::thread::scope(|scope| {
+        gate.close();
+        let opener = Opener(&gate);
+        script::steps(&run, 1..=20);
+        let checkpoint = scope.spawn(|| database.checkpoint());
+        eventually("the image is begun", || files().count() == 1);
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(files().all(|file| file.extension().unwrap() == "tmp"), "{:?}", files().collect::<Vec<_>>());
+        drop(opener);
+        assert_eq!(checkpoint.join().unwrap().unwrap().shards[0].image, 1);
+    });
+    assert!(files().all(|file| file.extension().unwrap() == "img"));
 }
