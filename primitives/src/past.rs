@@ -7,11 +7,11 @@ use crate::encoded::Encoded;
 use crate::json::Document;
 use crate::key_map::Entry;
 use crate::run_meta::RunMeta;
+use crate::split_map::SplitMap;
 use crate::trace::Trace;
 use crate::version::Version;
-use rustc_hash::FxSeededState;
 use std::borrow::Borrow;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -38,14 +38,14 @@ impl Past {
         }
     }
 
-    /// Forgets what no snapshot at `floor` or behind it needs.
-    pub(crate) fn trim(&mut self, floor: Version) {
+    /// Forgets what no snapshot at `floor` or behind it needs, as many things as `budget` allows, and takes them from it.
+    pub(crate) fn trim(&mut self, floor: Version, budget: &mut usize) {
         let Self { kv, cells, documents, traces, meta } = self;
-        kv.trim(floor);
-        cells.trim(floor);
-        documents.trim(floor);
-        traces.trim(floor);
-        meta.trim(floor);
+        kv.trim(floor, budget);
+        cells.trim(floor, budget);
+        documents.trim(floor, budget);
+        traces.trim(floor, budget);
+        meta.trim(floor, budget);
     }
 
     /// About how many bytes are kept.
@@ -64,10 +64,11 @@ pub(crate) type ReplacedTraces = Replacements<u64, Trace>;
 /// Things of one kind that were replaced, each with the number of the commit that replaced it.
 #[derive(Debug)]
 pub(crate) struct Replacements<K, T> {
-    chains: HashMap<K, VecDeque<Link<T>>, FxSeededState>,
+    chains: SplitMap<K, VecDeque<Link<T>>>,
     /// Which thing each commit replaced, in order of commits.
     order: VecDeque<(Version, K)>,
     size: usize,
+    hash_seed: usize,
 }
 
 #[derive(Debug)]
@@ -96,15 +97,14 @@ pub(crate) fn kept_by(keeper: Option<Keeper>, keep: impl FnOnce(Keeper) -> bool)
 
 impl<K: Clone + Eq + Hash, T> Replacements<K, T> {
     fn new(hash_seed: usize) -> Self {
-        let chains = HashMap::with_hasher(FxSeededState::with_seed(hash_seed));
-        Self { chains, order: VecDeque::new(), size: 0 }
+        Self { chains: SplitMap::new(hash_seed), order: VecDeque::new(), size: 0, hash_seed }
     }
 
     /// Keeps what a commit replaced; false if nobody will look for it. Of all replacements behind the newest version that
     /// is watched the first counts: it is what was there at that version.
     pub(crate) fn keep(&mut self, key: &K, keeper: Keeper, size: usize, was: impl FnOnce() -> T) -> bool {
         let Keeper { by, newest_watched } = keeper;
-        let chain = self.chains.entry(key.clone()).or_default();
+        let chain = self.chains.get_or_insert_with(key.clone(), VecDeque::new);
         if chain.back().is_some_and(|newest| newest.by > newest_watched) {
             return false;
         }
@@ -172,14 +172,21 @@ impl<K: Clone + Eq + Hash, T> Replacements<K, T> {
         (link.by == *by).then_some((key, &link.was))
     }
 
-    fn trim(&mut self, floor: Version) {
-        while let Some((_, key)) = self.order.pop_front_if(|(by, _)| *by <= floor) {
+    fn trim(&mut self, floor: Version, budget: &mut usize) {
+        while *budget > 0
+            && let Some((_, key)) = self.order.pop_front_if(|(by, _)| *by <= floor)
+        {
+            *budget -= 1;
             let chain = self.chains.get_mut(&key).expect("every replaced thing has its chain");
             let link = chain.pop_front().expect("a chain has a link for each of its places in the order");
             self.size -= link.size;
             if chain.is_empty() {
                 self.chains.remove(&key);
             }
+        }
+        if self.order.is_empty() && self.chains.part_count() > 1 {
+            // Much was kept, and its memory is given back.
+            *self = Self::new(self.hash_seed);
         }
     }
 }
@@ -244,7 +251,7 @@ mod tests {
         past.take_back(&"a", Version(4));
         assert_eq!((past.at::<str>("a", Version(2)), past.at::<str>("a", Version(3))), (Some(&1), None));
         assert!(past.keep(&"a", keeper(4), 0, || 5) && !past.keep(&"a", keeper(4), 0, || 6));
-        past.trim(Version(4));
+        past.trim(Version(4), &mut 100);
         past.take_back(&"a", Version(4));
         assert_eq!((past.order.len(), past.chains.len(), past.size), (0, 0, 0));
     }
@@ -252,10 +259,10 @@ mod tests {
     #[test]
     fn what_no_snapshot_needs_is_forgotten() {
         let mut past = replaced(&[("a", 3, 1), ("b", 4, 7), ("a", 5, 2)]);
-        past.trim(Version(4));
+        past.trim(Version(4), &mut 100);
         assert_eq!(past.at::<str>("a", Version(4)), Some(&2));
         assert_eq!((past.order.len(), past.chains.len(), past.size), (1, 1, LINK_SIZE));
-        past.trim(Version(5));
+        past.trim(Version(5), &mut 100);
         assert_eq!((past.order.len(), past.chains.len(), past.size), (0, 0, 0));
     }
 }

@@ -192,9 +192,15 @@ impl RunState {
         self.snapshots.hold(self.stamp)
     }
 
-    /// Closes a snapshot; what only it needed is forgotten.
-    pub fn close_snapshot(&mut self, snapshot: Snapshot) {
-        self.snapshots.close(&snapshot, &mut self.content);
+    /// Closes a snapshot; what only it needed is forgotten. Whether there is more of that than is forgotten at once: then
+    /// [`forget_past`](Self::forget_past) is to be called until there is not.
+    pub fn close_snapshot(&mut self, snapshot: Snapshot) -> bool {
+        self.snapshots.close(&snapshot, &mut self.content)
+    }
+
+    /// Forgets what no snapshot shows any more, `count_max` things at most. Whether there may be more.
+    pub fn forget_past(&mut self, count_max: usize) -> bool {
+        self.snapshots.trim(&mut self.content, count_max)
     }
 
     /// Gives up the oldest open snapshots until what is kept for them fits into `size_max` bytes.

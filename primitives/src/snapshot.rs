@@ -25,6 +25,9 @@ impl Snapshot {
     }
 }
 
+/// How many things that nobody looks at any more are forgotten in one go: some 100 us.
+const TRIMMED_AT_ONCE: usize = 512;
+
 /// Which versions of a run somebody looks at.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshots {
@@ -85,26 +88,31 @@ impl Snapshots {
         self.ended.retain(|(_, ended)| !Arc::ptr_eq(ended, content));
     }
 
-    pub(crate) fn close(&mut self, snapshot: &Snapshot, present: &mut Content) {
+    /// Whether there is more to forget than was forgotten at once.
+    pub(crate) fn close(&mut self, snapshot: &Snapshot, present: &mut Content) -> bool {
         let version = snapshot.stamp.version;
         if let Some(place) = self.held.iter().position(|held| snapshot.is_held && *held == version) {
             self.held.swap_remove(place);
         }
-        let Some(count) = self.watched.get_mut(&version) else { return };
+        let Some(count) = self.watched.get_mut(&version) else { return false };
         *count -= 1;
-        if *count == 0 {
-            self.watched.remove(&version);
-            self.trim(present);
+        if *count > 0 {
+            return false;
         }
+        self.watched.remove(&version);
+        self.trim(present, TRIMMED_AT_ONCE)
     }
 
     /// Gives up the oldest snapshots until what is kept fits into `size_max` bytes, or only those that are held are left.
+    /// While there is more to forget than is forgotten at once, none is given up: the next call goes on.
     pub(crate) fn bound(&mut self, present: &mut Content, size_max: usize) {
-        while self.kept_size(present) > size_max {
+        while self.kept_size(present) > size_max && !self.trim(present, TRIMMED_AT_ONCE) {
+            if self.kept_size(present) <= size_max {
+                break;
+            }
             let oldest = self.watched.keys().find(|version| !self.held.contains(version)).copied();
             let Some(oldest) = oldest else { break };
             self.watched.remove(&oldest);
-            self.trim(present);
         }
     }
 
@@ -120,19 +128,22 @@ impl Snapshots {
         self.ended.back().map_or(Version::NEVER, |(by, _)| *by)
     }
 
-    fn trim(&mut self, present: &mut Content) {
+    /// Forgets what nobody looks at, `count_max` things at most. Whether there may be more.
+    pub(crate) fn trim(&mut self, present: &mut Content, count_max: usize) -> bool {
+        let mut budget = count_max;
         let watched = &self.watched;
         let first_behind = |began: Version| watched.range(began..).next().map(|(version, _)| *version);
-        present.past.trim(first_behind(self.present_began()).unwrap_or(Version::PENDING));
+        present.past.trim(first_behind(self.present_began()).unwrap_or(Version::PENDING), &mut budget);
         let mut began = Version::NEVER;
         self.ended.retain_mut(|(by, content)| {
             let first = first_behind(began).filter(|version| version < by);
             began = *by;
             // Where the deletion may still be taken back, the life is shared, and stays as it was for that.
             if let (Some(floor), Some(content)) = (first, Arc::get_mut(content)) {
-                content.past.trim(floor);
+                content.past.trim(floor, &mut budget);
             }
             first.is_some()
         });
+        budget == 0
     }
 }

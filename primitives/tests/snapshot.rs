@@ -118,7 +118,9 @@ fn beyond_their_size_the_oldest_snapshots_are_given_up() {
     state.bound_past(0);
     assert!(state.view_at(&newer).is_none());
     assert_eq!(state.kept_size(), 0);
-    [of_life, older, newer].into_iter().for_each(|snapshot| state.close_snapshot(snapshot));
+    for snapshot in [of_life, older, newer] {
+        state.close_snapshot(snapshot);
+    }
     let _ = apply(&mut state, vec![kv_put("a", 4)]);
     assert_eq!(state.kept_size(), 0);
 }
@@ -136,7 +138,9 @@ fn a_snapshot_that_is_held_is_not_given_up_however_much_is_kept_for_it() {
     state.close_snapshot(held);
     state.bound_past(0);
     assert!(state.view_at(&other).is_none());
-    [other, newer].into_iter().for_each(|snapshot| state.close_snapshot(snapshot));
+    for snapshot in [other, newer] {
+        state.close_snapshot(snapshot);
+    }
     assert_eq!(state.kept_size(), 0);
 }
 
@@ -152,4 +156,27 @@ fn what_no_snapshot_shows_is_not_kept() {
     }
     assert_eq!(state.kept_size(), kept);
     state.close_snapshot(snapshot);
+}
+
+/// A snapshot for which much was kept stopped everybody when it was closed.
+#[test]
+fn what_a_closed_snapshot_needed_is_forgotten_a_part_at_a_time() {
+    let mut state = Driver::created().state;
+    let keys: Vec<String> = (0..20_000).map(|number| format!("{number:05}")).collect();
+    let _ = apply(&mut state, keys.iter().map(|key| kv_put(key, 1)).collect());
+    let snapshot = state.open_snapshot();
+    let _ = apply(&mut state, keys.iter().map(|key| kv_put(key, 2)).collect());
+    let kept = state.kept_size();
+    assert!(state.close_snapshot(snapshot));
+    assert!(state.kept_size() > kept / 2, "most of it is left for later");
+    let newer = state.open_snapshot();
+    let _ = apply(&mut state, vec![kv_put("00007", 3)]);
+    let mut steps = 0;
+    while state.forget_past(1_000) {
+        steps += 1;
+    }
+    assert!((15..25).contains(&steps), "{steps} steps");
+    assert_eq!((int_at(&state, &newer, "00007"), int_at(&state, &newer, "00008")), (Some(2), Some(2)));
+    assert!(!state.close_snapshot(newer));
+    assert_eq!(state.kept_size(), 0);
 }

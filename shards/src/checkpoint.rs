@@ -268,6 +268,7 @@ impl Shard {
             Stage::Writing(mut writing) => {
                 if writing.waiting.is_empty() {
                     writing.runs.write(&mut self.runs, TURN_SIZE, &mut writing.waiting);
+                    self.untidy.append(&mut writing.runs.untidy);
                 }
                 if !writing.hand_over() {
                     return (Some(Stage::Writing(writing)), false);
@@ -336,6 +337,7 @@ impl Shard {
             stage => {
                 if let Stage::Writing(mut writing) | Stage::Syncing { mut writing, .. } = stage {
                     writing.runs.give_up(&mut self.runs);
+                    self.untidy.append(&mut writing.runs.untidy);
                 }
                 self.answer_checkpoint(checkpoint.asked, &Err(why.clone()));
             }

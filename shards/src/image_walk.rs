@@ -31,6 +31,8 @@ pub(crate) struct ImageOfRuns {
     written_before: Files,
     files: Files,
     images: Vec<(RunId, RunImage)>,
+    /// Runs that have more to forget of what was kept for their image.
+    pub(crate) untidy: Vec<RunId>,
     is_done: bool,
 }
 
@@ -61,6 +63,7 @@ impl ImageOfRuns {
             written_before: files.clone(),
             files: Files::new(),
             images: Vec::new(),
+            untidy: Vec::new(),
             is_done: false,
         }
     }
@@ -96,7 +99,8 @@ impl ImageOfRuns {
         if let Some(RunOnItsWay { entry, snapshot, .. }) = self.current.take()
             && let Some(run) = runs.get_mut(entry.run)
         {
-            run.state.close_snapshot(snapshot);
+            let has_more = run.state.close_snapshot(snapshot);
+            self.untidy.extend(has_more.then_some(entry.run));
         }
     }
 
@@ -182,7 +186,7 @@ impl ImageOfRuns {
             // As many things were looked at as make up the rest.
             return size_max;
         }
-        state.close_snapshot(run.snapshot);
+        self.untidy.extend(state.close_snapshot(run.snapshot).then_some(run.entry.run));
         size + self.enter(&run.entry, parts)
     }
 

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod durations;
 pub mod engine;
 pub mod execute;
 pub mod message;
@@ -46,6 +47,7 @@ mod transact;
 mod withheld;
 
 pub use clock::Clock;
+pub use durations::Durations;
 pub use engine::Engine;
 pub use execute::{Shipped, Turn};
 pub use message::{BatchReceipt, CallOptions, RunPage};

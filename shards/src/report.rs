@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::durations::Durations;
 use strata_wal::{LogRecovery, LogStatistics, Lsn};
 
 /// What opening a store found and did.
@@ -90,6 +91,8 @@ pub struct ShardStats {
     pub followers: u64,
     /// Closures that held the shard longer than `execute_budget`.
     pub overruns: u64,
+    /// How long its turns took, by its own clock: from the first message, or whatever else there was to do, to the log.
+    pub turns: Durations,
     /// Images written.
     pub images: u64,
     /// Images that could not be written; the log has everything all the same.

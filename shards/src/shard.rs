@@ -49,6 +49,8 @@ pub(crate) struct Shard {
     pub(crate) transactions: Transactions,
     pub(crate) followers: Followers,
     pub(crate) checkpoints: Checkpoints,
+    /// Runs that have more to forget of what was kept for a snapshot.
+    pub(crate) untidy: Vec<RunId>,
     /// Keys that a closure walked in order without an index.
     pub(crate) walked: Vec<(RunId, OrderIndex)>,
     pub(crate) stats: ShardStats,
@@ -104,6 +106,8 @@ const TURN_MESSAGES_MAX: usize = 256;
 const TURN_TIME_MAX: Duration = Duration::from_micros(200);
 /// Messages between two readings of the clock; the first 16 of a turn are not timed.
 const MESSAGES_PER_READING: usize = 16;
+/// How many things that were kept for a snapshot are forgotten in one turn.
+const FORGOTTEN_MAX: usize = 512;
 /// A sleeping shard looks at the clock at least this often while a key waits to expire, or a checkpoint to be made.
 const EXPIRY_PAUSE_MAX: Duration = Duration::from_secs(1);
 
@@ -129,6 +133,7 @@ impl Shard {
             transactions: Transactions::default(),
             followers: Followers::default(),
             checkpoints,
+            untidy: Vec::new(),
             walked: Vec::new(),
             stats: ShardStats::new(index),
             now,
@@ -151,6 +156,7 @@ impl Shard {
     pub(crate) fn turn(&mut self, mailbox: &mut Mailbox<Message>, maintained: Option<&Maintained>) -> bool {
         let mut served = 0;
         let mut started = None;
+        let mut began = self.now;
         self.resume_held();
         while let Some((run, index)) = self.walked.pop() {
             self.order(run, index);
@@ -160,6 +166,9 @@ impl Shard {
             // Read when the message is there, not once a turn: whoever was answered in this turn, saw a deadline pass
             // and asks again, is told so. It costs some 20 ns.
             self.now = self.setup.clock.now();
+            if served == 0 {
+                began = self.now;
+            }
             self.handle(message);
             served += 1;
             if served % MESSAGES_PER_READING == 0
@@ -169,10 +178,29 @@ impl Shard {
             }
         }
         self.stats.messages += served as u64;
+        if served == 0 {
+            self.now = self.setup.clock.now();
+            began = self.now;
+        }
         let expired = self.held.is_none() && self.ending.is_none() && self.clean(served > 0);
         let imaged = self.ending.is_none() && self.advance_checkpoint(maintained);
+        let forgot = self.forget_past();
         let moved = self.move_log(maintained);
-        served > 0 || expired || imaged || moved
+        let was_busy = served > 0 || expired || imaged || forgot || moved;
+        if was_busy {
+            self.stats.turns.record(self.setup.clock.now().0.saturating_sub(began.0));
+        }
+        was_busy
+    }
+
+    /// Forgets a part of what was kept for a snapshot that is closed. Whether there was any.
+    fn forget_past(&mut self) -> bool {
+        let Some(id) = self.untidy.last().copied() else { return false };
+        let has_more = self.runs.get_mut(id).is_some_and(|run| run.state.forget_past(FORGOTTEN_MAX));
+        if !has_more {
+            self.untidy.pop();
+        }
+        true
     }
 
     /// Whether a write waits for the log; nothing is served before it.

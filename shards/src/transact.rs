@@ -104,7 +104,8 @@ impl Shard {
         let Transaction { run, snapshot, staged, .. } = transaction;
         self.transactions.recycle(staged);
         if let (Some(snapshot), Some(run)) = (snapshot, self.runs.get_mut(run)) {
-            run.state.close_snapshot(snapshot);
+            let has_more = run.state.close_snapshot(snapshot);
+            self.untidy.extend(has_more.then_some(run.state.id()));
         }
     }
 }

@@ -1,0 +1,128 @@
+//! How large does a store grow whose keys are overwritten for ever, and does keeping it small hold anybody up?
+//!
+//! One client overwrites 10,000 keys in batches of 64, Buffered, one shard. While it writes, the size of the directory is
+//! read again and again, against the bytes of the keys and values. Beside it the same without checkpoints: what they cost
+//! writers, and how long a turn of the shard takes with and without.
+#![forbid(unsafe_code)]
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use strata::{Database, Durability, Options, RunSpec, Writes};
+use strata_benches::arguments::Arguments;
+use strata_benches::figure::{Figure, Goal};
+use strata_benches::report::Report;
+use strata_benches::timing::{Rounds, rate, time};
+
+const KEY_COUNT: usize = 10_000;
+const BATCH: usize = 64;
+const VALUE_SIZE: usize = 1_024;
+
+/// What one store answered.
+struct Answer {
+    puts_a_second: f64,
+    largest: f64,
+    at_the_end: f64,
+    turn_p999: Duration,
+    turn_max: Duration,
+    images: u64,
+}
+
+fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::read();
+    let mut report = Report::begin("footprint", &arguments);
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for _ in 0..arguments.pick(3, 1) {
+        for (checkpoint_log_size, answers) in [(4 << 20, &mut with), (u64::MAX, &mut without)] {
+            match overwrite(arguments.pick(1_000_000, 100_000), checkpoint_log_size) {
+                Ok(answer) => answers.push(answer),
+                Err(error) => {
+                    eprintln!("footprint: {error}");
+                    return ExitCode::FAILURE;
+                }
+            }
+        }
+    }
+    let rounds = |answers: &[Answer], of: fn(&Answer) -> f64| {
+        let mut rounds = Rounds::new();
+        answers.iter().for_each(|answer| rounds.push(of(answer)));
+        rounds
+    };
+    let put = |answers| rounds(answers, |answer| answer.puts_a_second);
+    report.add(&Figure::new("puts", "/s", put(&with)).against("without checkpoints", &put(&without)));
+    let p999 = rounds(&with, |answer| micros(answer.turn_p999));
+    let p999_without = rounds(&without, |answer| micros(answer.turn_p999));
+    let p999 = Figure::new("turn_p999", "us", p999).against("without checkpoints", &p999_without);
+    report.add(&p999.goal(Goal::AtMost(1_000.0)));
+    report.add(&Figure::new("turn_max", "us", rounds(&with, |answer| micros(answer.turn_max))));
+    report.add(
+        &Figure::new("largest", "x payload", rounds(&with, |answer| answer.largest)).goal(Goal::AtMost(8.0)),
+    );
+    report.add(&Figure::new("at_the_end", "x payload", rounds(&with, |answer| answer.at_the_end)));
+    report.add(&Figure::new("images", "", rounds(&with, |answer| answer.images as f64)));
+    report.end()
+}
+
+fn overwrite(count: usize, checkpoint_log_size: u64) -> Result<Answer, Box<dyn Error>> {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("strata.db");
+    let options = Options {
+        durability: Durability::Buffered,
+        shards: Some(1),
+        checkpoint_log_size,
+        ..Options::default()
+    };
+    let database = Database::open(&path, options)?;
+    let run = database.create_run(RunSpec::named("run"))?;
+    let value = "v".repeat(VALUE_SIZE);
+    let keys: Vec<String> = (0..KEY_COUNT).map(|number| format!("key/{number:08}")).collect();
+    let payload = (KEY_COUNT * (keys[0].len() + VALUE_SIZE)) as f64;
+    let (is_over, largest) = (AtomicBool::new(false), AtomicU64::new(0));
+    let elapsed = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                largest.fetch_max(size_of_store(&path), Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let elapsed = time(|| {
+            for batch in 0..count / BATCH {
+                let first = batch * BATCH;
+                let batch = (first..first + BATCH).map(|number| (&keys[number % KEY_COUNT], value.as_str()));
+                run.put_many(batch).expect("the store takes writes");
+            }
+        });
+        is_over.store(true, Ordering::Relaxed);
+        elapsed
+    });
+    let stats = database.stats()?.shards.swap_remove(0);
+    database.close()?;
+    Ok(Answer {
+        puts_a_second: rate(count, elapsed),
+        largest: largest.into_inner() as f64 / payload,
+        at_the_end: size_of_store(&path) as f64 / payload,
+        turn_p999: stats.turns.quantile(0.999),
+        turn_max: stats.turns.max(),
+        images: stats.images,
+    })
+}
+
+/// Bytes of the files below a directory, the history left out: by default everything is kept.
+fn size_of_store(path: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(path) else { return 0 };
+    let sizes = entries.flatten().filter(|entry| entry.file_name() != "DATA").map(|entry| {
+        match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            true => size_of_store(&entry.path()),
+            false => entry.metadata().map_or(0, |metadata| metadata.len()),
+        }
+    });
+    sizes.sum()
+}
