@@ -108,9 +108,9 @@ impl Checkpoints {
         }
     }
 
-    /// How many bytes of log are worth an image.
-    pub(crate) fn size(&self) -> u64 {
-        self.size
+    /// The size of segments that suits such a log, bytes: several to a checkpoint, so that truncating leaves little.
+    pub(crate) fn segment_size_max(&self) -> u64 {
+        self.size / 2
     }
 
     /// There is a new image, and it refers to these files.
@@ -130,11 +130,11 @@ impl Checkpoints {
     }
 }
 
-/// As many bytes of log are worth an image as the images have, within bounds: so the log is not much larger than they are,
-/// and as much is written to them as to the log.
+/// Half as many bytes of log are worth an image as the images have, within bounds: so the log behind the older image is not
+/// much larger than they are, and at most twice as much is written to images as to the log.
 fn checkpoint_size(files: &Files, size_min: u64) -> u64 {
     let live: u64 = files.values().map(|file| file.live).sum();
-    live.min(LOG_SIZE_MAX).max(size_min)
+    (live / 2).min(LOG_SIZE_MAX).max(size_min)
 }
 
 impl Shard {
@@ -247,7 +247,7 @@ impl Shard {
                 self.checkpoints.follow(image, files, self.setup.checkpoint_log_size, self.now);
                 self.stats.images += 1;
                 if let Some(log) = &mut self.log {
-                    log.bound_segments(self.checkpoints.size);
+                    log.bound_segments(self.checkpoints.segment_size_max());
                 }
                 self.answer_checkpoint(asked, &Ok(image));
             }

@@ -147,7 +147,7 @@ impl Shard {
         };
         shard.refresh_progress();
         if let Some(log) = &mut shard.log {
-            log.bound_segments(shard.checkpoints.size());
+            log.bound_segments(shard.checkpoints.segment_size_max());
         }
         shard
     }

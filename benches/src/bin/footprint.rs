@@ -1,6 +1,6 @@
 //! How large does a store grow whose keys are overwritten for ever, and does keeping it small hold anybody up?
 //!
-//! One client overwrites 10,000 keys in batches of 64, Buffered, one shard. While it writes, the size of the directory is
+//! One client overwrites 10,000 keys, one a commit, Buffered, one shard. While it writes, the size of the directory is
 //! read again and again, against the bytes of the keys and values. Beside it the same without checkpoints: what they cost
 //! writers, and how long a turn of the shard takes with and without.
 #![forbid(unsafe_code)]
@@ -19,7 +19,6 @@ use strata_benches::report::Report;
 use strata_benches::timing::{Rounds, rate, time};
 
 const KEY_COUNT: usize = 10_000;
-const BATCH: usize = 64;
 const VALUE_SIZE: usize = 1_024;
 
 /// What one store answered.
@@ -94,10 +93,8 @@ fn overwrite(count: usize, checkpoint_log_size: u64) -> Result<Answer, Box<dyn E
             }
         });
         let elapsed = time(|| {
-            for batch in 0..count / BATCH {
-                let first = batch * BATCH;
-                let batch = (first..first + BATCH).map(|number| (&keys[number % KEY_COUNT], value.as_str()));
-                run.put_many(batch).expect("the store takes writes");
+            for number in 0..count {
+                run.put(&keys[number % KEY_COUNT], value.as_str()).expect("the store takes writes");
             }
         });
         is_over.store(true, Ordering::Relaxed);
