@@ -10,6 +10,8 @@
 //! The log is never truncated at the newest image but at the one before it, so that either may be lost. A failure at any
 //! step leaves everything as it was.
 
+use std::collections::BTreeSet;
+
 use crossbeam_channel::{RecvTimeoutError, Sender, TrySendError};
 use strata_primitives::{Error, ErrorKind, RunId, Timestamp};
 use strata_wal::{Lsn, NamedImage};
@@ -21,6 +23,7 @@ use crate::image_walk::ImageOfRuns;
 use crate::maintenance::Errand;
 use crate::message::{Answer, Reply};
 use crate::report::ShardCheckpoint;
+use crate::run_table::Held;
 use crate::shard::{Maintained, Shard};
 use crate::store_error::store_error;
 
@@ -61,8 +64,8 @@ enum Stage {
     Syncing { writing: Box<Writing>, needed: Lsn },
     /// The thread finishes the image, and MANIFEST names it.
     Naming(Box<ImageOfRuns>),
-    /// The image is there, and runs take note of it.
-    Noting(std::vec::IntoIter<(RunId, RunImage)>),
+    /// The image is there, and runs take note of it. Then all other image files but `kept` are unnecessary.
+    Noting { images: std::vec::IntoIter<(RunId, RunImage)>, kept: BTreeSet<u64> },
 }
 
 #[derive(Debug)]
@@ -121,12 +124,9 @@ impl Checkpoints {
         self.last_at = now;
     }
 
-    /// How a new image with these files is to be named.
-    fn naming(&self, files: &Files, durable_through: Lsn) -> Naming {
-        let before = self.newest.map(|newest| newest.number);
-        // The image before the new one is the newest now.
-        let kept = files.keys().chain(self.files.keys()).copied().collect();
-        Naming { durable_through, before, kept }
+    /// How a new image is to be named.
+    fn naming(&self, durable_through: Lsn) -> Naming {
+        Naming { durable_through, before: self.newest.map(|newest| newest.number) }
     }
 }
 
@@ -170,7 +170,8 @@ impl Shard {
     fn is_checkpoint_due(&self) -> bool {
         let tail = self.tail_size();
         let Checkpoints { queued, not_before, .. } = &self.checkpoints;
-        if self.boot.number == 0 || self.log.as_ref().is_none_or(|log| log.has_failed()) {
+        let has_log = self.log.as_ref().is_some_and(|log| !log.has_failed());
+        if self.boot.number == 0 || !has_log || self.runs.is_any_behind() {
             return false;
         }
         !queued.is_empty()
@@ -201,6 +202,14 @@ impl Shard {
         let log = self.log.as_ref().expect("only a shard with a log makes checkpoints");
         let through = log.sealed_end();
         let asked = std::mem::take(&mut self.checkpoints.queued);
+        if let Some(run) = self.runs.first_incomplete() {
+            // Its newest commits are in the log alone, which must not be truncated for an image without them.
+            let message = format!("no checkpoint is made while run {run} cannot be loaded");
+            self.checkpoints.not_before = Timestamp(self.now.0.saturating_add(PAUSE_FAILED));
+            self.load(run);
+            self.answer_checkpoint(asked, &Err(Error::new(ErrorKind::Corrupt, message)));
+            return false;
+        }
         if let Some(newest) = self.checkpoints.newest.filter(|newest| newest.through == through.lsn)
             && log.appended_through() == through.lsn
         {
@@ -243,7 +252,10 @@ impl Shard {
             (ImageProgress::Finished(Ok(image)), Stage::Naming(runs)) => {
                 let (files, images) = runs.take();
                 let asked = std::mem::take(&mut checkpoint.asked);
-                self.set_stage(Stage::Noting(images.into_iter()));
+                // Those of this image and of the one before it.
+                let kept = files.keys().chain(self.checkpoints.files.keys()).copied().collect();
+                self.set_stage(Stage::Noting { images: images.into_iter(), kept });
+                tracing::info!(shard = self.index, number = image.number, through = %image.through, "checkpoint");
                 self.checkpoints.follow(image, files, self.setup.checkpoint_log_size, self.now);
                 self.stats.images += 1;
                 if let Some(log) = &mut self.log {
@@ -288,7 +300,7 @@ impl Shard {
                     return (Some(Stage::Syncing { writing, needed }), false);
                 }
                 if writing.waiting.is_empty() {
-                    let naming = self.checkpoints.naming(writing.runs.files(), durable_through);
+                    let naming = self.checkpoints.naming(durable_through);
                     writing.waiting.push(ImagePart::End(naming));
                 }
                 if !writing.hand_over() {
@@ -296,13 +308,21 @@ impl Shard {
                 }
                 (Some(Stage::Naming(Box::new(writing.runs))), true)
             }
-            Stage::Noting(mut images) => {
+            Stage::Noting { mut images, kept } => {
                 for (id, image) in images.by_ref().take(NOTED_MAX) {
-                    if let Some(run) = self.runs.get_mut(id) {
-                        run.image = Some(image);
+                    match self.runs.held_mut(id) {
+                        Some(Held::Resident(run)) => run.image = Some(image),
+                        Some(Held::Cold(cold)) => {
+                            (cold.entry.file, cold.entry.place) = (image.file, image.place);
+                        }
+                        None => {}
                     }
                 }
-                ((images.len() > 0).then_some(Stage::Noting(images)), true)
+                if images.len() > 0 {
+                    return (Some(Stage::Noting { images, kept }), true);
+                }
+                self.waiting.forget_files(kept);
+                (None, true)
             }
             Stage::Starting | Stage::Naming(_) => (Some(stage), false),
         }
@@ -333,7 +353,7 @@ impl Shard {
     pub(crate) fn give_up_checkpoint(&mut self, why: &Error) {
         let Some(checkpoint) = self.checkpoints.under_way.take() else { return };
         match checkpoint.stage {
-            Stage::Noting(_) => self.checkpoints.under_way = Some(checkpoint),
+            Stage::Noting { .. } => self.checkpoints.under_way = Some(checkpoint),
             stage => {
                 if let Stage::Writing(mut writing) | Stage::Syncing { mut writing, .. } = stage {
                     writing.runs.give_up(&mut self.runs);

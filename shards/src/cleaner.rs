@@ -24,6 +24,10 @@ impl Shard {
         if deadline > self.now {
             return false;
         }
+        if self.is_cold(run) {
+            self.load(run);
+            return false;
+        }
         let step = self.expire(run);
         if is_busy {
             self.pause_cleaning(CLEANING_PAUSE_BUSY);

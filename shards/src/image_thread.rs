@@ -1,6 +1,5 @@
 //! The thread that writes one image: it takes what the shard hands over, and waits for the device in its place.
 
-use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 
@@ -26,14 +25,12 @@ pub(crate) enum ImagePart {
 }
 
 /// What has to be known to name an image.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Naming {
     /// The log is durable up to here, and all that is in the image lies below.
     pub(crate) durable_through: Lsn,
     /// The image to fall back to.
     pub(crate) before: Option<u64>,
-    /// The image files that this image and the one before refer to; all others are removed.
-    pub(crate) kept: BTreeSet<u64>,
 }
 
 /// What a shard hears of the image it has asked for.

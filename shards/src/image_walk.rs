@@ -8,7 +8,7 @@ use strata_wal::{ImageCursor, ImagePlace};
 use crate::image_directory::{FileUse, Files, RunEntry, RunImage, put_end, put_run};
 use crate::image_thread::ImagePart;
 use crate::run::Run;
-use crate::run_table::RunTable;
+use crate::run_table::{Held, RunTable};
 
 /// How far the writing of an image has come, run by run in order of their ids.
 ///
@@ -73,11 +73,6 @@ impl ImageOfRuns {
         self.is_done
     }
 
-    /// The files that it refers to.
-    pub(crate) fn files(&self) -> &Files {
-        &self.files
-    }
-
     /// The files that it refers to, and the images that are new, each once.
     pub(crate) fn take(&mut self) -> (Files, Vec<(RunId, RunImage)>) {
         (std::mem::take(&mut self.files), std::mem::take(&mut self.images))
@@ -106,19 +101,31 @@ impl ImageOfRuns {
 
     /// Goes on to the next run, or to the end. Returns how many bytes that counts for.
     fn begin_next(&mut self, runs: &mut RunTable, parts: &mut Vec<ImagePart>) -> usize {
-        let next = runs.iter_after(self.after).next().map(|run| run.state.id());
+        let next = runs.iter_after(self.after).next().map(Held::id);
         let Some(id) = next else {
             self.end(parts);
             return LOOK_SIZE;
         };
         self.after = Some(id);
-        let run = runs.get_mut(id).expect("the run was just found");
+        let run = match runs.held_mut(id).expect("the run was just found") {
+            Held::Resident(run) => run,
+            Held::Cold(cold) => {
+                assert!(
+                    cold.tail.is_empty(),
+                    "runs with commits behind their image are loaded before an image is begun"
+                );
+                return self.keep(cold.entry.clone(), parts);
+            }
+        };
         let lives_in_memory = run.durability == Some(Durability::InMemory);
         if lives_in_memory && run.logged == Stamp::default() {
             return LOOK_SIZE;
         }
         match run.image.filter(|image| image.version == run.logged.version) {
-            Some(image) => self.keep(run, image, parts),
+            Some(RunImage { file, place, .. }) => {
+                let summary = if lives_in_memory { tombstone_of(run).summary() } else { run.state.summary() };
+                self.keep(RunEntry { run: id, file, place, record: run.place, summary }, parts)
+            }
             None if lives_in_memory => self.write_tombstone(run, parts),
             None => {
                 let entry = RunEntry {
@@ -136,18 +143,13 @@ impl ImageOfRuns {
     }
 
     /// The image that is there stays the newest one.
-    fn keep(&mut self, run: &Run, image: RunImage, parts: &mut Vec<ImagePart>) -> usize {
-        let RunImage { mut file, mut place, .. } = image;
+    fn keep(&mut self, mut entry: RunEntry, parts: &mut Vec<ImagePart>) -> usize {
+        let RunEntry { file, place, .. } = entry;
         let is_moved = self.merged.contains(&file);
         if is_moved {
             parts.push(ImagePart::Copy { file, place });
-            (file, place) = (self.number, self.cursor.frames(place.size));
+            (entry.file, entry.place) = (self.number, self.cursor.frames(place.size));
         }
-        let summary = match run.durability {
-            Some(Durability::InMemory) => tombstone_of(run).summary(),
-            _ => run.state.summary(),
-        };
-        let entry = RunEntry { run: run.state.id(), file, place, record: run.place, summary };
         let size = self.enter(&entry, parts);
         if is_moved { size + place.size as usize } else { size }
     }

@@ -6,7 +6,7 @@
 //!
 //! Read in this order: `message`, `record`, `run`, `run_table`, `shard`, `stage`, `commit`, `transaction`,
 //! `transact`, `execute`, `subscription`, `subscribe`, `withheld`, `log_progress`, `shard_thread`; `checkpoint`,
-//! `image_walk`, `image_directory`, `image_thread` and `restore`; then `maintenance`, `open`, `engine` and `calls`, which
+//! `image_walk`, `image_directory`, `image_thread` and `restore`; `cold_run`, `loader` and `residency`; then `maintenance`, `open`, `engine` and `calls`, which
 //! start, reach and stop all of them.
 #![forbid(unsafe_code)]
 
@@ -25,15 +25,18 @@ mod boot;
 mod calls;
 mod checkpoint;
 mod cleaner;
+mod cold_run;
 mod commit;
 mod image_directory;
 mod image_thread;
 mod image_walk;
+mod loader;
 mod log_progress;
 mod maintenance;
 mod open;
 mod query;
 mod replay;
+mod residency;
 mod rewrite;
 mod run;
 mod run_table;

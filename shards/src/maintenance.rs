@@ -4,6 +4,7 @@
 //! so it sends an errand and goes on with the segment it has. Nor may one shard's image keep another's segment waiting:
 //! each is written by a thread of its own, which ends with it.
 
+use std::collections::BTreeSet;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender};
@@ -26,6 +27,8 @@ pub(crate) enum Errand {
     BeginImage { request: u64, through: LogEnd, begun: Timestamp },
     /// Name an image that is written.
     NameImage { request: u64, log: u32, image: NamedImage, naming: Naming },
+    /// Put away what images have made unnecessary: segments, and all image files of the log but these.
+    PutAway { log: u32, kept: BTreeSet<u64> },
     /// Tell where a log stands, after all that was asked before.
     Source { log: u32, reply: Sender<Result<LogSource, Error>> },
     /// Mark the store as closed in order, and end.
@@ -87,12 +90,19 @@ impl Maintenance {
             }
             Errand::BeginImage { request, through, begun } => self.begin_image(request, through, begun),
             Errand::NameImage { request, log, image, naming } => {
-                let outcome = self.name_image(log, image, &naming).map_err(ImageFailure::from);
+                let Naming { durable_through, before } = naming;
+                let named = self.directory.name_image(log, image, before, durable_through);
+                let outcome = named.map_err(ImageFailure::from);
                 let delivery = &self.deliveries[log as usize];
                 let what = ImageProgress::Finished(outcome.map(|()| image));
                 let _ = delivery.images.send(ImageNews { request, what });
                 delivery.mailbox.wake();
             }
+            Errand::PutAway { log, kept } => match self.directory.put_away(log, &kept) {
+                Ok(PutAway { segments, images }) => tracing::info!(log, segments, images, "put away"),
+                // It costs space until the next image.
+                Err(error) => tracing::warn!(log, %error, "what images make unnecessary stays"),
+            },
             Errand::Source { log, reply } => {
                 let failure = self.directory.failure().map(store_error);
                 let _ = reply.send(failure.map_or_else(|| Ok(self.directory.log_source(log)), Err));
@@ -117,20 +127,6 @@ impl Maintenance {
         self.writers.extend(job.start());
     }
 
-    fn name_image(&mut self, log: u32, image: NamedImage, naming: &Naming) -> Result<(), WalError> {
-        let Naming { durable_through, before, kept } = naming;
-        self.directory.name_image(log, image, *before, *durable_through)?;
-        match self.directory.put_away(log, kept) {
-            Ok(PutAway { segments, images }) => {
-                let NamedImage { number, through, .. } = image;
-                tracing::info!(log, number, %through, segments, images, "checkpoint");
-            }
-            // It costs space until the next image.
-            Err(error) => tracing::warn!(log, %error, "what an image makes unnecessary stays"),
-        }
-        Ok(())
-    }
-
     /// Waits for the threads that write: no file of theirs may appear behind the end. Their shards have ended, so they end
     /// too.
     fn end_writers(&mut self) {
@@ -138,7 +134,7 @@ impl Maintenance {
             let _ = writer.join();
         }
         while let Ok(errand) = self.errands.try_recv() {
-            if let Errand::NameImage { .. } = errand {
+            if let Errand::NameImage { .. } | Errand::PutAway { .. } = errand {
                 self.run_errand(errand);
             }
         }

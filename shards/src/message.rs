@@ -185,6 +185,25 @@ pub enum Message {
     Control(Control, Reply),
 }
 
+impl Message {
+    /// Where the answer goes, if one is expected.
+    pub(crate) fn into_reply(self) -> Option<Reply> {
+        match self {
+            Message::Operate { reply, .. }
+            | Message::Batch { reply, .. }
+            | Message::Batches { reply, .. }
+            | Message::Step { reply, .. }
+            | Message::Commit { reply, .. }
+            | Message::Execute { reply, .. }
+            | Message::Subscribe { reply, .. }
+            | Message::Follow { reply, .. }
+            | Message::Query { reply, .. }
+            | Message::Control(_, reply) => Some(reply),
+            Message::Release(_) | Message::Unsubscribe(_) => None,
+        }
+    }
+}
+
 /// What is asked of the shard itself.
 #[derive(Debug)]
 pub enum Control {

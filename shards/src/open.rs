@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use rand::RngCore;
 use strata_primitives::{Durability, Error, ErrorKind, Limits};
-use strata_runtime::mailbox::mailbox;
+use strata_runtime::mailbox::{self, mailbox};
 use strata_runtime::pinned::{Placement, spawn};
 use strata_wal::disk::Disk;
 use strata_wal::storage::Storage;
@@ -15,8 +15,10 @@ use strata_wal::{LOG_COUNT_MAX, LogEnd, LogMode, LogOptions, RECORD_BODY_SIZE_MA
 
 use crate::boot::Boot;
 use crate::clock::Clock;
+use crate::cold_run::ImageShelf;
 use crate::engine::{Engine, Running, closed_error};
 use crate::image_thread::ImageNews;
+use crate::loader::Loader;
 use crate::maintenance::{Delivery, Maintenance, Prepared};
 use crate::message::{Control, Message};
 use crate::report::{RecoveryReport, ShardRecovery};
@@ -94,17 +96,30 @@ fn open_on_disk(options: &EngineOptions, path: &Path) -> Result<Engine, Error> {
     let lock = directory.take_lock();
     let (created, was_clean) = (directory.was_created(), directory.describe().is_clean);
 
-    // Each shard has one segment and one image under way, and at most one question; an image of which it knows nothing any
-    // more may have to be named; then there is the close.
-    let (errands, errands_in) = bounded(4 * count as usize + 1);
+    // Each shard has one segment and one image under way, and at most one question, its loader one more and something to put
+    // away; an image of which the shard knows nothing any more may have to be named; then there is the close.
+    let (errands, errands_in) = bounded(6 * count as usize + 1);
     let mut start = Start::new(options, count as usize);
     start.engine.running_mut().lock = lock;
     for index in 0..count {
         let ((segments, segments_in), (images, images_in)) = (bounded(1), unbounded());
-        let maintained = Maintained { errands: errands.clone(), segments: segments_in, images: images_in };
+        let ((loads, requests), (loaded, loaded_in)) = (unbounded(), unbounded());
+        let errands = errands.clone();
+        let maintained = Maintained {
+            errands: errands.clone(),
+            segments: segments_in,
+            images: images_in,
+            loads,
+            loaded: loaded_in,
+        };
         let source = directory.log_source(index);
+        let shelf = ImageShelf::new(source.clone(), start.hash_seed);
         let disk = ShardDisk { source, options: log_options(options), maintained };
-        start.shard(index, Some(disk), Some((segments, images)))?;
+        let shard = start.shard(index, Some(disk), Some((segments, images)))?;
+        let loader = Loader { log: index, shelf, requests, loaded, errands, shard };
+        let thread = std::thread::Builder::new().name(format!("strata-loader-{index}"));
+        let thread = thread.spawn(move || loader.run()).map_err(thread_error)?;
+        start.engine.running_mut().threads.push(thread);
     }
     let recovered = start.wait()?;
     let ends: Vec<LogEnd> = recovered.iter().map(|recovery| recovery.log.end).collect();
@@ -186,7 +201,7 @@ impl<'a> Start<'a> {
         index: u32,
         disk: Option<ShardDisk>,
         deliveries: Option<(Sender<Prepared>, Sender<ImageNews>)>,
-    ) -> Result<(), Error> {
+    ) -> Result<mailbox::Sender<Message>, Error> {
         let (sender, mailbox) = mailbox(self.options.mailbox_capacity).map_err(thread_error)?;
         if let Some((segments, images)) = deliveries {
             self.deliveries.push(Delivery { segments, images, mailbox: sender.clone() });
@@ -204,8 +219,8 @@ impl<'a> Start<'a> {
         let cpu = running.placement.as_ref().and_then(|placement| placement.cpu(index as usize));
         let name = format!("strata-shard-{index}");
         running.threads.push(spawn(&name, cpu, move || thread.run(&opened)).map_err(thread_error)?);
-        self.engine.shards.push(sender);
-        Ok(())
+        self.engine.shards.push(sender.clone());
+        Ok(sender)
     }
 
     /// Waits until every shard has recovered. The first failure is the answer.

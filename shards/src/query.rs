@@ -20,15 +20,15 @@ impl Shard {
         let mut page = RunPage::default();
         let mut need = Need::default();
         let mut last_seen = after;
-        for (examined, run) in self.runs.iter_after(after).enumerate() {
+        for (examined, held) in self.runs.iter_after(after).enumerate() {
             if page.runs.len() == limit || examined == EXAMINED_MAX {
                 page.next = last_seen;
                 break;
             }
-            last_seen = Some(run.state.id());
+            last_seen = Some(held.id());
             // A run that is left out tells something too: that it is no longer active, or is deleted.
-            need = need.max(run.need);
-            let Some(mut info) = run.state.info() else { continue };
+            need = need.max(held.need());
+            let Some(mut info) = held.info() else { continue };
             info.orphaned = self.boot.is_orphaned(&info);
             if filter.matches(&info) {
                 page.runs.push(info);

@@ -4,23 +4,36 @@
 //! the log holds.
 
 use strata_primitives::{Commit, Mutation, Receipt, Stamp};
-use strata_wal::RecordRef;
+use strata_wal::{Lsn, RecordRef};
 
 use crate::record::{self, IdentifiedWrite, Record, RecordPlace};
+use crate::run::Run;
 use crate::run_table::RunTable;
 
-/// Applies one record of log `log` to the runs, unless the image of its run has it. The reason of a failure says what contradicts what.
-pub(crate) fn replay(runs: &mut RunTable, log: u32, record: RecordRef<'_>) -> Result<(), String> {
-    let Record { head, mutations } = record::decode(record.body)?;
-    let kind = record::kind_of(&mutations);
-    if record.kind != kind {
-        return Err(format!("a record of kind {} holds a commit of kind {kind}", record.kind));
+/// Applies one record of log `log` to the runs, unless the image of its run has it; that of a cold run is kept for when it
+/// is loaded. The reason of a failure says what contradicts what.
+pub(crate) fn replay(runs: &mut RunTable, log: u32, found: RecordRef<'_>) -> Result<(), String> {
+    let record = record::decode(found.body)?;
+    let kind = record::kind_of(&record.mutations);
+    if found.kind != kind {
+        return Err(format!("a record of kind {} holds a commit of kind {kind}", found.kind));
     }
-    let run = runs.get_or_insert(head.run);
-    if run.image.is_some_and(|image| head.version <= image.version) {
-        // Its image was made behind the place from which the log is read.
+    let (id, version) = (record.head.run, record.head.version);
+    if let Some(cold) = runs.cold_mut(id) {
+        // Its image may have been made behind the place from which the log is read.
+        if version > cold.entry.summary.stamp.version {
+            runs.put_behind(id, found.lsn, record);
+        }
         return Ok(());
     }
+    apply(runs.get_or_insert(id), log, found.lsn, record)?;
+    runs.refresh_deadline(id);
+    Ok(())
+}
+
+/// Applies the commit of a record to its run.
+pub(crate) fn apply(run: &mut Run, log: u32, lsn: Lsn, record: Record) -> Result<(), String> {
+    let Record { head, mutations } = record;
     let before = Stamp { version: run.state.version(), timestamp: run.state.timestamp() };
     check_order(before, &head, &mutations)?;
     let stamp = Stamp { version: head.version, timestamp: head.timestamp };
@@ -34,9 +47,8 @@ pub(crate) fn replay(runs: &mut RunTable, log: u32, record: RecordRef<'_>) -> Re
         let commit = Commit { version: head.version, timestamp: head.timestamp, durability: head.durability };
         run.state.remember(id, Receipt { commit, effects, fingerprint });
     }
-    (run.place, run.logged) = (RecordPlace { log, lsn: record.lsn }, stamp);
+    (run.place, run.logged) = (RecordPlace { log, lsn }, stamp);
     run.durability = run.state.meta().and_then(|meta| meta.durability);
-    runs.refresh_deadline(head.run);
     Ok(())
 }
 

@@ -93,6 +93,12 @@ pub struct ShardStats {
     pub overruns: u64,
     /// How long its turns took, by its own clock: from the first message, or whatever else there was to do, to the log.
     pub turns: Durations,
+    /// Runs, deleted ones counted, whose content is on disk and not in memory.
+    pub cold_runs: u64,
+    /// Runs that were brought into memory.
+    pub loads: u64,
+    /// Runs that could not be, for damage.
+    pub load_failures: u64,
     /// Images written.
     pub images: u64,
     /// Images that could not be written; the log has everything all the same.

@@ -1,15 +1,13 @@
-//! Beginning to serve: runs come from the newest image that can be read, and from the log behind it.
+//! Beginning to serve: the directory of the newest image tells what runs there are, and the log behind it is read. A run is
+//! loaded when it is first touched.
 
-use std::collections::hash_map::Entry;
-
-use rustc_hash::FxHashMap;
-use strata_primitives::{Error, ImageLoad, RunState};
-use strata_wal::{ImageReader, Log, LogOptions, LogRecovery, LogSource, NamedImage, WalError, recover};
+use strata_primitives::{Error, RunState};
+use strata_wal::{Log, LogOptions, LogRecovery, LogSource, NamedImage, WalError, recover};
 
 use crate::checkpoint::KnownImages;
+use crate::cold_run::{ColdRun, ImageShelf};
 use crate::image_directory::{DirectoryReader, Files, RunEntry};
 use crate::replay::replay;
-use crate::run::Run;
 use crate::run_table::RunTable;
 use crate::store_error::store_error;
 
@@ -21,7 +19,8 @@ pub(crate) struct Restored {
     pub(crate) found: LogRecovery,
 }
 
-/// Recovers the runs of a log. What an image stands for is not read from the log again.
+/// Recovers the runs of a log. What an image stands for is not read from the log again, and of the image only its
+/// directory.
 ///
 /// # Errors
 /// `Corrupt` when neither image can be read, or the log behind it cannot.
@@ -57,53 +56,40 @@ fn load_newest(source: &LogSource, hash_seed: usize) -> Result<(RunTable, KnownI
 /// # Errors
 /// `Corrupt` when any of it cannot be read, `Io`.
 pub fn runs_of_image(source: &LogSource, image: &NamedImage) -> Result<Vec<RunState>, WalError> {
-    let (runs, _) = load(source, image, 0)?;
-    Ok(runs.into_states().collect())
+    let mut shelf = ImageShelf::new(source.clone(), 0);
+    let mut runs = Vec::new();
+    let (entries, _) = read_directory(source, image)?;
+    for entry in entries {
+        runs.push(shelf.load(&entry)?.state);
+    }
+    Ok(runs)
 }
 
 fn load(source: &LogSource, image: &NamedImage, hash_seed: usize) -> Result<(RunTable, Files), WalError> {
-    let directory_file = source.open_image(image.number)?;
-    if directory_file.header().through != image.through {
-        return Err(directory_file.corrupt(0, "it stands for another part of the log than MANIFEST says"));
-    }
-    let damaged = |reason: String| directory_file.corrupt(0, format!("its directory: {reason}"));
-    let mut directory = DirectoryReader::default();
+    let (entries, files) = read_directory(source, image)?;
     let mut runs = RunTable::new(hash_seed);
-    let mut readers: FxHashMap<u64, ImageReader> = FxHashMap::default();
-    for page in directory_file.pages()? {
-        let mut entries = Vec::new();
+    entries.into_iter().for_each(|entry| runs.insert_cold(ColdRun::new(entry)));
+    Ok((runs, files))
+}
+
+/// What an image says of every run of its log, and the files it refers to; each of those is there.
+fn read_directory(source: &LogSource, image: &NamedImage) -> Result<(Vec<RunEntry>, Files), WalError> {
+    let file = source.open_image(image.number)?;
+    if file.header().through != image.through {
+        return Err(file.corrupt(0, "it stands for another part of the log than MANIFEST says"));
+    }
+    let damaged = |reason: String| file.corrupt(0, format!("its directory: {reason}"));
+    let (mut directory, mut entries) = (DirectoryReader::default(), Vec::new());
+    for page in file.pages()? {
         let taken = directory.take_page(&page, |entry| {
             entries.push(entry);
             Ok(())
         });
         taken.map_err(damaged)?;
-        for entry in entries {
-            let reader = match readers.entry(entry.file) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => new.insert(source.open_image(entry.file)?),
-            };
-            runs.insert(load_run(reader, &entry, hash_seed)?);
-        }
     }
-    Ok((runs, directory.finish().map_err(damaged)?))
-}
-
-fn load_run(reader: &ImageReader, entry: &RunEntry, hash_seed: usize) -> Result<Run, WalError> {
-    let mut load = ImageLoad::new(entry.run, hash_seed);
-    let mut taken = Ok(());
-    reader.slices(entry.place, |slice| {
-        taken = load.take(slice);
-        taken.is_ok()
-    })?;
-    let damaged = |reason| reader.corrupt(entry.place.offset, format!("run {}: {reason}", entry.run));
-    let state = taken.and_then(|()| load.finish()).map_err(damaged)?;
-    let summary = state.summary();
-    if summary != entry.summary {
-        return Err(damaged("its image is not what the directory says of it".to_string()));
+    let files = directory.finish().map_err(damaged)?;
+    for number in files.keys().filter(|number| **number != image.number) {
+        source.open_image(*number)?;
     }
-    let mut run = Run::new(state);
-    (run.place, run.logged) = (entry.record, summary.stamp);
-    run.image = Some(entry.image());
-    run.durability = summary.meta.and_then(|meta| meta.durability);
-    Ok(run)
+    Ok((entries, files))
 }

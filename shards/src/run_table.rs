@@ -1,15 +1,29 @@
 //! The runs of one shard.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::sync::Arc;
 
-use strata_primitives::{RunId, RunState, SplitMap, Timestamp};
+use strata_primitives::{RunId, RunInfo, RunState, SplitMap, Timestamp};
+use strata_wal::Lsn;
 
-use crate::run::Run;
+use crate::cold_run::ColdRun;
+use crate::record::Record;
+use crate::run::{Need, Run};
 
 /// The runs that a shard owns: by id, in order of id, and in order of their next deadline.
+///
+/// A run is resident, or cold: then its content is in an image. Whoever looks at the content of a run sees to it that it is
+/// resident.
 #[derive(Debug)]
 pub(crate) struct RunTable {
-    runs: SplitMap<RunId, Box<Run>>,
+    runs: SplitMap<RunId, Held>,
+    /// How many of them are cold.
+    cold_count: usize,
+    /// Cold runs that have commits behind their image, and were not yet tried to be loaded.
+    behind: BTreeSet<RunId>,
+    /// Those that could not be loaded.
+    incomplete: BTreeSet<RunId>,
     /// Every id in order, so that a query pages through runs without sorting them.
     order: BTreeSet<RunId>,
     /// Runs with a key that expires, by the first such deadline.
@@ -17,11 +31,67 @@ pub(crate) struct RunTable {
     hash_seed: usize,
 }
 
+/// A run as the table holds it.
+#[derive(Debug)]
+pub(crate) enum Held {
+    Resident(Box<Run>),
+    Cold(Box<ColdRun>),
+}
+
+impl Held {
+    pub(crate) fn id(&self) -> RunId {
+        match self {
+            Held::Resident(run) => run.state.id(),
+            Held::Cold(cold) => cold.entry.run,
+        }
+    }
+
+    /// What a caller is told about the run, if it exists.
+    pub(crate) fn info(&self) -> Option<RunInfo> {
+        match self {
+            Held::Resident(run) => run.state.info(),
+            Held::Cold(cold) => cold.entry.summary.info(cold.entry.run),
+        }
+    }
+
+    /// What a reader of the run waits for.
+    pub(crate) fn need(&self) -> Need {
+        match self {
+            Held::Resident(run) => run.need,
+            Held::Cold(_) => Need::default(),
+        }
+    }
+
+    fn exists(&self) -> bool {
+        match self {
+            Held::Resident(run) => run.state.exists(),
+            Held::Cold(cold) => cold.entry.summary.meta.is_some(),
+        }
+    }
+
+    fn run(&self) -> &Run {
+        match self {
+            Held::Resident(run) => run,
+            Held::Cold(cold) => panic!("run {} is looked at and was not loaded", cold.entry.run),
+        }
+    }
+
+    fn run_mut(&mut self) -> &mut Run {
+        match self {
+            Held::Resident(run) => run,
+            Held::Cold(cold) => panic!("run {} is looked at and was not loaded", cold.entry.run),
+        }
+    }
+}
+
 impl RunTable {
     /// An empty table. The seed keeps chosen ids and keys from colliding on purpose.
     pub(crate) fn new(hash_seed: usize) -> RunTable {
         RunTable {
             runs: SplitMap::new(hash_seed),
+            cold_count: 0,
+            behind: BTreeSet::new(),
+            incomplete: BTreeSet::new(),
             order: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             hash_seed,
@@ -30,15 +100,60 @@ impl RunTable {
 
     /// How many runs there are, deleted ones not counted.
     pub(crate) fn count(&self) -> usize {
-        self.runs.values().filter(|run| run.state.exists()).count()
+        self.runs.values().filter(|run| run.exists()).count()
     }
 
+    /// How many runs are cold.
+    pub(crate) fn cold_count(&self) -> usize {
+        self.cold_count
+    }
+
+    /// A cold run that has commits behind its image: of those not even a summary is known.
+    pub(crate) fn first_behind(&self, after: Option<RunId>) -> Option<RunId> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.behind.range((start, Bound::Unbounded)).next().copied()
+    }
+
+    /// A cold run that could not be loaded and has commits behind its image.
+    pub(crate) fn first_incomplete(&self) -> Option<RunId> {
+        self.incomplete.first().copied()
+    }
+
+    /// Whether there are runs with commits behind their image.
+    pub(crate) fn is_any_behind(&self) -> bool {
+        !self.behind.is_empty()
+    }
+
+    /// A resident run.
+    ///
+    /// # Panics
+    /// If the run is cold.
     pub(crate) fn get(&self, id: RunId) -> Option<&Run> {
-        self.runs.get(&id).map(|run| &**run)
+        self.runs.get(&id).map(Held::run)
     }
 
+    /// The same, to be changed.
+    ///
+    /// # Panics
+    /// If the run is cold.
     pub(crate) fn get_mut(&mut self, id: RunId) -> Option<&mut Run> {
-        self.runs.get_mut(&id).map(|run| &mut **run)
+        self.runs.get_mut(&id).map(Held::run_mut)
+    }
+
+    /// A run as it is held.
+    pub(crate) fn held_mut(&mut self, id: RunId) -> Option<&mut Held> {
+        self.runs.get_mut(&id)
+    }
+
+    /// A run that is cold.
+    pub(crate) fn cold_mut(&mut self, id: RunId) -> Option<&mut ColdRun> {
+        if self.cold_count == 0 {
+            return None;
+        }
+        match self.runs.get_mut(&id) {
+            Some(Held::Cold(cold)) => Some(cold),
+            _ => None,
+        }
     }
 
     /// A state for a run that has never been written to; it is not in the table.
@@ -47,24 +162,68 @@ impl RunTable {
     }
 
     /// The run, entered as a blank one if it was not there.
+    ///
+    /// # Panics
+    /// If the run is cold.
     pub(crate) fn get_or_insert(&mut self, id: RunId) -> &mut Run {
-        self.runs.get_or_insert_with(id, || {
-            self.order.insert(id);
-            Box::new(Run::new(RunState::new(id, self.hash_seed)))
-        })
+        let Self { runs, order, hash_seed, .. } = self;
+        let held = runs.get_or_insert_with(id, || {
+            order.insert(id);
+            Held::Resident(Box::new(Run::new(RunState::new(id, *hash_seed))))
+        });
+        held.run_mut()
     }
 
-    /// Enters a run that was recovered.
-    pub(crate) fn insert(&mut self, run: Run) {
-        let id = run.state.id();
+    /// Enters a run whose content is in an image.
+    pub(crate) fn insert_cold(&mut self, cold: ColdRun) {
+        let id = cold.entry.run;
         self.order.insert(id);
-        self.runs.insert(id, Box::new(run));
-        self.refresh_deadline(id);
+        if let Some(deadline) = cold.deadline {
+            self.deadlines.insert((deadline, id));
+        }
+        self.cold_count += 1;
+        self.runs.insert(id, Held::Cold(Box::new(cold)));
+    }
+
+    /// Keeps a commit behind the image of a cold run for when that is loaded.
+    pub(crate) fn put_behind(&mut self, id: RunId, lsn: Lsn, record: Record) {
+        let cold = self.cold_mut(id).expect("a commit is put behind the image of a cold run");
+        Arc::make_mut(&mut cold.tail).push((lsn, record));
+        self.behind.insert(id);
+    }
+
+    /// Puts a run that was loaded into the place of the cold one.
+    pub(crate) fn make_resident(&mut self, mut run: Box<Run>) {
+        let id = run.state.id();
+        let Some(held) = self.runs.get_mut(&id) else { return };
+        if let Held::Cold(cold) = held {
+            run.deadline = cold.deadline;
+            // Its image may have been moved since it was asked for.
+            run.image = run.image.map(|_| cold.entry.image());
+            *held = Held::Resident(run);
+            self.cold_count -= 1;
+            self.behind.remove(&id);
+            self.incomplete.remove(&id);
+            self.refresh_deadline(id);
+        }
+    }
+
+    /// Notes that a cold run could not be loaded: nobody waits for it any more, and it is not cleaned.
+    pub(crate) fn note_failure(&mut self, id: RunId) {
+        self.behind.remove(&id);
+        let Some(cold) = self.cold_mut(id) else { return };
+        let (deadline, has_tail) = (cold.deadline.take(), !cold.tail.is_empty());
+        if let Some(deadline) = deadline {
+            self.deadlines.remove(&(deadline, id));
+        }
+        if has_tail {
+            self.incomplete.insert(id);
+        }
     }
 
     /// Takes out a run whose only commit was taken back.
     pub(crate) fn remove(&mut self, id: RunId) {
-        if let Some(run) = self.runs.remove(&id) {
+        if let Some(Held::Resident(run)) = self.runs.remove(&id) {
             self.order.remove(&id);
             if let Some(deadline) = run.deadline {
                 self.deadlines.remove(&(deadline, id));
@@ -72,9 +231,9 @@ impl RunTable {
         }
     }
 
-    /// Brings the expiry order up to date with a run that has just changed.
+    /// Brings the expiry order up to date with a resident run that has just changed.
     pub(crate) fn refresh_deadline(&mut self, id: RunId) {
-        let Some(run) = self.runs.get_mut(&id) else { return };
+        let Some(run) = self.runs.get_mut(&id).map(Held::run_mut) else { return };
         let deadline = if run.state.exists() { run.state.next_deadline() } else { None };
         if deadline == run.deadline {
             return;
@@ -92,14 +251,9 @@ impl RunTable {
         self.deadlines.first().copied()
     }
 
-    /// All runs, in no order.
-    pub(crate) fn into_states(self) -> impl Iterator<Item = RunState> {
-        self.runs.into_values().map(|run| run.state)
-    }
-
     /// Runs in order of id, from the first one behind `after`.
-    pub(crate) fn iter_after(&self, after: Option<RunId>) -> impl Iterator<Item = &Run> {
-        let start = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
-        self.order.range((start, std::ops::Bound::Unbounded)).filter_map(|id| self.get(*id))
+    pub(crate) fn iter_after(&self, after: Option<RunId>) -> impl Iterator<Item = &Held> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.order.range((start, Bound::Unbounded)).filter_map(|id| self.runs.get(id))
     }
 }

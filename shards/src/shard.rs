@@ -15,9 +15,11 @@ use crate::boot::Boot;
 use crate::checkpoint::{Checkpoints, KnownImages};
 use crate::commit::{Staged, Step, Unseen};
 use crate::image_thread::ImageNews;
+use crate::loader::{LoadRequest, Loaded};
 use crate::maintenance::{Errand, Prepared};
 use crate::message::{Answer, BatchReceipt, Control, Message, Reply};
 use crate::report::{ShardState, ShardStats};
+use crate::residency::{Parked, Waiting};
 use crate::run::{Need, Progress};
 use crate::run_table::RunTable;
 use crate::setup::Setup;
@@ -32,6 +34,8 @@ pub(crate) struct Maintained {
     pub(crate) errands: Sender<Errand>,
     pub(crate) segments: Receiver<Prepared>,
     pub(crate) images: Receiver<ImageNews>,
+    pub(crate) loads: Sender<LoadRequest>,
+    pub(crate) loaded: Receiver<Loaded>,
 }
 
 /// One shard of a store. Owned by one thread; nothing in it is shared.
@@ -49,6 +53,7 @@ pub(crate) struct Shard {
     pub(crate) transactions: Transactions,
     pub(crate) followers: Followers,
     pub(crate) checkpoints: Checkpoints,
+    pub(crate) waiting: Waiting,
     /// Runs that have more to forget of what was kept for a snapshot.
     pub(crate) untidy: Vec<RunId>,
     /// Keys that a closure walked in order without an index.
@@ -118,6 +123,7 @@ impl Shard {
         runs: RunTable,
         log: Option<Log>,
         images: KnownImages,
+        loads: Option<Sender<LoadRequest>>,
     ) -> Shard {
         let now = setup.clock.now();
         let checkpoints = Checkpoints::new(images, setup.checkpoint_log_size, now);
@@ -133,6 +139,7 @@ impl Shard {
             transactions: Transactions::default(),
             followers: Followers::default(),
             checkpoints,
+            waiting: Waiting::new(loads),
             untidy: Vec::new(),
             walked: Vec::new(),
             stats: ShardStats::new(index),
@@ -158,6 +165,8 @@ impl Shard {
         let mut started = None;
         let mut began = self.now;
         self.resume_held();
+        let loaded = self.take_loaded(maintained);
+        let was_ready = if self.ending.is_none() { self.serve_ready() } else { 0 };
         while let Some((run, index)) = self.walked.pop() {
             self.order(run, index);
         }
@@ -169,7 +178,9 @@ impl Shard {
             if served == 0 {
                 began = self.now;
             }
-            self.handle(message);
+            if let Some(message) = self.admit(message) {
+                self.handle(message);
+            }
             served += 1;
             if served % MESSAGES_PER_READING == 0
                 && started.get_or_insert_with(Instant::now).elapsed() > TURN_TIME_MAX
@@ -184,9 +195,9 @@ impl Shard {
         }
         let expired = self.held.is_none() && self.ending.is_none() && self.clean(served > 0);
         let imaged = self.ending.is_none() && self.advance_checkpoint(maintained);
-        let forgot = self.forget_past();
+        let forgot = self.forget_past() | self.load_ahead(served == 0);
         let moved = self.move_log(maintained);
-        let was_busy = served > 0 || expired || imaged || forgot || moved;
+        let was_busy = loaded || was_ready > 0 || served > 0 || expired || imaged || forgot || moved;
         if was_busy {
             self.stats.turns.record(self.setup.clock.now().0.saturating_sub(began.0));
         }
@@ -196,7 +207,8 @@ impl Shard {
     /// Forgets a part of what was kept for a snapshot that is closed. Whether there was any.
     fn forget_past(&mut self) -> bool {
         let Some(id) = self.untidy.last().copied() else { return false };
-        let has_more = self.runs.get_mut(id).is_some_and(|run| run.state.forget_past(FORGOTTEN_MAX));
+        let has_more = !self.is_cold(id)
+            && self.runs.get_mut(id).is_some_and(|run| run.state.forget_past(FORGOTTEN_MAX));
         if !has_more {
             self.untidy.pop();
         }
@@ -222,7 +234,7 @@ impl Shard {
         }
     }
 
-    fn handle(&mut self, message: Message) {
+    pub(crate) fn handle(&mut self, message: Message) {
         match message {
             Message::Operate { run, operation, options, reply } => {
                 if operation.is_write() {
@@ -313,8 +325,13 @@ impl Shard {
     }
 
     /// Does the rest of many batches, as far as the log allows.
-    fn advance(&mut self, mut batches: Box<Batches>) {
-        while let Some((run, operations)) = batches.rest.next() {
+    pub(crate) fn advance(&mut self, mut batches: Box<Batches>) {
+        while let Some((run, _)) = batches.rest.as_slice().first() {
+            let run = *run;
+            if self.is_cold(run) {
+                return self.park(run, Parked::Batches(batches));
+            }
+            let (_, operations) = batches.rest.next().expect("it was just looked at");
             match self.write(run, Operations::Many(operations), None) {
                 Step::Done(result, need) => batches.record(result, need),
                 Step::Stalled(staged) => {
@@ -327,7 +344,14 @@ impl Shard {
         self.withheld.answer(reply, Ok(Answer::Batches(results)), need, &self.progress);
     }
 
-    fn resume_held(&mut self) {
+    /// Goes on behind a batch whose run cannot be loaded.
+    pub(crate) fn refuse_batch(&mut self, mut batches: Box<Batches>, error: Error) {
+        batches.rest.next();
+        batches.record(Err(error), Need::default());
+        self.advance(batches);
+    }
+
+    pub(crate) fn resume_held(&mut self) {
         if let Some(Held { staged, then }) = self.held.take() {
             let step = self.commit(staged);
             self.carry(step, then);
@@ -387,6 +411,7 @@ impl Shard {
     fn statistics(&self) -> ShardStats {
         let mut stats = self.stats.clone();
         stats.runs = self.runs.count() as u64;
+        stats.cold_runs = self.runs.cold_count() as u64;
         stats.transactions = self.transactions.count() as u64;
         stats.followers = self.followers.count() as u64;
         stats.log = self.log.as_ref().map(Log::statistics);

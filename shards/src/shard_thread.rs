@@ -139,21 +139,11 @@ impl ShardThread {
                     return (control, reply);
                 }
                 // What is to be ended went with the shard that served it.
-                Some(Message::Release(_) | Message::Unsubscribe(_)) => continue,
-                Some(
-                    Message::Operate { reply, .. }
-                    | Message::Batch { reply, .. }
-                    | Message::Batches { reply, .. }
-                    | Message::Step { reply, .. }
-                    | Message::Commit { reply, .. }
-                    | Message::Execute { reply, .. }
-                    | Message::Subscribe { reply, .. }
-                    | Message::Follow { reply, .. }
-                    | Message::Query { reply, .. }
-                    | Message::Control(_, reply),
-                ) => reply,
+                Some(message) => message.into_reply(),
             };
-            refused.send(Err(self.closed()));
+            if let Some(refused) = refused {
+                refused.send(Err(self.closed()));
+            }
         }
     }
 
@@ -161,11 +151,12 @@ impl ShardThread {
         let (index, setup) = (self.index, Arc::clone(&self.setup));
         let Some(disk) = &self.disk else {
             let runs = RunTable::new(self.hash_seed);
-            return Ok((Shard::new(index, setup, runs, None, KnownImages::default()), None));
+            return Ok((Shard::new(index, setup, runs, None, KnownImages::default(), None), None));
         };
         let Restored { runs, log, images, found } = restore(&disk.source, &disk.options, self.hash_seed)?;
         let recovery = ShardRecovery { shard: index as usize, runs: runs.count() as u64, log: found };
-        Ok((Shard::new(index, setup, runs, Some(log), images), Some(recovery)))
+        let loads = Some(disk.maintained.loads.clone());
+        Ok((Shard::new(index, setup, runs, Some(log), images, loads), Some(recovery)))
     }
 
     /// Recovers while the store is open: the log may have grown segments since it was opened.
@@ -181,6 +172,7 @@ impl ShardThread {
         disk.source = source.recv().unwrap_or_else(|_| Err(closed(self.index)))?;
         while disk.maintained.segments.try_recv().is_ok() {}
         while disk.maintained.images.try_recv().is_ok() {}
+        while disk.maintained.loaded.try_recv().is_ok() {}
         let (shard, recovery) = self.recover()?;
         Ok((shard, recovery.expect("a shard with a log reports what it recovered")))
     }

@@ -152,7 +152,10 @@ impl Shard {
 
     /// Builds an index of a run in order, if there is none.
     pub(crate) fn order(&mut self, run: RunId, index: OrderIndex) {
-        if let Some(run) = self.runs.get_mut(run) {
+        // One that has left memory since it was walked will be sorted when it is walked again.
+        if !self.is_cold(run)
+            && let Some(run) = self.runs.get_mut(run)
+        {
             run.state.ensure_order(index);
         }
     }

@@ -86,7 +86,7 @@ impl StoreDirectory {
     }
 
     /// Moves the segments of a log that no recovery needs into the history, and removes all of its images but those in
-    /// `kept`. Called again after a crash it goes on where it was interrupted.
+    /// `kept`, those that are named, and those behind them. Called again after a crash it goes on where it was interrupted.
     ///
     /// # Errors
     /// [`WalError::Io`]. What is left over costs space and nothing else; the next call tries again.
@@ -119,9 +119,12 @@ impl StoreDirectory {
 
     fn remove_images(&self, log: u32, kept: &BTreeSet<u64>) -> Result<u64, WalError> {
         let dir = images_dir(&self.path);
-        let named = self.slots.current.logs[log as usize].images;
-        let is_needed =
-            |number| kept.contains(&number) || named.iter().flatten().any(|image| image.number == number);
+        let [newest, before] =
+            self.slots.current.logs[log as usize].images.map(|image| image.map(|image| image.number));
+        // One behind the newest may be about to be named.
+        let is_needed = |number| {
+            kept.contains(&number) || newest.is_none_or(|newest| number >= newest) || before == Some(number)
+        };
         let names = self.names(&dir, |name| {
             parse_image_name(name).is_some_and(|(of, number)| of == log && !is_needed(number))
         })?;

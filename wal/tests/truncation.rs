@@ -196,3 +196,16 @@ fn whatever_fails_while_images_are_made_nothing_is_lost() {
         }
     }
 }
+
+/// An image that was finished while an older one was put away was removed with it.
+#[test]
+fn an_image_that_is_finished_and_not_named_yet_is_not_put_away() {
+    let disk = SimDisk::new(3);
+    run(&disk, LogMode::Buffered);
+    let (mut store, _) = open(&disk.kill(), LogMode::Buffered, 0).unwrap();
+    let number = store.directory.next_image(0);
+    let writer = store.directory.log_source(0).create_image(number, store.logs[0].sealed_end().lsn, 1);
+    writer.unwrap().finish().unwrap();
+    assert_eq!(store.directory.put_away(0, &BTreeSet::new()).unwrap().images, 0);
+    store.directory.log_source(0).open_image(number).expect("it is still there");
+}

@@ -1,0 +1,136 @@
+//! A run whose content is on disk: what is known of it meanwhile, and how it comes back.
+
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use strata_primitives::{ImageLoad, RunId, RunState, Timestamp};
+use strata_wal::{ImageReader, LogSource, Lsn, NamedImage, WalError, scan};
+
+use crate::image_directory::{DirectoryReader, RunEntry};
+use crate::record::{self, Record};
+use crate::replay::apply;
+use crate::run::Run;
+
+/// A run that is not in memory.
+#[derive(Debug)]
+pub(crate) struct ColdRun {
+    /// Where its image lies, and what is known without it.
+    pub(crate) entry: RunEntry,
+    /// Commits behind the image, oldest first: recovery read them, and nothing is told of the run before it is loaded.
+    pub(crate) tail: Arc<Vec<(Lsn, Record)>>,
+    /// The deadline under which the run stands in the table's expiry order.
+    pub(crate) deadline: Option<Timestamp>,
+    /// The request under which it is being loaded.
+    pub(crate) loading: Option<u64>,
+}
+
+impl ColdRun {
+    /// A run that recovery found in an image.
+    pub(crate) fn new(entry: RunEntry) -> ColdRun {
+        let deadline = entry.summary.next_deadline;
+        ColdRun { entry, tail: Arc::default(), deadline, loading: None }
+    }
+}
+
+/// Reads runs of one log from their images. It keeps the files open that it has read from, so that a file that is removed
+/// stays readable for whoever still knows a place in it.
+#[derive(Debug)]
+pub(crate) struct ImageShelf {
+    source: LogSource,
+    hash_seed: usize,
+    readers: FxHashMap<u64, ImageReader>,
+}
+
+impl ImageShelf {
+    pub(crate) fn new(source: LogSource, hash_seed: usize) -> ImageShelf {
+        ImageShelf { source, hash_seed, readers: FxHashMap::default() }
+    }
+
+    /// The run of an entry, from its image.
+    ///
+    /// # Errors
+    /// `Corrupt` when the image is damaged or is not what the entry says, `Io`.
+    pub(crate) fn load(&mut self, entry: &RunEntry) -> Result<Run, WalError> {
+        let reader = match self.readers.entry(entry.file) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(self.source.open_image(entry.file)?),
+        };
+        let mut load = ImageLoad::new(entry.run, self.hash_seed);
+        let mut taken = Ok(());
+        reader.slices(entry.place, |slice| {
+            taken = load.take(slice);
+            taken.is_ok()
+        })?;
+        let damaged = |reason| reader.corrupt(entry.place.offset, format!("run {}: {reason}", entry.run));
+        let state = taken.and_then(|()| load.finish()).map_err(damaged)?;
+        if state.summary() != entry.summary {
+            return Err(damaged("its image is not what the directory says of it".to_string()));
+        }
+        Ok(run_of(state, entry))
+    }
+
+    /// The run of an entry whose image is damaged: from the image before the newest and the log behind that.
+    ///
+    /// # Errors
+    /// `Corrupt` when that cannot be read either, or does not lead to what the entry says.
+    pub(crate) fn rebuild(&mut self, entry: &RunEntry, source: &LogSource) -> Result<Run, WalError> {
+        self.source = source.clone();
+        let before = source.images().nth(1);
+        let older = before.map_or(Ok(None), |image| find_run(source, &image, entry.run))?;
+        let mut run = match &older {
+            Some(older) => self.load(older)?,
+            None => Run::new(RunState::new(entry.run, self.hash_seed)),
+        };
+        let from = run.state.version();
+        let target = entry.summary.stamp.version;
+        let mut outcome = Ok(());
+        let log = source.log();
+        // What is appended meanwhile may be read half; what is looked for lies before.
+        let read = scan(source, before.as_ref(), &mut |found| {
+            let record = record::decode(found.body)?;
+            let version = record.head.version;
+            if outcome.is_ok() && record.head.run == entry.run && version > from && version <= target {
+                outcome = apply(&mut run, log, found.lsn, record);
+            }
+            Ok(())
+        });
+        if outcome.is_ok() && run.state.summary() == entry.summary {
+            // Its image is to be written anew, whether it changes or not.
+            return Ok(Run { image: None, ..run_of(run.state, entry) });
+        }
+        read?;
+        let reader = source.open_image(entry.file)?;
+        let reason = outcome.err().unwrap_or_else(|| "the log does not lead to it".to_string());
+        Err(reader.corrupt(entry.place.offset, format!("run {} cannot be rebuilt: {reason}", entry.run)))
+    }
+
+    /// Closes all files but those that are still referred to.
+    pub(crate) fn retain(&mut self, is_kept: impl Fn(u64) -> bool) {
+        self.readers.retain(|file, _| is_kept(*file));
+    }
+}
+
+/// What the directory of an image says of a run.
+fn find_run(source: &LogSource, image: &NamedImage, run: RunId) -> Result<Option<RunEntry>, WalError> {
+    let file = source.open_image(image.number)?;
+    let mut directory = DirectoryReader::default();
+    let mut found = None;
+    for page in file.pages()? {
+        let taken = directory.take_page(&page, |entry| {
+            if entry.run == run {
+                found = Some(entry);
+            }
+            Ok(())
+        });
+        taken.map_err(|reason| file.corrupt(0, format!("its directory: {reason}")))?;
+    }
+    Ok(found)
+}
+
+fn run_of(state: RunState, entry: &RunEntry) -> Run {
+    let mut run = Run::new(state);
+    (run.place, run.logged, run.image) = (entry.record, entry.summary.stamp, Some(entry.image()));
+    run.durability = entry.summary.meta.as_ref().and_then(|meta| meta.durability);
+    run
+}

@@ -1,0 +1,98 @@
+//! The thread of a shard that brings cold runs back: it reads and decodes, so that the shard does neither.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use strata_primitives::{Error, ErrorKind, RunId};
+use strata_runtime::mailbox;
+use strata_wal::{LogSource, Lsn, WalError};
+
+use crate::cold_run::ImageShelf;
+use crate::image_directory::RunEntry;
+use crate::maintenance::Errand;
+use crate::message::Message;
+use crate::record::Record;
+use crate::replay::apply;
+use crate::run::Run;
+use crate::store_error::store_error;
+
+/// What the loader of a shard is asked to do, in order.
+#[derive(Debug)]
+pub(crate) enum LoadRequest {
+    /// Bring back a run, with the commits behind its image.
+    Load { request: u64, entry: Box<RunEntry>, tail: Arc<Vec<(Lsn, Record)>> },
+    /// Nobody asks for a place in another image file any more: have the others removed.
+    Forget { kept: BTreeSet<u64> },
+}
+
+/// A run that is back, or why it is not.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) request: u64,
+    pub(crate) run: RunId,
+    pub(crate) outcome: Result<Box<Run>, Error>,
+}
+
+/// What the thread starts from.
+#[derive(Debug)]
+pub(crate) struct Loader {
+    pub(crate) log: u32,
+    pub(crate) shelf: ImageShelf,
+    pub(crate) requests: Receiver<LoadRequest>,
+    pub(crate) loaded: Sender<Loaded>,
+    pub(crate) errands: Sender<Errand>,
+    pub(crate) shard: mailbox::Sender<Message>,
+}
+
+impl Loader {
+    /// Serves requests until the shard has ended.
+    pub(crate) fn run(mut self) {
+        while let Ok(wanted) = self.requests.recv() {
+            match wanted {
+                LoadRequest::Load { request, entry, tail } => {
+                    let run = entry.run;
+                    let outcome = self.load(&entry, &tail).map(Box::new);
+                    let _ = self.loaded.send(Loaded { request, run, outcome });
+                    self.shard.wake();
+                }
+                LoadRequest::Forget { kept } => {
+                    self.shelf.retain(|file| kept.contains(&file));
+                    // Without anybody to remove them they cost space until the next image.
+                    let _ = self.errands.try_send(Errand::PutAway { log: self.log, kept });
+                }
+            }
+        }
+    }
+
+    fn load(&mut self, entry: &RunEntry, tail: &[(Lsn, Record)]) -> Result<Run, Error> {
+        let mut run = match self.shelf.load(entry) {
+            Err(damage @ WalError::Corrupt { .. }) => self.rebuild(entry, damage)?,
+            loaded => loaded.map_err(store_error)?,
+        };
+        for (lsn, record) in tail {
+            let damaged =
+                |reason| Error::new(ErrorKind::Corrupt, format!("log {}, LSN {lsn}: {reason}", self.log));
+            apply(&mut run, self.log, *lsn, record.clone()).map_err(damaged)?;
+        }
+        Ok(run)
+    }
+
+    fn rebuild(&mut self, entry: &RunEntry, damage: WalError) -> Result<Run, Error> {
+        tracing::warn!(log = self.log, run = %entry.run, %damage, "an image is damaged: the run is rebuilt from the one before");
+        let source = self.source()?;
+        // What cannot be rebuilt is damaged as it was found first.
+        self.shelf.rebuild(entry, &source).map_err(|error| {
+            tracing::error!(log = self.log, run = %entry.run, %error, "the run cannot be rebuilt");
+            store_error(damage)
+        })
+    }
+
+    /// What MANIFEST says today.
+    fn source(&self) -> Result<LogSource, Error> {
+        let ended = || Error::new(ErrorKind::Closed, "the store is closing");
+        let (reply, source) = bounded(1);
+        self.errands.send(Errand::Source { log: self.log, reply }).map_err(|_| ended())?;
+        source.recv().unwrap_or_else(|_| Err(ended()))
+    }
+}

@@ -1,0 +1,245 @@
+//! Which runs of a shard are in memory, and what waits for one that is not.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+use rustc_hash::FxHashMap;
+use strata_primitives::{Error, RunId};
+
+use crate::calls::fresh_id;
+use crate::loader::{LoadRequest, Loaded};
+use crate::message::{Control, Message};
+use crate::run_table::Held;
+use crate::shard::{Batches, Maintained, Shard};
+
+/// What waits for cold runs.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    /// Where runs are asked for; `None` without a log.
+    requests: Option<Sender<LoadRequest>>,
+    /// By run, in the order in which it came.
+    parked: FxHashMap<RunId, Vec<Parked>>,
+    /// Queries: they wait until every run is known that recovery found to have changed.
+    queries: Vec<Message>,
+    /// What may be served now, before anything newer.
+    ready: VecDeque<Parked>,
+    /// The last run that was loaded ahead of need, and whether all have been.
+    ahead: Option<RunId>,
+    is_all_ahead: bool,
+    /// Runs that are being loaded.
+    loading_count: usize,
+}
+
+/// Something that waits for a run.
+#[derive(Debug)]
+pub(crate) enum Parked {
+    Message(Message),
+    Batches(Box<Batches>),
+}
+
+impl Waiting {
+    pub(crate) fn new(requests: Option<Sender<LoadRequest>>) -> Waiting {
+        Waiting { requests, ..Waiting::default() }
+    }
+
+    /// No place in another image file is asked for any more.
+    pub(crate) fn forget_files(&self, kept: BTreeSet<u64>) {
+        self.request(LoadRequest::Forget { kept });
+    }
+
+    fn request(&self, request: LoadRequest) {
+        let requests = self.requests.as_ref().expect("only a shard with a log has cold runs");
+        // The loader ends after the shard.
+        let _ = requests.send(request);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.parked.is_empty() && self.queries.is_empty() && self.ready.is_empty()
+    }
+}
+
+/// Runs that are loaded ahead of need at the same time.
+const AHEAD_MAX: usize = 2;
+impl Shard {
+    /// The message, if it can be served now. One that is about a cold run is parked until that is back.
+    pub(crate) fn admit(&mut self, message: Message) -> Option<Message> {
+        if self.runs.cold_count() == 0 {
+            return Some(message);
+        }
+        if let Message::Query { .. } = message {
+            if !self.runs.is_any_behind() {
+                return Some(message);
+            }
+            self.waiting.queries.push(message);
+            return None;
+        }
+        match self.run_of(&message).filter(|run| self.is_cold(*run)) {
+            None => Some(message),
+            Some(run) => {
+                self.park(run, Parked::Message(message));
+                None
+            }
+        }
+    }
+
+    /// Whether a run is cold.
+    pub(crate) fn is_cold(&mut self, run: RunId) -> bool {
+        self.runs.cold_mut(run).is_some()
+    }
+
+    /// Keeps something until a cold run is back.
+    pub(crate) fn park(&mut self, run: RunId, parked: Parked) {
+        self.waiting.parked.entry(run).or_default().push(parked);
+        self.load(run);
+    }
+
+    /// Asks for a cold run, unless it is on its way.
+    pub(crate) fn load(&mut self, run: RunId) {
+        let Some(cold) = self.runs.cold_mut(run).filter(|cold| cold.loading.is_none()) else { return };
+        let request = fresh_id();
+        cold.loading = Some(request);
+        let (entry, tail) = (Box::new(cold.entry.clone()), Arc::clone(&cold.tail));
+        self.waiting.loading_count += 1;
+        self.waiting.request(LoadRequest::Load { request, entry, tail });
+    }
+
+    /// Takes in the runs that are back, and asks for more where that is wanted. Whether anything happened.
+    pub(crate) fn take_loaded(&mut self, maintained: Option<&Maintained>) -> bool {
+        let Some(maintained) = maintained.filter(|_| self.runs.cold_count() > 0) else { return false };
+        let mut has_progress = false;
+        while let Ok(loaded) = maintained.loaded.try_recv() {
+            self.take_in(loaded);
+            has_progress = true;
+        }
+        if !self.runs.is_any_behind() {
+            let queries = std::mem::take(&mut self.waiting.queries);
+            self.waiting.ready.extend(queries.into_iter().map(Parked::Message));
+        }
+        has_progress
+    }
+
+    fn take_in(&mut self, loaded: Loaded) {
+        let Loaded { request, run, outcome } = loaded;
+        // One that was asked for before a restart is nobody's any more.
+        let Some(cold) = self.runs.cold_mut(run).filter(|cold| cold.loading == Some(request)) else { return };
+        cold.loading = None;
+        self.waiting.loading_count -= 1;
+        let parked = self.waiting.parked.remove(&run).unwrap_or_default();
+        match outcome {
+            Ok(loaded) => {
+                self.runs.make_resident(loaded);
+                self.stats.loads += 1;
+                self.waiting.ready.extend(parked);
+            }
+            Err(error) => {
+                tracing::error!(%run, %error, "a run cannot be loaded; the others are served");
+                self.stats.load_failures += 1;
+                self.runs.note_failure(run);
+                parked.into_iter().for_each(|parked| self.refuse_parked(parked, &error));
+            }
+        }
+    }
+
+    /// Answers what waited for a run that cannot be loaded.
+    fn refuse_parked(&mut self, parked: Parked, error: &Error) {
+        match parked {
+            Parked::Message(message) => {
+                if let Some(reply) = message.into_reply() {
+                    reply.send(Err(error.clone()));
+                }
+            }
+            Parked::Batches(batches) => self.refuse_batch(batches, error.clone()),
+        }
+    }
+
+    /// Loads runs that nobody has asked for: at once those that recovery found to have changed, and all others in order when
+    /// there is nothing else to do. Whether there was anything to look at.
+    pub(crate) fn load_ahead(&mut self, is_idle: bool) -> bool {
+        if self.runs.cold_count() == 0 || self.boot.number == 0 || self.waiting.loading_count >= AHEAD_MAX {
+            return false;
+        }
+        if self.runs.is_any_behind() {
+            let next = self.runs.first_behind(self.waiting.ahead).or_else(|| self.runs.first_behind(None));
+            let Some(run) = next.filter(|run| Some(*run) != self.waiting.ahead) else { return false };
+            self.load(run);
+            self.waiting.ahead = Some(run);
+            if !self.runs.is_any_behind() {
+                self.waiting.ahead = None;
+            }
+            return true;
+        }
+        if !is_idle || self.waiting.is_all_ahead {
+            return false;
+        }
+        let ids: Vec<RunId> =
+            self.runs.iter_after(self.waiting.ahead).map(Held::id).take(LOOKED_AT_MAX).collect();
+        let Some(last) = ids.last().copied() else {
+            self.waiting.is_all_ahead = true;
+            return false;
+        };
+        let cold = ids.into_iter().find(|id| self.is_cold(*id));
+        self.waiting.ahead = Some(cold.unwrap_or(last));
+        cold.into_iter().for_each(|run| self.load(run));
+        true
+    }
+
+    /// Serves everything that is ready, as far as the log allows.
+    pub(crate) fn serve_ready(&mut self) -> usize {
+        let mut served = 0;
+        while !self.is_stalled()
+            && let Some(parked) = self.waiting.ready.pop_front()
+        {
+            self.now = self.setup.clock.now();
+            match parked {
+                Parked::Message(message) => self.handle(message),
+                Parked::Batches(batches) => self.advance(batches),
+            }
+            served += 1;
+        }
+        served
+    }
+
+    /// Serves what is parked, before the shard ends: it came before the close.
+    pub(crate) fn serve_parked(&mut self, maintained: Option<&Maintained>) {
+        let Some(channels) = maintained else { return };
+        while !self.waiting.is_empty() || self.is_stalled() {
+            self.take_loaded(maintained);
+            self.resume_held();
+            self.serve_ready();
+            self.move_log(maintained);
+            if self.is_stalled() {
+                self.wait_for_log(maintained);
+            } else if self.waiting.ready.is_empty() && !self.waiting.is_empty() {
+                self.load_ahead(false);
+                match channels.loaded.recv() {
+                    Ok(loaded) => self.take_in(loaded),
+                    Err(_) => return,
+                }
+            }
+        }
+    }
+
+    /// The run whose content a message is about.
+    fn run_of(&mut self, message: &Message) -> Option<RunId> {
+        match message {
+            Message::Operate { run, .. }
+            | Message::Batch { run, .. }
+            | Message::Step { run, .. }
+            | Message::Commit { run, .. }
+            | Message::Execute { run, .. }
+            | Message::Subscribe { run, .. } => Some(*run),
+            Message::Follow { id, .. } => self.followers.get_mut(*id).map(|follower| follower.run),
+            Message::Control(Control::Sync(run), _) => *run,
+            // Batches look after each of their runs when it is its turn.
+            Message::Batches { .. }
+            | Message::Release(_)
+            | Message::Unsubscribe(_)
+            | Message::Query { .. }
+            | Message::Control(..) => None,
+        }
+    }
+}
+
+/// How many runs are looked at for one that is cold in one turn.
+const LOOKED_AT_MAX: usize = 256;
