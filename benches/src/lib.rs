@@ -22,6 +22,7 @@ pub mod arguments;
 pub mod bare_channel;
 pub mod bare_map;
 pub mod clients;
+pub mod copies;
 pub mod figure;
 pub mod group_commit;
 pub mod machine;

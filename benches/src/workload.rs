@@ -47,13 +47,23 @@ pub struct Store {
 impl Store {
     /// A new store under `dir`, or one without a directory when `durability` is `InMemory`.
     pub fn create(dir: &Path, durability: Durability, shards: usize) -> Result<Store> {
-        let options = Options { durability, shards: Some(shards), ..Options::default() };
-        if durability == Durability::InMemory {
+        Store::with(dir, Options { durability, shards: Some(shards), ..Options::default() })
+    }
+
+    /// The same with options.
+    pub fn with(dir: &Path, options: Options) -> Result<Store> {
+        if options.durability == Durability::InMemory {
             return Ok(Store { database: Database::in_memory_with(options)?, directory: None });
         }
         let directory =
             tempfile::tempdir_in(dir).unwrap_or_else(|error| panic!("no store in {dir:?}: {error}"));
         Ok(Store { database: Database::open(directory.path(), options)?, directory: Some(directory) })
+    }
+
+    /// Closes it, and keeps its directory.
+    pub fn close(self) -> Result<Option<TempDir>> {
+        self.database.close()?;
+        Ok(self.directory)
     }
 
     /// Where it is; `None` for one in memory.

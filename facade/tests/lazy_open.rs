@@ -207,3 +207,24 @@ fn damage_in_the_only_image_of_a_run_is_told_when_it_is_touched_and_the_others_a
     assert_eq!(database.run(busy.id()).get("round").unwrap().unwrap().value, Value::from(9));
     assert_eq!(number_of(&database.run(of_damaged.id())).unwrap_err().kind(), ErrorKind::Corrupt);
 }
+
+#[test]
+fn a_store_that_is_closed_before_its_runs_are_loaded_closes_and_keeps_all_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("strata.db");
+    many_runs(&path, 300);
+    let database = open(&path);
+    for number in 0..300 {
+        let run = database.run(script::id_of(&name(number)));
+        run.put("more", "y".repeat(8_000)).unwrap();
+    }
+    database.sync().unwrap();
+    let copied = dir.path().join("copy");
+    copy(&path, &copied);
+    let held = contents(&database);
+    drop(database);
+    for _ in 0..3 {
+        open(&copied).close().unwrap();
+    }
+    assert_eq!(contents(&open(&copied)), held);
+}

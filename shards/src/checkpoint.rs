@@ -378,7 +378,10 @@ impl Shard {
         if self.boot.number == 0 {
             return;
         }
-        if self.checkpoints.under_way.is_none() && self.tail_size() > CLOSING_LOG_SIZE {
+        // Runs whose newest commits are still beside their image are no reason to keep anybody waiting: the next boot loads
+        // them.
+        let is_worth_it = self.tail_size() > CLOSING_LOG_SIZE && !self.runs.is_any_behind();
+        if self.checkpoints.under_way.is_none() && is_worth_it {
             self.begin_checkpoint(maintained);
         }
         while self.checkpoints.under_way.is_some() && self.log.as_ref().is_some_and(|log| !log.has_failed()) {

@@ -6,16 +6,15 @@
 //! and values into a bare FxHashMap, on one thread per shard.
 #![forbid(unsafe_code)]
 
-use std::fs;
-use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use strata::{Database, Durability, Options, RunHandle};
+use strata::{Database, Options, RunHandle};
 use strata_benches::arguments::Arguments;
 use strata_benches::bare_map::BareMap;
 use strata_benches::clients::{Seats, together};
+use strata_benches::copies::copy_store;
 use strata_benches::figure::{Figure, Goal, Setting};
 use strata_benches::placement::Placement;
 use strata_benches::report::Report;
@@ -44,7 +43,9 @@ fn main() -> ExitCode {
 fn measure(arguments: &Arguments, shards: usize, report: &mut Report) {
     let records = arguments.pick(1_000_000, 20_000);
     let keys = keys(records / RUN_COUNT);
-    let store = Store::create(&arguments.dir, Durability::Buffered, shards).expect("a new store opens");
+    // Nothing but the log: what images save is the question of `opening`.
+    let options = Options { shards: Some(shards), checkpoint_log_size: u64::MAX, ..Options::default() };
+    let store = Store::with(&arguments.dir, options).expect("a new store opens");
     fill(&store, shards, &keys);
     let placement = Placement::apart();
     let source = store.path().expect("a buffered store has a directory");
@@ -108,31 +109,6 @@ fn fill(store: &Store, shards: usize, keys: &[String]) {
         assert!(results.iter().all(Result::is_ok), "every put is taken");
     }
     store.database.sync().expect("an open store syncs");
-}
-
-/// Copies MANIFEST first, so that every segment it names is there to be copied after it.
-fn copy_store(source: &Path, target: &Path) -> io::Result<()> {
-    copy_file(&source.join("MANIFEST"), &target.join("MANIFEST"))?;
-    copy_rest(source, target)
-}
-
-fn copy_rest(source: &Path, target: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(source)? {
-        let entry = entry?;
-        let to = target.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            fs::create_dir(&to)?;
-            copy_rest(&entry.path(), &to)?;
-        } else if entry.file_name() != "MANIFEST" {
-            copy_file(&entry.path(), &to)?;
-        }
-    }
-    fs::File::open(target)?.sync_all()
-}
-
-fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
-    fs::copy(from, to)?;
-    fs::File::open(to)?.sync_all()
 }
 
 /// The time it takes to read the log and to insert what it holds, one thread per shard.
