@@ -41,7 +41,7 @@ pub(crate) struct Checkpoints {
     queued: Vec<Reply>,
     /// When the last one ended or the shard began to serve.
     last_at: Timestamp,
-    /// After a failure the next one does not begin before this time unless it is asked for.
+    /// The next one does not begin before this time unless it is asked for.
     not_before: Timestamp,
     /// Whether runs of other images are copied; no longer once one of them could not be read.
     has_unreadable: bool,
@@ -80,6 +80,9 @@ struct Writing {
 const TURN_SIZE: usize = 64 << 10;
 /// How many runs take note of their image in one turn.
 const NOTED_MAX: usize = 1_000;
+/// However fast the log grows, a checkpoint does not begin by itself sooner than this after the last one, microseconds: each
+/// costs some syncs.
+const PAUSE: u64 = 50_000;
 /// After a checkpoint that failed, the next one waits this long, microseconds.
 const PAUSE_FAILED: u64 = 1_000_000;
 /// However large the images are, a checkpoint begins when the log has grown by so many bytes.
@@ -217,6 +220,7 @@ impl Shard {
             self.answer_checkpoint(asked, &Ok(newest));
             return true;
         }
+        self.checkpoints.not_before = Timestamp(self.now.0.saturating_add(PAUSE));
         let request = fresh_id();
         let errand = Errand::BeginImage { request, through, begun: self.now };
         // There is room for one of every shard, so only its end can refuse one.

@@ -1,6 +1,7 @@
 //! Where a log's next segment comes from.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use crate::error::AppendError;
 use crate::lsn::Lsn;
@@ -16,12 +17,18 @@ pub(crate) struct SegmentSupply {
     spares: VecDeque<PreparedSegment>,
     /// Number, end and size of the newest segment, begun or not.
     newest: (u64, Lsn, u64),
-    /// No segment is larger than this unless one record needs it.
+    /// Segments are no larger than this unless a record needs it, or they are filled faster than they can be prepared.
     size_max: u64,
+    /// When the last one was asked for.
+    requested_at: Option<Instant>,
     state: State,
     /// Bytes of batches that the next segment must hold.
     needed: u64,
 }
+
+/// A segment that is filled faster than this is followed by one of twice its size: preparing one takes some 10 ms whatever
+/// its size, and the log would wait for it.
+const FAST: Duration = Duration::from_millis(25);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -44,6 +51,7 @@ impl SegmentSupply {
             spares: VecDeque::new(),
             newest,
             size_max: SEGMENT_SIZE_MAX,
+            requested_at: None,
             state: State::Idle,
             needed: 0,
         }
@@ -106,11 +114,14 @@ impl SegmentSupply {
         }
         self.state = State::Requested;
         let (number, first_lsn, size) = self.newest;
+        let now = Instant::now();
+        let is_fast = self.requested_at.replace(now).is_some_and(|last| now - last < FAST);
+        let size_max = if is_fast { SEGMENT_SIZE_MAX } else { self.size_max };
         Some(SegmentRequest {
             log,
             number: number + 1,
             first_lsn,
-            size: next_segment_size(size, self.needed, self.size_max),
+            size: next_segment_size(size, self.needed, size_max),
             access: self.access,
             unsynced_bytes_max: self.unsynced_bytes_max,
             durable_through,
