@@ -46,8 +46,8 @@ pub struct Options {
     /// Whether to use io_uring and direct I/O where the kernel and the file system have them.
     /// Without them the log is written with `pwrite` and `fdatasync`.
     pub io_uring: bool,
-    /// A shard writes an image of what has changed when its log has grown by as many bytes as its images have, but by no
-    /// fewer than this and no more than 256 MiB. It serves meanwhile. So recovery reads a short log, and the store stays
+    /// A shard writes an image of what has changed when its log has grown by half as many bytes as its images have, but by
+    /// no fewer than this and no more than 256 MiB. It serves meanwhile. So recovery reads a short log, and the store stays
     /// small.
     pub checkpoint_log_size: u64,
     /// However little was written, an image is made so long after the last one. Closing makes one too, if there is more

@@ -20,7 +20,8 @@ use support::{eventually, open_on, options, script, sim_path};
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
 fn small(shards: usize) -> Options {
-    Options { checkpoint_log_size: 64 << 10, ..options(Durability::Buffered, shards) }
+    let checkpoint_interval = Duration::from_millis(1);
+    Options { checkpoint_log_size: 64 << 10, checkpoint_interval, ..options(Durability::Buffered, shards) }
 }
 
 fn fill(database: &Database, numbers: std::ops::RangeInclusive<u64>) {

@@ -11,6 +11,7 @@
 //! step leaves everything as it was.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, Sender, TrySendError};
 use strata_primitives::{Error, ErrorKind, RunId, Timestamp};
@@ -41,8 +42,8 @@ pub(crate) struct Checkpoints {
     queued: Vec<Reply>,
     /// When the last one ended or the shard began to serve.
     last_at: Timestamp,
-    /// The next one does not begin before this time unless it is asked for.
-    not_before: Timestamp,
+    /// The next one does not begin before this unless it is asked for.
+    not_before: Instant,
     /// Whether runs of other images are copied; no longer once one of them could not be read.
     has_unreadable: bool,
 }
@@ -80,11 +81,11 @@ struct Writing {
 const TURN_SIZE: usize = 64 << 10;
 /// How many runs take note of their image in one turn.
 const NOTED_MAX: usize = 1_000;
-/// However fast the log grows, a checkpoint does not begin by itself sooner than this after the last one, microseconds: each
-/// costs some syncs.
-const PAUSE: u64 = 50_000;
-/// After a checkpoint that failed, the next one waits this long, microseconds.
-const PAUSE_FAILED: u64 = 1_000_000;
+/// However fast the log grows, a checkpoint does not begin by itself sooner than this after the last one, or than
+/// `checkpoint_interval` if that is less: each costs some syncs.
+const PAUSE: Duration = Duration::from_millis(50);
+/// After a checkpoint that failed, the next one waits this long.
+const PAUSE_FAILED: Duration = Duration::from_secs(1);
 /// However large the images are, a checkpoint begins when the log has grown by so many bytes.
 const LOG_SIZE_MAX: u64 = 256 << 20;
 /// A log that has grown by less than this since the last image is not worth an image at the close: reading it takes some
@@ -109,7 +110,7 @@ impl Checkpoints {
             under_way: None,
             queued: Vec::new(),
             last_at: now,
-            not_before: Timestamp(0),
+            not_before: Instant::now(),
             has_unreadable: false,
         }
     }
@@ -177,10 +178,8 @@ impl Shard {
         if self.boot.number == 0 || !has_log || self.runs.is_any_behind() {
             return false;
         }
-        !queued.is_empty()
-            || (self.now >= *not_before
-                && tail > 0
-                && (tail >= self.checkpoints.size || self.now >= self.next_checkpoint_at()))
+        let has_grown = tail >= self.checkpoints.size || (tail > 0 && self.now >= self.next_checkpoint_at());
+        !queued.is_empty() || (has_grown && Instant::now() >= *not_before)
     }
 
     /// How many bytes of log recovery would read.
@@ -194,11 +193,15 @@ impl Shard {
         Timestamp(self.checkpoints.last_at.0.saturating_add(interval))
     }
 
-    /// When a shard that is left alone has to look whether a checkpoint is due.
-    pub(crate) fn checkpoint_at(&self) -> Option<Timestamp> {
-        let is_waiting = self.checkpoints.under_way.is_none() && self.tail_size() > 0;
-        (is_waiting && self.boot.number > 0)
-            .then(|| self.next_checkpoint_at().max(self.checkpoints.not_before))
+    /// How long a shard that is left alone may wait before it looks whether a checkpoint is due.
+    pub(crate) fn checkpoint_due_in(&self, now: Timestamp) -> Option<Duration> {
+        let tail = self.tail_size();
+        if self.checkpoints.under_way.is_some() || tail == 0 || self.boot.number == 0 {
+            return None;
+        }
+        let interval = Duration::from_micros(self.next_checkpoint_at().0.saturating_sub(now.0));
+        let due = if tail >= self.checkpoints.size { Duration::ZERO } else { interval };
+        Some(due.max(self.checkpoints.not_before.saturating_duration_since(Instant::now())))
     }
 
     fn begin_checkpoint(&mut self, maintained: &Maintained) -> bool {
@@ -208,7 +211,7 @@ impl Shard {
         if let Some(run) = self.runs.first_incomplete() {
             // Its newest commits are in the log alone, which must not be truncated for an image without them.
             let message = format!("no checkpoint is made while run {run} cannot be loaded");
-            self.checkpoints.not_before = Timestamp(self.now.0.saturating_add(PAUSE_FAILED));
+            self.checkpoints.not_before = Instant::now() + PAUSE_FAILED;
             self.load(run);
             self.answer_checkpoint(asked, &Err(Error::new(ErrorKind::Corrupt, message)));
             return false;
@@ -220,7 +223,7 @@ impl Shard {
             self.answer_checkpoint(asked, &Ok(newest));
             return true;
         }
-        self.checkpoints.not_before = Timestamp(self.now.0.saturating_add(PAUSE));
+        self.checkpoints.not_before = Instant::now() + PAUSE.min(self.setup.checkpoint_interval);
         let request = fresh_id();
         let errand = Errand::BeginImage { request, through, begun: self.now };
         // There is room for one of every shard, so only its end can refuse one.
@@ -349,7 +352,7 @@ impl Shard {
     fn fail_checkpoint(&mut self, failure: ImageFailure) {
         self.stats.image_failures += 1;
         self.checkpoints.has_unreadable |= failure.unreadable.is_some();
-        self.checkpoints.not_before = Timestamp(self.now.0.saturating_add(PAUSE_FAILED));
+        self.checkpoints.not_before = Instant::now() + PAUSE_FAILED;
         self.give_up_checkpoint(&store_error(failure.error));
     }
 
@@ -403,7 +406,7 @@ impl Shard {
 }
 
 /// How long a closing shard waits for news of its image before it looks at the log again.
-const CLOSING_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
+const CLOSING_PAUSE: Duration = Duration::from_millis(1);
 
 impl Writing {
     /// Hands over what waits. False if there is no room, or nobody takes it any more: the thread tells why.

@@ -106,7 +106,10 @@ impl Shard {
 
     /// Takes in the runs that are back, and asks for more where that is wanted. Whether anything happened.
     pub(crate) fn take_loaded(&mut self, maintained: Option<&Maintained>) -> bool {
-        let Some(maintained) = maintained.filter(|_| self.runs.cold_count() > 0) else { return false };
+        let Some(maintained) = maintained else { return false };
+        if self.runs.cold_count() == 0 && self.waiting.queries.is_empty() {
+            return false;
+        }
         let mut has_progress = false;
         while let Ok(loaded) = maintained.loaded.try_recv() {
             self.take_in(loaded);

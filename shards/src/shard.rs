@@ -223,15 +223,13 @@ impl Shard {
     /// How long the shard may sleep when no message arrives.
     pub(crate) fn sleep_max(&self) -> Option<Duration> {
         let sync = self.log.as_ref().and_then(|log| log.sync_due(Instant::now()));
-        let expiry = self.first_to_clean().map(|(deadline, _)| deadline);
-        let expiry = [expiry, self.checkpoint_at()].into_iter().flatten().min().map(|deadline| {
-            let micros = deadline.0.saturating_sub(self.setup.clock.now().0);
-            Duration::from_micros(micros).clamp(Duration::from_millis(1), EXPIRY_PAUSE_MAX)
-        });
-        match (sync, expiry) {
-            (Some(sync), Some(expiry)) => Some(sync.min(expiry)),
-            (sync, expiry) => sync.or(expiry),
-        }
+        let now = self.setup.clock.now();
+        let expiry = self
+            .first_to_clean()
+            .map(|(deadline, _)| Duration::from_micros(deadline.0.saturating_sub(now.0)));
+        let watched = [expiry, self.checkpoint_due_in(now)].into_iter().flatten().min();
+        let watched = watched.map(|due| due.clamp(Duration::from_millis(1), EXPIRY_PAUSE_MAX));
+        [sync, watched].into_iter().flatten().min()
     }
 
     pub(crate) fn handle(&mut self, message: Message) {

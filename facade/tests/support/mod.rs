@@ -93,7 +93,8 @@ pub(crate) fn options(durability: Durability, shards: usize) -> Options {
 
 /// The same for a store that makes a checkpoint every few commits.
 pub(crate) fn busy_options(durability: Durability, shards: usize) -> Options {
-    Options { checkpoint_log_size: 4 << 10, ..options(durability, shards) }
+    let checkpoint_interval = Duration::from_micros(1); // no pause between two of them either
+    Options { checkpoint_log_size: 4 << 10, checkpoint_interval, ..options(durability, shards) }
 }
 
 /// A database in memory, of one shard, with a run in it.
