@@ -44,8 +44,10 @@ pub(crate) struct Checkpoints {
     last_at: Timestamp,
     /// The next one does not begin before this unless it is asked for.
     not_before: Instant,
-    /// Whether runs of other images are copied; no longer once one of them could not be read.
-    has_unreadable: bool,
+    /// Image files that could not be read: what lies in them is not copied into another one.
+    unreadable: BTreeSet<u64>,
+    /// Some run was rebuilt and has no image: the next checkpoint has something to write, even if the log has not grown.
+    has_rebuilt: bool,
 }
 
 #[derive(Debug)]
@@ -65,8 +67,8 @@ enum Stage {
     Syncing { writing: Box<Writing>, needed: Lsn },
     /// The thread finishes the image, and MANIFEST names it.
     Naming(Box<ImageOfRuns>),
-    /// The image is there, and runs take note of it. Then all other image files but `kept` are unnecessary.
-    Noting { images: std::vec::IntoIter<(RunId, RunImage)>, kept: BTreeSet<u64> },
+    /// Image `number` is there, and runs take note of it. Then all files in front of it but `kept` are unnecessary.
+    Noting { images: std::vec::IntoIter<(RunId, RunImage)>, kept: BTreeSet<u64>, number: u64 },
 }
 
 #[derive(Debug)]
@@ -111,7 +113,8 @@ impl Checkpoints {
             queued: Vec::new(),
             last_at: now,
             not_before: Instant::now(),
-            has_unreadable: false,
+            unreadable: BTreeSet::new(),
+            has_rebuilt: false,
         }
     }
 
@@ -126,6 +129,11 @@ impl Checkpoints {
         self.size = checkpoint_size(&files, size_min);
         self.files = files;
         self.last_at = now;
+    }
+
+    /// Takes note of a run that was loaded, if it had to be rebuilt.
+    pub(crate) fn note_rebuilt(&mut self, was_rebuilt: bool) {
+        self.has_rebuilt |= was_rebuilt;
     }
 
     /// How a new image is to be named.
@@ -196,7 +204,9 @@ impl Shard {
     /// How long a shard that is left alone may wait before it looks whether a checkpoint is due.
     pub(crate) fn checkpoint_due_in(&self, now: Timestamp) -> Option<Duration> {
         let tail = self.tail_size();
-        if self.checkpoints.under_way.is_some() || tail == 0 || self.boot.number == 0 {
+        let has_log = self.log.as_ref().is_some_and(|log| !log.has_failed());
+        let may_begin = self.checkpoints.under_way.is_none() && has_log && !self.runs.is_any_behind();
+        if !may_begin || tail == 0 || self.boot.number == 0 {
             return None;
         }
         let interval = Duration::from_micros(self.next_checkpoint_at().0.saturating_sub(now.0));
@@ -218,6 +228,7 @@ impl Shard {
         }
         if let Some(newest) = self.checkpoints.newest.filter(|newest| newest.through == through.lsn)
             && log.appended_through() == through.lsn
+            && !self.checkpoints.has_rebuilt
         {
             // Nothing has changed since.
             self.answer_checkpoint(asked, &Ok(newest));
@@ -228,11 +239,11 @@ impl Shard {
         let errand = Errand::BeginImage { request, through, begun: self.now };
         // There is room for one of every shard, so only its end can refuse one.
         if maintained.errands.try_send(errand).is_err() {
-            let closing = Error::new(ErrorKind::Closed, "the store is closing: no checkpoint is made");
-            self.answer_checkpoint(asked, &Err(closing));
+            self.answer_checkpoint(asked, &Err(closing()));
             return false;
         }
         self.checkpoints.under_way = Some(Checkpoint { request, asked, stage: Stage::Starting });
+        self.checkpoints.has_rebuilt = false;
         true
     }
 
@@ -250,9 +261,9 @@ impl Shard {
         let Some(checkpoint) = under_way.filter(|checkpoint| checkpoint.request == request) else { return };
         match (what, &mut checkpoint.stage) {
             (ImageProgress::Begun { number, parts }, _) => {
-                let has_unreadable = self.checkpoints.has_unreadable;
                 let incoming = self.tail_size();
-                let runs = ImageOfRuns::new(number, &self.checkpoints.files, incoming, !has_unreadable);
+                let Checkpoints { files, unreadable, .. } = &self.checkpoints;
+                let runs = ImageOfRuns::new(number, files, incoming, unreadable);
                 let writing = Writing { runs, parts, waiting: Vec::new() };
                 self.set_stage(Stage::Writing(Box::new(writing)));
             }
@@ -261,7 +272,7 @@ impl Shard {
                 let asked = std::mem::take(&mut checkpoint.asked);
                 // Those of this image and of the one before it.
                 let kept = files.keys().chain(self.checkpoints.files.keys()).copied().collect();
-                self.set_stage(Stage::Noting { images: images.into_iter(), kept });
+                self.set_stage(Stage::Noting { images: images.into_iter(), kept, number: image.number });
                 tracing::info!(shard = self.index, number = image.number, through = %image.through, "checkpoint");
                 self.checkpoints.follow(image, files, self.setup.checkpoint_log_size, self.now);
                 self.stats.images += 1;
@@ -315,7 +326,7 @@ impl Shard {
                 }
                 (Some(Stage::Naming(Box::new(writing.runs))), true)
             }
-            Stage::Noting { mut images, kept } => {
+            Stage::Noting { mut images, kept, number } => {
                 for (id, image) in images.by_ref().take(NOTED_MAX) {
                     match self.runs.held_mut(id) {
                         Some(Held::Resident(run)) => run.image = Some(image),
@@ -326,9 +337,9 @@ impl Shard {
                     }
                 }
                 if images.len() > 0 {
-                    return (Some(Stage::Noting { images, kept }), true);
+                    return (Some(Stage::Noting { images, kept, number }), true);
                 }
-                self.waiting.forget_files(kept);
+                self.waiting.forget_files(number, kept);
                 (None, true)
             }
             Stage::Starting | Stage::Naming(_) => (Some(stage), false),
@@ -351,7 +362,7 @@ impl Shard {
     /// There is no image; everything is as it was before.
     fn fail_checkpoint(&mut self, failure: ImageFailure) {
         self.stats.image_failures += 1;
-        self.checkpoints.has_unreadable |= failure.unreadable.is_some();
+        self.checkpoints.unreadable.extend(failure.unreadable);
         self.checkpoints.not_before = Instant::now() + PAUSE_FAILED;
         self.give_up_checkpoint(&store_error(failure.error));
     }
@@ -387,10 +398,17 @@ impl Shard {
         }
         // Runs whose newest commits are still beside their image are no reason to keep anybody waiting: the next boot loads
         // them.
-        let is_worth_it = self.tail_size() > CLOSING_LOG_SIZE && !self.runs.is_any_behind();
-        if self.checkpoints.under_way.is_none() && is_worth_it {
-            self.begin_checkpoint(maintained);
+        self.end_checkpoint(maintained);
+        let is_worth_it = self.tail_size() > CLOSING_LOG_SIZE || !self.checkpoints.queued.is_empty();
+        let has_log = self.log.as_ref().is_some_and(|log| !log.has_failed());
+        if is_worth_it && has_log && !self.runs.is_any_behind() && self.begin_checkpoint(maintained) {
+            self.end_checkpoint(maintained);
         }
+        self.refuse_checkpoints(&closing());
+    }
+
+    /// Waits for the checkpoint that is under way, if there is one.
+    fn end_checkpoint(&mut self, maintained: &Maintained) {
         while self.checkpoints.under_way.is_some() && self.log.as_ref().is_some_and(|log| !log.has_failed()) {
             let has_progress = self.advance_checkpoint(Some(maintained));
             self.move_log(Some(maintained));
@@ -403,6 +421,10 @@ impl Shard {
             }
         }
     }
+}
+
+fn closing() -> Error {
+    Error::new(ErrorKind::Closed, "the store is closing: no checkpoint is made")
 }
 
 /// How long a closing shard waits for news of its image before it looks at the log again.

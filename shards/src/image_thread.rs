@@ -148,15 +148,15 @@ impl ImageJob {
         file: u64,
         place: ImagePlace,
     ) -> Result<(), ImageFailure> {
-        let unreadable = |error| ImageFailure { error, unreadable: Some(file) };
+        let unreadable = |error| {
+            let is_damaged = matches!(error, WalError::Corrupt { .. });
+            ImageFailure { error, unreadable: is_damaged.then_some(file) }
+        };
         let reader = match copied.take() {
             Some((number, reader)) if number == file => reader,
             _ => self.source.open_image(file).map_err(unreadable)?,
         };
-        writer.copy(&reader, place).map_err(|error| match error {
-            WalError::Corrupt { .. } => unreadable(error),
-            error => error.into(),
-        })?;
+        writer.copy(&reader, place).map_err(unreadable)?;
         *copied = Some((file, reader));
         Ok(())
     }

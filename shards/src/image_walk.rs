@@ -50,8 +50,10 @@ const PAGE_SIZE: usize = 64 << 10;
 const LOOK_SIZE: usize = 64;
 
 impl ImageOfRuns {
-    /// Image `number`, to be written behind `incoming` bytes of log since the image that refers to `files`.
-    pub(crate) fn new(number: u64, files: &Files, incoming: u64, may_merge: bool) -> ImageOfRuns {
+    /// Image `number`, to be written behind `incoming` bytes of log since the image that refers to `files`. Those that are
+    /// unreadable are left alone.
+    pub(crate) fn new(number: u64, files: &Files, incoming: u64, unreadable: &BTreeSet<u64>) -> ImageOfRuns {
+        let merged = files_to_merge(files, incoming);
         ImageOfRuns {
             number,
             cursor: ImageCursor::new(),
@@ -59,7 +61,7 @@ impl ImageOfRuns {
             current: None,
             page: Vec::new(),
             run_count: 0,
-            merged: if may_merge { files_to_merge(files, incoming) } else { BTreeSet::new() },
+            merged: merged.difference(unreadable).copied().collect(),
             written_before: files.clone(),
             files: Files::new(),
             images: Vec::new(),

@@ -1,6 +1,7 @@
 //! The thread of a shard that brings cold runs back: it reads and decodes, so that the shard does neither.
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -22,8 +23,8 @@ use crate::store_error::store_error;
 pub(crate) enum LoadRequest {
     /// Bring back a run, with the commits behind its image.
     Load { request: u64, entry: Box<RunEntry>, tail: Arc<Vec<(Lsn, Record)>> },
-    /// Nobody asks for a place in another image file any more: have the others removed.
-    Forget { kept: BTreeSet<u64> },
+    /// Of the image files in front of this one nobody asks for a place in others than these any more: have them removed.
+    Forget { image: u64, kept: BTreeSet<u64> },
 }
 
 /// A run that is back, or why it is not.
@@ -45,6 +46,10 @@ pub(crate) struct Loader {
     pub(crate) shard: mailbox::Sender<Message>,
 }
 
+fn panicked() -> Error {
+    Error::new(ErrorKind::Io, "the thread that loads runs panicked over this one")
+}
+
 impl Loader {
     /// Serves requests until the shard has ended.
     pub(crate) fn run(mut self) {
@@ -52,14 +57,15 @@ impl Loader {
             match wanted {
                 LoadRequest::Load { request, entry, tail } => {
                     let run = entry.run;
-                    let outcome = self.load(&entry, &tail).map(Box::new);
+                    let load = AssertUnwindSafe(|| self.load(&entry, &tail).map(Box::new));
+                    let outcome = catch_unwind(load).unwrap_or_else(|_| Err(panicked()));
                     let _ = self.loaded.send(Loaded { request, run, outcome });
                     self.shard.wake();
                 }
-                LoadRequest::Forget { kept } => {
-                    self.shelf.retain(|file| kept.contains(&file));
+                LoadRequest::Forget { image, kept } => {
+                    self.shelf.retain(|file| file >= image || kept.contains(&file));
                     // Without anybody to remove them they cost space until the next image.
-                    let _ = self.errands.try_send(Errand::PutAway { log: self.log, kept });
+                    let _ = self.errands.try_send(Errand::PutAway { log: self.log, image, kept });
                 }
             }
         }

@@ -27,8 +27,8 @@ pub(crate) enum Errand {
     BeginImage { request: u64, through: LogEnd, begun: Timestamp },
     /// Name an image that is written.
     NameImage { request: u64, log: u32, image: NamedImage, naming: Naming },
-    /// Put away what images have made unnecessary: segments, and all image files of the log but these.
-    PutAway { log: u32, kept: BTreeSet<u64> },
+    /// Put away what an image has made unnecessary: segments, and the image files in front of it but these.
+    PutAway { log: u32, image: u64, kept: BTreeSet<u64> },
     /// Tell where a log stands, after all that was asked before.
     Source { log: u32, reply: Sender<Result<LogSource, Error>> },
     /// Mark the store as closed in order, and end.
@@ -98,7 +98,7 @@ impl Maintenance {
                 let _ = delivery.images.send(ImageNews { request, what });
                 delivery.mailbox.wake();
             }
-            Errand::PutAway { log, kept } => match self.directory.put_away(log, &kept) {
+            Errand::PutAway { log, image, kept } => match self.directory.put_away(log, image, &kept) {
                 Ok(PutAway { segments, images }) => tracing::info!(log, segments, images, "put away"),
                 // It costs space until the next image.
                 Err(error) => tracing::warn!(log, %error, "what images make unnecessary stays"),

@@ -36,6 +36,8 @@ pub(crate) struct Waiting {
 pub(crate) enum Parked {
     Message(Message),
     Batches(Box<Batches>),
+    /// Batches, the next of which is about a run that cannot be loaded.
+    RefusedBatches(Box<Batches>, Error),
 }
 
 impl Waiting {
@@ -43,9 +45,9 @@ impl Waiting {
         Waiting { requests, ..Waiting::default() }
     }
 
-    /// No place in another image file is asked for any more.
-    pub(crate) fn forget_files(&self, kept: BTreeSet<u64>) {
-        self.request(LoadRequest::Forget { kept });
+    /// Of the image files in front of this one, no place in others than these is asked for any more.
+    pub(crate) fn forget_files(&self, image: u64, kept: BTreeSet<u64>) {
+        self.request(LoadRequest::Forget { image, kept });
     }
 
     fn request(&self, request: LoadRequest) {
@@ -68,10 +70,13 @@ impl Shard {
             return Some(message);
         }
         if let Message::Query { .. } = message {
-            if !self.runs.is_any_behind() {
-                return Some(message);
+            if self.runs.is_any_behind() {
+                self.waiting.queries.push(message);
+                return None;
             }
-            self.waiting.queries.push(message);
+            // What is known of such a run is not true any more: the query is told what the run is told.
+            let Some(run) = self.runs.first_incomplete() else { return Some(message) };
+            self.park(run, Parked::Message(message));
             return None;
         }
         match self.run_of(&message).filter(|run| self.is_cold(*run)) {
@@ -131,6 +136,7 @@ impl Shard {
         let parked = self.waiting.parked.remove(&run).unwrap_or_default();
         match outcome {
             Ok(loaded) => {
+                self.checkpoints.note_rebuilt(loaded.image.is_none());
                 self.runs.make_resident(loaded);
                 self.stats.loads += 1;
                 self.waiting.ready.extend(parked);
@@ -152,7 +158,10 @@ impl Shard {
                     reply.send(Err(error.clone()));
                 }
             }
-            Parked::Batches(batches) => self.refuse_batch(batches, error.clone()),
+            // It goes on in its turn: the log may be stalled over another write.
+            Parked::Batches(batches) | Parked::RefusedBatches(batches, _) => {
+                self.waiting.ready.push_back(Parked::RefusedBatches(batches, error.clone()));
+            }
         }
     }
 
@@ -197,6 +206,7 @@ impl Shard {
             match parked {
                 Parked::Message(message) => self.handle(message),
                 Parked::Batches(batches) => self.advance(batches),
+                Parked::RefusedBatches(batches, error) => self.refuse_batch(batches, error),
             }
             served += 1;
         }

@@ -25,8 +25,7 @@ pub(crate) struct Restored {
 /// # Errors
 /// `Corrupt` when neither image can be read, or the log behind it cannot.
 pub(crate) fn restore(source: &LogSource, options: &LogOptions, hash_seed: usize) -> Result<Restored, Error> {
-    let (runs, images) = load_newest(source, hash_seed)?;
-    let mut runs = runs;
+    let (mut runs, images) = load_newest(source, hash_seed)?;
     let log = source.log();
     let recovered = recover(source, options.clone(), images.newest.as_ref(), &mut |record| {
         replay(&mut runs, log, record)
@@ -72,7 +71,8 @@ fn load(source: &LogSource, image: &NamedImage, hash_seed: usize) -> Result<(Run
     Ok((runs, files))
 }
 
-/// What an image says of every run of its log, and the files it refers to; each of those is there.
+/// What an image says of every run of its log, and the files it refers to. Those are not looked at: damage in one of them is
+/// that of the runs in it.
 fn read_directory(source: &LogSource, image: &NamedImage) -> Result<(Vec<RunEntry>, Files), WalError> {
     let file = source.open_image(image.number)?;
     if file.header().through != image.through {
@@ -87,9 +87,5 @@ fn read_directory(source: &LogSource, image: &NamedImage) -> Result<(Vec<RunEntr
         });
         taken.map_err(damaged)?;
     }
-    let files = directory.finish().map_err(damaged)?;
-    for number in files.keys().filter(|number| **number != image.number) {
-        source.open_image(*number)?;
-    }
-    Ok((entries, files))
+    Ok((entries, directory.finish().map_err(damaged)?))
 }

@@ -39,11 +39,9 @@ impl StoreDirectory {
     /// where there is none. The log is durable up to `durable_through`, and everything in the image lies below.
     ///
     /// # Errors
-    /// [`WalError::Corrupt`] and [`WalError::Io`] for a segment that cannot be read: nothing has changed. A failed update
-    /// of MANIFEST is final ([`WalError::Failed`] from then on): what its slot holds is unknown.
-    ///
-    /// # Panics
-    /// If the image is not newer than `before`, or `before` is absent or not named where the log needs it.
+    /// [`WalError::Unsupported`] when the image is not newer than all that are named, or `before` is not one of them where
+    /// the log needs one; [`WalError::Corrupt`] and [`WalError::Io`] for a segment that cannot be read: nothing has changed.
+    /// A failed update of MANIFEST is final ([`WalError::Failed`] from then on): what its slot holds is unknown.
     pub fn name_image(
         &mut self,
         log: u32,
@@ -52,15 +50,23 @@ impl StoreDirectory {
         durable_through: Lsn,
     ) -> Result<(), WalError> {
         self.check_writable()?;
-        assert!(image.through <= durable_through, "an image stands for what is durable");
         let mut next = self.slots.current.clone();
         let entry = &mut next.logs[log as usize];
-        let named = entry.images.into_iter().flatten();
-        let before = before.map(|number| {
-            named.clone().find(|image| image.number == number).expect("the image before is named")
-        });
-        assert!(before.is_some() || named.count() < 2, "the log may have lost its beginning");
-        assert!(before.is_none_or(|before| before.number < image.number && before.through <= image.through));
+        let named: Vec<NamedImage> = entry.images.into_iter().flatten().collect();
+        let wanted = before;
+        let before = named.iter().copied().find(|image| Some(image.number) == wanted);
+        // Whoever had it written may have been replaced meanwhile, and its successor have named another one.
+        let follows = named.first().is_none_or(|newest| newest.number < image.number)
+            && before.map(|image| image.number) == wanted
+            && before.is_none_or(|before| before.through <= image.through)
+            && image.through <= durable_through
+            && (before.is_some() || named.len() < 2);
+        if !follows {
+            let number = image.number;
+            let reason =
+                format!("image {number} of log {log} does not follow those that are named: {named:?}");
+            return Err(WalError::Unsupported { reason });
+        }
         entry.images = [Some(image), before];
         entry.durable_through = entry.durable_through.max(durable_through);
         if let Some(before) = before {
@@ -85,14 +91,15 @@ impl StoreDirectory {
         Ok(())
     }
 
-    /// Moves the segments of a log that no recovery needs into the history, and removes all of its images but those in
-    /// `kept`, those that are named, and those behind them. Called again after a crash it goes on where it was interrupted.
+    /// Moves the segments of a log that no recovery needs into the history, and removes all images in front of `image` but
+    /// those in `kept`, which it and the one before it refer to, and those that are named. However late it is called, what
+    /// came behind that image refers to nothing else in front of it. Called again after a crash it goes on where it was interrupted.
     ///
     /// # Errors
     /// [`WalError::Io`]. What is left over costs space and nothing else; the next call tries again.
-    pub fn put_away(&self, log: u32, kept: &BTreeSet<u64>) -> Result<PutAway, WalError> {
+    pub fn put_away(&self, log: u32, image: u64, kept: &BTreeSet<u64>) -> Result<PutAway, WalError> {
         self.check_writable()?;
-        Ok(PutAway { segments: self.retire_segments(log)?, images: self.remove_images(log, kept)? })
+        Ok(PutAway { segments: self.retire_segments(log)?, images: self.remove_images(log, image, kept)? })
     }
 
     fn retire_segments(&self, log: u32) -> Result<u64, WalError> {
@@ -117,13 +124,13 @@ impl StoreDirectory {
         Ok(names.len() as u64)
     }
 
-    fn remove_images(&self, log: u32, kept: &BTreeSet<u64>) -> Result<u64, WalError> {
+    fn remove_images(&self, log: u32, image: u64, kept: &BTreeSet<u64>) -> Result<u64, WalError> {
         let dir = images_dir(&self.path);
-        let [newest, before] =
-            self.slots.current.logs[log as usize].images.map(|image| image.map(|image| image.number));
-        // One behind the newest may be about to be named.
+        let named = self.slots.current.logs[log as usize].images;
         let is_needed = |number| {
-            kept.contains(&number) || newest.is_none_or(|newest| number >= newest) || before == Some(number)
+            number >= image
+                || kept.contains(&number)
+                || named.iter().flatten().any(|named| named.number == number)
         };
         let names = self.names(&dir, |name| {
             parse_image_name(name).is_some_and(|(of, number)| of == log && !is_needed(number))

@@ -61,7 +61,7 @@ fn make_image(store: &mut Store, log: usize, ends: &[Lsn]) -> Result<(), WalErro
     let before = source.images().next().map(|image| image.number);
     let durable = store.logs[log].durable_through();
     store.directory.name_image(log as u32, image, before, durable)?;
-    store.directory.put_away(log as u32, &BTreeSet::new()).map(drop)
+    store.directory.put_away(log as u32, number, &BTreeSet::new()).map(drop)
 }
 
 /// Rounds of records and images on a disk with these faults; the oracle knows what was promised.
@@ -157,7 +157,11 @@ fn with_a_damaged_newest_image_the_one_before_is_read_on_from() {
     let image = NamedImage { number, through: end.lsn, chain: end.chain };
     store.directory.name_image(0, image, Some(before.number), end.lsn).unwrap();
     assert_eq!(store.directory.describe().logs[0].images, [image, before]);
-    assert_eq!(store.directory.put_away(0, &BTreeSet::new()).unwrap().images, 1, "the damaged one goes");
+    assert_eq!(
+        store.directory.put_away(0, number, &BTreeSet::new()).unwrap().images,
+        1,
+        "the damaged one goes"
+    );
 }
 
 #[test]
@@ -186,7 +190,7 @@ fn whatever_fails_while_images_are_made_nothing_is_lost() {
                             check(&held, &oracle, &oracle.durable, &story);
                             // Put away what was left lying about, and open once more.
                             for log in 0..LOG_COUNT {
-                                store.directory.put_away(log, &BTreeSet::new()).unwrap();
+                                store.directory.put_away(log, 1, &BTreeSet::new()).unwrap();
                             }
                             store.logs.clear();
                         }
@@ -206,6 +210,38 @@ fn an_image_that_is_finished_and_not_named_yet_is_not_put_away() {
     let number = store.directory.next_image(0);
     let writer = store.directory.log_source(0).create_image(number, store.logs[0].sealed_end().lsn, 1);
     writer.unwrap().finish().unwrap();
-    assert_eq!(store.directory.put_away(0, &BTreeSet::new()).unwrap().images, 0);
+    assert_eq!(store.directory.put_away(0, number, &BTreeSet::new()).unwrap().images, 0);
     store.directory.log_source(0).open_image(number).expect("it is still there");
+}
+
+/// The order to remove what an image made unnecessary came when there were newer ones, and took away what they refer to.
+#[test]
+fn what_came_behind_an_image_is_not_put_away_for_it() {
+    let disk = SimDisk::new(3);
+    run(&disk, LogMode::Buffered);
+    let (store, _) = open(&disk.kill(), LogMode::Buffered, 0).unwrap();
+    let source = store.directory.log_source(0);
+    assert_eq!(source.images().map(|image| image.number).collect::<Vec<_>>(), [5, 4]);
+    source.create_image(3, Lsn::ZERO, 1).unwrap().finish().unwrap();
+    let put_away = |image, kept: &[u64]| {
+        store.directory.put_away(0, image, &kept.iter().copied().collect()).unwrap().images
+    };
+    assert_eq!(put_away(2, &[1, 2]), 0, "3 came behind 2");
+    assert_eq!(put_away(5, &[3, 4, 5]), 0, "5 or 4 refers to it");
+    assert_eq!(put_away(5, &[4, 5]), 1);
+}
+
+/// An image that was still being written when its shard was replaced is not named over a newer one.
+#[test]
+fn an_image_that_does_not_follow_those_that_are_named_is_refused() {
+    let disk = SimDisk::new(3);
+    run(&disk, LogMode::Buffered);
+    let (mut store, _) = open(&disk.kill(), LogMode::Buffered, 0).unwrap();
+    let end = store.logs[0].sealed_end();
+    let image = |number| NamedImage { number, through: end.lsn, chain: end.chain };
+    for (number, before) in [(4, Some(4)), (5, Some(4)), (6, Some(3)), (6, None)] {
+        let refused = store.directory.name_image(0, image(number), before, end.lsn).unwrap_err();
+        assert!(refused.to_string().contains("does not follow"), "{refused}");
+    }
+    store.directory.name_image(0, image(6), Some(5), end.lsn).unwrap();
 }
