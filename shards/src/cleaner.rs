@@ -14,20 +14,21 @@ use crate::stage::Written;
 
 /// After a cleaning that was refused, the next attempt waits this long.
 const CLEANING_PAUSE_REFUSED: Duration = Duration::from_secs(1);
+/// How many runs are looked at for one that can be cleaned.
+const DUE_MAX: usize = 16;
 /// Between two cleanings of a shard that has messages to serve.
 const CLEANING_PAUSE_BUSY: Duration = Duration::from_millis(10);
 
 impl Shard {
     /// Commits the deletion of keys whose deadline has passed, for one run. A busy shard does so now and then.
     pub(crate) fn clean(&mut self, is_busy: bool) -> bool {
-        let Some((deadline, run)) = self.first_to_clean() else { return false };
+        let Some((deadline, _)) = self.first_to_clean() else { return false };
         if deadline > self.now {
             return false;
         }
-        if self.is_cold(run) {
-            self.load(run);
-            return false;
-        }
+        // One that is cold is cleaned when it is back, and keeps nobody waiting.
+        let mut due = self.runs.due(self.now, DUE_MAX).into_iter();
+        let Some(run) = due.find(|run| !self.is_cold_and_asked_for(*run)) else { return false };
         let step = self.expire(run);
         if is_busy {
             self.pause_cleaning(CLEANING_PAUSE_BUSY);
@@ -35,6 +36,15 @@ impl Shard {
         let has_progress = !matches!(step, Step::Done(Err(_), _));
         self.carry(step, Then::Cleaned);
         has_progress
+    }
+
+    /// Whether a run is cold; then it is on its way from now on.
+    fn is_cold_and_asked_for(&mut self, run: RunId) -> bool {
+        let is_cold = self.is_cold(run);
+        if is_cold {
+            self.load(run);
+        }
+        is_cold
     }
 
     /// Takes note of what a cleaning came to, at once or after the log had stalled.

@@ -251,6 +251,12 @@ impl RunTable {
         self.deadlines.first().copied()
     }
 
+    /// Runs with a key whose deadline is not after `now`, by the first such deadline.
+    pub(crate) fn due(&self, now: Timestamp, count_max: usize) -> Vec<RunId> {
+        let due = self.deadlines.iter().take_while(|(deadline, _)| *deadline <= now);
+        due.take(count_max).map(|(_, id)| *id).collect()
+    }
+
     /// Runs in order of id, from the first one behind `after`.
     pub(crate) fn iter_after(&self, after: Option<RunId>) -> impl Iterator<Item = &Held> {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
