@@ -60,6 +60,20 @@ impl Store {
         Ok(Store { database: Database::open(directory.path(), options)?, directory: Some(directory) })
     }
 
+    /// Puts every key once into every run, each put a commit of its own.
+    pub fn put_each(&self, runs: &[RunHandle], keys: &[String], value: &str) {
+        for key in keys {
+            let one_put = |run: &RunHandle| {
+                let mut batch = run.batch();
+                batch.put(key, value).expect("a small put is within the limits");
+                batch
+            };
+            let results = self.database.commit_all(runs.iter().map(one_put).collect());
+            let results = results.expect("an open store takes batches");
+            assert!(results.iter().all(Result::is_ok), "every put is taken");
+        }
+    }
+
     /// Closes it, and keeps its directory.
     pub fn close(self) -> Result<Option<TempDir>> {
         self.database.close()?;

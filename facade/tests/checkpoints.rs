@@ -14,7 +14,7 @@ use strata::{
 use strata_wal::sim::SimDisk;
 use support::contents::{contents, copy};
 use support::gate::{Gate, Opener, open_gated};
-use support::{eventually, open_on, options, script, sim_path};
+use support::{TestClock, eventually, open_on, options, script, sim_path};
 
 /// Runs of a store whose every state is known.
 const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -157,13 +157,17 @@ fn a_shard_makes_checkpoints_when_its_log_has_grown_when_time_has_passed_and_whe
     eventually("the log has grown", || images_written(&database) >= 2);
     database.close().unwrap();
 
-    let interval =
-        Options { checkpoint_interval: Duration::from_millis(50), ..options(Durability::Buffered, 1) };
-    let database = Database::open(&path, interval).unwrap();
+    let interval = Duration::from_secs(60);
+    let clock = TestClock::at(4_000_000_000_000_000);
+    let patient = Options { checkpoint_interval: interval, ..options(Durability::Buffered, 1) };
+    let database = Database::start(Some(path.clone()), patient, clock.clock(), None).unwrap();
     script::steps(&database.run(script::id_of("a")), 201..=201);
+    // Each question is a turn of the shard, in which it looks at the clock.
+    assert!((0..100).all(|_| images_written(&database) == 0), "it is not time yet");
+    clock.advance(interval);
     eventually("time has passed", || images_written(&database) == 1);
-    std::thread::sleep(Duration::from_millis(200));
-    assert_eq!(images_written(&database), 1, "nothing is written without a change");
+    clock.advance(10 * interval);
+    assert!((0..100).all(|_| images_written(&database) == 1), "nothing is written without a change");
     database.close().unwrap();
 
     let database = Database::open(&path, options(Durability::Buffered, 1)).unwrap();

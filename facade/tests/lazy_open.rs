@@ -228,3 +228,20 @@ fn a_store_that_is_closed_before_its_runs_are_loaded_closes_and_keeps_all_of_the
     }
     assert_eq!(contents(&open(&copied)), held);
 }
+
+/// The runs that recovery found to have changed are loaded first; those with lower ids were left out of the rest.
+#[test]
+fn idle_time_loads_all_runs_wherever_those_lie_that_have_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("strata.db");
+    many_runs(&path, 100);
+    let highest = (0..100).map(|number| script::id_of(&name(number))).max().unwrap();
+    let database = open(&path);
+    database.run(highest).put("more", 1).unwrap();
+    database.sync().unwrap();
+    let copied = dir.path().join("copy");
+    copy(&path, &copied);
+    let database = open(&copied);
+    support::eventually("everything is loaded", || database.stats().unwrap().shards[0].cold_runs == 0);
+    assert_eq!(database.run(highest).get("more").unwrap().unwrap().value, Value::from(1));
+}

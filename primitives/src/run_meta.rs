@@ -178,6 +178,22 @@ pub struct RunInfo {
 }
 
 impl RunMeta {
+    #[cfg(test)]
+    /// A description with nothing in it that a test would look for.
+    pub(crate) fn plain() -> RunMeta {
+        RunMeta {
+            name: None,
+            namespace: Namespace::default(),
+            parent: None,
+            tags: vec![],
+            metadata: Encoded::from_int(1),
+            status: RunStatus::Active,
+            created: Timestamp(5),
+            begun_in_boot: 1,
+            durability: None,
+        }
+    }
+
     /// This description and these facts as a caller sees them; `orphaned` is left to the shard.
     pub(crate) fn info(&self, id: RunId, stamp: Stamp, counts: &RunCounts) -> RunInfo {
         RunInfo {
@@ -314,17 +330,7 @@ mod tests {
     #[test]
     fn an_unknown_durability_is_refused() {
         let mut bytes = Vec::new();
-        let meta = RunMeta {
-            name: None,
-            namespace: Namespace::default(),
-            parent: None,
-            tags: vec![],
-            metadata: Encoded::from_int(1),
-            status: Active,
-            created: Timestamp(1),
-            begun_in_boot: 1,
-            durability: None,
-        };
+        let meta = RunMeta { created: Timestamp(1), ..RunMeta::plain() };
         meta.encode(&mut bytes);
         assert_eq!(RunMeta::decode(&mut &bytes[..]).unwrap(), meta);
         *bytes.last_mut().unwrap() = 4;

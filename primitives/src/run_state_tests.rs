@@ -3,7 +3,6 @@ use super::*;
 use crate::effect::Effect;
 use crate::encoded::Encoded;
 use crate::fingerprint::Fingerprint;
-use crate::id::Namespace;
 use crate::version::{Commit, Durability};
 
 fn stamp(version: u64) -> Stamp {
@@ -11,17 +10,7 @@ fn stamp(version: u64) -> Stamp {
 }
 
 fn meta() -> RunMeta {
-    RunMeta {
-        name: None,
-        namespace: Namespace::default(),
-        parent: None,
-        tags: vec![],
-        metadata: Encoded::from_int(1),
-        status: RunStatus::Active,
-        created: Timestamp(10),
-        begun_in_boot: 1,
-        durability: None,
-    }
+    RunMeta { created: Timestamp(10), ..RunMeta::plain() }
 }
 
 fn create() -> Mutation {

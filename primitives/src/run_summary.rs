@@ -94,25 +94,13 @@ impl RunSummary {
 mod tests {
     use super::*;
     use crate::encoded::Encoded;
-    use crate::id::Namespace;
     use crate::mutation::Mutation;
-    use crate::run_meta::RunStatus;
     use crate::version::Version;
 
     fn run() -> RunState {
         let mut run = RunState::new(RunId::from_bytes([1; 16]), 7);
         let stamp = Stamp { version: Version(2), timestamp: Timestamp(7) };
-        let meta = RunMeta {
-            name: None,
-            namespace: Namespace::default(),
-            parent: None,
-            tags: vec!["a".to_owned()],
-            metadata: Encoded::from_int(1),
-            status: RunStatus::Active,
-            created: Timestamp(5),
-            begun_in_boot: 1,
-            durability: None,
-        };
+        let meta = RunMeta { tags: vec!["a".to_owned()], ..RunMeta::plain() };
         let previous = Version::NEVER;
         let value = Encoded::from_int(5);
         let key = Mutation::KvPut { key: "key".into(), value, deadline: Some(Timestamp(9)), previous };

@@ -4,10 +4,10 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use strata_primitives::{ImageLoad, RunId, RunState, Timestamp};
-use strata_wal::{ImageReader, LogSource, Lsn, NamedImage, WalError, scan};
+use strata_primitives::{ImageLoad, RunState, Timestamp};
+use strata_wal::{ImageReader, LogSource, Lsn, WalError, scan};
 
-use crate::image_directory::{DirectoryReader, RunEntry};
+use crate::image_directory::{RunEntry, read_directory};
 use crate::record::{self, Record};
 use crate::replay::apply;
 use crate::run::Run;
@@ -30,6 +30,11 @@ impl ColdRun {
     pub(crate) fn new(entry: RunEntry) -> ColdRun {
         let deadline = entry.summary.next_deadline;
         ColdRun { entry, tail: Arc::default(), deadline, loading: None }
+    }
+
+    /// For who looks at its content all the same.
+    pub(crate) fn panic_not_loaded(&self) -> ! {
+        panic!("run {} is looked at and was not loaded", self.entry.run)
     }
 }
 
@@ -77,9 +82,10 @@ impl ImageShelf {
     pub(crate) fn rebuild(&mut self, entry: &RunEntry, source: &LogSource) -> Result<Run, WalError> {
         self.source = source.clone();
         let before = source.images().nth(1);
-        let older = before.map_or(Ok(None), |image| find_run(source, &image, entry.run))?;
-        let mut run = match &older {
-            Some(older) => self.load(older)?,
+        let entries = before.map_or(Ok(Vec::new()), |image| Ok(read_directory(source, &image)?.0))?;
+        let older = entries.into_iter().find(|older| older.run == entry.run);
+        let mut run = match older {
+            Some(older) => self.load(&older)?,
             None => Run::new(RunState::new(entry.run, self.hash_seed)),
         };
         let from = run.state.version();
@@ -109,23 +115,6 @@ impl ImageShelf {
     pub(crate) fn retain(&mut self, is_kept: impl Fn(u64) -> bool) {
         self.readers.retain(|file, _| is_kept(*file));
     }
-}
-
-/// What the directory of an image says of a run.
-fn find_run(source: &LogSource, image: &NamedImage, run: RunId) -> Result<Option<RunEntry>, WalError> {
-    let file = source.open_image(image.number)?;
-    let mut directory = DirectoryReader::default();
-    let mut found = None;
-    for page in file.pages()? {
-        let taken = directory.take_page(&page, |entry| {
-            if entry.run == run {
-                found = Some(entry);
-            }
-            Ok(())
-        });
-        taken.map_err(|reason| file.corrupt(0, format!("its directory: {reason}")))?;
-    }
-    Ok(found)
 }
 
 fn run_of(state: RunState, entry: &RunEntry) -> Run {

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use strata_primitives::{RunId, RunSummary, Version};
-use strata_wal::{ImagePlace, Lsn};
+use strata_wal::{ImagePlace, LogSource, Lsn, NamedImage, WalError};
 
 use crate::record::RecordPlace;
 
@@ -89,7 +89,7 @@ pub(crate) fn put_end(page: &mut Vec<u8>, files: &Files, run_count: u64) {
 
 /// A directory that is being read.
 #[derive(Debug, Default)]
-pub(crate) struct DirectoryReader {
+struct DirectoryReader {
     run_count: u64,
     files: Files,
     is_whole: bool,
@@ -97,7 +97,7 @@ pub(crate) struct DirectoryReader {
 
 impl DirectoryReader {
     /// Hands over the runs of the next page. Nothing in it can make this panic.
-    pub(crate) fn take_page(
+    fn take_page(
         &mut self,
         page: &[u8],
         mut take: impl FnMut(RunEntry) -> Result<(), String>,
@@ -131,12 +131,34 @@ impl DirectoryReader {
     }
 
     /// The files, once all pages have come.
-    pub(crate) fn finish(self) -> Result<Files, String> {
+    fn finish(self) -> Result<Files, String> {
         match self.is_whole {
             true => Ok(self.files),
             false => Err(format!("the directory ends behind {} runs, before its end", self.run_count)),
         }
     }
+}
+
+/// What an image says of every run of its log, and the files it refers to. Those are not looked at: damage in one of them is
+/// that of the runs in it.
+pub(crate) fn read_directory(
+    source: &LogSource,
+    image: &NamedImage,
+) -> Result<(Vec<RunEntry>, Files), WalError> {
+    let file = source.open_image(image.number)?;
+    if file.header().through != image.through {
+        return Err(file.corrupt(0, "it stands for another part of the log than MANIFEST says"));
+    }
+    let damaged = |reason: String| file.corrupt(0, format!("its directory: {reason}"));
+    let (mut directory, mut entries) = (DirectoryReader::default(), Vec::new());
+    for page in file.pages()? {
+        let taken = directory.take_page(&page, |entry| {
+            entries.push(entry);
+            Ok(())
+        });
+        taken.map_err(damaged)?;
+    }
+    Ok((entries, directory.finish().map_err(damaged)?))
 }
 
 fn decode_run(rest: &mut &[u8]) -> Result<RunEntry, String> {

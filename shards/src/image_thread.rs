@@ -85,8 +85,7 @@ impl ImageJob {
         let what = match started {
             Ok(_) => ImageProgress::Begun { number, parts },
             Err(ref error) => {
-                let reason = format!("no thread to write an image: {error}");
-                ImageProgress::Finished(Err(WalError::Failed { reason }.into()))
+                ImageProgress::Finished(Err(failed(&format!("no thread to write an image: {error}")).into()))
             }
         };
         // A shard that has ended hears of nothing any more.

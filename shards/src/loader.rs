@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender};
 use strata_primitives::{Error, ErrorKind, RunId};
 use strata_runtime::mailbox;
-use strata_wal::{LogSource, Lsn, WalError};
+use strata_wal::{Lsn, WalError};
 
 use crate::cold_run::ImageShelf;
 use crate::image_directory::RunEntry;
-use crate::maintenance::Errand;
+use crate::maintenance::{Errand, ask_for_source};
 use crate::message::Message;
 use crate::record::Record;
 use crate::replay::apply;
@@ -86,19 +86,12 @@ impl Loader {
 
     fn rebuild(&mut self, entry: &RunEntry, damage: WalError) -> Result<Run, Error> {
         tracing::warn!(log = self.log, run = %entry.run, %damage, "an image is damaged: the run is rebuilt from the one before");
-        let source = self.source()?;
+        let ended = || Error::new(ErrorKind::Closed, "the store is closing");
+        let source = ask_for_source(&self.errands, self.log).unwrap_or_else(|| Err(ended()))?;
         // What cannot be rebuilt is damaged as it was found first.
         self.shelf.rebuild(entry, &source).map_err(|error| {
             tracing::error!(log = self.log, run = %entry.run, %error, "the run cannot be rebuilt");
             store_error(damage)
         })
-    }
-
-    /// What MANIFEST says today.
-    fn source(&self) -> Result<LogSource, Error> {
-        let ended = || Error::new(ErrorKind::Closed, "the store is closing");
-        let (reply, source) = bounded(1);
-        self.errands.send(Errand::Source { log: self.log, reply }).map_err(|_| ended())?;
-        source.recv().unwrap_or_else(|_| Err(ended()))
     }
 }

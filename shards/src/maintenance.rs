@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use strata_primitives::{Error, Timestamp};
 use strata_runtime::mailbox;
 use strata_wal::{
@@ -35,6 +35,13 @@ pub(crate) enum Errand {
     Close { ends: Vec<LogEnd>, reply: Sender<Result<(), Error>> },
     /// End without that: some shard could not be closed in order.
     End,
+}
+
+/// Asks where a log stands, and waits for the answer; `None` when the thread has ended.
+pub(crate) fn ask_for_source(errands: &Sender<Errand>, log: u32) -> Option<Result<LogSource, Error>> {
+    let (reply, source) = bounded(1);
+    errands.send(Errand::Source { log, reply }).ok()?;
+    source.recv().ok()
 }
 
 /// The answer to a request for a segment.

@@ -63,6 +63,9 @@ impl Waiting {
 
 /// Runs that are loaded ahead of need at the same time.
 const AHEAD_MAX: usize = 2;
+/// How many runs are looked at for one that is cold in one turn.
+const LOOKED_AT_MAX: usize = 256;
+
 impl Shard {
     /// The message, if it can be served now. One that is about a cold run is parked until that is back.
     pub(crate) fn admit(&mut self, message: Message) -> Option<Message> {
@@ -172,14 +175,9 @@ impl Shard {
             return false;
         }
         if self.runs.is_any_behind() {
-            let next = self.runs.first_behind(self.waiting.ahead).or_else(|| self.runs.first_behind(None));
-            let Some(run) = next.filter(|run| Some(*run) != self.waiting.ahead) else { return false };
-            self.load(run);
-            self.waiting.ahead = Some(run);
-            if !self.runs.is_any_behind() {
-                self.waiting.ahead = None;
-            }
-            return true;
+            let next = self.runs.next_behind();
+            next.into_iter().for_each(|run| self.load(run));
+            return next.is_some();
         }
         if !is_idle || self.waiting.is_all_ahead {
             return false;
@@ -253,6 +251,3 @@ impl Shard {
         }
     }
 }
-
-/// How many runs are looked at for one that is cold in one turn.
-const LOOKED_AT_MAX: usize = 256;

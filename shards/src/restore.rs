@@ -6,7 +6,7 @@ use strata_wal::{Log, LogOptions, LogRecovery, LogSource, NamedImage, WalError, 
 
 use crate::checkpoint::KnownImages;
 use crate::cold_run::{ColdRun, ImageShelf};
-use crate::image_directory::{DirectoryReader, Files, RunEntry};
+use crate::image_directory::{Files, read_directory};
 use crate::replay::replay;
 use crate::run_table::RunTable;
 use crate::store_error::store_error;
@@ -69,23 +69,4 @@ fn load(source: &LogSource, image: &NamedImage, hash_seed: usize) -> Result<(Run
     let mut runs = RunTable::new(hash_seed);
     entries.into_iter().for_each(|entry| runs.insert_cold(ColdRun::new(entry)));
     Ok((runs, files))
-}
-
-/// What an image says of every run of its log, and the files it refers to. Those are not looked at: damage in one of them is
-/// that of the runs in it.
-fn read_directory(source: &LogSource, image: &NamedImage) -> Result<(Vec<RunEntry>, Files), WalError> {
-    let file = source.open_image(image.number)?;
-    if file.header().through != image.through {
-        return Err(file.corrupt(0, "it stands for another part of the log than MANIFEST says"));
-    }
-    let damaged = |reason: String| file.corrupt(0, format!("its directory: {reason}"));
-    let (mut directory, mut entries) = (DirectoryReader::default(), Vec::new());
-    for page in file.pages()? {
-        let taken = directory.take_page(&page, |entry| {
-            entries.push(entry);
-            Ok(())
-        });
-        taken.map_err(damaged)?;
-    }
-    Ok((entries, directory.finish().map_err(damaged)?))
 }

@@ -72,14 +72,14 @@ impl Held {
     fn run(&self) -> &Run {
         match self {
             Held::Resident(run) => run,
-            Held::Cold(cold) => panic!("run {} is looked at and was not loaded", cold.entry.run),
+            Held::Cold(cold) => cold.panic_not_loaded(),
         }
     }
 
     fn run_mut(&mut self) -> &mut Run {
         match self {
             Held::Resident(run) => run,
-            Held::Cold(cold) => panic!("run {} is looked at and was not loaded", cold.entry.run),
+            Held::Cold(cold) => cold.panic_not_loaded(),
         }
     }
 }
@@ -108,10 +108,11 @@ impl RunTable {
         self.cold_count
     }
 
-    /// A cold run that has commits behind its image: of those not even a summary is known.
-    pub(crate) fn first_behind(&self, after: Option<RunId>) -> Option<RunId> {
-        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.behind.range((start, Bound::Unbounded)).next().copied()
+    /// A cold run that has commits behind its image and is not being loaded: of those not even a summary is known.
+    pub(crate) fn next_behind(&self) -> Option<RunId> {
+        let is_waiting =
+            |id: &RunId| matches!(self.runs.get(id), Some(Held::Cold(cold)) if cold.loading.is_none());
+        self.behind.iter().copied().find(is_waiting)
     }
 
     /// A cold run that could not be loaded and has commits behind its image.

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::Sender;
 use strata_primitives::{Error, ErrorKind};
 use strata_runtime::mailbox::Mailbox;
 use strata_runtime::spin::Spin;
@@ -11,7 +11,7 @@ use strata_wal::{LogOptions, LogSource};
 
 use crate::boot::Boot;
 use crate::checkpoint::KnownImages;
-use crate::maintenance::Errand;
+use crate::maintenance::ask_for_source;
 use crate::message::{Answer, Control, Message, Reply};
 use crate::report::ShardRecovery;
 use crate::restore::{Restored, restore};
@@ -165,11 +165,9 @@ impl ShardThread {
             let message = "an in-memory database has no log to recover a shard from";
             return Err(Error::new(ErrorKind::Unsupported, message));
         };
-        let (reply, source) = bounded(1);
-        let errand = Errand::Source { log: self.index, reply };
         // Errands are done in order, so this answer comes after any segment still under way.
-        disk.maintained.errands.send(errand).map_err(|_| closed(self.index))?;
-        disk.source = source.recv().unwrap_or_else(|_| Err(closed(self.index)))?;
+        let source = ask_for_source(&disk.maintained.errands, self.index);
+        disk.source = source.unwrap_or_else(|| Err(closed(self.index)))?;
         while disk.maintained.segments.try_recv().is_ok() {}
         while disk.maintained.images.try_recv().is_ok() {}
         while disk.maintained.loaded.try_recv().is_ok() {}

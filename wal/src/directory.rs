@@ -248,7 +248,7 @@ impl StoreDirectory {
         };
         let path = segment_path(&self.path, request.log, request.number);
         create_segment(&*self.storage, &self.path, &header)?;
-        let named = self.sync_segments_dir().and_then(|()| {
+        let named = self.sync_dir(&segments_dir(&self.path)).and_then(|()| {
             let file = self.storage.open(&path, request.access);
             file.map_err(|error| WalError::io(&path, "open", error))
         });
@@ -326,9 +326,9 @@ impl StoreDirectory {
         Ok(())
     }
 
-    fn sync_segments_dir(&self) -> Result<(), WalError> {
-        let dir = segments_dir(&self.path);
-        self.storage.sync_dir(&dir).map_err(|error| WalError::io(&dir, "sync", error))
+    /// Makes the names in a directory durable.
+    pub(crate) fn sync_dir(&self, dir: &Path) -> Result<(), WalError> {
+        self.storage.sync_dir(dir).map_err(|error| WalError::io(dir, "sync", error))
     }
 }
 

@@ -112,15 +112,15 @@ impl StoreDirectory {
             return Ok(0);
         }
         self.storage.create_dir(&to).map_err(|error| WalError::io(&to, "create", error))?;
-        self.sync(&self.path)?;
+        self.sync_dir(&self.path)?;
         for name in &names {
             let path = from.join(name);
             let moved = self.storage.rename(&path, &to.join(name));
             moved.map_err(|error| WalError::io(&path, "move into the history", error))?;
         }
         // The new names first: a segment may have two names for a while, and always has one.
-        self.sync(&to)?;
-        self.sync(&from)?;
+        self.sync_dir(&to)?;
+        self.sync_dir(&from)?;
         Ok(names.len() as u64)
     }
 
@@ -140,7 +140,7 @@ impl StoreDirectory {
             self.storage.remove(&path).map_err(|error| WalError::io(&path, "remove", error))?;
         }
         if !names.is_empty() {
-            self.sync(&dir)?;
+            self.sync_dir(&dir)?;
         }
         Ok(names.len() as u64)
     }
@@ -154,9 +154,5 @@ impl StoreDirectory {
                 Ok(entries.into_iter().map(|entry| entry.name).filter(|name| is_wanted(name)).collect())
             }
         }
-    }
-
-    fn sync(&self, dir: &Path) -> Result<(), WalError> {
-        self.storage.sync_dir(dir).map_err(|error| WalError::io(dir, "sync", error))
     }
 }

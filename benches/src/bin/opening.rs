@@ -40,16 +40,7 @@ fn options() -> Options {
 /// A store whose runs have `commits` commits together, each of another key of its run.
 fn fill(store: &Store, commits: usize) -> Vec<RunHandle> {
     let runs: Vec<_> = (0..RUN_COUNT).map(|_| store.run().expect("a new store takes a run")).collect();
-    let value = value(VALUE_SIZE);
-    for key in keys(commits / RUN_COUNT) {
-        let one_put = |run: &RunHandle| {
-            let mut batch = run.batch();
-            batch.put(&key, value.as_str()).expect("a small put is within the limits");
-            batch
-        };
-        let results = store.database.commit_all(runs.iter().map(one_put).collect());
-        assert!(results.expect("an open store takes batches").iter().all(Result::is_ok));
-    }
+    store.put_each(&runs, &keys(commits / RUN_COUNT), &value(VALUE_SIZE));
     runs
 }
 

@@ -94,20 +94,10 @@ fn measure(arguments: &Arguments, shards: usize, report: &mut Report) {
 
 /// Puts every key once into every run of every shard, each put a commit of its own.
 fn fill(store: &Store, shards: usize, keys: &[String]) {
-    let value = value(SMALL_VALUE_SIZE);
     let runs: Vec<RunHandle> = (0..shards * RUN_COUNT)
         .map(|index| store.run_on(index % shards).expect("a new store takes a run"))
         .collect();
-    for key in keys {
-        let one_put = |run: &RunHandle| {
-            let mut batch = run.batch();
-            batch.put(key, value.as_str()).expect("a small put is within the limits");
-            batch
-        };
-        let results = store.database.commit_all(runs.iter().map(one_put).collect());
-        let results = results.expect("an open store takes batches");
-        assert!(results.iter().all(Result::is_ok), "every put is taken");
-    }
+    store.put_each(&runs, keys, &value(SMALL_VALUE_SIZE));
     store.database.sync().expect("an open store syncs");
 }
 

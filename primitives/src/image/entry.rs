@@ -186,8 +186,6 @@ fn take_receipt(input: &mut &[u8]) -> Result<Receipt, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::Namespace;
-    use crate::run_meta::RunStatus;
     use crate::trace_id::TraceId;
 
     fn stamp(version: u64, timestamp: u64) -> Stamp {
@@ -216,20 +214,6 @@ mod tests {
         bytes.extend_from_slice(&value.to_le_bytes());
     }
 
-    fn meta() -> RunMeta {
-        RunMeta {
-            name: None,
-            namespace: Namespace::default(),
-            parent: None,
-            tags: vec![],
-            metadata: Encoded::from_int(1),
-            status: RunStatus::Active,
-            created: Timestamp(5),
-            begun_in_boot: 1,
-            durability: None,
-        }
-    }
-
     fn trace() -> Trace {
         Trace {
             id: TraceId::from_bytes([4; 16]),
@@ -250,7 +234,7 @@ mod tests {
         number(&mut head, 1);
         let missing = [head.clone(), vec![0]].concat();
         head.push(1);
-        meta().encode(&mut head);
+        RunMeta::plain().encode(&mut head);
         let keyed = |tag, deadline| {
             let mut bytes = begun(tag);
             number(&mut bytes, deadline);
@@ -284,7 +268,7 @@ mod tests {
         let (stamp, value) = (stamp(2, 7), Encoded::from_int(5));
         let (salt, hash, meta_version) = ([8; 16], [9; 32], Version(1));
         vec![
-            (ImageEntry::Head { stamp, meta_version, meta: Some(Box::new(meta())) }, head),
+            (ImageEntry::Head { stamp, meta_version, meta: Some(Box::new(RunMeta::plain())) }, head),
             (ImageEntry::Head { stamp, meta_version, meta: None }, missing),
             (ImageEntry::Key { stamp, deadline: None, key: "a".into(), value: value.clone() }, keyed(2, 0)),
             (
