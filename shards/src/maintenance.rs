@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use strata_primitives::{Error, Timestamp};
 use strata_runtime::mailbox;
 use strata_wal::{
-    LogEnd, LogSource, NamedImage, PreparedSegment, PutAway, SegmentRequest, StoreDirectory, WalError,
+    LogEnd, LogSource, Lsn, NamedImage, PreparedSegment, PutAway, SegmentRequest, StoreDirectory, WalError,
 };
 
 use crate::image_thread::{ImageFailure, ImageJob, ImageNews, ImageProgress, Naming};
@@ -105,11 +105,15 @@ impl Maintenance {
                 let _ = delivery.images.send(ImageNews { request, what });
                 delivery.mailbox.wake();
             }
-            Errand::PutAway { log, image, kept } => match self.directory.put_away(log, image, &kept) {
-                Ok(PutAway { segments, images }) => tracing::info!(log, segments, images, "put away"),
-                // It costs space until the next image.
-                Err(error) => tracing::warn!(log, %error, "what images make unnecessary stays"),
-            },
+            Errand::PutAway { log, image, kept } => {
+                match self.directory.put_away(log, image, &kept, Lsn::ZERO) {
+                    Ok(PutAway { retired, removed, images }) => {
+                        tracing::info!(log, retired, removed, images, "put away");
+                    }
+                    // It costs space until the next image.
+                    Err(error) => tracing::warn!(log, %error, "what images make unnecessary stays"),
+                }
+            }
             Errand::Source { log, reply } => {
                 let failure = self.directory.failure().map(store_error);
                 let _ = reply.send(failure.map_or_else(|| Ok(self.directory.log_source(log)), Err));

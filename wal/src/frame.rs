@@ -78,12 +78,54 @@ pub(crate) fn decode_frame(bytes: &[u8]) -> Result<Frame<'_>, String> {
     Ok(Frame { kind, body, size })
 }
 
+/// The head of a frame whose body has not been looked at: nothing in it is to be believed before the checksum is.
+#[derive(Clone, Debug)]
+pub(crate) struct FrameHead {
+    pub(crate) body_size: usize,
+    stored: u32,
+    sum: crc32fast::Hasher,
+}
+
+impl FrameHead {
+    /// Reads the first sixteen bytes of a frame.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<FrameHead, String> {
+        if bytes.len() < FRAME_HEADER_SIZE {
+            return Err(format!("{} bytes are too few for a record's frame", bytes.len()));
+        }
+        let length = u32_at(bytes, 0);
+        Ok(FrameHead {
+            body_size: length as usize,
+            stored: u32_at(bytes, 4),
+            sum: frame_sum(bytes[8], length),
+        })
+    }
+
+    /// Takes the next piece of the body into the sum.
+    pub(crate) fn update(&mut self, piece: &[u8]) {
+        self.sum.update(piece);
+    }
+
+    /// Whether what was taken is the body; the reason says what was found.
+    pub(crate) fn check(self) -> Result<(), String> {
+        let computed = self.sum.finalize();
+        match computed == self.stored {
+            true => Ok(()),
+            false => Err(format!("record checksum: stored {:#010x}, computed {computed:#010x}", self.stored)),
+        }
+    }
+}
+
 fn frame_crc32(kind: u8, length: u32, body: &[u8]) -> u32 {
+    let mut sum = frame_sum(kind, length);
+    sum.update(body);
+    sum.finalize()
+}
+
+fn frame_sum(kind: u8, length: u32) -> crc32fast::Hasher {
     let [a, b, c, d] = length.to_le_bytes();
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&[kind, a, b, c, d]);
-    hasher.update(body);
-    hasher.finalize()
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(&[kind, a, b, c, d]);
+    sum
 }
 
 const _: () = assert!(FRAME_HEADER_SIZE == 4 + 4 + 1 + 1 + 6);

@@ -1,8 +1,8 @@
 //! Bytes in, durable bytes out.
 //!
 //! A store's log in this order: positions and formats (`lsn` to `manifest`), the directory that names the
-//! segments, the live log, recovery, the images that let it begin later (`image_file` and its two sides), and what they
-//! make unnecessary (`truncation`). Under them lies the I/O seam: `storage`, `buffer`, then its two sides, `disk` and
+//! segments, the live log, recovery, the images that let it begin later (`image_file` and its two sides), what they
+//! make unnecessary (`truncation`), and single records of it, however old (`history`). Under them lies the I/O seam: `storage`, `buffer`, then its two sides, `disk` and
 //! `sim`.
 #![deny(unsafe_code)]
 
@@ -51,9 +51,12 @@ pub mod image_reader;
 pub mod image_writer;
 pub mod truncation;
 
+pub mod history;
+
 pub use directory::StoreDirectory;
 pub use error::{AppendError, LogFailed, WalError};
 pub use frame::RECORD_BODY_SIZE_MAX;
+pub use history::LogHistory;
 pub use image_file::{ImageCursor, ImageHeader, ImagePlace, NamedImage};
 pub use image_reader::ImageReader;
 pub use image_writer::ImageWriter;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::storage::{BLOCK_SIZE, Buffer, File};
 
-/// Bytes read at once.
+/// Bytes read at once, unless a reader is made for less.
 pub(crate) const WINDOW_SIZE: usize = 1024 * 1024;
 
 /// A window that moves over one file. Every read is aligned, so the file may be direct.
@@ -13,6 +13,7 @@ pub(crate) struct SegmentReader {
     file: Arc<dyn File>,
     size: u64,
     window: Buffer,
+    window_size: usize,
     start: u64,
     filled: usize,
 }
@@ -20,7 +21,23 @@ pub(crate) struct SegmentReader {
 impl SegmentReader {
     /// Reads a file of `size` bytes.
     pub(crate) fn new(file: Arc<dyn File>, size: u64) -> SegmentReader {
-        SegmentReader { file, size, window: Buffer::default(), start: 0, filled: 0 }
+        SegmentReader::with_window(file, size, WINDOW_SIZE)
+    }
+
+    /// The same, in pieces of `window_size` bytes, some blocks.
+    pub(crate) fn with_window(file: Arc<dyn File>, size: u64, window_size: usize) -> SegmentReader {
+        SegmentReader { file, size, window: Buffer::default(), window_size, start: 0, filled: 0 }
+    }
+
+    /// Moves the window, unless it shows the byte at `offset`, to where it shows what lies before that: for who goes back.
+    pub(crate) fn look_back_from(&mut self, offset: u64) -> io::Result<()> {
+        let is_inside = offset >= self.start && offset < self.start + self.filled as u64;
+        if is_inside || offset >= self.size {
+            return Ok(());
+        }
+        // The window begins with a block, and shows a whole one from here on.
+        let before = (self.window_size - 2 * BLOCK_SIZE) as u64;
+        self.move_to(offset.saturating_sub(before), 0)
     }
 
     /// The `length` bytes at `offset`; fewer only where the file ends.
@@ -39,7 +56,7 @@ impl SegmentReader {
     fn move_to(&mut self, offset: u64, length: usize) -> io::Result<()> {
         self.start = offset - offset % BLOCK_SIZE as u64;
         self.filled = 0;
-        let needed = ((offset - self.start) as usize + length).max(WINDOW_SIZE) as u64;
+        let needed = ((offset - self.start) as usize + length).max(self.window_size) as u64;
         let rest = self.size.saturating_sub(self.start);
         let wanted = (needed.min(rest) as usize).next_multiple_of(BLOCK_SIZE);
         if self.window.len() < wanted {
@@ -73,6 +90,26 @@ mod tests {
         {
             assert_eq!(reader.bytes(offset as u64, length).unwrap(), &content[offset..offset + length]);
         }
+    }
+
+    #[test]
+    fn a_reader_that_goes_back_reads_what_lies_before_at_once() {
+        let content: Vec<u8> = (0..100_000).map(|index| (index / 7) as u8).collect();
+        let disk = SimDisk::new(1);
+        let file = disk.open(Path::new("/file"), Access::Create).unwrap();
+        file.write_at(&content, 0).unwrap();
+        let mut reader = SegmentReader::with_window(file, content.len() as u64, 16 << 10);
+        let mut moves = 0;
+        for offset in (0..99_900_u64).rev().step_by(100) {
+            let before = reader.start;
+            reader.look_back_from(offset).unwrap();
+            moves += u64::from(reader.start != before);
+            let at = offset as usize;
+            assert_eq!(reader.bytes(offset, 64).unwrap(), &content[at..at + 64], "at {offset}");
+        }
+        assert!(moves <= 100_000 / (8 << 10) + 2, "the window was moved {moves} times");
+        reader.look_back_from(1 << 40).unwrap();
+        assert!(reader.bytes(1 << 40, 8).unwrap().is_empty());
     }
 
     #[test]

@@ -142,7 +142,12 @@ pub(crate) fn segments_dir(store: &Path) -> PathBuf {
 
 /// The file of segment `number` of log `log`.
 pub(crate) fn segment_path(store: &Path, log: u32, number: u64) -> PathBuf {
-    segments_dir(store).join(format!("{log:03}-{number:010}.seg"))
+    segments_dir(store).join(segment_name(log, number))
+}
+
+/// The name of its file, wherever that lies.
+pub(crate) fn segment_name(log: u32, number: u64) -> String {
+    format!("{log:03}-{number:010}.seg")
 }
 
 /// The log and number in a segment's file name; `None` for any other name.

@@ -137,13 +137,26 @@ pub(crate) fn open_segment(
     path: &Path,
     number: u64,
 ) -> Result<(SegmentHeader, Arc<dyn File>), WalError> {
-    let opened = open_for_reading(&*source.storage, path);
-    let file = match opened {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(WalError::corrupt(path, 0, "MANIFEST names this segment, and it is missing"));
+    match open_segment_file(source, path, number, Access::ReadDirect) {
+        Err(WalError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Err(WalError::corrupt(path, 0, "MANIFEST names this segment, and it is missing"))
         }
-        other => other.map_err(|error| WalError::io(path, "open", error))?,
+        opened => opened,
+    }
+}
+
+/// Opens a segment to read it, and checks that it is the one that is meant.
+pub(crate) fn open_segment_file(
+    source: &LogSource,
+    path: &Path,
+    number: u64,
+    access: Access,
+) -> Result<(SegmentHeader, Arc<dyn File>), WalError> {
+    let file = match access {
+        Access::ReadDirect => open_for_reading(&*source.storage, path),
+        access => source.storage.open(path, access),
     };
+    let file = file.map_err(|error| WalError::io(path, "open", error))?;
     let read_error = |error| WalError::io(path, "read", error);
     let size = file.size().map_err(read_error)?;
     let mut block = Buffer::with_capacity(BLOCK_SIZE);

@@ -8,7 +8,7 @@ use crate::error::WalError;
 use crate::image_file::{NamedImage, images_dir, parse_image_name};
 use crate::lsn::Lsn;
 use crate::manifest::LogEntry;
-use crate::segment::{parse_segment_name, segment_path, segments_dir};
+use crate::segment::{parse_segment_name, segment_name, segment_path, segments_dir};
 use crate::source::open_segment;
 
 /// The directory of a store that holds its history: the segments that no recovery needs.
@@ -20,7 +20,9 @@ pub(crate) fn history_dir(store: &Path) -> PathBuf {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PutAway {
     /// Segments that went from the log to the history.
-    pub segments: u64,
+    pub retired: u64,
+    /// Segments that are gone, from the log or from the history.
+    pub removed: u64,
     /// Images that were removed.
     pub images: u64,
 }
@@ -91,37 +93,93 @@ impl StoreDirectory {
         Ok(())
     }
 
-    /// Moves the segments of a log that no recovery needs into the history, and removes all images in front of `image` but
-    /// those in `kept`, which it and the one before it refer to, and those that are named. However late it is called, what
-    /// came behind that image refers to nothing else in front of it. Called again after a crash it goes on where it was interrupted.
+    /// Puts away what no recovery needs: segments of a log go into the history, or are removed where they end at
+    /// `kept_from` or before; so are the oldest ones of the history. Removes all images in front of `image` but those in
+    /// `kept`, which it and the one before it refer to, and those that are named. However late it is called, what came
+    /// behind that image refers to nothing else in front of it. Called again after a crash it goes on where it was interrupted.
     ///
     /// # Errors
-    /// [`WalError::Io`]. What is left over costs space and nothing else; the next call tries again.
-    pub fn put_away(&self, log: u32, image: u64, kept: &BTreeSet<u64>) -> Result<PutAway, WalError> {
+    /// [`WalError::Io`], and [`WalError::Corrupt`] for a segment that cannot be read. What is left over costs space and
+    /// nothing else; the next call tries again.
+    pub fn put_away(
+        &self,
+        log: u32,
+        image: u64,
+        kept: &BTreeSet<u64>,
+        kept_from: Lsn,
+    ) -> Result<PutAway, WalError> {
         self.check_writable()?;
-        Ok(PutAway { segments: self.retire_segments(log)?, images: self.remove_images(log, image, kept)? })
+        let (retired, unneeded) = self.retire_segments(log, kept_from)?;
+        let removed = unneeded + self.trim_history(log, kept_from)?;
+        Ok(PutAway { retired, removed, images: self.remove_images(log, image, kept)? })
     }
 
-    fn retire_segments(&self, log: u32) -> Result<u64, WalError> {
+    /// How many segments went into the history, and how many of the log were removed.
+    fn retire_segments(&self, log: u32, kept_from: Lsn) -> Result<(u64, u64), WalError> {
         let (from, to) = (segments_dir(&self.path), history_dir(&self.path));
         let oldest = self.slots.current.logs[log as usize].oldest_segment;
-        let names = self.names(&from, |name| {
-            parse_segment_name(name).is_some_and(|(of, number)| of == log && number < oldest)
-        })?;
-        if names.is_empty() {
-            return Ok(0);
+        let segments = self.segments_in(&from, log)?;
+        let mut put_away: Vec<u64> = segments.into_iter().take_while(|number| *number < oldest).collect();
+        if put_away.is_empty() {
+            return Ok((0, 0));
         }
-        self.storage.create_dir(&to).map_err(|error| WalError::io(&to, "create", error))?;
-        self.sync_dir(&self.path)?;
-        for name in &names {
-            let path = from.join(name);
-            let moved = self.storage.rename(&path, &to.join(name));
+        let removed = self.remove_segments(&from, log, &put_away, kept_from)?;
+        put_away.drain(..removed);
+        if !put_away.is_empty() {
+            self.storage.create_dir(&to).map_err(|error| WalError::io(&to, "create", error))?;
+            self.sync_dir(&self.path)?;
+        }
+        for number in &put_away {
+            let name = segment_name(log, *number);
+            let path = from.join(&name);
+            let moved = self.storage.rename(&path, &to.join(&name));
             moved.map_err(|error| WalError::io(&path, "move into the history", error))?;
         }
-        // The new names first: a segment may have two names for a while, and always has one.
-        self.sync_dir(&to)?;
+        if !put_away.is_empty() {
+            // The new names first: a segment may have two names for a while, and always has one.
+            self.sync_dir(&to)?;
+        }
         self.sync_dir(&from)?;
-        Ok(names.len() as u64)
+        Ok((put_away.len() as u64, removed as u64))
+    }
+
+    /// Removes the oldest segments of the history. How many.
+    fn trim_history(&self, log: u32, kept_from: Lsn) -> Result<u64, WalError> {
+        let dir = history_dir(&self.path);
+        let removed = self.remove_segments(&dir, log, &self.segments_in(&dir, log)?, kept_from)?;
+        if removed > 0 {
+            self.sync_dir(&dir)?;
+        }
+        Ok(removed as u64)
+    }
+
+    /// Removes those of the oldest of these segments that end at `kept_from` or before. How many.
+    fn remove_segments(
+        &self,
+        dir: &Path,
+        log: u32,
+        numbers: &[u64],
+        kept_from: Lsn,
+    ) -> Result<usize, WalError> {
+        let source = self.log_source(log);
+        for (index, number) in numbers.iter().enumerate() {
+            let path = dir.join(segment_name(log, *number));
+            let (header, _) = open_segment(&source, &path, *number)?;
+            if header.end_lsn() > kept_from {
+                return Ok(index);
+            }
+            self.storage.remove(&path).map_err(|error| WalError::io(&path, "remove", error))?;
+        }
+        Ok(numbers.len())
+    }
+
+    /// The numbers of the segments of a log in a directory, which may be missing, in order.
+    fn segments_in(&self, dir: &Path, log: u32) -> Result<Vec<u64>, WalError> {
+        let names = self.names(dir, |name| parse_segment_name(name).is_some_and(|(of, _)| of == log))?;
+        let mut numbers: Vec<u64> =
+            names.iter().filter_map(|name| parse_segment_name(name)).map(|(_, number)| number).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
     }
 
     fn remove_images(&self, log: u32, image: u64, kept: &BTreeSet<u64>) -> Result<u64, WalError> {

@@ -61,7 +61,7 @@ fn make_image(store: &mut Store, log: usize, ends: &[Lsn]) -> Result<(), WalErro
     let before = source.images().next().map(|image| image.number);
     let durable = store.logs[log].durable_through();
     store.directory.name_image(log as u32, image, before, durable)?;
-    store.directory.put_away(log as u32, number, &BTreeSet::new()).map(drop)
+    store.directory.put_away(log as u32, number, &BTreeSet::new(), Lsn::ZERO).map(drop)
 }
 
 /// Rounds of records and images on a disk with these faults; the oracle knows what was promised.
@@ -158,7 +158,7 @@ fn with_a_damaged_newest_image_the_one_before_is_read_on_from() {
     store.directory.name_image(0, image, Some(before.number), end.lsn).unwrap();
     assert_eq!(store.directory.describe().logs[0].images, [image, before]);
     assert_eq!(
-        store.directory.put_away(0, number, &BTreeSet::new()).unwrap().images,
+        store.directory.put_away(0, number, &BTreeSet::new(), Lsn::ZERO).unwrap().images,
         1,
         "the damaged one goes"
     );
@@ -190,7 +190,7 @@ fn whatever_fails_while_images_are_made_nothing_is_lost() {
                             check(&held, &oracle, &oracle.durable, &story);
                             // Put away what was left lying about, and open once more.
                             for log in 0..LOG_COUNT {
-                                store.directory.put_away(log, 1, &BTreeSet::new()).unwrap();
+                                store.directory.put_away(log, 1, &BTreeSet::new(), Lsn::ZERO).unwrap();
                             }
                             store.logs.clear();
                         }
@@ -210,7 +210,7 @@ fn an_image_that_is_finished_and_not_named_yet_is_not_put_away() {
     let number = store.directory.next_image(0);
     let writer = store.directory.log_source(0).create_image(number, store.logs[0].sealed_end().lsn, 1);
     writer.unwrap().finish().unwrap();
-    assert_eq!(store.directory.put_away(0, number, &BTreeSet::new()).unwrap().images, 0);
+    assert_eq!(store.directory.put_away(0, number, &BTreeSet::new(), Lsn::ZERO).unwrap().images, 0);
     store.directory.log_source(0).open_image(number).expect("it is still there");
 }
 
@@ -224,7 +224,7 @@ fn what_came_behind_an_image_is_not_put_away_for_it() {
     assert_eq!(source.images().map(|image| image.number).collect::<Vec<_>>(), [5, 4]);
     source.create_image(3, Lsn::ZERO, 1).unwrap().finish().unwrap();
     let put_away = |image, kept: &[u64]| {
-        store.directory.put_away(0, image, &kept.iter().copied().collect()).unwrap().images
+        store.directory.put_away(0, image, &kept.iter().copied().collect(), Lsn::ZERO).unwrap().images
     };
     assert_eq!(put_away(2, &[1, 2]), 0, "3 came behind 2");
     assert_eq!(put_away(5, &[3, 4, 5]), 0, "5 or 4 refers to it");
