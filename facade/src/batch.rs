@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strata_primitives::{
-    Condition, Deadline, Limits, NewTrace, Operation, RunId, RunStatus, Timestamp, TraceEnd, TraceId, Value,
-    Version,
+    Condition, Deadline, Limits, NewTrace, Operation, Retention, RunId, RunStatus, Timestamp, TraceEnd,
+    TraceId, Value, Version,
 };
 
 use crate::Result;
@@ -228,6 +228,11 @@ impl Batch {
     /// Replaces the run's metadata.
     pub fn set_metadata(&mut self, metadata: impl Into<Value>) -> Result<&mut Batch> {
         self.add(Operation::RunSetMetadata { metadata: metadata.into() })
+    }
+
+    /// Replaces what the run says of the history that is kept of it.
+    pub fn set_retention(&mut self, retention: impl Into<Option<Retention>>) -> Result<&mut Batch> {
+        self.add(Operation::RunSetRetention { retention: retention.into() })
     }
 
     /// Appends an event.

@@ -57,9 +57,9 @@ pub use writes::Writes;
 
 pub use strata_primitives::{
     Cause, ChainReport, Commit, Condition, Deadline, Direction, Durability, Effect, EntityRef, Error,
-    ErrorKind, Limits, Namespace, NewTrace, Operation, OperationId, Outcome, Receipt, RunFilter, RunId,
-    RunInfo, RunSpec, RunStatus, Stamp, Timestamp, TraceContent, TraceEnd, TraceFilter, TraceId, Usage,
-    Value, Version, Versioned,
+    ErrorKind, Limits, Namespace, NewTrace, Operation, OperationId, Outcome, Receipt, Retention, RunFilter,
+    RunId, RunInfo, RunSpec, RunStatus, Stamp, Timestamp, TraceContent, TraceEnd, TraceFilter, TraceId,
+    Usage, Value, Version, Versioned,
 };
 pub use strata_shards::{
     BatchReceipt, Clock, CommitNotice, Durations, RecoveryReport, RunPage, ShardCheckpoint, ShardRecovery,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use strata_primitives::{Durability, Limits};
+use strata_primitives::{Durability, Limits, Retention};
 
 /// How a database is opened. Every field has a default that is right for most:
 ///
@@ -15,6 +15,7 @@ use strata_primitives::{Durability, Limits};
 /// | `execute_budget` | 1 ms |
 /// | `checkpoint_log_size` | 4 MiB |
 /// | `checkpoint_interval` | 5 min |
+/// | `retention` | keep all |
 /// | `pin` | `true` |
 /// | `io_uring` | `true` |
 /// | `limits` | `Limits::default()` |
@@ -53,6 +54,9 @@ pub struct Options {
     /// However little was written, an image is made so long after the last one. Closing makes one too, if there is more
     /// than 1 MiB of log behind the last.
     pub checkpoint_interval: Duration,
+    /// How much of its history a run keeps that does not say so itself, see
+    /// [`set_retention`](crate::Writes::set_retention). Not stored: it is what the store is opened with.
+    pub retention: Retention,
     /// What is refused for its size.
     pub limits: Limits,
 }
@@ -69,6 +73,7 @@ impl Default for Options {
             io_uring: true,
             checkpoint_log_size: 4 << 20,
             checkpoint_interval: Duration::from_secs(300),
+            retention: Retention::KeepAll,
             limits: Limits::default(),
         }
     }

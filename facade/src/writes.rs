@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use strata_primitives::{
-    Condition, Deadline, Effect, EntityRef, Error, ErrorKind, NewTrace, Operation, RunStatus, Timestamp,
-    TraceEnd, TraceId, Value, Version,
+    Condition, Deadline, Effect, EntityRef, Error, ErrorKind, NewTrace, Operation, Retention, RunStatus,
+    Timestamp, TraceEnd, TraceId, Value, Version,
 };
 
 use crate::Result;
@@ -361,6 +361,15 @@ pub trait Writes: Reads {
     /// Replaces the run's metadata, whatever its status.
     fn set_metadata(&self, metadata: impl Into<Value>) -> Result<Option<Self::Receipt>> {
         Ok(self.write(Operation::RunSetMetadata { metadata: metadata.into() })?.0)
+    }
+
+    /// Replaces what the run says of the history that is kept of it, whatever its status; `None` is what the store was opened
+    /// with. What is not to be kept is given up by the checkpoints that follow, and does not come back.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for keeping nothing.
+    fn set_retention(&self, retention: impl Into<Option<Retention>>) -> Result<Option<Self::Receipt>> {
+        Ok(self.write(Operation::RunSetRetention { retention: retention.into() })?.0)
     }
 }
 

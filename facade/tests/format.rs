@@ -11,9 +11,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use strata::{
-    Cause, Database, Direction, Durability, KvScan, NewTrace, OperationId, Options, Reads, RunFilter,
-    RunHandle, RunId, RunSpec, RunStatus, TraceContent, TraceEnd, TraceFilter, Value, Writes, new_trace,
-    parse_json,
+    Cause, Database, Direction, Durability, KvScan, NewTrace, OperationId, Options, Reads, Retention,
+    RunFilter, RunHandle, RunId, RunSpec, RunStatus, TraceContent, TraceEnd, TraceFilter, Value, Writes,
+    new_trace, parse_json,
 };
 
 #[test]
@@ -38,9 +38,17 @@ fn a_format_reader_written_from_this_page_reads_a_store() {
             assert_eq!((id, run.version, run.time), (info.id.as_bytes(), info.version.0, info.timestamp.0));
             assert_eq!(run.status, Some(status_code(info.status)));
             assert_eq!((&run.name, &run.tags), (&info.name, &info.tags));
+            assert_eq!(run.retention, info.retention.map(|kept| (2, last_kept(kept))));
             compare_content(&database, info.id, run);
         }
         database.close().unwrap();
+    }
+}
+
+fn last_kept(retention: Retention) -> u64 {
+    match retention {
+        Retention::KeepLast(count) => count,
+        other => panic!("nobody asked to {other}"),
     }
 }
 
@@ -72,6 +80,10 @@ fn work(database: &Database) {
     work_on_documents_and_traces(&run);
     run.set_tags(["trip", "north"]).unwrap();
     run.set_metadata(Value::from(3)).unwrap();
+    run.set_retention(Retention::KeepLast(100)).unwrap();
+    for step in 0..200 {
+        run.put("counted", step).unwrap();
+    }
     // Larger than a usual batch, and than the first segment.
     run.put("large", Value::Bytes(vec![0xA5; 700_000])).unwrap();
 
@@ -173,6 +185,10 @@ struct Run {
     events: Vec<(String, Value)>,
     /// Log and LSN of the newest record.
     place: (u32, u64),
+    /// The first record, and every milestone, by number.
+    milestones: Vec<(u64, (u32, u64))>,
+    /// Tag and number of what the run says of the history that is kept.
+    retention: Option<(u8, u64)>,
 }
 
 struct Trace {
@@ -271,7 +287,7 @@ fn read_batch(batch: &[u8], log: u32, lsn: u64, runs: &mut BTreeMap<[u8; 16], Ru
         let kind = batch[at + 8];
         let checksum = crc32(crc32(crc32(0, &[kind]), &batch[at..at + 4]), body);
         assert_eq!(u32_at(batch, at + 4), checksum);
-        assert!([1, 2, 5].contains(&kind));
+        assert!([1, 2, 4, 5].contains(&kind));
         read_record(body, kind, (log, lsn + at as u64), runs);
         at += (16 + size).next_multiple_of(8);
     }
@@ -284,7 +300,10 @@ fn read_record(body: &[u8], kind: u8, place: (u32, u64), runs: &mut BTreeMap<[u8
     assert_eq!((u32_at(body, 40), u64_at(body, 48)), run.place, "the previous record of the run");
     assert!(u64_at(body, 32) >= run.time, "time never decreases inside a run");
     assert!([2, 3].contains(&body[0]), "buffered or strict");
-    (run.version, run.time, run.place) = (u64_at(body, 24), u64_at(body, 32), place);
+    let before = std::mem::replace(&mut run.version, u64_at(body, 24));
+    (run.time, run.place) = (u64_at(body, 32), place);
+    let is_milestone = before > 0 && run.version / 64 > before / 64;
+    let mut has_milestone = false;
     let mut rest = Fields(&body[56..]);
     for _ in 0..body[1] {
         let (tag, size) = (rest.u16(), {
@@ -295,14 +314,24 @@ fn read_record(body: &[u8], kind: u8, place: (u32, u64), runs: &mut BTreeMap<[u8
         match tag {
             1 => section.skip_cause(),
             2 => section.skip_operation(),
+            3 => {
+                has_milestone = true;
+                section.milestone(run);
+            }
             other => panic!("a section {other}"),
         }
         assert!(section.0.is_empty());
     }
+    assert_eq!(has_milestone, is_milestone, "the first of every 64 commits is a milestone");
+    if before == 0 || is_milestone {
+        let number = if before == 0 { 0 } else { run.version / 64 };
+        run.milestones.push((number, place));
+    }
     for index in 0..u32_at(body, 4) {
         let tag = rest.u8();
         assert!(
-            index > 0 || (tag == 5) == (kind == 2) && (tag == 10) == (kind == 5),
+            index > 0
+                || (tag == 5) == (kind == 2) && (tag == 10) == (kind == 5) && (tag == 17) == (kind == 4),
             "kind {kind}, mutation {tag}"
         );
         rest.mutation(tag, run);
@@ -382,7 +411,16 @@ impl<'a> Fields<'a> {
             7 => run.status = Some(self.u8()),
             8 => run.tags = self.texts(),
             9 => drop(self.whole_value()),
-            10 => *run = Run { version: run.version, time: run.time, place: run.place, ..Run::default() },
+            10 => {
+                let milestones = std::mem::take(&mut run.milestones);
+                *run = Run {
+                    version: run.version,
+                    time: run.time,
+                    place: run.place,
+                    milestones,
+                    ..Run::default()
+                };
+            }
             11 => {
                 self.u64();
                 let name = self.text();
@@ -394,9 +432,24 @@ impl<'a> Fields<'a> {
                 (trace.ended, trace.body) = (Some(self.u64()), self.whole_value());
             }
             15 => self.json_write(run),
+            17 => {
+                run.retention = (self.u8() == 1).then(|| match self.u8() {
+                    1 => (1, 0),
+                    tag => (tag, self.u64()),
+                });
+            }
             16 => assert!(run.documents.remove(&self.text()).is_some()),
             other => panic!("a mutation {other}"),
         }
+    }
+
+    fn milestone(&mut self, run: &Run) {
+        let number = run.version / 64;
+        let (near, far) = ((self.u32(), self.u64()), (self.u32(), self.u64()));
+        assert_eq!(Some(near), run.milestones.last().map(|(_, place)| *place));
+        let without_lowest_bit = number - (1 << number.trailing_zeros());
+        let newest = run.milestones.iter().rev().find(|(earlier, _)| *earlier <= without_lowest_bit);
+        assert_eq!(Some(far), newest.map(|(_, place)| *place));
     }
 
     fn trace(&mut self, run: &mut Run) {

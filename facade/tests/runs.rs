@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use strata::{
-    Database, Durability, EntityRef, ErrorKind, KvScan, Namespace, Reads, RunFilter, RunId, RunSpec,
-    RunStatus, Timestamp, Value, Version, Writes,
+    Database, Durability, EntityRef, ErrorKind, KvScan, Namespace, Reads, Retention, RunFilter, RunId,
+    RunSpec, RunStatus, Timestamp, Value, Version, Writes,
 };
 use strata_wal::sim::SimDisk;
 use support::{TestClock, open_on, options, script, sim_path};
@@ -27,12 +27,14 @@ fn a_created_run_is_what_its_spec_says() {
         tags: vec!["red".into(), "blue".into(), "red".into()],
         metadata: Value::from([("task", 7.into())]),
         durability: None,
+        retention: Some(Retention::KeepLast(3)),
     };
     let run = database.create_run(spec.clone()).unwrap();
     let info = run.info().unwrap();
     assert_eq!(run.id(), RunId::named(&spec.namespace, "child"), "a name needs no directory");
     assert_eq!((info.id, info.name, info.namespace), (run.id(), spec.name.clone(), spec.namespace.clone()));
     assert_eq!((info.parent, info.metadata), (Some(parent.id()), spec.metadata.clone()));
+    assert_eq!(info.retention, spec.retention);
     assert_eq!(info.tags, ["red", "blue"], "a repeated tag counts once");
     assert_eq!((info.status, info.version, info.orphaned), (RunStatus::Active, Version(1), false));
     assert_eq!((info.kv_count, info.event_count, info.created), (0, 0, info.timestamp));

@@ -6,6 +6,7 @@ use crate::id::RunId;
 use crate::json::{Pointer, check_json};
 use crate::limits::Limits;
 use crate::operation::Operation;
+use crate::retention::Retention;
 use crate::run_meta::RunSpec;
 use crate::trace_id::TraceId;
 use crate::value::Value;
@@ -91,6 +92,7 @@ impl Operation {
             Self::RunCreate { spec } | Self::RunBegin { spec } => check.spec(spec),
             Self::RunSetTags { tags } => check.of_run(limits.check_tags(tags)),
             Self::RunSetMetadata { metadata } => encode_metadata(metadata, run, limits).map(drop),
+            Self::RunSetRetention { retention } => check.retention(*retention),
             Self::TraceRecord { trace } => check.of_trace(trace.id, trace.check(limits)),
             Self::TraceBegin { trace } => check.of_trace(trace.id, trace.check_span(limits)),
             Self::TraceEnd { id, end } => check.of_trace(*id, end.check(limits)),
@@ -199,13 +201,18 @@ impl Check<'_> {
         self.of_run(Err(invalid("a page of 0 items was asked for, at least 1 is needed".to_owned())))
     }
 
+    fn retention(&self, retention: Option<Retention>) -> Result<(), Error> {
+        self.of_run(retention.map_or(Ok(()), Retention::check))
+    }
+
     fn spec(&self, spec: &RunSpec) -> Result<(), Error> {
-        let RunSpec { name, namespace, parent, tags, metadata, durability: _ } = spec;
+        let RunSpec { name, namespace, parent, tags, metadata, durability: _, retention } = spec;
         if let Some(name) = name {
             self.of_run(self.limits.check_run_name(name))?;
         }
         self.of_run(self.limits.check_namespace(namespace))?;
         self.of_run(self.limits.check_tags(tags))?;
+        self.retention(*retention)?;
         if *parent == Some(self.run) {
             return self.of_run(Err(invalid("a run cannot be its own parent".to_owned())));
         }

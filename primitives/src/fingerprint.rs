@@ -7,6 +7,7 @@ use crate::json::{PatchOperation, Pointer};
 use crate::limits::Limits;
 use crate::new_trace::NewTrace;
 use crate::operation::Operation;
+use crate::retention::Retention;
 use crate::trace_end::TraceEnd;
 use crate::usage::Usage;
 use crate::value::Value;
@@ -80,6 +81,7 @@ impl Digest {
                 tags.iter().for_each(|tag| self.bytes(tag.as_bytes()));
             }
             Operation::RunSetMetadata { metadata } => self.value(metadata),
+            Operation::RunSetRetention { retention } => self.retention(*retention),
             Operation::TraceRecord { trace } | Operation::TraceBegin { trace } => self.trace(trace),
             Operation::TraceEnd { id, end } => {
                 self.bytes(id.as_bytes());
@@ -189,6 +191,12 @@ impl Digest {
         if let Ok(encoded) = Encoded::from_value(value, &Limits::default(), run) {
             self.bytes(encoded.as_bytes());
         }
+    }
+
+    fn retention(&mut self, retention: Option<Retention>) {
+        let mut bytes = Vec::new();
+        retention.into_iter().for_each(|retention| retention.encode(&mut bytes));
+        self.bytes(&bytes);
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
@@ -350,6 +358,10 @@ mod tests {
             vec![Operation::RunSetTags { tags: vec![] }],
             vec![Operation::RunSetMetadata { metadata: 1.into() }],
             vec![Operation::RunSetMetadata { metadata: 2.into() }],
+            vec![Operation::RunSetRetention { retention: None }],
+            vec![Operation::RunSetRetention { retention: Some(Retention::KeepAll) }],
+            vec![Operation::RunSetRetention { retention: Some(Retention::KeepLast(1)) }],
+            vec![Operation::RunSetRetention { retention: Some(Retention::KeepLast(2)) }],
             vec![Operation::RunDelete],
             vec![Operation::CellInit { name: key(), value: value(), deadline: Deadline::None }],
             vec![Operation::CellSet { name: key(), value: value(), deadline: Deadline::None }],

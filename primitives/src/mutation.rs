@@ -20,16 +20,18 @@
 //! 14 trace_end    u64 previous, [16] id, u64 ended, body
 //! 15 json_write   u64 previous, name, write
 //! 16 json_destroy u64 previous, name
+//! 17 run_retention u64 previous, u8 1 and retention, or u8 0
 //! ```
 //! A key, name, value, kind, payload, tag, metadata or body is a `u32` size and its bytes. `meta` is an optional name
 //! (u8, then text), three texts of namespace, an optional parent (u8, then 16 bytes), tags, metadata, u8 status,
 //! u64 created, u64 boot, u8 durability (0 none). A `trace` is drawn at [`Trace::encode`], a `write` above
-//! [`JsonWrite`]. Tags are never changed or reused.
-use crate::codec::{self, DecodeError};
+//! [`JsonWrite`], a `retention` is u8 1 (all), u8 2 and u64 commits, or u8 3 and u64 microseconds. Tags are never changed or reused.
+use crate::codec::{self, DecodeError, put_option, take_option};
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
 use crate::id::RunId;
 use crate::json::JsonWrite;
+use crate::retention::Retention;
 use crate::run_meta::{RunMeta, RunStatus, decode_metadata, decode_tags, encode_tags};
 use crate::trace::Trace;
 use crate::trace_id::TraceId;
@@ -72,6 +74,8 @@ pub enum Mutation {
     TraceRecord { trace: Box<Trace> },
     /// A trace ended, and this is its body since.
     TraceEnd { id: TraceId, ended: Timestamp, body: Encoded, previous: Version },
+    /// The run keeps this much of its history, or as much as the store says.
+    RunRetention { retention: Option<Retention>, previous: Version },
 }
 
 /// One line of the table of mutations.
@@ -99,8 +103,9 @@ const TRACE_RECORD: u8 = 13;
 const TRACE_END: u8 = 14;
 const JSON_WRITE: u8 = 15;
 const JSON_DESTROY: u8 = 16;
+const RUN_RETENTION: u8 = 17;
 
-static TABLE: [MutationRow; 16] = [
+static TABLE: [MutationRow; 17] = [
     MutationRow { name: "kv_put", tag: KV_PUT },
     MutationRow { name: "kv_delete", tag: KV_DELETE },
     MutationRow { name: "kv_deadline", tag: KV_DEADLINE },
@@ -117,6 +122,7 @@ static TABLE: [MutationRow; 16] = [
     MutationRow { name: "trace_end", tag: TRACE_END },
     MutationRow { name: "json_write", tag: JSON_WRITE },
     MutationRow { name: "json_destroy", tag: JSON_DESTROY },
+    MutationRow { name: "run_retention", tag: RUN_RETENTION },
 ];
 
 impl Mutation {
@@ -144,6 +150,7 @@ impl Mutation {
             Self::TraceEnd { .. } => TRACE_END,
             Self::JsonWrite { .. } => JSON_WRITE,
             Self::JsonDestroy { .. } => JSON_DESTROY,
+            Self::RunRetention { .. } => RUN_RETENTION,
         }
     }
 
@@ -172,6 +179,7 @@ impl Mutation {
             | Self::RunStatus { .. }
             | Self::RunTags { .. }
             | Self::RunMetadata { .. }
+            | Self::RunRetention { .. }
             | Self::RunDelete { .. } => EntityRef::run(run),
         }
     }
@@ -252,6 +260,10 @@ impl Mutation {
                 codec::put_u64(out, previous.0);
                 codec::put_bytes(out, metadata.as_bytes());
             }
+            Self::RunRetention { retention, previous } => {
+                codec::put_u64(out, previous.0);
+                put_option(out, *retention, |out, retention| retention.encode(out));
+            }
             Self::RunDelete { previous } => codec::put_u64(out, previous.0),
             Self::TraceRecord { trace } => trace.encode(out),
             Self::TraceEnd { id, ended, body, previous } => {
@@ -304,6 +316,9 @@ impl Mutation {
                 let id = TraceId::from_bytes(codec::take_array(input)?);
                 let ended = Timestamp(codec::take_u64(input)?);
                 Self::TraceEnd { id, ended, body: take_encoded(input)?, previous }
+            }
+            RUN_RETENTION => {
+                Self::RunRetention { retention: take_option(input, Retention::decode)?, previous }
             }
             tag => return Err(DecodeError::UnknownTag { what: "mutation", tag }),
         })

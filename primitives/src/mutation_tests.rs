@@ -16,6 +16,7 @@ fn meta() -> RunMeta {
         created: Timestamp(9),
         begun_in_boot: 3,
         durability: Some(Durability::Strict),
+        retention: None,
     }
 }
 
@@ -95,6 +96,11 @@ fn golden() -> Vec<(Mutation, &'static str)> {
             "0f 0400000000000000 0100000064 02 020000002f61 0100000002",
         ),
         (Mutation::JsonDestroy { name: "d".into(), previous }, "10 0400000000000000 0100000064"),
+        (
+            Mutation::RunRetention { retention: Some(Retention::KeepLast(7)), previous },
+            "11 0400000000000000 01 02 0700000000000000",
+        ),
+        (Mutation::RunRetention { retention: None, previous }, "11 0400000000000000 00"),
         (
             Mutation::TraceRecord { trace: Box::new(trace()) },
             "0d 07070707070707070707070707070707 01 06060606060606060606060606060606 \

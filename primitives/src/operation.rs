@@ -7,6 +7,7 @@ use crate::id::{OperationId, RunId};
 use crate::json::{PatchOperation, Pointer};
 use crate::key_kind::{KeyKind, OrderIndex};
 use crate::new_trace::NewTrace;
+use crate::retention::Retention;
 use crate::run_meta::{RunSpec, RunStatus};
 use crate::trace_end::TraceEnd;
 use crate::trace_filter::TraceFilter;
@@ -139,6 +140,8 @@ pub enum Operation {
     JsonList { prefix: Arc<str>, start_after: Option<Arc<str>>, limit: usize, direction: Direction },
     /// Deletes a document; reveals whether it was there.
     JsonDestroy { name: Arc<str> },
+    /// Replaces what the run says of the history that is kept of it.
+    RunSetRetention { retention: Option<Retention> },
 }
 
 /// How many traces one [`TraceList`](Operation::TraceList) looks at: what a filter leaves out takes time too.
@@ -203,7 +206,8 @@ impl Operation {
             | Self::CellSet { .. }
             | Self::EventAppend { .. }
             | Self::RunSetTags { .. }
-            | Self::RunSetMetadata { .. } => true,
+            | Self::RunSetMetadata { .. }
+            | Self::RunSetRetention { .. } => true,
             Self::KvPutMany { entries } => !entries.is_empty(),
             Self::EventAppendMany { events } => !events.is_empty(),
             _ => false,

@@ -42,7 +42,7 @@ const fn alone(tag: u8, name: &'static str, access: Access, mutations: &'static 
     OperationRow { joins: false, ..write(tag, name, access, mutations) }
 }
 
-static TABLE: [OperationRow; 56] = [
+static TABLE: [OperationRow; 57] = [
     read(1, "kv_get"),
     read(2, "kv_get_many"),
     read(3, "kv_exists"),
@@ -67,8 +67,8 @@ static TABLE: [OperationRow; 56] = [
     read(21, "event_len"),
     read(22, "event_head"),
     read(23, "event_verify_chain"),
-    alone(24, "run_create", Access::Any, &[5]),
-    alone(25, "run_begin", Access::Any, &[5, 6]),
+    alone(24, "run_create", Access::Any, &[5, 17]),
+    alone(25, "run_begin", Access::Any, &[5, 6, 17]),
     OperationRow { access: Access::Any, ..read(26, "run_get") },
     write(27, "run_update_status", Access::Existing, &[6, 7]),
     write(28, "run_set_tags", Access::Existing, &[8]),
@@ -100,6 +100,7 @@ static TABLE: [OperationRow; 56] = [
     write(54, "json_append", Access::Active, &[15]),
     read(55, "json_list"),
     write(56, "json_destroy", Access::Active, &[16]),
+    write(57, "run_set_retention", Access::Existing, &[17]),
 ];
 
 /// The mutations that the operation with this tag may produce.
@@ -187,6 +188,7 @@ impl Operation {
             Self::JsonAppend { .. } => 54,
             Self::JsonList { .. } => 55,
             Self::JsonDestroy { .. } => 56,
+            Self::RunSetRetention { .. } => 57,
         }
     }
 }

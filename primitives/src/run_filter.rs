@@ -57,6 +57,7 @@ mod tests {
             created: Timestamp(100),
             begun_in_boot: 1,
             durability: None,
+            retention: None,
             version: Version(1),
             timestamp: Timestamp(100),
             kv_count: 0,

@@ -2,6 +2,7 @@
 use crate::codec::{self, DecodeError, put_option, take_option};
 use crate::encoded::Encoded;
 use crate::id::{Namespace, RunId};
+use crate::retention::Retention;
 pub use crate::run_filter::RunFilter;
 use crate::run_summary::RunCounts;
 use crate::value::Value;
@@ -23,6 +24,8 @@ pub struct RunSpec {
     pub metadata: Value,
     /// The least its writes are promised; without it, the store's.
     pub durability: Option<Durability>,
+    /// How much of its history is kept; without it, as the store says.
+    pub retention: Option<Retention>,
 }
 
 impl RunSpec {
@@ -132,6 +135,8 @@ pub struct RunMeta {
     pub begun_in_boot: u64,
     /// The least its writes are promised; without it, the store's.
     pub durability: Option<Durability>,
+    /// How much of its history is kept; without it, as the store says.
+    pub retention: Option<Retention>,
 }
 
 /// What a caller is told about a run.
@@ -157,6 +162,8 @@ pub struct RunInfo {
     pub begun_in_boot: u64,
     /// The least its writes are promised; without it, the store's.
     pub durability: Option<Durability>,
+    /// How much of its history is kept; without it, as the store says.
+    pub retention: Option<Retention>,
     /// Its newest commit.
     pub version: Version,
     /// The time of its newest commit.
@@ -191,6 +198,7 @@ impl RunMeta {
             created: Timestamp(5),
             begun_in_boot: 1,
             durability: None,
+            retention: None,
         }
     }
 
@@ -210,6 +218,7 @@ impl RunMeta {
             created: self.created,
             begun_in_boot: self.begun_in_boot,
             durability: self.durability,
+            retention: self.retention,
             version: stamp.version,
             timestamp: stamp.timestamp,
             kv_count: counts.keys,
@@ -222,7 +231,18 @@ impl RunMeta {
         }
     }
 
-    /// Appends the encoding, in the order of [`decode`](Self::decode).
+    /// Appends all of it: what the log holds of a creation, and what was decided beside it.
+    pub(crate) fn encode_whole(&self, out: &mut Vec<u8>) {
+        self.encode(out);
+        put_option(out, self.retention, |out, retention| retention.encode(out));
+    }
+
+    pub(crate) fn decode_whole(input: &mut &[u8]) -> Result<Self, DecodeError> {
+        let meta = Self::decode(input)?;
+        Ok(Self { retention: take_option(input, Retention::decode)?, ..meta })
+    }
+
+    /// Appends the encoding, in the order of [`decode`](Self::decode), without the retention: that is a mutation of its own.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         put_option(out, self.name.as_deref(), codec::put_str);
         codec::put_str(out, &self.namespace.tenant);
@@ -257,6 +277,7 @@ impl RunMeta {
                     Durability::from_code(tag).ok_or(DecodeError::UnknownTag { what: "durability", tag })?,
                 ),
             },
+            retention: None,
         })
     }
 }
@@ -335,5 +356,16 @@ mod tests {
         assert_eq!(RunMeta::decode(&mut &bytes[..]).unwrap(), meta);
         *bytes.last_mut().unwrap() = 4;
         assert!(matches!(RunMeta::decode(&mut &bytes[..]), Err(DecodeError::UnknownTag { tag: 4, .. })));
+    }
+
+    #[test]
+    fn only_the_whole_of_a_description_has_its_retention() {
+        let meta = RunMeta { retention: Some(Retention::KeepLast(3)), ..RunMeta::plain() };
+        let (mut whole, mut logged) = (Vec::new(), Vec::new());
+        meta.encode_whole(&mut whole);
+        meta.encode(&mut logged);
+        assert_eq!(whole, [&logged[..], &[1, 2, 3, 0, 0, 0, 0, 0, 0, 0]].concat());
+        assert_eq!(RunMeta::decode_whole(&mut &whole[..]), Ok(meta));
+        assert_eq!(RunMeta::decode(&mut &logged[..]), Ok(RunMeta::plain()));
     }
 }

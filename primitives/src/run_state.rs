@@ -429,6 +429,7 @@ pub(crate) fn described(current: Option<&RunMeta>, mutation: Mutation) -> RunMet
         Mutation::RunStatus { status, .. } => meta.status = status,
         Mutation::RunTags { tags, .. } => meta.tags = tags,
         Mutation::RunMetadata { metadata, .. } => meta.metadata = metadata,
+        Mutation::RunRetention { retention, .. } => meta.retention = retention,
         other => panic!("{} does not describe a run", other.name()),
     }
     meta

@@ -3,6 +3,7 @@ use super::*;
 use crate::effect::Effect;
 use crate::encoded::Encoded;
 use crate::fingerprint::Fingerprint;
+use crate::retention::Retention;
 use crate::version::{Commit, Durability};
 
 fn stamp(version: u64) -> Stamp {
@@ -99,6 +100,7 @@ fn every_mutation_is_taken_back_completely() {
         Mutation::RunStatus { status: RunStatus::Paused, previous },
         Mutation::RunTags { tags: vec!["t".into()], previous },
         Mutation::RunMetadata { metadata: Encoded::from_int(2), previous },
+        Mutation::RunRetention { retention: Some(Retention::KeepLast(2)), previous },
         put("b"),
         cell("a", 1),
         cell("a", 2),

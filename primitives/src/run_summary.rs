@@ -61,7 +61,7 @@ impl RunSummary {
     /// ```text
     /// stamp: u64 version, u64 time; u64 next deadline (0 none)
     /// 6 x u64: keys, cells, documents, events, traces, bytes of all these
-    /// option of the description, as in the log
+    /// option of the description: as in the log, and option of the retention
     /// ```
     pub fn encode(&self, out: &mut Vec<u8>) {
         self.stamp.encode(out);
@@ -70,7 +70,7 @@ impl RunSummary {
         for count in [keys, cells, documents, events, traces, size] {
             codec::put_u64(out, count);
         }
-        put_option(out, self.meta.as_ref(), |out, meta| meta.encode(out));
+        put_option(out, self.meta.as_ref(), |out, meta| meta.encode_whole(out));
     }
 
     /// Takes one from the front of `input`. Nothing in `input` can make this panic.
@@ -85,7 +85,7 @@ impl RunSummary {
             traces: codec::take_u64(input)?,
             size: codec::take_u64(input)?,
         };
-        let meta = take_option(input, |input| RunMeta::decode(input).map(Box::new))?;
+        let meta = take_option(input, |input| RunMeta::decode_whole(input).map(Box::new))?;
         Ok(RunSummary { stamp, meta, next_deadline, counts })
     }
 }
@@ -128,7 +128,7 @@ mod tests {
             golden.extend_from_slice(&number.to_le_bytes());
         }
         golden.push(1);
-        summary.meta.as_ref().unwrap().encode(&mut golden);
+        summary.meta.as_ref().unwrap().encode_whole(&mut golden);
         let mut bytes = Vec::new();
         summary.encode(&mut bytes);
         assert_eq!(bytes, golden);

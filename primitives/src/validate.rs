@@ -130,6 +130,7 @@ impl Decision<'_, '_> {
             Operation::RunUpdateStatus { status } => self.update_status(status),
             Operation::RunSetTags { tags } => self.set_tags(tags),
             Operation::RunSetMetadata { metadata } => self.set_metadata(&metadata),
+            Operation::RunSetRetention { retention } => self.set_retention(retention),
             Operation::RunDelete => self.delete_run(),
             Operation::CellInit { name, value, deadline } => self.cell_init(name, value, deadline),
             Operation::CellSet { name, value, deadline } => self.cell_set(name, value, deadline),

@@ -14,13 +14,13 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, Sender, TrySendError};
-use strata_primitives::{Error, ErrorKind, RunId, Timestamp};
+use strata_primitives::{Error, ErrorKind, Timestamp};
 use strata_wal::{Lsn, NamedImage};
 
 use crate::calls::fresh_id;
-use crate::image_directory::{Files, RunImage};
+use crate::image_directory::{DirectoryEnd, Files};
 use crate::image_thread::{ImageFailure, ImageNews, ImagePart, ImageProgress, Naming};
-use crate::image_walk::ImageOfRuns;
+use crate::image_walk::{ImageBegin, ImageOfRuns, Noted};
 use crate::maintenance::Errand;
 use crate::message::{Answer, Reply};
 use crate::report::ShardCheckpoint;
@@ -33,8 +33,8 @@ use crate::store_error::store_error;
 pub(crate) struct Checkpoints {
     /// The newest image, or the one that recovery began with.
     newest: Option<NamedImage>,
-    /// The image files that the newest image refers to.
-    files: Files,
+    /// What the directory of the newest image says at its end.
+    end: DirectoryEnd,
     /// How many bytes of log are worth an image.
     size: u64,
     under_way: Option<Checkpoint>,
@@ -53,6 +53,8 @@ pub(crate) struct Checkpoints {
 #[derive(Debug)]
 struct Checkpoint {
     request: u64,
+    /// The image stands for the log up to here.
+    through: Lsn,
     asked: Vec<Reply>,
     stage: Stage,
 }
@@ -67,8 +69,18 @@ enum Stage {
     Syncing { writing: Box<Writing>, needed: Lsn },
     /// The thread finishes the image, and MANIFEST names it.
     Naming(Box<ImageOfRuns>),
-    /// Image `number` is there, and runs take note of it. Then all files in front of it but `kept` are unnecessary.
-    Noting { images: std::vec::IntoIter<(RunId, RunImage)>, kept: BTreeSet<u64>, number: u64 },
+    /// An image is there, and runs take note of it. Then other files are unnecessary.
+    Noting { noted: std::vec::IntoIter<Noted>, unnecessary: Unnecessary },
+}
+
+/// What is to be put away once an image is there.
+#[derive(Clone, Debug)]
+pub(crate) struct Unnecessary {
+    /// All image files in front of this one, but those that are kept.
+    pub(crate) image: u64,
+    pub(crate) kept: BTreeSet<u64>,
+    /// Records in front of this place.
+    pub(crate) kept_from: Lsn,
 }
 
 #[derive(Debug)]
@@ -98,17 +110,17 @@ const CLOSING_LOG_SIZE: u64 = 1 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct KnownImages {
     pub(crate) newest: Option<NamedImage>,
-    pub(crate) files: Files,
+    pub(crate) end: DirectoryEnd,
 }
 
 impl Checkpoints {
     /// The checkpoints of a shard that begins to serve; each is worth at least `size_min` bytes of log.
     pub(crate) fn new(known: KnownImages, size_min: u64, now: Timestamp) -> Checkpoints {
-        let KnownImages { newest, files } = known;
+        let KnownImages { newest, end } = known;
         Checkpoints {
             newest,
-            size: checkpoint_size(&files, size_min),
-            files,
+            size: checkpoint_size(&end.files, size_min),
+            end,
             under_way: None,
             queued: Vec::new(),
             last_at: now,
@@ -123,12 +135,15 @@ impl Checkpoints {
         self.size / 2
     }
 
-    /// There is a new image, and it refers to these files.
-    fn follow(&mut self, image: NamedImage, files: Files, size_min: u64, now: Timestamp) {
+    /// There is a new image, whose directory says this at its end. Returns what is unnecessary from now on.
+    fn follow(&mut self, image: NamedImage, end: DirectoryEnd, size_min: u64, now: Timestamp) -> Unnecessary {
         self.newest = Some(image);
-        self.size = checkpoint_size(&files, size_min);
-        self.files = files;
+        self.size = checkpoint_size(&end.files, size_min);
         self.last_at = now;
+        let before = std::mem::replace(&mut self.end, end);
+        // Either of the two may be what recovery begins with.
+        let kept = self.end.files.keys().chain(before.files.keys()).copied().collect();
+        Unnecessary { image: image.number, kept, kept_from: before.kept_from }
     }
 
     /// Takes note of a run that was loaded, if it had to be rebuilt.
@@ -242,7 +257,8 @@ impl Shard {
             self.answer_checkpoint(asked, &Err(closing()));
             return false;
         }
-        self.checkpoints.under_way = Some(Checkpoint { request, asked, stage: Stage::Starting });
+        let through = through.lsn;
+        self.checkpoints.under_way = Some(Checkpoint { request, through, asked, stage: Stage::Starting });
         self.checkpoints.has_rebuilt = false;
         true
     }
@@ -256,25 +272,26 @@ impl Shard {
 
     fn take_image_news(&mut self, news: ImageNews) {
         let ImageNews { request, what } = news;
+        let incoming = self.tail_size();
         let under_way = self.checkpoints.under_way.as_mut();
         // There may be news of one that was given up.
         let Some(checkpoint) = under_way.filter(|checkpoint| checkpoint.request == request) else { return };
         match (what, &mut checkpoint.stage) {
             (ImageProgress::Begun { number, parts }, _) => {
-                let incoming = self.tail_size();
-                let Checkpoints { files, unreadable, .. } = &self.checkpoints;
-                let runs = ImageOfRuns::new(number, files, incoming, unreadable);
+                let (retention, through, now) = (self.setup.retention, checkpoint.through, self.now);
+                let begin = ImageBegin { number, through, incoming, retention, now };
+                let Checkpoints { end, unreadable, .. } = &self.checkpoints;
+                let runs = ImageOfRuns::new(begin, &end.files, unreadable);
                 let writing = Writing { runs, parts, waiting: Vec::new() };
                 self.set_stage(Stage::Writing(Box::new(writing)));
             }
             (ImageProgress::Finished(Ok(image)), Stage::Naming(runs)) => {
-                let (files, images) = runs.take();
+                let (end, noted) = runs.take();
                 let asked = std::mem::take(&mut checkpoint.asked);
-                // Those of this image and of the one before it.
-                let kept = files.keys().chain(self.checkpoints.files.keys()).copied().collect();
-                self.set_stage(Stage::Noting { images: images.into_iter(), kept, number: image.number });
+                let size_min = self.setup.checkpoint_log_size;
+                let unnecessary = self.checkpoints.follow(image, end, size_min, self.now);
+                self.set_stage(Stage::Noting { noted: noted.into_iter(), unnecessary });
                 tracing::info!(shard = self.index, number = image.number, through = %image.through, "checkpoint");
-                self.checkpoints.follow(image, files, self.setup.checkpoint_log_size, self.now);
                 self.stats.images += 1;
                 if let Some(log) = &mut self.log {
                     log.bound_segments(self.checkpoints.segment_size_max());
@@ -326,20 +343,18 @@ impl Shard {
                 }
                 (Some(Stage::Naming(Box::new(writing.runs))), true)
             }
-            Stage::Noting { mut images, kept, number } => {
-                for (id, image) in images.by_ref().take(NOTED_MAX) {
-                    match self.runs.held_mut(id) {
-                        Some(Held::Resident(run)) => run.image = Some(image),
-                        Some(Held::Cold(cold)) => {
-                            (cold.entry.file, cold.entry.place) = (image.file, image.place);
-                        }
+            Stage::Noting { mut noted, unnecessary } => {
+                for Noted { run, image, retained } in noted.by_ref().take(NOTED_MAX) {
+                    match self.runs.held_mut(run) {
+                        Some(Held::Resident(run)) => (run.image, run.retained) = (Some(image), retained),
+                        Some(Held::Cold(cold)) => (cold.entry.image, cold.entry.retained) = (image, retained),
                         None => {}
                     }
                 }
-                if images.len() > 0 {
-                    return (Some(Stage::Noting { images, kept, number }), true);
+                if noted.len() > 0 {
+                    return (Some(Stage::Noting { noted, unnecessary }), true);
                 }
-                self.waiting.forget_files(number, kept);
+                self.waiting.forget_files(unnecessary);
                 (None, true)
             }
             Stage::Starting | Stage::Naming(_) => (Some(stage), false),

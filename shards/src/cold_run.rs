@@ -4,12 +4,13 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use strata_primitives::{ImageLoad, RunState, Timestamp};
+use strata_primitives::{ImageLoad, RunId, RunState, Timestamp};
 use strata_wal::{ImageReader, LogSource, Lsn, WalError, scan};
 
 use crate::image_directory::{RunEntry, read_directory};
 use crate::record::{self, Record};
 use crate::replay::apply;
+use crate::retained::RunImage;
 use crate::run::Run;
 
 /// A run that is not in memory.
@@ -57,22 +58,40 @@ impl ImageShelf {
     /// # Errors
     /// `Corrupt` when the image is damaged or is not what the entry says, `Io`.
     pub(crate) fn load(&mut self, entry: &RunEntry) -> Result<Run, WalError> {
-        let reader = match self.readers.entry(entry.file) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(self.source.open_image(entry.file)?),
-        };
-        let mut load = ImageLoad::new(entry.run, self.hash_seed);
+        let RunEntry { run, image, .. } = entry;
+        let state = self.read(*run, image)?;
+        if state.summary() != entry.summary {
+            let reason = format!("run {run}: its image is not what the directory says of it");
+            return Err(self.reader(image.file)?.corrupt(image.place.offset, reason));
+        }
+        Ok(run_of(state, entry))
+    }
+
+    /// A run as an image shows it.
+    ///
+    /// # Errors
+    /// `Corrupt` when the image is damaged or shows another commit, `Io`.
+    pub(crate) fn read(&mut self, run: RunId, image: &RunImage) -> Result<RunState, WalError> {
+        let mut load = ImageLoad::new(run, self.hash_seed);
+        let reader = self.reader(image.file)?;
         let mut taken = Ok(());
-        reader.slices(entry.place, |slice| {
+        reader.slices(image.place, |slice| {
             taken = load.take(slice);
             taken.is_ok()
         })?;
-        let damaged = |reason| reader.corrupt(entry.place.offset, format!("run {}: {reason}", entry.run));
-        let state = taken.and_then(|()| load.finish()).map_err(damaged)?;
-        if state.summary() != entry.summary {
-            return Err(damaged("its image is not what the directory says of it".to_string()));
-        }
-        Ok(run_of(state, entry))
+        let state = taken.and_then(|()| load.finish());
+        let is_shown = |state: &RunState| state.version() == image.stamp.version;
+        let state = state.and_then(|state| {
+            is_shown(&state).then_some(state).ok_or_else(|| "it is of another commit".to_string())
+        });
+        state.map_err(|reason| reader.corrupt(image.place.offset, format!("run {run}: {reason}")))
+    }
+
+    fn reader(&mut self, file: u64) -> Result<&ImageReader, WalError> {
+        Ok(match self.readers.entry(file) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(self.source.open_image(file)?),
+        })
     }
 
     /// The run of an entry whose image is damaged: from the image before the newest and the log behind that.
@@ -106,9 +125,10 @@ impl ImageShelf {
             return Ok(Run { image: None, ..run_of(run.state, entry) });
         }
         read?;
-        let reader = source.open_image(entry.file)?;
+        let RunImage { file, place, .. } = entry.image;
+        let reader = source.open_image(file)?;
         let reason = outcome.err().unwrap_or_else(|| "the log does not lead to it".to_string());
-        Err(reader.corrupt(entry.place.offset, format!("run {} cannot be rebuilt: {reason}", entry.run)))
+        Err(reader.corrupt(place.offset, format!("run {} cannot be rebuilt: {reason}", entry.run)))
     }
 
     /// Closes all files but those that are still referred to.
@@ -119,7 +139,9 @@ impl ImageShelf {
 
 fn run_of(state: RunState, entry: &RunEntry) -> Run {
     let mut run = Run::new(state);
-    (run.place, run.logged, run.image) = (entry.record, entry.summary.stamp, Some(entry.image()));
+    let RunEntry { image, trail, retained, .. } = entry;
+    (run.place, run.logged, run.image) = (image.record, image.stamp, Some(*image));
+    (run.trail, run.retained) = (trail.clone(), retained.clone());
     run.durability = entry.summary.meta.as_ref().and_then(|meta| meta.durability);
     run
 }

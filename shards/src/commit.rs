@@ -157,7 +157,7 @@ impl Shard {
             });
         }
         if place != RecordPlace::default() {
-            (run.place, run.logged) = (place, staged.stamp);
+            run.pass(place, staged.stamp, staged.body.len());
         }
         run.need = need;
         run.state.bound_past(self.setup.limits.snapshot_size_max);
@@ -189,6 +189,7 @@ impl Shard {
             if let Some(id) = commit.operation_id {
                 run.state.forget(&id);
             }
+            // Its trail stays: nothing is logged any more that would follow it.
             (run.place, run.logged) = (commit.place_before, commit.logged_before);
             if commit.before.version == Version(0) {
                 self.runs.remove(commit.run);

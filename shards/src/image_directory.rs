@@ -3,47 +3,35 @@
 //! A page is a list of entries: a tag byte and fields, little-endian.
 //!
 //! ```text
-//! 1 run   [16] run id, u64 number of the image file, u64 offset and u64 size of its slices there, u32 log and
-//!         u64 LSN of its newest record, summary as `primitives` encodes it
+//! 1 run   [16] run id, image, summary as `primitives` encodes it,
+//!         u8 count and so many milestones: u64 number, place,
+//!         u64 floor, u32 count and so many anchors: image
 //! 2 file  u64 number, u64 bytes of slices that were written to it, u64 bytes of those that this directory refers to
-//! 3 end   u64 count of the runs
+//! 3 end   u64 count of the runs, u64 LSN from which records are kept
 //! ```
-//! Runs come in order of their ids, then the files, then the end.
+//! An image is u64 number of the image file, u64 offset and u64 size of its slices there, u64 version, u64 time, the place of
+//! its newest record, u64 bytes of all records up to there. A place is u32 log, u64 LSN. Runs come in order of their ids, then
+//! the files, then the end.
 
 use std::collections::BTreeMap;
 
-use strata_primitives::{RunId, RunSummary, Version};
+use strata_primitives::{RunId, RunSummary, Stamp, Timestamp, Version};
 use strata_wal::{ImagePlace, LogSource, Lsn, NamedImage, WalError};
 
 use crate::record::RecordPlace;
-
-/// Where the image of a run lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RunImage {
-    /// The number of the image file.
-    pub(crate) file: u64,
-    /// The slices in it.
-    pub(crate) place: ImagePlace,
-    /// The commit it shows the run at.
-    pub(crate) version: Version,
-}
+use crate::retained::{Retained, RunImage};
+use crate::trail::Trail;
 
 /// What a directory says of one run.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RunEntry {
     pub(crate) run: RunId,
-    pub(crate) file: u64,
-    pub(crate) place: ImagePlace,
-    /// The newest record that is in the image.
-    pub(crate) record: RecordPlace,
+    /// Its newest image.
+    pub(crate) image: RunImage,
     pub(crate) summary: RunSummary,
-}
-
-impl RunEntry {
-    /// Where the image of the run lies.
-    pub(crate) fn image(&self) -> RunImage {
-        RunImage { file: self.file, place: self.place, version: self.summary.stamp.version }
-    }
+    /// What it knew of its records when that was made.
+    pub(crate) trail: Trail,
+    pub(crate) retained: Retained,
 }
 
 /// How much of an image file is still referred to.
@@ -62,36 +50,68 @@ const RUN: u8 = 1;
 const FILE: u8 = 2;
 const END: u8 = 3;
 
-/// Bytes of a run's entry without its summary.
-const RUN_HEAD_SIZE: usize = 16 + 8 + 8 + 8 + 4 + 8;
+/// What a directory says at its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DirectoryEnd {
+    /// The image files that it refers to.
+    pub(crate) files: Files,
+    /// Of records in front of this place no run needs any.
+    pub(crate) kept_from: Lsn,
+}
 
 /// Appends what a page says of a run.
 pub(crate) fn put_run(page: &mut Vec<u8>, entry: &RunEntry) {
+    let RunEntry { run, image, summary, trail, retained } = entry;
     page.push(RUN);
-    page.extend_from_slice(entry.run.as_bytes());
-    page.extend_from_slice(&entry.file.to_le_bytes());
-    page.extend_from_slice(&entry.place.offset.to_le_bytes());
-    page.extend_from_slice(&entry.place.size.to_le_bytes());
-    page.extend_from_slice(&entry.record.log.to_le_bytes());
-    page.extend_from_slice(&entry.record.lsn.0.to_le_bytes());
-    entry.summary.encode(page);
+    page.extend_from_slice(run.as_bytes());
+    put_image(page, image);
+    summary.encode(page);
+    // One stays for each bit of the newest number, and the first.
+    page.push(u8::try_from(trail.milestones.len()).expect("a number has few bits"));
+    for (number, place) in &trail.milestones {
+        put_number(page, *number);
+        put_place(page, *place);
+    }
+    put_number(page, retained.floor.0);
+    let count =
+        u32::try_from(retained.anchors.len()).expect("a run has fewer anchors than it has MiB of records");
+    page.extend_from_slice(&count.to_le_bytes());
+    retained.anchors.iter().for_each(|anchor| put_image(page, anchor));
 }
 
 /// Appends what the last page says: which files there are, and that nothing is missing.
-pub(crate) fn put_end(page: &mut Vec<u8>, files: &Files, run_count: u64) {
-    for (number, FileUse { written, live }) in files {
+pub(crate) fn put_end(page: &mut Vec<u8>, end: &DirectoryEnd, run_count: u64) {
+    for (number, FileUse { written, live }) in &end.files {
         page.push(FILE);
-        [*number, *written, *live].iter().for_each(|field| page.extend_from_slice(&field.to_le_bytes()));
+        [*number, *written, *live].into_iter().for_each(|field| put_number(page, field));
     }
     page.push(END);
-    page.extend_from_slice(&run_count.to_le_bytes());
+    put_number(page, run_count);
+    put_number(page, end.kept_from.0);
+}
+
+fn put_image(page: &mut Vec<u8>, image: &RunImage) {
+    let RunImage { file, place, stamp, record, history_size } = image;
+    let before = [*file, place.offset, place.size, stamp.version.0, stamp.timestamp.0];
+    before.into_iter().for_each(|field| put_number(page, field));
+    put_place(page, *record);
+    put_number(page, *history_size);
+}
+
+fn put_place(page: &mut Vec<u8>, place: RecordPlace) {
+    page.extend_from_slice(&place.log.to_le_bytes());
+    put_number(page, place.lsn.0);
+}
+
+fn put_number(page: &mut Vec<u8>, number: u64) {
+    page.extend_from_slice(&number.to_le_bytes());
 }
 
 /// A directory that is being read.
 #[derive(Debug, Default)]
 struct DirectoryReader {
     run_count: u64,
-    files: Files,
+    end: DirectoryEnd,
     is_whole: bool,
 }
 
@@ -115,10 +135,11 @@ impl DirectoryReader {
                 }
                 FILE => {
                     let [number, written, live] = take_numbers(&mut rest)?;
-                    self.files.insert(number, FileUse { written, live });
+                    self.end.files.insert(number, FileUse { written, live });
                 }
                 END => {
-                    let [count] = take_numbers(&mut rest)?;
+                    let [count, kept_from] = take_numbers(&mut rest)?;
+                    self.end.kept_from = Lsn(kept_from);
                     if count != self.run_count {
                         return Err(format!("{} runs, and the end counts {count}", self.run_count));
                     }
@@ -130,21 +151,21 @@ impl DirectoryReader {
         Ok(())
     }
 
-    /// The files, once all pages have come.
-    fn finish(self) -> Result<Files, String> {
+    /// What it says at its end, once all pages have come.
+    fn finish(self) -> Result<DirectoryEnd, String> {
         match self.is_whole {
-            true => Ok(self.files),
+            true => Ok(self.end),
             false => Err(format!("the directory ends behind {} runs, before its end", self.run_count)),
         }
     }
 }
 
-/// What an image says of every run of its log, and the files it refers to. Those are not looked at: damage in one of them is
-/// that of the runs in it.
+/// What an image says of every run of its log, and at its end. The files it refers to are not looked at: damage in one of them
+/// is that of the runs in it.
 pub(crate) fn read_directory(
     source: &LogSource,
     image: &NamedImage,
-) -> Result<(Vec<RunEntry>, Files), WalError> {
+) -> Result<(Vec<RunEntry>, DirectoryEnd), WalError> {
     let file = source.open_image(image.number)?;
     if file.header().through != image.through {
         return Err(file.corrupt(0, "it stands for another part of the log than MANIFEST says"));
@@ -162,31 +183,57 @@ pub(crate) fn read_directory(
 }
 
 fn decode_run(rest: &mut &[u8]) -> Result<RunEntry, String> {
-    let Some((head, after)) = rest.split_at_checked(RUN_HEAD_SIZE) else {
-        return Err("a run's entry runs over the end of its page".to_string());
-    };
-    *rest = after;
-    let number = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().expect("eight bytes"));
-    Ok(RunEntry {
-        run: RunId::from_bytes(head[..16].try_into().expect("sixteen bytes")),
-        file: number(16),
-        place: ImagePlace { offset: number(24), size: number(32) },
-        record: RecordPlace {
-            log: u32::from_le_bytes(head[40..44].try_into().expect("four bytes")),
-            lsn: Lsn(number(44)),
-        },
-        summary: RunSummary::decode(rest).map_err(|error| error.to_string())?,
+    let run = RunId::from_bytes(take(rest)?);
+    let image = take_image(rest)?;
+    let summary = RunSummary::decode(rest).map_err(|error| error.to_string())?;
+    if summary.stamp != image.stamp {
+        let (said, shown) = (summary.stamp.version, image.stamp.version);
+        return Err(format!("the summary of run {run} is of commit {said}, its image of {shown}"));
+    }
+    let [count] = take(rest)?;
+    let milestone = |rest: &mut &[u8]| Ok((take_number(rest)?, take_place(rest)?));
+    let milestones: Result<_, String> = (0..count).map(|_| milestone(rest)).collect();
+    let trail = Trail { size: image.history_size, milestones: milestones? };
+    let floor = Version(take_number(rest)?);
+    // Every anchor takes bytes, so a damaged count ends with the page and reserves nothing.
+    let count = u32::from_le_bytes(take(rest)?);
+    let anchors: Result<_, String> = (0..count).map(|_| take_image(rest)).collect();
+    Ok(RunEntry { run, image, summary, trail, retained: Retained { floor, anchors: anchors? } })
+}
+
+fn take_image(rest: &mut &[u8]) -> Result<RunImage, String> {
+    let [file, offset, size, version, timestamp] = take_numbers(rest)?;
+    Ok(RunImage {
+        file,
+        place: ImagePlace { offset, size },
+        stamp: Stamp { version: Version(version), timestamp: Timestamp(timestamp) },
+        record: take_place(rest)?,
+        history_size: take_number(rest)?,
     })
 }
 
+fn take_place(rest: &mut &[u8]) -> Result<RecordPlace, String> {
+    Ok(RecordPlace { log: u32::from_le_bytes(take(rest)?), lsn: Lsn(take_number(rest)?) })
+}
+
+fn take_number(rest: &mut &[u8]) -> Result<u64, String> {
+    Ok(u64::from_le_bytes(take(rest)?))
+}
+
 fn take_numbers<const N: usize>(rest: &mut &[u8]) -> Result<[u64; N], String> {
-    let Some((bytes, after)) = rest.split_at_checked(8 * N) else {
+    let mut numbers = [0; N];
+    for number in &mut numbers {
+        *number = take_number(rest)?;
+    }
+    Ok(numbers)
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], String> {
+    let Some((bytes, after)) = rest.split_first_chunk() else {
         return Err("a field runs over the end of its page".to_string());
     };
     *rest = after;
-    Ok(std::array::from_fn(|index| {
-        u64::from_le_bytes(bytes[8 * index..8 * index + 8].try_into().expect("eight bytes"))
-    }))
+    Ok(*bytes)
 }
 
 #[cfg(test)]
@@ -195,28 +242,39 @@ mod tests {
 
     use super::*;
 
-    fn entry() -> RunEntry {
-        RunEntry {
-            run: RunId::from_bytes([7; 16]),
-            file: 3,
+    fn image(file: u64) -> RunImage {
+        RunImage {
+            file,
             place: ImagePlace { offset: 4096, size: 80 },
+            stamp: Stamp::default(),
             record: RecordPlace { log: 2, lsn: Lsn(9) },
-            summary: RunState::new(RunId::from_bytes([7; 16]), 1).summary(),
+            history_size: 500,
         }
     }
 
-    fn files() -> Files {
-        Files::from([(3, FileUse { written: 100, live: 80 })])
+    fn entry() -> RunEntry {
+        let place = |lsn| RecordPlace { log: 2, lsn: Lsn(lsn) };
+        RunEntry {
+            run: RunId::from_bytes([7; 16]),
+            image: image(3),
+            summary: RunState::new(RunId::from_bytes([7; 16]), 1).summary(),
+            trail: Trail { size: 500, milestones: vec![(4, place(5))] },
+            retained: Retained { floor: Version(6), anchors: vec![image(2)] },
+        }
+    }
+
+    fn end() -> DirectoryEnd {
+        DirectoryEnd { files: Files::from([(3, FileUse { written: 100, live: 80 })]), kept_from: Lsn(5) }
     }
 
     fn page() -> Vec<u8> {
         let mut page = Vec::new();
         put_run(&mut page, &entry());
-        put_end(&mut page, &files(), 1);
+        put_end(&mut page, &end(), 1);
         page
     }
 
-    fn read(page: &[u8]) -> Result<(Vec<RunEntry>, Files), String> {
+    fn read(page: &[u8]) -> Result<(Vec<RunEntry>, DirectoryEnd), String> {
         let (mut reader, mut runs) = (DirectoryReader::default(), Vec::new());
         reader.take_page(page, |run| {
             runs.push(run);
@@ -227,21 +285,41 @@ mod tests {
 
     #[test]
     fn a_page_has_the_bytes_that_are_drawn() {
+        let numbers = |bytes: &mut Vec<u8>, numbers: &[u64]| {
+            numbers.iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
+        };
+        let place =
+            |bytes: &mut Vec<u8>, lsn: u8| bytes.extend_from_slice(&[2, 0, 0, 0, lsn, 0, 0, 0, 0, 0, 0, 0]);
+        let image = |bytes: &mut Vec<u8>, file| {
+            numbers(bytes, &[file, 4096, 80, 0, 0]);
+            place(bytes, 9);
+            numbers(bytes, &[500]);
+        };
         let mut golden = vec![1];
         golden.extend_from_slice(&[7; 16]);
-        for number in [3_u64, 4096, 80] {
-            golden.extend_from_slice(&number.to_le_bytes());
-        }
-        golden.extend_from_slice(&[2, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0]);
+        image(&mut golden, 3);
         entry().summary.encode(&mut golden);
+        golden.push(1);
+        numbers(&mut golden, &[4]);
+        place(&mut golden, 5);
+        numbers(&mut golden, &[6]);
+        golden.extend_from_slice(&[1, 0, 0, 0]);
+        image(&mut golden, 2);
         golden.push(2);
-        for number in [3_u64, 100, 80] {
-            golden.extend_from_slice(&number.to_le_bytes());
-        }
+        numbers(&mut golden, &[3, 100, 80]);
         golden.push(3);
-        golden.extend_from_slice(&1_u64.to_le_bytes());
+        numbers(&mut golden, &[1, 5]);
         assert_eq!(page(), golden);
-        assert_eq!(read(&golden), Ok((vec![entry()], files())));
+        assert_eq!(read(&golden), Ok((vec![entry()], end())));
+    }
+
+    #[test]
+    fn a_summary_of_another_commit_than_the_image_is_refused() {
+        let mut entry = entry();
+        entry.image.stamp.version = Version(4);
+        let mut page = Vec::new();
+        put_run(&mut page, &entry);
+        assert!(read(&page).unwrap_err().contains("is of commit 0, its image of 4"));
     }
 
     #[test]
@@ -253,7 +331,7 @@ mod tests {
         let (mut twice, mut miscounted) = (page.clone(), page.clone());
         twice.push(RUN);
         assert!(read(&twice).unwrap_err().contains("behind its end"));
-        *miscounted.iter_mut().nth_back(7).unwrap() = 5;
+        *miscounted.iter_mut().nth_back(15).unwrap() = 5;
         assert!(read(&miscounted).unwrap_err().contains("the end counts 5"));
         assert!(read(&[9]).unwrap_err().contains("unknown tag 9"));
     }

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use strata_primitives::{Durability, ImageEntry, ImageWalk, RunId, RunState, Snapshot, Stamp};
-use strata_wal::{ImageCursor, ImagePlace};
+use strata_primitives::{
+    Durability, ImageEntry, ImageWalk, Retention, RunId, RunState, RunSummary, Snapshot, Stamp, Timestamp,
+};
+use strata_wal::{ImageCursor, ImagePlace, Lsn};
 
-use crate::image_directory::{FileUse, Files, RunEntry, RunImage, put_end, put_run};
+use crate::image_directory::{DirectoryEnd, FileUse, Files, RunEntry, put_end, put_run};
 use crate::image_thread::ImagePart;
+use crate::retained::{Keeping, Retained, RunImage};
 use crate::run::Run;
 use crate::run_table::{Held, RunTable};
 
@@ -30,16 +33,43 @@ pub(crate) struct ImageOfRuns {
     /// How many bytes were written to the files before this one.
     written_before: Files,
     files: Files,
-    images: Vec<(RunId, RunImage)>,
+    kept_from: Lsn,
+    noted: Vec<Noted>,
+    /// What a run keeps that does not say so itself.
+    retention: Retention,
+    now: Timestamp,
     /// Runs that have more to forget of what was kept for their image.
     pub(crate) untidy: Vec<RunId>,
     is_done: bool,
+}
+
+/// What an image begins with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ImageBegin {
+    pub(crate) number: u64,
+    /// It stands for the log up to here.
+    pub(crate) through: Lsn,
+    /// How many bytes of log were written since the image before.
+    pub(crate) incoming: u64,
+    /// How much history a run keeps that does not say so itself.
+    pub(crate) retention: Retention,
+    pub(crate) now: Timestamp,
+}
+
+/// What is new of a run's images once this one is there.
+#[derive(Debug)]
+pub(crate) struct Noted {
+    pub(crate) run: RunId,
+    pub(crate) image: RunImage,
+    pub(crate) retained: Retained,
 }
 
 /// A run whose slices are being written.
 #[derive(Debug)]
 struct RunOnItsWay {
     entry: RunEntry,
+    /// The image that was its newest one.
+    superseded: Option<RunImage>,
     snapshot: Snapshot,
     walk: ImageWalk,
 }
@@ -50,9 +80,9 @@ const PAGE_SIZE: usize = 64 << 10;
 const LOOK_SIZE: usize = 64;
 
 impl ImageOfRuns {
-    /// Image `number`, to be written behind `incoming` bytes of log since the image that refers to `files`. Those that are
-    /// unreadable are left alone.
-    pub(crate) fn new(number: u64, files: &Files, incoming: u64, unreadable: &BTreeSet<u64>) -> ImageOfRuns {
+    /// An image behind the one that refers to `files`. Those that are unreadable are left alone.
+    pub(crate) fn new(begin: ImageBegin, files: &Files, unreadable: &BTreeSet<u64>) -> ImageOfRuns {
+        let ImageBegin { number, through, incoming, retention, now } = begin;
         let merged = files_to_merge(files, incoming);
         ImageOfRuns {
             number,
@@ -64,7 +94,10 @@ impl ImageOfRuns {
             merged: merged.difference(unreadable).copied().collect(),
             written_before: files.clone(),
             files: Files::new(),
-            images: Vec::new(),
+            kept_from: through,
+            noted: Vec::new(),
+            retention,
+            now,
             untidy: Vec::new(),
             is_done: false,
         }
@@ -75,9 +108,10 @@ impl ImageOfRuns {
         self.is_done
     }
 
-    /// The files that it refers to, and the images that are new, each once.
-    pub(crate) fn take(&mut self) -> (Files, Vec<(RunId, RunImage)>) {
-        (std::mem::take(&mut self.files), std::mem::take(&mut self.images))
+    /// What its directory says at the end, and what is new of every run, once.
+    pub(crate) fn take(&mut self) -> (DirectoryEnd, Vec<Noted>) {
+        let end = DirectoryEnd { files: std::mem::take(&mut self.files), kept_from: self.kept_from };
+        (end, std::mem::take(&mut self.noted))
     }
 
     /// Writes about `size_max` bytes of it.
@@ -123,37 +157,43 @@ impl ImageOfRuns {
         if lives_in_memory && run.logged == Stamp::default() {
             return LOOK_SIZE;
         }
-        match run.image.filter(|image| image.version == run.logged.version) {
-            Some(RunImage { file, place, .. }) => {
+        match run.image.filter(|image| image.stamp.version == run.logged.version) {
+            Some(image) => {
                 let summary = if lives_in_memory { tombstone_of(run).summary() } else { run.state.summary() };
-                self.keep(RunEntry { run: id, file, place, record: run.place, summary }, parts)
+                self.keep(entry_of(run, image, summary), parts)
             }
             None if lives_in_memory => self.write_tombstone(run, parts),
             None => {
-                let entry = RunEntry {
-                    run: id,
-                    file: self.number,
-                    place: ImagePlace::default(),
-                    record: run.place,
-                    summary: run.state.summary(),
-                };
+                let image = self.image_of(run);
+                let entry = entry_of(run, image, run.state.summary());
+                let superseded = run.image;
                 let (snapshot, walk) = (run.state.hold_snapshot(), ImageWalk::new());
-                self.current = Some(RunOnItsWay { entry, snapshot, walk });
+                self.current = Some(RunOnItsWay { entry, superseded, snapshot, walk });
                 LOOK_SIZE
             }
         }
     }
 
+    /// An image of the run as it is, nothing of which is written yet.
+    fn image_of(&self, run: &Run) -> RunImage {
+        RunImage {
+            file: self.number,
+            place: ImagePlace::default(),
+            stamp: run.logged,
+            record: run.place,
+            history_size: run.trail.size,
+        }
+    }
+
     /// The image that is there stays the newest one.
     fn keep(&mut self, mut entry: RunEntry, parts: &mut Vec<ImagePart>) -> usize {
-        let RunEntry { file, place, .. } = entry;
-        let is_moved = self.merged.contains(&file);
-        if is_moved {
-            parts.push(ImagePart::Copy { file, place });
-            (entry.file, entry.place) = (self.number, self.cursor.frames(place.size));
+        let (image, retained) = (entry.image, entry.retained.clone());
+        entry.retained = self.retained(&entry, None);
+        let moved = self.enter(&mut entry, parts);
+        if entry.image != image || entry.retained != retained {
+            self.note(&entry);
         }
-        let size = self.enter(&entry, parts);
-        if is_moved { size + place.size as usize } else { size }
+        moved
     }
 
     /// What is left of a run whose present life is not logged: its earlier ones have ended with a logged commit.
@@ -161,11 +201,10 @@ impl ImageOfRuns {
         let (mut slice, stamp) = (Vec::new(), run.logged);
         ImageEntry::Head { stamp, meta_version: stamp.version, meta: None }.encode(&mut slice);
         ImageEntry::End { count: 1 }.encode(&mut slice);
-        let place = self.cursor.slice(slice.len());
+        let image = RunImage { place: self.cursor.slice(slice.len()), ..self.image_of(run) };
         parts.push(ImagePart::Slice(slice));
-        let summary = tombstone_of(run).summary();
-        let entry = RunEntry { run: run.state.id(), file: self.number, place, record: run.place, summary };
-        self.enter(&entry, parts)
+        let entry = entry_of(run, image, tombstone_of(run).summary());
+        self.enter_new(entry, run.image, parts)
     }
 
     fn write_slice(
@@ -182,7 +221,7 @@ impl ImageOfRuns {
         run.walk.write(&view, size_max, &mut slice);
         let size = slice.len();
         if !slice.is_empty() {
-            run.entry.place = run.entry.place.and(self.cursor.slice(size));
+            run.entry.image.place = run.entry.image.place.and(self.cursor.slice(size));
             parts.push(ImagePart::Slice(slice));
         }
         if !run.walk.is_done() {
@@ -191,20 +230,62 @@ impl ImageOfRuns {
             return size_max;
         }
         self.untidy.extend(state.close_snapshot(run.snapshot).then_some(run.entry.run));
-        size + self.enter(&run.entry, parts)
+        size + self.enter_new(run.entry, run.superseded, parts)
+    }
+
+    /// Enters a run whose image is new.
+    fn enter_new(
+        &mut self,
+        mut entry: RunEntry,
+        superseded: Option<RunImage>,
+        parts: &mut Vec<ImagePart>,
+    ) -> usize {
+        entry.retained = self.retained(&entry, superseded.as_ref());
+        let size = self.enter(&mut entry, parts);
+        self.note(&entry);
+        size
+    }
+
+    fn note(&mut self, entry: &RunEntry) {
+        let RunEntry { run, image, ref retained, .. } = *entry;
+        self.noted.push(Noted { run, image, retained: retained.clone() });
+    }
+
+    /// What is kept of the history of a run from this image on.
+    fn retained(&self, entry: &RunEntry, superseded: Option<&RunImage>) -> Retained {
+        let keeping = match &entry.summary.meta {
+            Some(meta) => Keeping::Policy(meta.retention.unwrap_or(self.retention)),
+            None => Keeping::Nothing,
+        };
+        entry.retained.follow(&entry.image, superseded, keeping, self.now)
+    }
+
+    /// Has an image copied here if its file is merged. Returns how many bytes that takes.
+    fn move_merged(&mut self, image: &mut RunImage, parts: &mut Vec<ImagePart>) -> usize {
+        let RunImage { file, place, .. } = *image;
+        if !self.merged.contains(&file) {
+            return 0;
+        }
+        parts.push(ImagePart::Copy { file, place });
+        (image.file, image.place) = (self.number, self.cursor.frames(place.size));
+        place.size as usize
     }
 
     /// Enters a run into the directory. Returns how many bytes that takes.
-    fn enter(&mut self, entry: &RunEntry, parts: &mut Vec<ImagePart>) -> usize {
+    fn enter(&mut self, entry: &mut RunEntry, parts: &mut Vec<ImagePart>) -> usize {
+        let RunEntry { image, retained, trail, .. } = entry;
+        let mut size = 0;
+        for image in retained.anchors.iter_mut().chain([&mut *image]) {
+            size += self.move_merged(image, parts);
+            self.files.entry(image.file).or_default().live += image.place.size;
+        }
+        if let Some(needed_from) = retained.needed_from(image, trail) {
+            self.kept_from = self.kept_from.min(needed_from);
+        }
         let before = self.page.len();
         put_run(&mut self.page, entry);
-        let size = self.page.len() - before;
+        size += self.page.len() - before;
         self.run_count += 1;
-        let file = self.files.entry(entry.file).or_default();
-        file.live += entry.place.size;
-        if entry.file == self.number {
-            self.images.push((entry.run, entry.image()));
-        }
         if self.page.len() >= PAGE_SIZE {
             self.hand_over_page(parts);
         }
@@ -216,7 +297,8 @@ impl ImageOfRuns {
             let before = self.written_before.get(number).map(|file| file.written);
             file.written = before.unwrap_or(file.live);
         }
-        put_end(&mut self.page, &self.files, self.run_count);
+        let end = DirectoryEnd { files: self.files.clone(), kept_from: self.kept_from };
+        put_end(&mut self.page, &end, self.run_count);
         self.hand_over_page(parts);
         self.is_done = true;
     }
@@ -226,6 +308,12 @@ impl ImageOfRuns {
         self.cursor.page(page.len());
         parts.push(ImagePart::Page(page));
     }
+}
+
+/// What the directory says of a resident run with this image.
+fn entry_of(run: &Run, image: RunImage, summary: RunSummary) -> RunEntry {
+    let (trail, retained) = (run.trail.clone(), run.retained.clone());
+    RunEntry { run: run.state.id(), image, summary, trail, retained }
 }
 
 /// A run as its last logged commit left it, when that ended its life.

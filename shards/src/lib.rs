@@ -37,6 +37,7 @@ mod open;
 mod query;
 mod replay;
 mod residency;
+mod retained;
 mod rewrite;
 mod run;
 mod run_table;
@@ -46,6 +47,7 @@ mod shard_thread;
 mod stage;
 mod store_error;
 mod subscribe;
+mod trail;
 mod transact;
 mod withheld;
 

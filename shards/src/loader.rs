@@ -1,6 +1,5 @@
 //! The thread of a shard that brings cold runs back: it reads and decodes, so that the shard does neither.
 
-use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -9,6 +8,7 @@ use strata_primitives::{Error, ErrorKind, RunId};
 use strata_runtime::mailbox;
 use strata_wal::{Lsn, WalError};
 
+use crate::checkpoint::Unnecessary;
 use crate::cold_run::ImageShelf;
 use crate::image_directory::RunEntry;
 use crate::maintenance::{Errand, ask_for_source};
@@ -23,8 +23,8 @@ use crate::store_error::store_error;
 pub(crate) enum LoadRequest {
     /// Bring back a run, with the commits behind its image.
     Load { request: u64, entry: Box<RunEntry>, tail: Arc<Vec<(Lsn, Record)>> },
-    /// Of the image files in front of this one nobody asks for a place in others than these any more: have them removed.
-    Forget { image: u64, kept: BTreeSet<u64> },
+    /// Nobody asks for any of this any more: have it put away.
+    Forget(Unnecessary),
 }
 
 /// A run that is back, or why it is not.
@@ -62,10 +62,11 @@ impl Loader {
                     let _ = self.loaded.send(Loaded { request, run, outcome });
                     self.shard.wake();
                 }
-                LoadRequest::Forget { image, kept } => {
-                    self.shelf.retain(|file| file >= image || kept.contains(&file));
-                    // Without anybody to remove them they cost space until the next image.
-                    let _ = self.errands.try_send(Errand::PutAway { log: self.log, image, kept });
+                LoadRequest::Forget(unnecessary) => {
+                    let Unnecessary { image, kept, .. } = &unnecessary;
+                    self.shelf.retain(|file| file >= *image || kept.contains(&file));
+                    // Without anybody to put it away it costs space until the next image.
+                    let _ = self.errands.try_send(Errand::PutAway { log: self.log, unnecessary });
                 }
             }
         }

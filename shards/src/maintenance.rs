@@ -4,16 +4,16 @@
 //! so it sends an errand and goes on with the segment it has. Nor may one shard's image keep another's segment waiting:
 //! each is written by a thread of its own, which ends with it.
 
-use std::collections::BTreeSet;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use strata_primitives::{Error, Timestamp};
 use strata_runtime::mailbox;
 use strata_wal::{
-    LogEnd, LogSource, Lsn, NamedImage, PreparedSegment, PutAway, SegmentRequest, StoreDirectory, WalError,
+    LogEnd, LogSource, NamedImage, PreparedSegment, PutAway, SegmentRequest, StoreDirectory, WalError,
 };
 
+use crate::checkpoint::Unnecessary;
 use crate::image_thread::{ImageFailure, ImageJob, ImageNews, ImageProgress, Naming};
 use crate::message::Message;
 use crate::store_error::store_error;
@@ -27,8 +27,8 @@ pub(crate) enum Errand {
     BeginImage { request: u64, through: LogEnd, begun: Timestamp },
     /// Name an image that is written.
     NameImage { request: u64, log: u32, image: NamedImage, naming: Naming },
-    /// Put away what an image has made unnecessary: segments, and the image files in front of it but these.
-    PutAway { log: u32, image: u64, kept: BTreeSet<u64> },
+    /// Put away what an image has made unnecessary: segments and other image files.
+    PutAway { log: u32, unnecessary: Unnecessary },
     /// Tell where a log stands, after all that was asked before.
     Source { log: u32, reply: Sender<Result<LogSource, Error>> },
     /// Mark the store as closed in order, and end.
@@ -105,8 +105,9 @@ impl Maintenance {
                 let _ = delivery.images.send(ImageNews { request, what });
                 delivery.mailbox.wake();
             }
-            Errand::PutAway { log, image, kept } => {
-                match self.directory.put_away(log, image, &kept, Lsn::ZERO) {
+            Errand::PutAway { log, unnecessary } => {
+                let Unnecessary { image, kept, kept_from } = unnecessary;
+                match self.directory.put_away(log, image, &kept, kept_from) {
                     Ok(PutAway { retired, removed, images }) => {
                         tracing::info!(log, retired, removed, images, "put away");
                     }

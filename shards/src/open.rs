@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use rand::RngCore;
-use strata_primitives::{Durability, Error, ErrorKind, Limits};
+use strata_primitives::{Durability, Error, ErrorKind, Limits, Retention};
 use strata_runtime::mailbox::{self, mailbox};
 use strata_runtime::pinned::{Placement, spawn};
 use strata_wal::disk::Disk;
@@ -50,6 +50,8 @@ pub struct EngineOptions {
     pub checkpoint_log_size: u64,
     /// However little was written, a checkpoint is made so long after the last one.
     pub checkpoint_interval: Duration,
+    /// How much history a run keeps that does not say so itself.
+    pub retention: Retention,
     /// What is refused for its size.
     pub limits: Limits,
     /// Where time comes from.
@@ -171,6 +173,7 @@ impl<'a> Start<'a> {
             execute_budget: options.execute_budget,
             checkpoint_log_size: options.checkpoint_log_size,
             checkpoint_interval: options.checkpoint_interval,
+            retention: options.retention,
         };
         let placement = options.pin.then(|| Placement::claim(count));
         let recovery = RecoveryReport {
@@ -262,6 +265,7 @@ fn check(options: &EngineOptions) -> Result<(), Error> {
     if options.checkpoint_interval.is_zero() || options.checkpoint_log_size == 0 {
         return refuse("checkpoint_interval and checkpoint_log_size are above 0".to_string());
     }
+    options.retention.check()?;
     if options.sync_interval.is_zero() {
         return refuse("the sync interval is above 0: for a sync at every commit choose Strict".to_string());
     }

@@ -15,6 +15,7 @@
 //!     mutations       each as `primitives` encodes it
 //! ```
 //!
+//! The section of a milestone holds the places of two earlier ones, near and far, each u32 log and u64 LSN (see `trail`).
 //! The section of an operation id holds the id (16 bytes), the fingerprint of the write (8 bytes) and the effects it
 //! revealed.
 //!
@@ -30,13 +31,18 @@ use strata_wal::Lsn;
 pub const KIND_COMMIT: u8 = 1;
 /// Kind of a record whose commit creates a run.
 pub const KIND_RUN_CREATE: u8 = 2;
-/// Kind of a record whose commit deletes a run. 3 and 4 are kept for forks and retention.
+/// Kind of a record whose commit says how much of the run's history is kept. 3 is kept for forks.
+pub const KIND_RETENTION: u8 = 4;
+/// Kind of a record whose commit deletes a run.
 pub const KIND_RUN_DELETE: u8 = 5;
 
 const HEADER_SIZE: usize = 56;
 const SECTION_HEADER_SIZE: usize = 8;
 const SECTION_CAUSE: u16 = 1;
 const SECTION_OPERATION_ID: u16 = 2;
+const SECTION_MILESTONE: u16 = 3;
+const MILESTONE_SIZE: usize = 2 * PLACE_SIZE;
+const PLACE_SIZE: usize = 4 + 8;
 
 /// Where a run's previous record stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +51,15 @@ pub struct RecordPlace {
     pub log: u32,
     /// The position in it; 0 when there is no such record.
     pub lsn: Lsn,
+}
+
+/// What some records name, for who goes back further than to the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Milestone {
+    /// The milestone before.
+    pub near: RecordPlace,
+    /// One further back.
+    pub far: RecordPlace,
 }
 
 /// Everything a record says beside its mutations.
@@ -60,6 +75,8 @@ pub struct RecordHead {
     pub durability: Durability,
     /// The run's previous record.
     pub previous: RecordPlace,
+    /// Set where the record is one.
+    pub milestone: Option<Milestone>,
     /// Why it was written, when the writer said so.
     pub cause: Option<Cause>,
     /// The writer's own id of this write, when it gave one.
@@ -84,6 +101,8 @@ pub struct Record {
     pub head: RecordHead,
     /// What changed.
     pub mutations: Vec<Mutation>,
+    /// How many bytes its body has.
+    pub size: usize,
 }
 
 /// The kind that a record with these mutations carries.
@@ -91,6 +110,7 @@ pub fn kind_of(mutations: &[Mutation]) -> u8 {
     match mutations {
         [Mutation::RunCreate { .. }, ..] => KIND_RUN_CREATE,
         [Mutation::RunDelete { .. }, ..] => KIND_RUN_DELETE,
+        [Mutation::RunRetention { .. }, ..] => KIND_RETENTION,
         _ => KIND_COMMIT,
     }
 }
@@ -100,7 +120,8 @@ pub fn kind_of(mutations: &[Mutation]) -> u8 {
 /// # Panics
 /// If there are 2^32 mutations or more; limits refuse such commits long before.
 pub fn encode(head: &RecordHead, mutations: &[Mutation], body: &mut Vec<u8>) {
-    let sections = u8::from(head.cause.is_some()) + u8::from(head.operation.is_some());
+    let has_section = [head.milestone.is_some(), head.cause.is_some(), head.operation.is_some()];
+    let sections = has_section.map(u8::from).iter().sum();
     let count = u32::try_from(mutations.len()).expect("limits bound the mutations of a commit");
     body.push(head.durability.code());
     body.push(sections);
@@ -112,6 +133,14 @@ pub fn encode(head: &RecordHead, mutations: &[Mutation], body: &mut Vec<u8>) {
     body.extend_from_slice(&head.previous.log.to_le_bytes());
     body.extend_from_slice(&[0; 4]);
     body.extend_from_slice(&head.previous.lsn.0.to_le_bytes());
+    if let Some(Milestone { near, far }) = head.milestone {
+        encode_section(SECTION_MILESTONE, body, |body| {
+            for RecordPlace { log, lsn } in [near, far] {
+                body.extend_from_slice(&log.to_le_bytes());
+                body.extend_from_slice(&lsn.0.to_le_bytes());
+            }
+        });
+    }
     if let Some(cause) = &head.cause {
         encode_section(SECTION_CAUSE, body, |body| cause.encode(body));
     }
@@ -131,6 +160,27 @@ pub fn encode(head: &RecordHead, mutations: &[Mutation], body: &mut Vec<u8>) {
 
 /// Reads a record's body. The reason of a failure names what was wrong.
 pub fn decode(body: &[u8]) -> Result<Record, String> {
+    let (head, count, mut rest) = decode_before_mutations(body)?;
+    // The count is not trusted for an allocation: a mutation takes at least one byte.
+    let mut mutations = Vec::with_capacity((count as usize).min(rest.len()));
+    for index in 0..count {
+        let mutation =
+            Mutation::decode(&mut rest).map_err(|error| format!("mutation {index} of {count}: {error}"))?;
+        mutations.push(mutation);
+    }
+    if !rest.is_empty() {
+        return Err(format!("{} bytes behind the last of {count} mutations", rest.len()));
+    }
+    Ok(Record { head, mutations, size: body.len() })
+}
+
+/// Reads what a record says beside its mutations.
+pub fn decode_head(body: &[u8]) -> Result<RecordHead, String> {
+    decode_before_mutations(body).map(|(head, _, _)| head)
+}
+
+/// The head, how many mutations there are, and their bytes.
+fn decode_before_mutations(body: &[u8]) -> Result<(RecordHead, u32, &[u8]), String> {
     let (header, mut rest) = body
         .split_at_checked(HEADER_SIZE)
         .ok_or_else(|| format!("record of {} bytes has no header", body.len()))?;
@@ -144,6 +194,7 @@ pub fn decode(body: &[u8]) -> Result<Record, String> {
             log: u32::from_le_bytes(array(header, 40)),
             lsn: Lsn(u64::from_le_bytes(array(header, 48))),
         },
+        milestone: None,
         cause: None,
         operation: None,
     };
@@ -153,18 +204,7 @@ pub fn decode(body: &[u8]) -> Result<Record, String> {
     for _ in 0..header[1] {
         rest = decode_section(rest, &mut head)?;
     }
-    let count = u32::from_le_bytes(array(header, 4));
-    // The count is not trusted for an allocation: a mutation takes at least one byte.
-    let mut mutations = Vec::with_capacity((count as usize).min(rest.len()));
-    for index in 0..count {
-        let mutation =
-            Mutation::decode(&mut rest).map_err(|error| format!("mutation {index} of {count}: {error}"))?;
-        mutations.push(mutation);
-    }
-    if !rest.is_empty() {
-        return Err(format!("{} bytes behind the last of {count} mutations", rest.len()));
-    }
-    Ok(Record { head, mutations })
+    Ok((head, u32::from_le_bytes(array(header, 4)), rest))
 }
 
 fn encode_section(tag: u16, body: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
@@ -201,9 +241,22 @@ fn decode_section<'a>(bytes: &'a [u8], head: &mut RecordHead) -> Result<&'a [u8]
             let (id, fingerprint) = (OperationId(array(identity, 0)), Fingerprint(array(identity, 16)));
             head.operation = Some(IdentifiedWrite { id, fingerprint, effects });
         }
+        SECTION_MILESTONE if length == MILESTONE_SIZE => {
+            head.milestone =
+                Some(Milestone { near: place_at(section, 0), far: place_at(section, PLACE_SIZE) });
+        }
+        SECTION_MILESTONE => return Err(format!("a milestone of {length} bytes")),
         _ => {}
     }
     Ok(rest)
+}
+
+/// The place at `at` in a section.
+fn place_at(section: &[u8], at: usize) -> RecordPlace {
+    RecordPlace {
+        log: u32::from_le_bytes(array(section, at)),
+        lsn: Lsn(u64::from_le_bytes(array(section, at + 4))),
+    }
 }
 
 /// `N` bytes of `bytes` from `at`; the caller has checked that they are there.
@@ -226,6 +279,7 @@ mod tests {
             timestamp: Timestamp(0x0102),
             durability: Durability::Strict,
             previous: RecordPlace { log: 1, lsn: Lsn(4096) },
+            milestone: None,
             cause: None,
             operation: None,
         }
@@ -233,6 +287,11 @@ mod tests {
 
     fn identified(effects: Vec<Effect>) -> IdentifiedWrite {
         IdentifiedWrite { id: OperationId([9; 16]), fingerprint: Fingerprint([8; 8]), effects }
+    }
+
+    fn milestone() -> Milestone {
+        let place = |log, lsn| RecordPlace { log, lsn: Lsn(lsn) };
+        Milestone { near: place(2, 77), far: place(1, 5) }
     }
 
     fn put(key: &str) -> Mutation {
@@ -262,29 +321,35 @@ mod tests {
     fn sections_have_the_bytes_that_are_drawn() {
         let mut body = Vec::new();
         let operation = Some(identified(vec![Effect::Integer(5)]));
-        encode(&RecordHead { cause: Some(Cause::Expired), operation, ..head() }, &[], &mut body);
+        let milestone = Some(milestone());
+        encode(&RecordHead { cause: Some(Cause::Expired), operation, milestone, ..head() }, &[], &mut body);
         let mut cause = Vec::new();
         Cause::Expired.encode(&mut cause);
         let mut effect = Vec::new();
         Effect::Integer(5).encode(&mut effect);
-        let mut golden = vec![1, 0, 0, 0, cause.len() as u8, 0, 0, 0];
+        let mut golden = vec![3, 0, 0, 0, 24, 0, 0, 0, 2, 0, 0, 0, 77, 0, 0, 0, 0, 0, 0, 0];
+        golden.extend_from_slice(&[1, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0]);
+        golden.extend_from_slice(&[1, 0, 0, 0, cause.len() as u8, 0, 0, 0]);
         golden.extend_from_slice(&cause);
         golden.extend_from_slice(&[2, 0, 0, 0, 24 + effect.len() as u8, 0, 0, 0]);
         golden.extend_from_slice(&[9; 16]);
         golden.extend_from_slice(&[8; 8]);
         golden.extend_from_slice(&effect);
-        assert_eq!(body[1], 2, "two sections");
+        assert_eq!(body[1], 3, "three sections");
         assert_eq!(&body[HEADER_SIZE..], golden);
     }
 
     #[test]
     fn what_was_encoded_is_what_is_decoded() {
         let operation = Some(identified(vec![Effect::None, Effect::Count(2)]));
-        let head = RecordHead { cause: Some(Cause::Note("because".into())), operation, ..head() };
+        let milestone = Some(milestone());
+        let cause = Some(Cause::Note("because".into()));
+        let head = RecordHead { cause, operation, milestone, ..head() };
         let mutations = vec![put("a"), put("b")];
         let mut body = Vec::new();
         encode(&head, &mutations, &mut body);
-        assert_eq!(decode(&body), Ok(Record { head, mutations }));
+        assert_eq!(decode_head(&body).as_ref(), Ok(&head));
+        assert_eq!(decode(&body), Ok(Record { head, mutations, size: body.len() }));
     }
 
     #[test]

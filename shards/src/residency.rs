@@ -1,6 +1,6 @@
 //! Which runs of a shard are in memory, and what waits for one that is not.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use strata_primitives::{Error, RunId};
 
 use crate::calls::fresh_id;
+use crate::checkpoint::Unnecessary;
 use crate::loader::{LoadRequest, Loaded};
 use crate::message::{Control, Message};
 use crate::run_table::Held;
@@ -45,9 +46,9 @@ impl Waiting {
         Waiting { requests, ..Waiting::default() }
     }
 
-    /// Of the image files in front of this one, no place in others than these is asked for any more.
-    pub(crate) fn forget_files(&self, image: u64, kept: BTreeSet<u64>) {
-        self.request(LoadRequest::Forget { image, kept });
+    /// Nothing of this is asked for any more.
+    pub(crate) fn forget_files(&self, unnecessary: Unnecessary) {
+        self.request(LoadRequest::Forget(unnecessary));
     }
 
     fn request(&self, request: LoadRequest) {

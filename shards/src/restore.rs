@@ -6,7 +6,7 @@ use strata_wal::{Log, LogOptions, LogRecovery, LogSource, NamedImage, WalError, 
 
 use crate::checkpoint::KnownImages;
 use crate::cold_run::{ColdRun, ImageShelf};
-use crate::image_directory::{Files, read_directory};
+use crate::image_directory::{DirectoryEnd, read_directory};
 use crate::replay::replay;
 use crate::run_table::RunTable;
 use crate::store_error::store_error;
@@ -40,7 +40,7 @@ fn load_newest(source: &LogSource, hash_seed: usize) -> Result<(RunTable, KnownI
     let is_log_whole = images.len() < 2;
     for (index, image) in images.iter().enumerate() {
         match load(source, image, hash_seed) {
-            Ok((runs, files)) => return Ok((runs, KnownImages { newest: Some(*image), files })),
+            Ok((runs, end)) => return Ok((runs, KnownImages { newest: Some(*image), end })),
             Err(error @ WalError::Corrupt { .. }) if is_log_whole || index + 1 < images.len() => {
                 tracing::warn!(log = source.log(), %error, "an image is damaged: recovery begins further back");
             }
@@ -64,9 +64,13 @@ pub fn runs_of_image(source: &LogSource, image: &NamedImage) -> Result<Vec<RunSt
     Ok(runs)
 }
 
-fn load(source: &LogSource, image: &NamedImage, hash_seed: usize) -> Result<(RunTable, Files), WalError> {
-    let (entries, files) = read_directory(source, image)?;
+fn load(
+    source: &LogSource,
+    image: &NamedImage,
+    hash_seed: usize,
+) -> Result<(RunTable, DirectoryEnd), WalError> {
+    let (entries, end) = read_directory(source, image)?;
     let mut runs = RunTable::new(hash_seed);
     entries.into_iter().for_each(|entry| runs.insert_cold(ColdRun::new(entry)));
-    Ok((runs, files))
+    Ok((runs, end))
 }

@@ -3,8 +3,9 @@
 use strata_primitives::{Durability, RunState, Stamp, Timestamp};
 use strata_wal::{Log, Lsn};
 
-use crate::image_directory::RunImage;
 use crate::record::RecordPlace;
+use crate::retained::{Retained, RunImage};
+use crate::trail::Trail;
 
 /// What must have happened to the log before something may be told to anybody.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,8 +57,12 @@ pub(crate) struct Run {
     pub(crate) place: RecordPlace,
     /// The commit that record holds: the newest of the run, unless its present life is not logged.
     pub(crate) logged: Stamp,
+    /// What else it knows of its records.
+    pub(crate) trail: Trail,
     /// Where its newest image lies, if it has one.
     pub(crate) image: Option<RunImage>,
+    /// What is kept of its history.
+    pub(crate) retained: Retained,
     /// What the run chose at its creation; `None` follows the store.
     pub(crate) durability: Option<Durability>,
     /// What a reader of `state` waits for: every commit of the run has reached its own promise.
@@ -72,10 +77,18 @@ impl Run {
             state,
             place: RecordPlace::default(),
             logged: Stamp::default(),
+            trail: Trail::default(),
             image: None,
+            retained: Retained::default(),
             durability: None,
             need: Need::default(),
             deadline: None,
         }
+    }
+
+    /// Takes note of the record of the commit that was just applied.
+    pub(crate) fn pass(&mut self, place: RecordPlace, stamp: Stamp, size: usize) {
+        self.trail.pass(self.logged.version, stamp.version, place, size);
+        (self.place, self.logged) = (place, stamp);
     }
 }

@@ -200,7 +200,8 @@ impl RunTable {
         if let Held::Cold(cold) = held {
             run.deadline = cold.deadline;
             // Its image may have been moved since it was asked for.
-            run.image = run.image.map(|_| cold.entry.image());
+            run.image = run.image.map(|_| cold.entry.image);
+            run.retained = std::mem::take(&mut cold.entry.retained);
             *held = Held::Resident(run);
             self.cold_count -= 1;
             self.behind.remove(&id);

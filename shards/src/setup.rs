@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use strata_primitives::{Durability, Error, ErrorKind, Limits};
+use strata_primitives::{Durability, Error, ErrorKind, Limits, Retention};
 
 use crate::clock::Clock;
 
@@ -18,6 +18,8 @@ pub(crate) struct Setup {
     pub(crate) checkpoint_log_size: u64,
     /// However little was written, a checkpoint is made so long after the last one.
     pub(crate) checkpoint_interval: Duration,
+    /// How much history a run keeps that does not say so itself.
+    pub(crate) retention: Retention,
 }
 
 impl Setup {

@@ -9,8 +9,9 @@ use strata_primitives::{
 use crate::commit::{Staged, Step};
 use crate::execute::{Executed, Shipped};
 use crate::message::CallOptions;
-use crate::record::{self, IdentifiedWrite, RecordHead, RecordPlace};
+use crate::record::{self, IdentifiedWrite, RecordHead};
 use crate::rewrite::{Rewrite, decide_again};
+use crate::run::Run;
 use crate::shard::Shard;
 
 /// Most expired keys that one cleaning commit deletes.
@@ -86,13 +87,14 @@ impl Shard {
         }
         self.order_for(run_id, operations.known());
         let blank;
-        let (state, place, chosen) = match self.runs.get(run_id) {
-            Some(run) => (&run.state, run.place, run.durability),
+        let run = match self.runs.get(run_id) {
+            Some(run) => run,
             None => {
-                blank = self.runs.blank(run_id);
-                (&blank, RecordPlace::default(), None)
+                blank = Run::new(self.runs.blank(run_id));
+                &blank
             }
         };
+        let state = &run.state;
         let identity = identify(&operations, options);
         if let Some(written) = answered_before(state, identity, &operations)? {
             return Ok(Decision::Answered(written));
@@ -123,7 +125,7 @@ impl Shard {
         }
         let chosen = match mutations.first() {
             Some(Mutation::RunCreate { meta, .. }) => meta.durability,
-            _ => chosen,
+            _ => run.durability,
         };
         let durability = self.setup.promise(chosen, options.and_then(|options| options.durability))?;
         let stamp = Stamp { version: state.version().next(), timestamp: context.now };
@@ -132,7 +134,7 @@ impl Shard {
         let mut staged =
             Staged { run: run_id, kind, body, mutations, effects, stamp, durability, identity, cause };
         if durability > Durability::InMemory {
-            staged.encode(place);
+            staged.encode(run);
         }
         Ok(Decision::Commit(staged))
     }
@@ -176,7 +178,7 @@ impl Operations {
 
 impl Staged {
     /// Writes the record of the commit into `body`.
-    fn encode(&mut self, previous: RecordPlace) {
+    fn encode(&mut self, run: &Run) {
         let operation = self.identity.map(|(id, fingerprint)| {
             let effects = self.effects.as_slice().to_vec();
             IdentifiedWrite { id, fingerprint, effects }
@@ -186,7 +188,8 @@ impl Staged {
             version: self.stamp.version,
             timestamp: self.stamp.timestamp,
             durability: self.durability,
-            previous,
+            previous: run.place,
+            milestone: run.trail.milestone(run.logged.version, self.stamp.version),
             cause: self.cause.clone(),
             operation,
         };

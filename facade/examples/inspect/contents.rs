@@ -80,7 +80,7 @@ impl Contents {
     }
 
     fn take(&mut self, log: u32, found: RecordRef<'_>) -> Result<RecordLine, String> {
-        let Record { head, mutations } = record::decode(found.body)?;
+        let Record { head, mutations, .. } = record::decode(found.body)?;
         let line = RecordLine {
             log,
             lsn: found.lsn.0,

@@ -171,6 +171,7 @@ impl State {
             created: meta.created,
             begun_in_boot: meta.boot,
             durability: None,
+            retention: None,
             version: self.stamp.version,
             timestamp: self.stamp.timestamp,
             kv_count: self.keys.len() as u64,

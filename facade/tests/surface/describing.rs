@@ -1,10 +1,16 @@
 //! The run itself, on any surface.
 
-use strata::{EntityRef, ErrorKind, OperationId, RunId, RunStatus, Value, Writes};
+use strata::{EntityRef, ErrorKind, OperationId, Retention, RunId, RunStatus, Value, Writes};
 
 pub(crate) fn suite<W: Writes>(run: &W) {
     assert!(run.set_tags(["red", "blue", "red"]).unwrap().is_some());
     assert!(run.set_metadata(Value::from([("task", 7.into())])).unwrap().is_some());
+    assert!(run.set_retention(Retention::KeepLast(9)).unwrap().is_some());
+    assert_eq!(run.info().unwrap().retention, Some(Retention::KeepLast(9)));
+    assert!(run.set_retention(None).unwrap().is_some());
+    assert_eq!(run.info().unwrap().retention, None);
+    let nothing = run.set_retention(Retention::KeepLast(0)).err().unwrap();
+    assert_eq!(nothing.kind(), ErrorKind::InvalidArgument);
     run.put("key", 1).unwrap();
     run.append("step", 1).unwrap();
     run.cell_set("cell", 1).unwrap();

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use strata::{
-    Condition, Database, Deadline, EntityRef, Error, ErrorKind, Operation, Reads, RunHandle, RunId, RunSpec,
-    RunStatus, Timestamp, TraceEnd, Value, Version, Writes,
+    Condition, Database, Deadline, EntityRef, Error, ErrorKind, Operation, Reads, Retention, RunHandle,
+    RunId, RunSpec, RunStatus, Timestamp, TraceEnd, Value, Version, Writes,
 };
 use strata_primitives::{Access, OperationRow};
 
@@ -118,7 +118,8 @@ fn add_one_of_each(batch: &mut strata::Batch) -> strata::Result<()> {
     batch.json_merge("d", "", Value::from([("c", 1.into())]))?.json_patch("d", &Value::Array(vec![]))?;
     batch.json_delete("d", "/a")?.json_destroy("d")?;
     batch.trace_begin(call(1))?.trace_record(thought(2, Some(1)))?.trace_end(id(1), TraceEnd::default())?;
-    batch.set_tags(["t"])?.set_metadata(1)?.update_status(RunStatus::Paused).map(drop)
+    batch.set_tags(["t"])?.set_metadata(1)?.set_retention(Retention::KeepLast(1))?;
+    batch.update_status(RunStatus::Paused).map(drop)
 }
 
 #[test]
@@ -233,7 +234,7 @@ fn a_run_that_is_not_active_refuses_every_write_that_needs_it_to_be() {
             }
         }
         assert_eq!(run.info().unwrap().version, before, "{status}: nothing was written");
-        for name in ["run_set_tags", "run_set_metadata"] {
+        for name in ["run_set_tags", "run_set_metadata", "run_set_retention"] {
             let (commit, _) = run.write(each[name].clone()).unwrap();
             commit.unwrap_or_else(|| panic!("{name} is allowed on a run that is {status}"));
         }

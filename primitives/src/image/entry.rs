@@ -3,7 +3,7 @@
 //! An entry is a tag byte and its fields, little-endian; *stamp* is u64 version, u64 time:
 //!
 //! ```text
-//! 1 head      stamp of the run, u64 version of the description, option of the description
+//! 1 head      stamp of the run, u64 version of the description, option of the description and an option of its retention
 //! 2 key       stamp, u64 deadline (0 none), key, value
 //! 3 cell      stamp, u64 deadline (0 none), name, value
 //! 4 document  stamp, name, tree
@@ -67,7 +67,7 @@ impl ImageEntry {
                 codec::put_u8(out, HEAD);
                 stamp.encode(out);
                 codec::put_u64(out, meta_version.0);
-                put_option(out, meta.as_ref(), |out, meta| meta.encode(out));
+                put_option(out, meta.as_ref(), |out, meta| meta.encode_whole(out));
             }
             Self::Key { stamp, deadline, key, value } => put_key(out, KEY, *stamp, *deadline, key, value),
             Self::Cell { stamp, deadline, name, value } => put_key(out, CELL, *stamp, *deadline, name, value),
@@ -114,7 +114,7 @@ impl ImageEntry {
             HEAD => Self::Head {
                 stamp: Stamp::decode(input)?,
                 meta_version: Version(codec::take_u64(input)?),
-                meta: take_option(input, |input| RunMeta::decode(input).map(Box::new))?,
+                meta: take_option(input, |input| RunMeta::decode_whole(input).map(Box::new))?,
             },
             KEY => {
                 let (stamp, deadline, key, value) = take_key(input)?;
@@ -234,7 +234,7 @@ mod tests {
         number(&mut head, 1);
         let missing = [head.clone(), vec![0]].concat();
         head.push(1);
-        RunMeta::plain().encode(&mut head);
+        RunMeta::plain().encode_whole(&mut head);
         let keyed = |tag, deadline| {
             let mut bytes = begun(tag);
             number(&mut bytes, deadline);

@@ -8,6 +8,7 @@ use crate::id::OperationId;
 use crate::mutation::Mutation;
 use crate::place::Place;
 use crate::receipt::Receipt;
+use crate::retention::Retention;
 use crate::run_meta::{RunInfo, RunMeta, RunSpec, RunStatus};
 use crate::value::Value;
 
@@ -68,6 +69,12 @@ impl Decision<'_, '_> {
         Ok(Answer::Write(Effect::None))
     }
 
+    pub(super) fn set_retention(&mut self, retention: Option<Retention>) -> Result<Answer, Error> {
+        let previous = self.draft.meta_version();
+        self.draft.stage(Mutation::RunRetention { retention, previous }, self.limits)?;
+        Ok(Answer::Write(Effect::None))
+    }
+
     pub(super) fn delete_run(&mut self) -> Result<Answer, Error> {
         let previous = self.draft.meta_version();
         self.draft.stage(Mutation::RunDelete { previous }, self.limits)?;
@@ -89,7 +96,7 @@ impl Decision<'_, '_> {
     }
 
     fn stage_create(&mut self, spec: RunSpec) -> Result<(), Error> {
-        let RunSpec { name, namespace, parent, tags, metadata, durability } = spec;
+        let RunSpec { name, namespace, parent, tags, metadata, durability, retention } = spec;
         let meta = RunMeta {
             name,
             namespace,
@@ -100,9 +107,14 @@ impl Decision<'_, '_> {
             created: self.now,
             begun_in_boot: self.boot,
             durability,
+            retention: None,
         };
         let previous = self.draft.meta_version();
-        self.draft.stage(Mutation::RunCreate { meta: Box::new(meta), previous }, self.limits)
+        self.draft.stage(Mutation::RunCreate { meta: Box::new(meta), previous }, self.limits)?;
+        if retention.is_some() {
+            self.set_retention(retention)?;
+        }
+        Ok(())
     }
 
     fn stage_begin(&mut self) -> Result<(), Error> {

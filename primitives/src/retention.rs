@@ -1,0 +1,112 @@
+//! How much of its history a run keeps.
+use crate::codec::{self, DecodeError};
+use crate::error::{Error, ErrorKind};
+use std::fmt;
+use std::time::Duration;
+
+/// Which older versions of a run can be looked at.
+///
+/// It bounds what is kept from below: more may be there for a while, because history is given up by checkpoints. What keys,
+/// cells, documents and the run itself hold now is never given up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Retention {
+    /// All of them, from the first commit on.
+    #[default]
+    KeepAll,
+    /// Those of the last so many commits of the run; of 1 only what it is now.
+    KeepLast(u64),
+    /// What the run was at any time since so long ago.
+    KeepFor(Duration),
+}
+
+const KEEP_ALL: u8 = 1;
+const KEEP_LAST: u8 = 2;
+const KEEP_FOR: u8 = 3;
+
+impl Retention {
+    /// Refuses to keep nothing at all.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for the last 0 commits, and for a duration of more than 2^64 microseconds.
+    pub fn check(self) -> Result<(), Error> {
+        let refuse = |message: String| Err(Error::new(ErrorKind::InvalidArgument, message));
+        match self {
+            Self::KeepLast(0) => refuse("retention keeps the last 1 commit or more, not 0".to_owned()),
+            Self::KeepFor(duration) if u64::try_from(duration.as_micros()).is_err() => {
+                refuse(format!("retention keeps at most 2^64 microseconds, not {duration:?}: keep all"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Appends a tag and a number: `1` all, `2` last and u64 commits, `3` for and u64 microseconds.
+    pub(crate) fn encode(self, out: &mut Vec<u8>) {
+        match self {
+            Self::KeepAll => codec::put_u8(out, KEEP_ALL),
+            Self::KeepLast(count) => {
+                codec::put_u8(out, KEEP_LAST);
+                codec::put_u64(out, count);
+            }
+            Self::KeepFor(duration) => {
+                codec::put_u8(out, KEEP_FOR);
+                codec::put_u64(out, u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
+            }
+        }
+    }
+
+    pub(crate) fn decode(input: &mut &[u8]) -> Result<Self, DecodeError> {
+        match codec::take_u8(input)? {
+            KEEP_ALL => Ok(Self::KeepAll),
+            KEEP_LAST => Ok(Self::KeepLast(codec::take_u64(input)?)),
+            KEEP_FOR => Ok(Self::KeepFor(Duration::from_micros(codec::take_u64(input)?))),
+            tag => Err(DecodeError::UnknownTag { what: "retention", tag }),
+        }
+    }
+}
+
+impl fmt::Display for Retention {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KeepAll => formatter.write_str("keep all"),
+            Self::KeepLast(1) => formatter.write_str("keep the last commit"),
+            Self::KeepLast(count) => write!(formatter, "keep the last {count} commits"),
+            Self::KeepFor(duration) => write!(formatter, "keep what is younger than {duration:?}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_a_retention_never_change() {
+        let cases = [
+            (Retention::KeepAll, vec![1]),
+            (Retention::KeepLast(7), vec![2, 7, 0, 0, 0, 0, 0, 0, 0]),
+            (Retention::KeepFor(Duration::from_micros(9)), vec![3, 9, 0, 0, 0, 0, 0, 0, 0]),
+        ];
+        for (retention, golden) in cases {
+            let mut bytes = Vec::new();
+            retention.encode(&mut bytes);
+            assert_eq!(bytes, golden);
+            assert_eq!(Retention::decode(&mut &bytes[..]), Ok(retention));
+            for cut in 0..bytes.len() {
+                assert!(Retention::decode(&mut &bytes[..cut]).is_err());
+            }
+        }
+        let unknown = Err(DecodeError::UnknownTag { what: "retention", tag: 4 });
+        assert_eq!(Retention::decode(&mut &[4][..]), unknown);
+    }
+
+    #[test]
+    fn keeping_nothing_is_refused() {
+        let error = Retention::KeepLast(0).check().unwrap_err();
+        assert_eq!(error.message(), "retention keeps the last 1 commit or more, not 0");
+        let error = Retention::KeepFor(Duration::MAX).check().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        for kept in [Retention::KeepAll, Retention::KeepLast(1), Retention::KeepFor(Duration::ZERO)] {
+            assert!(kept.check().is_ok(), "{kept}");
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What is kept of the history of a run, and what is not any more.
+
+use strata_primitives::{Retention, Stamp, Timestamp, Version};
+use strata_wal::{ImagePlace, Lsn};
+
+use crate::record::RecordPlace;
+use crate::trail::Trail;
+
+/// An image of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RunImage {
+    /// The number of the image file.
+    pub(crate) file: u64,
+    /// The slices in it.
+    pub(crate) place: ImagePlace,
+    /// The commit it shows the run at.
+    pub(crate) stamp: Stamp,
+    /// The record of that commit.
+    pub(crate) record: RecordPlace,
+    /// Bytes of all records of the run up to there.
+    pub(crate) history_size: u64,
+}
+
+/// The part of a run's history that can be looked at.
+///
+/// A version is made from the newest image at it or before it, and the records between. So of an image that another takes the
+/// place of some are kept.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Retained {
+    /// The oldest version that can be looked at; 0 when nothing was given up.
+    pub(crate) floor: Version,
+    /// Images that were the newest one once, oldest first.
+    pub(crate) anchors: Vec<RunImage>,
+}
+
+/// How much history is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    /// What a policy asks for.
+    Policy(Retention),
+    /// Nothing: the run was deleted.
+    Nothing,
+}
+
+/// An image is worth keeping when so many bytes of records would have to be applied without it, or as many as it has itself.
+const ANCHOR_DISTANCE: u64 = 16 << 20;
+
+impl Retained {
+    /// What is kept from now on, where `newest` is the newest image and took the place of `superseded`.
+    #[must_use]
+    pub(crate) fn follow(
+        &self,
+        newest: &RunImage,
+        superseded: Option<&RunImage>,
+        keeping: Keeping,
+        now: Timestamp,
+    ) -> Retained {
+        let mut anchors = self.anchors.clone();
+        let candidate = superseded.filter(|image| image.stamp.version < newest.stamp.version);
+        anchors.extend(candidate);
+        let at_newest = newest.stamp.version;
+        let wanted = match keeping {
+            Keeping::Nothing => at_newest,
+            Keeping::Policy(Retention::KeepAll) => Version::NEVER,
+            Keeping::Policy(Retention::KeepLast(count)) => Version((at_newest.0 + 1).saturating_sub(count)),
+            Keeping::Policy(Retention::KeepFor(duration)) => {
+                let since = Timestamp(now.0.saturating_sub(duration.as_micros() as u64));
+                let older = anchors.iter().chain([newest]).rev().find(|image| image.stamp.timestamp <= since);
+                older.map_or(Version::NEVER, |image| image.stamp.version)
+            }
+        };
+        let floor = self.floor.max(wanted);
+        // The newest one from which the floor can be made; what lies before it is of no use.
+        let base = anchors.iter().rposition(|image| image.stamp.version <= floor);
+        match base {
+            _ if at_newest <= floor => anchors.clear(),
+            Some(base) => drop(anchors.drain(..base)),
+            None => {}
+        }
+        if let Some((last, before)) = anchors.split_last()
+            && candidate == Some(last)
+            && last.stamp.version > floor
+            && !is_worth_keeping(last, before.last(), keeping)
+        {
+            anchors.pop();
+        }
+        Retained { floor, anchors }
+    }
+
+    /// Where the records begin without which not every version can be made; `None` when the newest image is all there is.
+    pub(crate) fn needed_from(&self, newest: &RunImage, trail: &Trail) -> Option<Lsn> {
+        if newest.stamp.version <= self.floor {
+            return None;
+        }
+        let base = self.anchors.iter().rev().find(|image| image.stamp.version <= self.floor);
+        Some(base.map_or(trail.begins().lsn, |base| base.record.lsn))
+    }
+}
+
+/// Whether an image is far enough from the one kept before it, or from the beginning.
+fn is_worth_keeping(image: &RunImage, before: Option<&RunImage>, keeping: Keeping) -> bool {
+    let records = image.history_size - before.map_or(0, |before| before.history_size);
+    let is_needed_soon = match keeping {
+        Keeping::Policy(Retention::KeepLast(count)) => {
+            image.stamp.version.0 - before.map_or(0, |before| before.stamp.version.0) >= count
+        }
+        Keeping::Policy(Retention::KeepFor(duration)) => before.is_none_or(|before| {
+            let between = image.stamp.timestamp.0 - before.stamp.timestamp.0;
+            u128::from(between) >= duration.as_micros()
+        }),
+        Keeping::Policy(Retention::KeepAll) | Keeping::Nothing => false,
+    };
+    is_needed_soon || records >= ANCHOR_DISTANCE.max(image.place.size)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// The image of commit `version`, made at that many seconds, behind that many MiB of records.
+    fn image(version: u64) -> RunImage {
+        RunImage {
+            file: version,
+            place: ImagePlace { offset: 0, size: 100 },
+            stamp: Stamp { version: Version(version), timestamp: Timestamp(version * 1_000_000) },
+            record: RecordPlace { log: 0, lsn: Lsn(version * 8) },
+            history_size: version << 20,
+        }
+    }
+
+    fn trail() -> Trail {
+        Trail { size: 0, milestones: vec![(0, RecordPlace { log: 0, lsn: Lsn(3) })] }
+    }
+
+    /// What is kept behind images of these commits: the floor, the anchors, and from where on records are needed.
+    fn kept(versions: &[u64], retention: Retention) -> (u64, Vec<u64>, Option<u64>) {
+        let (mut retained, mut before) = (Retained::default(), None);
+        for version in versions {
+            let newest = image(*version);
+            let now = Timestamp(newest.stamp.timestamp.0 + 500_000);
+            retained = retained.follow(&newest, before.as_ref(), Keeping::Policy(retention), now);
+            before = Some(newest);
+        }
+        let from = retained.needed_from(&before.unwrap(), &trail()).map(|lsn| lsn.0);
+        (retained.floor.0, retained.anchors.iter().map(|image| image.stamp.version.0).collect(), from)
+    }
+
+    #[test]
+    fn of_a_run_that_keeps_all_one_image_in_16_mib_of_records_stays() {
+        let versions: Vec<u64> = (1..=50).collect();
+        assert_eq!(kept(&versions, Retention::KeepAll), (0, vec![16, 32, 48], Some(3)));
+    }
+
+    #[test]
+    fn an_image_that_is_larger_than_the_records_before_it_is_not_worth_keeping() {
+        let large = |version| RunImage { place: ImagePlace { offset: 0, size: 40 << 20 }, ..image(version) };
+        let keeping = Keeping::Policy(Retention::KeepAll);
+        let retained = Retained::default().follow(&image(30), Some(&large(20)), keeping, Timestamp(0));
+        assert_eq!(retained.anchors, []);
+        let retained = Retained::default().follow(&image(50), Some(&large(41)), keeping, Timestamp(0));
+        assert_eq!(retained.anchors, [large(41)]);
+    }
+
+    #[test]
+    fn the_last_commits_can_be_made_from_what_is_kept_and_little_more_is() {
+        assert_eq!(kept(&[10, 20, 30], Retention::KeepLast(1)), (30, vec![], None));
+        // Commit 26 is made from the image of 20.
+        assert_eq!(kept(&[10, 20, 30], Retention::KeepLast(5)), (26, vec![20], Some(160)));
+        let steps: Vec<u64> = (1..=100).collect();
+        assert_eq!(kept(&steps, Retention::KeepLast(10)), (91, vec![90], Some(720)));
+        assert_eq!(kept(&[3], Retention::KeepLast(10)), (0, vec![], Some(3)), "nothing is given up yet");
+    }
+
+    #[test]
+    fn what_is_younger_than_the_duration_is_kept() {
+        let steps: Vec<u64> = (1..=100).collect();
+        let (floor, anchors, from) = kept(&steps, Retention::KeepFor(Duration::from_secs(10)));
+        assert!((80..=90).contains(&floor), "{floor}");
+        assert_eq!((anchors[0], from), (floor, Some(floor * 8)));
+        assert!(anchors.len() <= 2, "{anchors:?}");
+    }
+
+    #[test]
+    fn time_alone_gives_up_what_lies_before_the_newest_image() {
+        let keeping = Keeping::Policy(Retention::KeepFor(Duration::from_secs(10)));
+        let retained = Retained { floor: Version(2), anchors: vec![image(2), image(8)] };
+        let now = |seconds: u64| Timestamp(seconds * 1_000_000);
+        assert_eq!(retained.follow(&image(9), None, keeping, now(12)), retained);
+        let later = retained.follow(&image(9), None, keeping, now(18));
+        assert_eq!(later, Retained { floor: Version(8), anchors: vec![image(8)] });
+        let last = later.follow(&image(9), None, keeping, now(60));
+        assert_eq!(last, Retained { floor: Version(9), anchors: vec![] });
+    }
+
+    #[test]
+    fn what_was_given_up_does_not_come_back() {
+        let retained = Retained { floor: Version(26), anchors: vec![image(20)] };
+        let keeping = Keeping::Policy(Retention::KeepAll);
+        let after = retained.follow(&image(31), Some(&image(30)), keeping, Timestamp(0));
+        assert_eq!(after, retained, "and the image from which the floor is made stays");
+        assert_eq!(after.needed_from(&image(31), &trail()), Some(Lsn(160)));
+    }
+
+    #[test]
+    fn nothing_is_kept_of_a_run_that_was_deleted() {
+        let retained = Retained { floor: Version(0), anchors: vec![image(16)] };
+        let after = retained.follow(&image(31), Some(&image(30)), Keeping::Nothing, Timestamp(0));
+        assert_eq!(after, Retained { floor: Version(31), anchors: vec![] });
+        assert_eq!(after.needed_from(&image(31), &trail()), None);
+    }
+}
