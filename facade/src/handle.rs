@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::{Arc, mpsc};
 
 use strata_primitives::{
-    Cause, Commit, Durability, Effect, Error, ErrorKind, Limits, Operation, OperationId, Outcome, RunId,
-    Value, Version,
+    Cause, Commit, Durability, Effect, Error, ErrorKind, Limits, Operation, OperationId, Outcome, Retention,
+    RunId, Value, Version,
 };
 use strata_shards::message::{CallOptions, SentOptions};
-use strata_shards::{BatchReceipt, Engine, Shipped, repeated};
+use strata_shards::{BatchReceipt, Engine, Purpose, RetentionPreview, Shipped, repeated};
 
 use crate::Result;
 use crate::batch::Batch;
@@ -136,7 +136,47 @@ impl RunHandle {
     /// # }
     /// ```
     pub fn snapshot(&self) -> Result<Snapshot> {
-        Snapshot::open(self)
+        Snapshot::open(self, Purpose::Snapshot)
+    }
+
+    /// What the next checkpoint would give up of the run's history if [`set_retention`](crate::Writes::set_retention) had set
+    /// this. Nothing is changed.
+    ///
+    /// # Errors
+    /// `NotFound`, `InvalidArgument` for keeping nothing, `Unsupported` for what lives in memory and has no history.
+    pub fn preview_retention(&self, retention: impl Into<Option<Retention>>) -> Result<RetentionPreview> {
+        self.engine.preview_retention(self.id, retention.into())
+    }
+
+    /// The run as its commit `version` left it, with everything that can be read of it.
+    ///
+    /// The newest version is a [`snapshot`](Self::snapshot). An older one is made from the newest image of the run before it and
+    /// the records behind that, beside the shard, which serves others meanwhile; it takes memory like the run itself until it is
+    /// dropped.
+    ///
+    /// # Errors
+    /// `VersionNotFound` when the run has no such version, `HistoryTrimmed` when it is older than what is
+    /// [kept](crate::Writes::set_retention), `NotFound` when there is no such run, or was none at this version, `Unsupported`
+    /// for an older version of what lives in memory, `Busy` when 64 older versions are open on its shard, `Corrupt` when what
+    /// it is made from is damaged, `Io`.
+    ///
+    /// ```
+    /// use strata::{Database, Options, Reads, RunSpec, Writes};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let path = scratch.path().join("strata.db");
+    /// let database = Database::open(&path, Options::default())?;
+    /// let run = database.begin_run(RunSpec::named("trip"))?;
+    /// let oslo = run.put("city", "Oslo")?;
+    /// run.put("city", "Bergen")?;
+    /// assert_eq!(run.at(oslo.version)?.get("city")?.unwrap().value.as_str(), Some("Oslo"));
+    /// # database.close()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn at(&self, version: Version) -> Result<Snapshot> {
+        Snapshot::open(self, Purpose::Past(version))
     }
 
     /// Follows the events of the run from sequence `from` on: those that are there, and then those that come.

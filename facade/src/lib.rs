@@ -62,8 +62,8 @@ pub use strata_primitives::{
     Usage, Value, Version, Versioned,
 };
 pub use strata_shards::{
-    BatchReceipt, Clock, CommitNotice, Durations, RecoveryReport, RunPage, ShardCheckpoint, ShardRecovery,
-    ShardState, ShardStats,
+    BatchReceipt, Clock, CommitNotice, Durations, RecoveryReport, RetentionPreview, RunPage, ShardCheckpoint,
+    ShardRecovery, ShardState, ShardStats,
 };
 pub use strata_wal::{Cut, LogRecovery, LogStatistics, Lsn};
 

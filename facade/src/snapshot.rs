@@ -7,13 +7,15 @@ use crate::Result;
 use crate::handle::RunHandle;
 use crate::reads::{Reads, request, unexpected};
 
-/// A picture of a run as it was when [`snapshot`](RunHandle::snapshot) was called; later commits do not change it.
+/// A picture of a run as it was when [`snapshot`](RunHandle::snapshot) was called, or at an older version that
+/// [`at`](RunHandle::at) was asked for; later commits do not change it. A deadline is judged by the time of its version.
 ///
 /// Dropping it lets the run forget what it kept for it. It is not durable: it ends with the store and with its shard.
 ///
 /// # Errors
 /// Any read may answer `HistoryTrimmed` when commits behind the snapshot have replaced more than
-/// [`snapshot_size_max`](Limits::snapshot_size_max), and `Closed` when its shard has been restarted.
+/// [`snapshot_size_max`](Limits::snapshot_size_max), and `Closed` when its shard has been restarted. What `at` made does not
+/// depend on later commits, and is never trimmed.
 #[derive(Debug)]
 pub struct Snapshot {
     handle: RunHandle,
@@ -22,14 +24,10 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub(crate) fn open(handle: &RunHandle) -> Result<Snapshot> {
+    pub(crate) fn open(handle: &RunHandle, purpose: Purpose) -> Result<Snapshot> {
         let id = TransactionId::fresh();
-        let step = TransactionStep {
-            id,
-            begins: Some(Purpose::Snapshot),
-            writes: Vec::new(),
-            ask: Some(Operation::RunGet),
-        };
+        let step =
+            TransactionStep { id, begins: Some(purpose), writes: Vec::new(), ask: Some(Operation::RunGet) };
         // Made before the question is sent, so that dropping it closes what was opened whatever is answered.
         let mut snapshot = Snapshot { handle: handle.clone(), id, stamp: Stamp::default() };
         match handle.engine().step(handle.id(), step)?.expect("what was asked is answered")? {

@@ -346,7 +346,10 @@ impl Shard {
             Stage::Noting { mut noted, unnecessary } => {
                 for Noted { run, image, retained } in noted.by_ref().take(NOTED_MAX) {
                     match self.runs.held_mut(run) {
-                        Some(Held::Resident(run)) => (run.image, run.retained) = (Some(image), retained),
+                        Some(Held::Resident(run)) => {
+                            run.image = Some(image);
+                            run.retained.take_over(retained);
+                        }
                         Some(Held::Cold(cold)) => (cold.entry.image, cold.entry.retained) = (image, retained),
                         None => {}
                     }

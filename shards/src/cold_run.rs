@@ -87,6 +87,11 @@ impl ImageShelf {
         state.map_err(|reason| reader.corrupt(image.place.offset, format!("run {run}: {reason}")))
     }
 
+    /// A run that has never been written to.
+    pub(crate) fn blank(&self, run: RunId) -> RunState {
+        RunState::new(run, self.hash_seed)
+    }
+
     fn reader(&mut self, file: u64) -> Result<&ImageReader, WalError> {
         Ok(match self.readers.entry(file) {
             Entry::Occupied(known) => known.into_mut(),
@@ -105,7 +110,7 @@ impl ImageShelf {
         let older = entries.into_iter().find(|older| older.run == entry.run);
         let mut run = match older {
             Some(older) => self.load(&older)?,
-            None => Run::new(RunState::new(entry.run, self.hash_seed)),
+            None => Run::new(self.blank(entry.run)),
         };
         let from = run.state.version();
         let target = entry.summary.stamp.version;

@@ -54,6 +54,7 @@ struct Unconfirmed {
     before: Stamp,
     place_before: RecordPlace,
     logged_before: Stamp,
+    floor_before: Version,
     replaced_count: usize,
     operation_id: Option<OperationId>,
 }
@@ -152,12 +153,13 @@ impl Shard {
                 before,
                 place_before: run.place,
                 logged_before: run.logged,
+                floor_before: run.retained.floor,
                 replaced_count,
                 operation_id: staged.identity.map(|(id, _)| id),
             });
         }
         if place != RecordPlace::default() {
-            run.pass(place, staged.stamp, staged.body.len());
+            run.pass(place, staged.kind, staged.stamp, staged.body.len());
         }
         run.need = need;
         run.state.bound_past(self.setup.limits.snapshot_size_max);
@@ -191,6 +193,9 @@ impl Shard {
             }
             // Its trail stays: nothing is logged any more that would follow it.
             (run.place, run.logged) = (commit.place_before, commit.logged_before);
+            if run.retained.floor > commit.before.version {
+                run.retained.floor = commit.floor_before;
+            }
             if commit.before.version == Version(0) {
                 self.runs.remove(commit.run);
             } else {

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
-use strata_primitives::{Error, ErrorKind, Operation, RunFilter, RunId};
+use strata_primitives::{Error, ErrorKind, Operation, Retention, RunFilter, RunId};
 use strata_runtime::mailbox::{self, SendError};
 use strata_runtime::pinned::{Placement, is_shard_thread};
 use strata_runtime::reply::{Pending, ReplyPool, Unanswered};
@@ -15,7 +15,9 @@ use strata_wal::storage::LockGuard;
 
 use crate::maintenance::Errand;
 use crate::message::{Answer, BatchReceipt, Control, Message, Reply, RunPage};
-use crate::report::{RecoveryReport, ShardCheckpoint, ShardRecovery, ShardState, ShardStats};
+use crate::report::{
+    RecoveryReport, RetentionPreview, ShardCheckpoint, ShardRecovery, ShardState, ShardStats,
+};
 
 /// The shards of one open store.
 #[derive(Debug)]
@@ -143,6 +145,19 @@ impl Engine {
             other => unreachable!("a checkpoint was answered with {other:?}"),
         };
         Ok(answers.into_iter().map(of_shard).collect())
+    }
+
+    /// What the next checkpoint would give up of the history of a run if it kept this much.
+    pub fn preview_retention(
+        &self,
+        run: RunId,
+        retention: Option<Retention>,
+    ) -> Result<RetentionPreview, Error> {
+        let control = Control::PreviewRetention(run, retention);
+        match self.ask(self.shard_of(run), |reply| Message::Control(control, reply))? {
+            Answer::Retention(preview) => Ok(preview),
+            other => unreachable!("a question for what would go was answered with {other:?}"),
+        }
     }
 
     /// Asks every shard the same at once. The first refusal is the answer, when all have answered.

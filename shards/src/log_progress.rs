@@ -49,6 +49,7 @@ impl Shard {
     /// Brings everything to stable storage and ends the log. The shard serves nothing afterwards.
     pub(crate) fn finish(&mut self, maintained: Option<&Maintained>) -> Result<Option<LogEnd>, Error> {
         self.serve_parked(maintained);
+        self.pasts.refuse(&Error::new(ErrorKind::Closed, "the store is closing: no older version is made"));
         self.checkpoint_at_close(maintained);
         let Some(log) = &mut self.log else { return Ok(None) };
         if log.flush().is_err() {

@@ -1,14 +1,15 @@
 //! What is said to a shard, and what it answers.
 
 use strata_primitives::{
-    Cause, Commit, Durability, Effect, Error, Operation, OperationId, Outcome, RunFilter, RunId, RunInfo,
+    Cause, Commit, Durability, Effect, Error, Operation, OperationId, Outcome, Retention, RunFilter, RunId,
+    RunInfo,
 };
 use strata_runtime::reply::Responder;
 use strata_wal::LogEnd;
 
 use crate::boot::Boot;
 use crate::execute::Shipped;
-use crate::report::{ShardCheckpoint, ShardRecovery, ShardStats};
+use crate::report::{RetentionPreview, ShardCheckpoint, ShardRecovery, ShardStats};
 use crate::subscription::{News, NewsFrom, SubscriptionId};
 use crate::transaction::{TransactionId, TransactionStep};
 
@@ -70,6 +71,8 @@ pub enum Answer {
     Stats(Box<ShardStats>),
     /// To a restart.
     Recovery(Box<ShardRecovery>),
+    /// To who asked what a run would give up.
+    Retention(RetentionPreview),
     /// To who asked for a checkpoint.
     Checkpoint(ShardCheckpoint),
     /// To what has nothing more to tell.
@@ -213,6 +216,8 @@ pub enum Control {
     Sync(Option<RunId>),
     /// Write an image of what has changed.
     Checkpoint,
+    /// Tell what a run would give up if this were kept of its history.
+    PreviewRetention(RunId, Option<Retention>),
     /// Tell the counters.
     Stats,
     /// Recover a shard that stopped, from its log.

@@ -118,7 +118,8 @@ fn open_on_disk(options: &EngineOptions, path: &Path) -> Result<Engine, Error> {
         let shelf = ImageShelf::new(source.clone(), start.hash_seed);
         let disk = ShardDisk { source, options: log_options(options), maintained };
         let shard = start.shard(index, Some(disk), Some((segments, images)))?;
-        let loader = Loader { log: index, shelf, requests, loaded, errands, shard };
+        let loader =
+            Loader { log: index, mode: log_options(options).mode, shelf, requests, loaded, errands, shard };
         let thread = std::thread::Builder::new().name(format!("strata-loader-{index}"));
         let thread = thread.spawn(move || loader.run()).map_err(thread_error)?;
         start.engine.running_mut().threads.push(thread);

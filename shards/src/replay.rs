@@ -34,6 +34,7 @@ pub(crate) fn replay(runs: &mut RunTable, log: u32, found: RecordRef<'_>) -> Res
 /// Applies the commit of a record to its run.
 pub(crate) fn apply(run: &mut Run, log: u32, lsn: Lsn, record: Record) -> Result<(), String> {
     let Record { head, mutations, size } = record;
+    let kind = record::kind_of(&mutations);
     let before = Stamp { version: run.state.version(), timestamp: run.state.timestamp() };
     check_order(before, &head, &mutations)?;
     let stamp = Stamp { version: head.version, timestamp: head.timestamp };
@@ -47,7 +48,7 @@ pub(crate) fn apply(run: &mut Run, log: u32, lsn: Lsn, record: Record) -> Result
         let commit = Commit { version: head.version, timestamp: head.timestamp, durability: head.durability };
         run.state.remember(id, Receipt { commit, effects, fingerprint });
     }
-    run.pass(RecordPlace { log, lsn }, stamp, size);
+    run.pass(RecordPlace { log, lsn }, kind, stamp, size);
     run.durability = run.state.meta().and_then(|meta| meta.durability);
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::durations::Durations;
+use strata_primitives::Version;
 use strata_wal::{LogRecovery, LogStatistics, Lsn};
 
 /// What opening a store found and did.
@@ -54,6 +55,22 @@ pub struct ShardCheckpoint {
     pub through: Lsn,
 }
 
+/// What a run would give up of its history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetentionPreview {
+    /// The oldest version that can be looked at.
+    pub earliest: Version,
+    /// The oldest one once a checkpoint has been made.
+    pub earliest_then: Version,
+}
+
+impl RetentionPreview {
+    /// How many versions would go.
+    pub fn versions(&self) -> u64 {
+        self.earliest_then.0 - self.earliest.0
+    }
+}
+
 /// Whether a shard serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum ShardState {
@@ -87,6 +104,8 @@ pub struct ShardStats {
     pub expired: u64,
     /// Transactions and snapshots under way.
     pub transactions: u64,
+    /// Older versions of runs that somebody looks at.
+    pub past_views: u64,
     /// Subscriptions to its runs.
     pub followers: u64,
     /// Closures that held the shard longer than `execute_budget`.

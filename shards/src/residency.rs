@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 use rustc_hash::FxHashMap;
-use strata_primitives::{Error, RunId};
+use strata_primitives::{Error, RunId, RunState};
 
 use crate::calls::fresh_id;
 use crate::checkpoint::Unnecessary;
@@ -51,7 +51,12 @@ impl Waiting {
         self.request(LoadRequest::Forget(unnecessary));
     }
 
-    fn request(&self, request: LoadRequest) {
+    /// Drops a run where nobody waits for that.
+    pub(crate) fn drop_elsewhere(&self, state: Box<RunState>) {
+        self.request(LoadRequest::Drop(state));
+    }
+
+    pub(crate) fn request(&self, request: LoadRequest) {
         let requests = self.requests.as_ref().expect("only a shard with a log has cold runs");
         // The loader ends after the shard.
         let _ = requests.send(request);
@@ -116,10 +121,10 @@ impl Shard {
     /// Takes in the runs that are back, and asks for more where that is wanted. Whether anything happened.
     pub(crate) fn take_loaded(&mut self, maintained: Option<&Maintained>) -> bool {
         let Some(maintained) = maintained else { return false };
-        if self.runs.cold_count() == 0 && self.waiting.queries.is_empty() {
+        if self.runs.cold_count() == 0 && self.waiting.queries.is_empty() && !self.pasts.is_any_wanted() {
             return false;
         }
-        let mut has_progress = false;
+        let mut has_progress = self.advance_pasts();
         while let Ok(loaded) = maintained.loaded.try_recv() {
             self.take_in(loaded);
             has_progress = true;
@@ -132,7 +137,10 @@ impl Shard {
     }
 
     fn take_in(&mut self, loaded: Loaded) {
-        let Loaded { request, run, outcome } = loaded;
+        let (request, run, outcome) = match loaded {
+            Loaded::Run { request, run, outcome } => (request, run, outcome),
+            Loaded::Past { request, outcome } => return self.take_in_past(request, outcome),
+        };
         // One that was asked for before a restart is nobody's any more.
         let Some(cold) = self.runs.cold_mut(run).filter(|cold| cold.loading == Some(request)) else { return };
         cold.loading = None;
@@ -243,6 +251,7 @@ impl Shard {
             | Message::Subscribe { run, .. } => Some(*run),
             Message::Follow { id, .. } => self.followers.get_mut(*id).map(|follower| follower.run),
             Message::Control(Control::Sync(run), _) => *run,
+            Message::Control(Control::PreviewRetention(run, _), _) => Some(*run),
             // Batches look after each of their runs when it is its turn.
             Message::Batches { .. }
             | Message::Release(_)

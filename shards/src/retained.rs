@@ -87,6 +87,12 @@ impl Retained {
         Retained { floor, anchors }
     }
 
+    /// Takes over what a checkpoint has decided, while the run may have been deleted.
+    pub(crate) fn take_over(&mut self, decided: Retained) {
+        let floor = self.floor.max(decided.floor);
+        *self = Retained { floor, anchors: decided.anchors };
+    }
+
     /// Where the records begin without which not every version can be made; `None` when the newest image is all there is.
     pub(crate) fn needed_from(&self, newest: &RunImage, trail: &Trail) -> Option<Lsn> {
         if newest.stamp.version <= self.floor {

@@ -3,7 +3,7 @@
 use strata_primitives::{Durability, RunState, Stamp, Timestamp};
 use strata_wal::{Log, Lsn};
 
-use crate::record::RecordPlace;
+use crate::record::{KIND_RUN_DELETE, RecordPlace};
 use crate::retained::{Retained, RunImage};
 use crate::trail::Trail;
 
@@ -87,8 +87,12 @@ impl Run {
     }
 
     /// Takes note of the record of the commit that was just applied.
-    pub(crate) fn pass(&mut self, place: RecordPlace, stamp: Stamp, size: usize) {
+    pub(crate) fn pass(&mut self, place: RecordPlace, kind: u8, stamp: Stamp, size: usize) {
         self.trail.pass(self.logged.version, stamp.version, place, size);
         (self.place, self.logged) = (place, stamp);
+        if kind == KIND_RUN_DELETE {
+            // What it was goes with it.
+            self.retained.floor = stamp.version;
+        }
     }
 }

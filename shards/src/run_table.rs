@@ -201,7 +201,7 @@ impl RunTable {
             run.deadline = cold.deadline;
             // Its image may have been moved since it was asked for.
             run.image = run.image.map(|_| cold.entry.image);
-            run.retained = std::mem::take(&mut cold.entry.retained);
+            run.retained.take_over(std::mem::take(&mut cold.entry.retained));
             *held = Held::Resident(run);
             self.cold_count -= 1;
             self.behind.remove(&id);

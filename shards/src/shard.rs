@@ -18,6 +18,7 @@ use crate::image_thread::ImageNews;
 use crate::loader::{LoadRequest, Loaded};
 use crate::maintenance::{Errand, Prepared};
 use crate::message::{Answer, BatchReceipt, Control, Message, Reply};
+use crate::pasts::Pasts;
 use crate::report::{ShardState, ShardStats};
 use crate::residency::{Parked, Waiting};
 use crate::run::{Need, Progress};
@@ -54,6 +55,7 @@ pub(crate) struct Shard {
     pub(crate) followers: Followers,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) waiting: Waiting,
+    pub(crate) pasts: Pasts,
     /// Runs that have more to forget of what was kept for a snapshot.
     pub(crate) untidy: Vec<RunId>,
     /// Keys that a closure walked in order without an index.
@@ -140,6 +142,7 @@ impl Shard {
             followers: Followers::default(),
             checkpoints,
             waiting: Waiting::new(loads),
+            pasts: Pasts::default(),
             untidy: Vec::new(),
             walked: Vec::new(),
             stats: ShardStats::new(index),
@@ -364,6 +367,7 @@ impl Shard {
             }
             Control::Sync(run) => self.sync(run, reply),
             Control::Checkpoint => self.checkpoint(reply),
+            Control::PreviewRetention(run, retention) => self.preview_retention(run, retention, reply),
             Control::Stats => {
                 let stats = self.statistics();
                 reply.send(Ok(Answer::Stats(Box::new(stats))));
@@ -411,6 +415,7 @@ impl Shard {
         stats.runs = self.runs.count() as u64;
         stats.cold_runs = self.runs.cold_count() as u64;
         stats.transactions = self.transactions.count() as u64;
+        stats.past_views = self.pasts.count() as u64;
         stats.followers = self.followers.count() as u64;
         stats.log = self.log.as_ref().map(Log::statistics);
         if self.log.as_ref().is_some_and(Log::has_failed) {

@@ -13,6 +13,9 @@ use crate::transaction::{Asked, Purpose, Transaction, TransactionId, Transaction
 impl Shard {
     /// Serves one step, once what the snapshot shows may be told.
     pub(crate) fn step(&mut self, run: RunId, step: TransactionStep, reply: Reply) {
+        if let Some(Purpose::Past(version)) = step.begins {
+            return self.begin_past(run, version, step, reply);
+        }
         if let Some(purpose) = step.begins
             && let Err(error) = self.begin(run, step.id, purpose)
         {
@@ -64,14 +67,22 @@ impl Shard {
             None => (None, self.now, Need::default()),
         };
         let staged = self.transactions.context(purpose);
-        let (boot, writes, failure) = (self.boot.number, Vec::new(), None);
-        let transaction = Transaction { run: run_id, snapshot, began, boot, need, staged, writes, failure };
+        let (boot, past, writes, failure) = (self.boot.number, None, Vec::new(), None);
+        let transaction =
+            Transaction { run: run_id, snapshot, past, began, boot, need, staged, writes, failure };
         self.transactions.insert(id, transaction);
         Ok(())
     }
 
     fn advance_transaction(&mut self, run: RunId, step: TransactionStep) -> Result<Option<Asked>, Error> {
         let TransactionStep { id, writes, ask, .. } = step;
+        let past = self.transactions.get_mut(id).ok_or_else(lost)?.past;
+        if let Some(version) = past {
+            let state = self.pasts.state_mut((run, version));
+            ask.iter().filter_map(Operation::needs_order).for_each(|index| state.ensure_order(index));
+            let transaction = self.transactions.get_mut(id).ok_or_else(lost)?;
+            return transaction.advance(state, &self.setup.limits, writes, ask);
+        }
         self.order_for(run, writes.iter().chain(&ask));
         let transaction = self.transactions.get_mut(id).ok_or_else(lost)?;
         match self.runs.get(run).filter(|_| transaction.snapshot.is_some()) {
@@ -101,8 +112,9 @@ impl Shard {
     }
 
     fn end(&mut self, transaction: Transaction) {
-        let Transaction { run, snapshot, staged, .. } = transaction;
+        let Transaction { run, snapshot, past, staged, .. } = transaction;
         self.transactions.recycle(staged);
+        past.into_iter().for_each(|version| self.leave_past((run, version)));
         if let (Some(snapshot), Some(run)) = (snapshot, self.runs.get_mut(run)) {
             let has_more = run.state.close_snapshot(snapshot);
             self.untidy.extend(has_more.then_some(run.state.id()));

@@ -25,6 +25,8 @@ pub enum Purpose {
     Transaction,
     /// A snapshot, which only reads and has nothing to commit.
     Snapshot,
+    /// The same of an older version.
+    Past(Version),
 }
 
 /// One step of a transaction: writes that reveal nothing, in order, and then what is asked.
@@ -49,6 +51,8 @@ pub(crate) struct Transaction {
     pub(crate) run: RunId,
     /// `None` when the run did not exist.
     pub(crate) snapshot: Option<Snapshot>,
+    /// The older version that it looks at; then it has no snapshot.
+    pub(crate) past: Option<Version>,
     /// When the snapshot was taken: deadlines are judged by it.
     pub(crate) began: Timestamp,
     pub(crate) boot: u64,
@@ -197,7 +201,7 @@ impl Transactions {
     pub(crate) fn context(&mut self, purpose: Purpose) -> Staged {
         match purpose {
             Purpose::Transaction => self.spare.pop().unwrap_or_else(Staged::recording),
-            Purpose::Snapshot => Staged::default(),
+            Purpose::Snapshot | Purpose::Past(_) => Staged::default(),
         }
     }
 
@@ -245,7 +249,7 @@ mod tests {
     fn begun(run: RunId) -> Transaction {
         let (writes, staged) = (Vec::new(), Staged::default());
         let (began, need) = (Timestamp(1), Need::default());
-        Transaction { run, snapshot: None, began, boot: 1, need, staged, writes, failure: None }
+        Transaction { run, snapshot: None, past: None, began, boot: 1, need, staged, writes, failure: None }
     }
 
     #[test]

@@ -82,6 +82,15 @@ impl LogHistory {
         Ok(Some(RecordRef { lsn, kind: frame.kind, body: frame.body }))
     }
 
+    /// For whoever reads the record at `lsn`, and finds that it is not what it should be.
+    pub fn corrupt(&mut self, lsn: Lsn, reason: String) -> WalError {
+        match self.segment_of(lsn) {
+            Ok(Some(segment)) => WalError::corrupt(&segment.path, lsn.0 - segment.first.0, reason),
+            Ok(None) => WalError::corrupt(&self.source.store_path, lsn.0, reason),
+            Err(error) => error,
+        }
+    }
+
     /// The segment that holds a position.
     fn segment_of(&mut self, lsn: Lsn) -> Result<Option<&mut OpenSegment>, WalError> {
         let is_inside = |segment: &OpenSegment| (segment.first..segment.end).contains(&lsn);

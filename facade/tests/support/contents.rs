@@ -4,23 +4,30 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use strata::{Database, Direction, KvScan, OperationId, Reads, RunFilter, RunHandle, RunInfo, TraceFilter};
+use strata::{Database, Direction, KvScan, OperationId, Reads, RunFilter, RunInfo, TraceFilter};
 
 /// Everything that can be read, as text.
 pub(crate) fn contents(database: &Database) -> String {
     let mut text = String::new();
     let page = database.runs(&RunFilter::default(), None, 1_000).unwrap();
     for info in page.runs {
-        let RunInfo { name, parent, tags, metadata, status, created, version, timestamp, size, .. } = &info;
-        writeln!(text, "{} {name:?} {parent:?} {tags:?} {metadata:?} {status}", info.id).unwrap();
-        writeln!(text, "  created {created}, commit {version} at {timestamp}, {size} bytes").unwrap();
-        let run = database.run(info.id);
-        read(&run, &mut text);
+        text += &of_run(&database.run(info.id));
     }
     text
 }
 
-fn read(run: &RunHandle, text: &mut String) {
+/// Everything that can be read of a run, as text.
+pub(crate) fn of_run(run: &dyn Reads) -> String {
+    let mut text = String::new();
+    let info = run.info().unwrap();
+    let RunInfo { name, parent, tags, metadata, status, created, version, timestamp, size, .. } = &info;
+    writeln!(text, "{} {name:?} {parent:?} {tags:?} {metadata:?} {status}", info.id).unwrap();
+    writeln!(text, "  created {created}, commit {version} at {timestamp}, {size} bytes").unwrap();
+    read(run, &mut text);
+    text
+}
+
+fn read(run: &dyn Reads, text: &mut String) {
     let scan = KvScan::default();
     for (key, value) in run.list_values(&scan).unwrap().items {
         writeln!(text, "  key {key:?} {value:?} {:?}", run.ttl(&key).unwrap()).unwrap();

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use strata::{Clock, Database, Durability, Options, Result, RunHandle, RunSpec};
+use strata::{Clock, Database, Durability, Options, Result, Retention, RunHandle, RunSpec};
 use strata_wal::sim::SimDisk;
 
 /// A generator of numbers, so that one seed tells the whole story (splitmix64: Steele, Lea, Flood,
@@ -91,10 +91,14 @@ pub(crate) fn options(durability: Durability, shards: usize) -> Options {
     Options { durability, shards: Some(shards), pin: false, ..Options::default() }
 }
 
-/// The same for a store that makes a checkpoint every few commits.
+/// The same for a store that makes a checkpoint every few commits, and gives up most of its history where it is buffered.
 pub(crate) fn busy_options(durability: Durability, shards: usize) -> Options {
     let checkpoint_interval = Duration::from_micros(1); // no pause between two of them either
-    Options { checkpoint_log_size: 4 << 10, checkpoint_interval, ..options(durability, shards) }
+    let retention = match durability {
+        Durability::Strict => Retention::KeepAll,
+        Durability::Buffered | Durability::InMemory => Retention::KeepLast(3),
+    };
+    Options { checkpoint_log_size: 4 << 10, checkpoint_interval, retention, ..options(durability, shards) }
 }
 
 /// A database in memory, of one shard, with a run in it.

@@ -1,0 +1,118 @@
+//! A run as it was at an older version: made from the newest image before it and the records behind that.
+
+use strata_primitives::{EntityRef, Error, ErrorKind, RunId, RunState, Version};
+use strata_wal::{LogHistory, Lsn, WalError};
+
+use crate::cold_run::ImageShelf;
+use crate::record::{self, RecordHead, RecordPlace};
+use crate::replay::apply;
+use crate::retained::RunImage;
+use crate::run::Run;
+use crate::store_error::store_error;
+
+/// A version that is wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct PastVersion {
+    pub(crate) run: RunId,
+    pub(crate) version: Version,
+    /// The newest record of the run, which has reached the log's files.
+    pub(crate) newest: RecordPlace,
+    /// Images of the run at this version or before it, the newest first.
+    pub(crate) images: Vec<RunImage>,
+    /// The oldest version of which all is kept; 0 when that is the first one.
+    pub(crate) floor: Version,
+}
+
+impl PastVersion {
+    /// Makes the run as it was.
+    ///
+    /// # Errors
+    /// `VersionNotFound` when the run has no such commit in the log, `HistoryTrimmed` when it was given up meanwhile,
+    /// `Corrupt` when what it is made from is damaged, `Io`.
+    pub(crate) fn make(&self, shelf: &mut ImageShelf, log: &mut LogHistory) -> Result<RunState, Error> {
+        let mut damage = None;
+        for image in &self.images {
+            match shelf.read(self.run, image) {
+                Ok(state) => return self.replay(state, log),
+                Err(error @ WalError::Corrupt { .. }) => {
+                    tracing::warn!(run = %self.run, %error, "an image is damaged: an older one is taken");
+                    damage = Some(error);
+                }
+                Err(error) => return Err(store_error(error)),
+            }
+        }
+        match damage {
+            Some(damage) if self.floor > Version::NEVER => Err(store_error(damage)),
+            _ => self.replay(shelf.blank(self.run), log),
+        }
+    }
+
+    /// Applies the records behind a state of the run, up to the version that is wanted.
+    fn replay(&self, state: RunState, log: &mut LogHistory) -> Result<RunState, Error> {
+        let mut run = Run::new(state);
+        for lsn in self.places_behind(run.state.version(), log)? {
+            let record = log.record(lsn).map_err(store_error)?.ok_or_else(|| self.trimmed())?;
+            let record = record::decode(record.body);
+            let applied = record.and_then(|record| apply(&mut run, self.newest.log, lsn, record));
+            applied.map_err(|reason| store_error(log.corrupt(lsn, reason)))?;
+        }
+        if run.state.version() == self.version {
+            return Ok(run.state);
+        }
+        let message = format!(
+            "commit {} of the run was made while it lived in memory: it was never logged",
+            self.version
+        );
+        Err(self.about_run(ErrorKind::VersionNotFound, message))
+    }
+
+    /// Where the records behind `from` stand, up to the version that is wanted, oldest first.
+    fn places_behind(&self, from: Version, log: &mut LogHistory) -> Result<Vec<Lsn>, Error> {
+        let mut places = Vec::new();
+        let mut at = self.newest;
+        while at != RecordPlace::default() {
+            let head = self.head(at, log)?;
+            if head.version <= from {
+                break;
+            }
+            if head.version <= self.version {
+                places.push(at.lsn);
+                at = head.previous;
+            } else {
+                at = self.further_back(&head, log)?;
+            }
+        }
+        places.reverse();
+        Ok(places)
+    }
+
+    /// Of the records that one behind the wanted version names, the one furthest back that is not in front of it.
+    fn further_back(&self, head: &RecordHead, log: &mut LogHistory) -> Result<RecordPlace, Error> {
+        for place in head.milestone.into_iter().flat_map(|milestone| [milestone.far, milestone.near]) {
+            if self.head(place, log)?.version >= self.version {
+                return Ok(place);
+            }
+        }
+        Ok(head.previous)
+    }
+
+    fn head(&self, place: RecordPlace, log: &mut LogHistory) -> Result<RecordHead, Error> {
+        let record = log.record(place.lsn).map_err(store_error)?.ok_or_else(|| self.trimmed())?;
+        let head = record::decode_head(record.body).and_then(|head| match head.run == self.run {
+            true => Ok(head),
+            false => Err(format!("a record of run {} stands where run {} has one", head.run, self.run)),
+        });
+        head.map_err(|reason| store_error(log.corrupt(place.lsn, reason)))
+    }
+
+    fn trimmed(&self) -> Error {
+        self.about_run(
+            ErrorKind::HistoryTrimmed,
+            format!("version {} of the run is no longer kept", self.version),
+        )
+    }
+
+    fn about_run(&self, kind: ErrorKind, message: String) -> Error {
+        Error::new(kind, message).with_entity(EntityRef::run(self.run))
+    }
+}
