@@ -4,6 +4,7 @@
 use crate::encoded::Encoded;
 use crate::json::Document;
 use crate::key_range::KeyRange;
+use crate::memory::{ALLOCATION_SIZE, DEADLINE_SIZE, NODE_SIZE, ORDER_SIZE};
 use crate::operation::Direction;
 use crate::split_map::SplitMap;
 use crate::version::{Stamp, Timestamp};
@@ -30,17 +31,28 @@ impl<V> Entry<V> {
 pub(crate) trait Stored: PartialEq {
     /// What it takes, bytes.
     fn size(&self) -> usize;
+
+    /// About how many bytes of memory it takes beside the place it stands in.
+    fn memory(&self) -> usize;
 }
 
 impl Stored for Encoded {
     fn size(&self) -> usize {
         self.len()
     }
+
+    fn memory(&self) -> usize {
+        self.len() + ALLOCATION_SIZE
+    }
 }
 
 impl Stored for Document {
     fn size(&self) -> usize {
         Document::size(self)
+    }
+
+    fn memory(&self) -> usize {
+        Document::size(self) + self.node_count() * NODE_SIZE
     }
 }
 
@@ -56,11 +68,19 @@ pub(crate) struct KeyMap<V> {
     order: Option<BTreeSet<Arc<str>>>,
     deadlines: BTreeSet<(Timestamp, Arc<str>)>,
     size: usize,
+    /// What keys and values take beside their slots.
+    memory: usize,
 }
 
 impl<V: Stored> KeyMap<V> {
     pub(crate) fn new(hash_seed: usize) -> Self {
-        Self { entries: SplitMap::new(hash_seed), order: None, deadlines: BTreeSet::new(), size: 0 }
+        Self {
+            entries: SplitMap::new(hash_seed),
+            order: None,
+            deadlines: BTreeSet::new(),
+            size: 0,
+            memory: 0,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -70,6 +90,12 @@ impl<V: Stored> KeyMap<V> {
     /// What keys and values take together, bytes.
     pub(crate) fn size(&self) -> usize {
         self.size
+    }
+
+    /// About how many bytes of memory it takes.
+    pub(crate) fn memory(&self) -> usize {
+        let order = self.order.as_ref().map_or(0, BTreeSet::len);
+        self.entries.allocated() + self.memory + order * ORDER_SIZE + self.deadlines.len() * DEADLINE_SIZE
     }
 
     /// How many keys are there for a reader at `now`.
@@ -85,11 +111,16 @@ impl<V: Stored> KeyMap<V> {
     pub(crate) fn put(&mut self, key: &Arc<str>, entry: Entry<V>) -> Option<Entry<V>> {
         let deadline = entry.deadline;
         self.size += entry.value.size();
+        self.memory += entry.value.memory();
         let replaced = self.entries.insert(Arc::clone(key), entry);
         match &replaced {
-            Some(replaced) => self.size -= replaced.value.size(),
+            Some(replaced) => {
+                self.size -= replaced.value.size();
+                self.memory -= replaced.value.memory();
+            }
             None => {
                 self.size += key.len();
+                self.memory += key.len() + ALLOCATION_SIZE;
                 if let Some(order) = &mut self.order {
                     order.insert(Arc::clone(key));
                 }
@@ -106,6 +137,7 @@ impl<V: Stored> KeyMap<V> {
     pub(crate) fn remove(&mut self, key: &Arc<str>) -> Option<Entry<V>> {
         let removed = self.entries.remove(&**key)?;
         self.size -= key.len() + removed.value.size();
+        self.memory -= key.len() + ALLOCATION_SIZE + removed.value.memory();
         if let Some(order) = &mut self.order {
             order.remove(key);
         }

@@ -59,6 +59,7 @@ mod content;
 mod key_map;
 mod key_range;
 mod keys;
+mod memory;
 mod overlay;
 mod past;
 mod place;

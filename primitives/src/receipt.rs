@@ -31,6 +31,11 @@ impl Receipts {
         if self.by_id.is_empty() { None } else { self.by_id.get(id) }
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
     /// The oldest receipt of a commit behind `version`, with its id.
     pub(crate) fn behind(&self, version: Version) -> Option<(OperationId, &Receipt)> {
         let is_before = |id: &OperationId| self.by_id[id].commit.version <= version;

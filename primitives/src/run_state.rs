@@ -386,6 +386,11 @@ impl RunState {
             && self.content.is_same(&other.content)
     }
 
+    /// How many writes with an operation id it remembers.
+    pub(crate) fn receipt_count(&self) -> usize {
+        self.receipts.len()
+    }
+
     pub(crate) fn content(&self) -> &Content {
         &self.content
     }

@@ -23,6 +23,8 @@ const SLOT_BITS: u32 = 12;
 #[derive(Debug)]
 pub struct SplitMap<K, V> {
     parts: Vec<HashTable<(K, V)>>,
+    /// Bytes that the parts have allocated.
+    allocated: usize,
     len: usize,
     hash_seed: usize,
 }
@@ -30,7 +32,7 @@ pub struct SplitMap<K, V> {
 impl<K: Eq + Hash, V> SplitMap<K, V> {
     /// A map without entries; it has taken no memory yet.
     pub fn new(hash_seed: usize) -> Self {
-        Self { parts: vec![HashTable::new()], len: 0, hash_seed }
+        Self { parts: vec![HashTable::new()], allocated: 0, len: 0, hash_seed }
     }
 
     /// How many entries there are.
@@ -41,6 +43,11 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Bytes that it has allocated for keys and values themselves, not counting what they point to.
+    pub fn allocated(&self) -> usize {
+        self.allocated
     }
 
     /// What is under a key.
@@ -78,10 +85,13 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
             return Some(std::mem::replace(held, value));
         }
         self.make_room();
-        let Self { parts, len, hash_seed } = self;
+        let Self { parts, allocated, len, hash_seed } = self;
         let hash = hash_of(*hash_seed, &key);
         let index = part_of(hash, parts.len());
-        parts[index].insert_unique(hash, (key, value), |(held, _)| hash_of(*hash_seed, held));
+        let part = &mut parts[index];
+        let before = part.allocation_size();
+        part.insert_unique(hash, (key, value), |(held, _)| hash_of(*hash_seed, held));
+        *allocated += part.allocation_size() - before;
         *len += 1;
         None
     }
@@ -89,10 +99,15 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
     /// What is under a key, put there by `make` if nothing was.
     pub fn get_or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
         self.make_room();
-        let Self { parts, len, hash_seed } = self;
+        let Self { parts, allocated, len, hash_seed } = self;
         let hash = hash_of(*hash_seed, &key);
         let index = part_of(hash, parts.len());
-        let entry = parts[index].entry(hash, |(held, _)| *held == key, |(held, _)| hash_of(*hash_seed, held));
+        let part = &mut parts[index];
+        // The room for a new entry is made before it is known whether it is needed.
+        let before = part.allocation_size();
+        part.reserve(1, |(held, _)| hash_of(*hash_seed, held));
+        *allocated += part.allocation_size() - before;
+        let entry = part.entry(hash, |(held, _)| *held == key, |(held, _)| hash_of(*hash_seed, held));
         let held = match entry {
             Entry::Occupied(occupied) => occupied.into_mut(),
             Entry::Vacant(vacant) => {
@@ -162,7 +177,7 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
 
     /// Splits one part if the parts are full on average: its entries go where they belong with one part more.
     fn make_room(&mut self) {
-        let Self { parts, len, hash_seed } = self;
+        let Self { parts, allocated, len, hash_seed } = self;
         let count = parts.len();
         if *len < count * PART_MEAN {
             return;
@@ -174,6 +189,7 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
         for entry in moved {
             part.insert_unique(hash_of(*hash_seed, &entry.0), entry, |(key, _)| hash_of(*hash_seed, key));
         }
+        *allocated += part.allocation_size();
         parts.push(part);
     }
 }

@@ -1,7 +1,5 @@
 //! From canonical bytes to a tree, in one walk.
-use super::array::Items;
 use super::node::{Content, Node};
-use super::object::Members;
 use crate::codec::{self, DecodeError};
 use crate::encoded::{self, Encoded, HEAD_SIZE};
 use crate::limits::VALUE_DEPTH_MAX;
@@ -54,7 +52,7 @@ impl Builder {
         let inside = self.enter(around)?;
         let items = encoded::take_items(input, |input| self.take(input, inside))?;
         self.item_count_max = self.item_count_max.max(items.len());
-        Ok(Node::array(self.stamp, 1 + size_before - input.len(), Items::new(items)))
+        Ok(Node::array(self.stamp, 1 + size_before - input.len(), items))
     }
 
     fn take_object(&mut self, input: &mut &[u8], around: usize) -> Result<Node, DecodeError> {
@@ -64,8 +62,8 @@ impl Builder {
             Ok((codec::take_str(input)?.into(), self.take(input, inside)?))
         })?;
         self.item_count_max = self.item_count_max.max(members.len());
-        let members = Members::new(members).ok_or(DecodeError::NotJson { what: "a member named twice" })?;
-        Ok(Node::object(self.stamp, 1 + size_before - input.len(), members))
+        let object = Node::object(self.stamp, 1 + size_before - input.len(), members);
+        object.ok_or(DecodeError::NotJson { what: "a member named twice" })
     }
 
     fn enter(&mut self, around: usize) -> Result<usize, DecodeError> {

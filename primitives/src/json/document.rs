@@ -76,6 +76,11 @@ impl Document {
         self.root.size()
     }
 
+    /// Nodes: every value in it, containers and what is in them.
+    pub fn node_count(&self) -> usize {
+        self.root.extent().nodes
+    }
+
     /// The kind of value the whole document is, as messages say it.
     pub fn kind(&self) -> &'static str {
         self.root.kind()

@@ -29,9 +29,24 @@ pub(super) enum Content {
 pub(super) struct Container<T> {
     /// The newest of the container itself, of everything in it, and of what was taken out of it.
     newest: Stamp,
-    /// Bytes of the encoding.
-    size: usize,
+    extent: Extent,
     pub(super) children: T,
+}
+
+/// How much there is from a node down.
+#[derive(Clone, Copy)]
+pub(super) struct Extent {
+    /// Bytes of the encoding.
+    pub(super) size: usize,
+    /// Nodes, this one among them.
+    pub(super) nodes: usize,
+}
+
+/// By how much something grew; less than nothing where it shrank.
+#[derive(Clone, Copy)]
+struct Growth {
+    size: isize,
+    nodes: isize,
 }
 
 /// What a write does at the end of its path.
@@ -79,15 +94,17 @@ impl Node {
     }
 
     /// An array just written; `size` is that of its encoding.
-    pub(super) fn array(written: Stamp, size: usize, items: Items) -> Self {
-        let array = Container { newest: written, size, children: items };
+    pub(super) fn array(written: Stamp, size: usize, items: Vec<Node>) -> Self {
+        let extent = Extent { size, nodes: 1 + node_count(items.iter()) };
+        let array = Container { newest: written, extent, children: Items::new(items) };
         Self { written, content: Content::Array(Arc::new(array)) }
     }
 
-    /// An object just written; `size` is that of its encoding.
-    pub(super) fn object(written: Stamp, size: usize, members: Members) -> Self {
-        let object = Container { newest: written, size, children: members };
-        Self { written, content: Content::Object(Arc::new(object)) }
+    /// An object just written; `size` is that of its encoding. `None` if a name occurs twice.
+    pub(super) fn object(written: Stamp, size: usize, members: Vec<(Arc<str>, Node)>) -> Option<Self> {
+        let extent = Extent { size, nodes: 1 + node_count(members.iter().map(|(_, node)| node)) };
+        let object = Container { newest: written, extent, children: Members::new(members)? };
+        Some(Self { written, content: Content::Object(Arc::new(object)) })
     }
 
     /// The same container with another commit as the newest that wrote in it; a scalar stays as it is.
@@ -120,12 +137,18 @@ impl Node {
 
     /// Bytes of the encoding.
     pub(super) fn size(&self) -> usize {
+        self.extent().size
+    }
+
+    /// How much there is from here down.
+    pub(super) fn extent(&self) -> Extent {
+        let scalar = |size| Extent { size, nodes: 1 };
         match &self.content {
-            Content::Null | Content::Bool(_) => 1,
-            Content::Int(_) | Content::Float(_) => 1 + 8,
-            Content::String(text) => HEAD_SIZE + text.len(),
-            Content::Array(array) => array.size,
-            Content::Object(object) => object.size,
+            Content::Null | Content::Bool(_) => scalar(1),
+            Content::Int(_) | Content::Float(_) => scalar(1 + 8),
+            Content::String(text) => scalar(HEAD_SIZE + text.len()),
+            Content::Array(array) => array.extent,
+            Content::Object(object) => object.extent,
         }
     }
 
@@ -183,11 +206,15 @@ impl Node {
         }
     }
 
-    /// Does `edit` at the end of `tokens`, copying what is shared on the way, and says by how many bytes this grew.
+    /// Does `edit` at the end of `tokens`, copying what is shared on the way.
     ///
     /// # Panics
     /// If the edit does not fit this tree, or if there are no tokens.
-    pub(super) fn edit(&mut self, tokens: &[Cow<'_, str>], edit: Edit, stamp: Stamp) -> isize {
+    pub(super) fn edit(&mut self, tokens: &[Cow<'_, str>], edit: Edit, stamp: Stamp) {
+        self.edit_below(tokens, edit, stamp);
+    }
+
+    fn edit_below(&mut self, tokens: &[Cow<'_, str>], edit: Edit, stamp: Stamp) -> Growth {
         let (token, rest) = tokens.split_first().expect("an edit is below the root");
         match &mut self.content {
             Content::Array(array) => {
@@ -238,56 +265,79 @@ impl Node {
 }
 
 impl<T> Container<T> {
-    fn note(&mut self, grown: isize, stamp: Stamp) -> isize {
+    fn note(&mut self, grown: Growth, stamp: Stamp) -> Growth {
+        const LARGER: &str = "a container is larger than what is taken out";
         self.newest = newer(self.newest, stamp);
-        self.size =
-            self.size.checked_add_signed(grown).expect("a container is larger than what is taken out");
+        let Extent { size, nodes } = self.extent;
+        self.extent = Extent {
+            size: size.checked_add_signed(grown.size).expect(LARGER),
+            nodes: nodes.checked_add_signed(grown.nodes).expect(LARGER),
+        };
         grown
     }
 }
 
-fn edit_item(items: &mut Items, index: usize, rest: &[Cow<'_, str>], edit: Edit, stamp: Stamp) -> isize {
+fn edit_item(items: &mut Items, index: usize, rest: &[Cow<'_, str>], edit: Edit, stamp: Stamp) -> Growth {
     if !rest.is_empty() {
-        return items.get_mut(index).expect(CHECKED).edit(rest, edit, stamp);
+        return items.get_mut(index).expect(CHECKED).edit_below(rest, edit, stamp);
     }
     match edit {
         Edit::Set(node) => replace(items.get_mut(index).expect(CHECKED), node),
         Edit::Insert(node) => {
             assert!(index <= items.len(), "{CHECKED}: index {index} is beyond {} items", items.len());
-            let grown = signed(node.size());
+            let grown = Growth::by(0, &node);
             items.insert(index, node);
             grown
         }
         Edit::Remove => {
             assert!(index < items.len(), "{CHECKED}: index {index} is beyond {} items", items.len());
-            -signed(items.remove(index).size())
+            Growth::less(0, &items.remove(index))
         }
     }
 }
 
-fn edit_member(members: &mut Members, name: &str, rest: &[Cow<'_, str>], edit: Edit, stamp: Stamp) -> isize {
+fn edit_member(members: &mut Members, name: &str, rest: &[Cow<'_, str>], edit: Edit, stamp: Stamp) -> Growth {
     if !rest.is_empty() {
-        return members.get_mut(name).expect(CHECKED).edit(rest, edit, stamp);
+        return members.get_mut(name).expect(CHECKED).edit_below(rest, edit, stamp);
     }
-    let head_size = signed(4 + name.len());
+    let head_size = 4 + name.len();
     match edit {
         Edit::Set(node) => match members.get_mut(name) {
             Some(old) => replace(old, node),
             None => {
-                let grown = head_size + signed(node.size());
+                let grown = Growth::by(head_size, &node);
                 members.push(name, node);
                 grown
             }
         },
         Edit::Insert(_) => panic!("{CHECKED}: an object takes no insert at {name:?}"),
-        Edit::Remove => -(head_size + signed(members.remove(name).expect(CHECKED).size())),
+        Edit::Remove => Growth::less(head_size, &members.remove(name).expect(CHECKED)),
     }
 }
 
-fn replace(old: &mut Node, node: Node) -> isize {
-    let grown = signed(node.size()) - signed(old.size());
+fn replace(old: &mut Node, node: Node) -> Growth {
+    let (more, less) = (Growth::by(0, &node), Growth::less(0, old));
     *old = node;
-    grown
+    Growth { size: more.size + less.size, nodes: more.nodes + less.nodes }
+}
+
+impl Growth {
+    /// By a node, and `head_size` bytes for its name.
+    fn by(head_size: usize, node: &Node) -> Growth {
+        let Extent { size, nodes } = node.extent();
+        Growth { size: signed(head_size + size), nodes: signed(nodes) }
+    }
+
+    /// The same taken out.
+    fn less(head_size: usize, node: &Node) -> Growth {
+        let Growth { size, nodes } = Growth::by(head_size, node);
+        Growth { size: -size, nodes: -nodes }
+    }
+}
+
+/// How many nodes these are with everything below them.
+fn node_count<'a>(nodes: impl Iterator<Item = &'a Node>) -> usize {
+    nodes.map(|node| node.extent().nodes).sum()
 }
 
 fn signed(size: usize) -> isize {

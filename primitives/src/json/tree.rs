@@ -9,11 +9,9 @@
 //!        array                 u32 place of its newest stamp, u32 count, nodes
 //!        object                u32 place of its newest stamp, u32 count, (name, node)
 //! ```
-use super::array::Items;
 use super::build::take_scalar;
 use super::document::Document;
 use super::node::{Content, Node};
-use super::object::Members;
 use crate::codec::{self, DecodeError, size_u32};
 use crate::encoded;
 use crate::limits::VALUE_DEPTH_MAX;
@@ -106,7 +104,7 @@ fn take_node(input: &mut &[u8], stamps: &[Stamp], around: usize) -> Result<Node,
             let items = encoded::take_items(input, |input| take_node(input, stamps, around + 1))?;
             check_newest(newest, written, items.iter())?;
             let size = encoded::HEAD_SIZE + items.iter().map(Node::size).sum::<usize>();
-            Ok(Node::array(written, size, Items::new(items)).with_newest(newest))
+            Ok(Node::array(written, size, items).with_newest(newest))
         }
         encoded::OBJECT => {
             let newest = take_stamp(input, stamps)?;
@@ -118,9 +116,8 @@ fn take_node(input: &mut &[u8], stamps: &[Stamp], around: usize) -> Result<Node,
                 .iter()
                 .map(|(name, node): &(std::sync::Arc<str>, _)| 4 + name.len() + Node::size(node));
             let size = encoded::HEAD_SIZE + sizes.sum::<usize>();
-            let members =
-                Members::new(members).ok_or(DecodeError::NotJson { what: "a member named twice" })?;
-            Ok(Node::object(written, size, members).with_newest(newest))
+            let object = Node::object(written, size, members).map(|object| object.with_newest(newest));
+            object.ok_or(DecodeError::NotJson { what: "a member named twice" })
         }
         tag => Err(DecodeError::UnknownTag { what: "node", tag }),
     }
