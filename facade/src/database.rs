@@ -99,6 +99,7 @@ impl Database {
             io_uring: options.io_uring,
             checkpoint_log_size: options.checkpoint_log_size,
             checkpoint_interval: options.checkpoint_interval,
+            memory_budget: options.memory_budget,
             retention: options.retention,
             limits: options.limits,
             clock,

@@ -15,6 +15,7 @@ use strata_primitives::{Durability, Limits, Retention};
 /// | `execute_budget` | 1 ms |
 /// | `checkpoint_log_size` | 4 MiB |
 /// | `checkpoint_interval` | 5 min |
+/// | `memory_budget` | 1 GiB |
 /// | `retention` | keep all |
 /// | `pin` | `true` |
 /// | `io_uring` | `true` |
@@ -54,6 +55,11 @@ pub struct Options {
     /// However little was written, an image is made so long after the last one. Closing makes one too, if there is more
     /// than 1 MiB of log behind the last.
     pub checkpoint_interval: Duration,
+    /// How much memory runs may take before those leave it that were not used for longest; each shard has its part of it.
+    /// They stay on disk, and one that is asked for comes back, while others are served. A run that is written to stays
+    /// until a checkpoint has its image, and one that lives in memory for ever, so an in-memory database takes no notice.
+    /// It bounds what runs take, which is most, and not the process.
+    pub memory_budget: u64,
     /// How much of its history a run keeps that does not say so itself, see
     /// [`set_retention`](crate::Writes::set_retention). Not stored: it is what the store is opened with.
     pub retention: Retention,
@@ -73,6 +79,7 @@ impl Default for Options {
             io_uring: true,
             checkpoint_log_size: 4 << 20,
             checkpoint_interval: Duration::from_secs(300),
+            memory_budget: 1 << 30,
             retention: Retention::KeepAll,
             limits: Limits::default(),
         }

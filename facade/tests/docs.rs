@@ -22,6 +22,7 @@ fn the_documented_options_are_the_default_ones() {
         ("execute_budget", format!("{} ms", options.execute_budget.as_millis())),
         ("checkpoint_log_size", format!("{} MiB", options.checkpoint_log_size >> 20)),
         ("checkpoint_interval", format!("{} min", options.checkpoint_interval.as_secs() / 60)),
+        ("memory_budget", format!("{} GiB", options.memory_budget >> 30)),
         ("retention", options.retention.to_string()),
         ("pin", format!("`{}`", options.pin)),
         ("io_uring", format!("`{}`", options.io_uring)),

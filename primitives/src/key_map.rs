@@ -237,6 +237,10 @@ mod tests {
         fn size(&self) -> usize {
             8
         }
+
+        fn memory(&self) -> usize {
+            8
+        }
     }
 
     fn entry(version: u64, deadline: Option<u64>) -> Entry<u64> {

@@ -19,7 +19,7 @@ const RUN_SIZE: usize = 1 << 10;
 /// What a trace takes beside itself, its texts and its body: its places by id and below its parent, and allocations.
 const TRACE_PLACES_SIZE: usize = 160;
 /// What a remembered write takes.
-const RECEIPT_SIZE: usize = 240;
+const RECEIPT_SIZE: usize = 190;
 
 impl RunState {
     /// About how many bytes of memory the run takes, with what it keeps for snapshots. It counts in constant time.

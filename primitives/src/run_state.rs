@@ -210,6 +210,11 @@ impl RunState {
         }
     }
 
+    /// Whether a snapshot is open.
+    pub fn is_looked_at(&self) -> bool {
+        self.snapshots.is_any_open()
+    }
+
     /// About how many bytes are kept for open snapshots.
     pub fn kept_size(&self) -> usize {
         self.snapshots.kept_size(&self.content)

@@ -202,7 +202,8 @@ impl Shard {
             return false;
         }
         let has_grown = tail >= self.checkpoints.size || (tail > 0 && self.now >= self.next_checkpoint_at());
-        !queued.is_empty() || (has_grown && Instant::now() >= *not_before)
+        let is_wanted = has_grown || (self.budget.wants_checkpoint && tail > 0);
+        !queued.is_empty() || (is_wanted && Instant::now() >= *not_before)
     }
 
     /// How many bytes of log recovery would read.
@@ -225,7 +226,11 @@ impl Shard {
             return None;
         }
         let interval = Duration::from_micros(self.next_checkpoint_at().0.saturating_sub(now.0));
-        let due = if tail >= self.checkpoints.size { Duration::ZERO } else { interval };
+        let due = if tail >= self.checkpoints.size || self.budget.wants_checkpoint {
+            Duration::ZERO
+        } else {
+            interval
+        };
         Some(due.max(self.checkpoints.not_before.saturating_duration_since(Instant::now())))
     }
 

@@ -161,7 +161,7 @@ impl Shard {
         if place != RecordPlace::default() {
             run.pass(place, staged.kind, staged.stamp, staged.body.len());
         }
-        run.need = need;
+        (run.need, run.used) = (need, self.turn_number);
         run.state.bound_past(self.setup.limits.snapshot_size_max);
         if let Some(meta) = run.state.meta() {
             run.durability = meta.durability;
@@ -169,6 +169,7 @@ impl Shard {
         self.stats.commits += 1;
         self.stats.mutations += replaced_count as u64;
         self.runs.refresh_deadline(staged.run);
+        self.runs.count_memory(staged.run);
         if let Some(notice) = notice {
             self.notify(staged.run, &notice, need);
         }
@@ -200,6 +201,7 @@ impl Shard {
                 self.runs.remove(commit.run);
             } else {
                 self.runs.refresh_deadline(commit.run);
+                self.runs.count_memory(commit.run);
             }
         }
     }

@@ -27,6 +27,7 @@ mod checkpoint;
 mod cleaner;
 mod cold_run;
 mod commit;
+mod eviction;
 mod history;
 mod image_directory;
 mod image_thread;

@@ -50,6 +50,8 @@ pub struct EngineOptions {
     pub checkpoint_log_size: u64,
     /// However little was written, a checkpoint is made so long after the last one.
     pub checkpoint_interval: Duration,
+    /// How much memory the runs of all shards may take before some leave it, bytes.
+    pub memory_budget: u64,
     /// How much history a run keeps that does not say so itself.
     pub retention: Retention,
     /// What is refused for its size.
@@ -174,6 +176,7 @@ impl<'a> Start<'a> {
             execute_budget: options.execute_budget,
             checkpoint_log_size: options.checkpoint_log_size,
             checkpoint_interval: options.checkpoint_interval,
+            memory_budget: (options.memory_budget / count as u64) as usize,
             retention: options.retention,
         };
         let placement = options.pin.then(|| Placement::claim(count));

@@ -13,6 +13,7 @@ use crate::message::{Answer, Reply};
 use crate::report::RetentionPreview;
 use crate::retained::{Keeping, RunImage};
 use crate::run::{Need, Run};
+use crate::run_table::Held;
 use crate::shard::Shard;
 use crate::transaction::{Purpose, Transaction, TransactionStep};
 
@@ -186,10 +187,15 @@ impl Shard {
     }
 
     fn ask_for_past(&mut self, (id, version): Of) -> u64 {
-        let run = self.runs.get(id).expect("a run whose history is asked for stays in the table");
+        let held = self.runs.held_mut(id).expect("a run whose history is asked for stays in the table");
+        let (image, newest, retained) = match held {
+            Held::Resident(run) => (run.image, run.place, &run.retained),
+            // It has left memory since.
+            Held::Cold(cold) => (Some(cold.entry.image), cold.entry.image.record, &cold.entry.retained),
+        };
         let is_before = |image: &&RunImage| image.stamp.version <= version;
-        let images = run.retained.anchors.iter().chain(&run.image).rev().filter(is_before).copied().collect();
-        let (newest, floor) = (run.place, run.retained.floor);
+        let images = retained.anchors.iter().chain(&image).rev().filter(is_before).copied().collect();
+        let floor = retained.floor;
         let request = fresh_id();
         let past = Box::new(PastVersion { run: id, version, newest, images, floor });
         self.waiting.request(LoadRequest::Past { request, past });

@@ -114,6 +114,12 @@ pub struct ShardStats {
     pub turns: Durations,
     /// Runs, deleted ones counted, whose content is on disk and not in memory.
     pub cold_runs: u64,
+    /// Runs, deleted ones counted, that are in memory.
+    pub resident_runs: u64,
+    /// About how many bytes of memory runs take, with what is known of those that are not in memory.
+    pub memory: u64,
+    /// Runs that left memory to make room.
+    pub evictions: u64,
     /// Runs that were brought into memory.
     pub loads: u64,
     /// Runs that could not be, for damage.

@@ -188,7 +188,7 @@ impl Shard {
             next.into_iter().for_each(|run| self.load(run));
             return next.is_some();
         }
-        if !is_idle || self.waiting.is_all_ahead {
+        if !is_idle || self.waiting.is_all_ahead || !self.has_spare_memory() {
             return false;
         }
         let ids: Vec<RunId> =
@@ -211,7 +211,12 @@ impl Shard {
         {
             self.now = self.setup.clock.now();
             match parked {
-                Parked::Message(message) => self.handle(message),
+                // Its run may have left memory again.
+                Parked::Message(message) => {
+                    if let Some(message) = self.admit(message) {
+                        self.handle(message);
+                    }
+                }
                 Parked::Batches(batches) => self.advance(batches),
                 Parked::RefusedBatches(batches, error) => self.refuse_batch(batches, error),
             }

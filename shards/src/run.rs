@@ -69,6 +69,12 @@ pub(crate) struct Run {
     pub(crate) need: Need,
     /// The deadline under which the run stands in the table's expiry order.
     pub(crate) deadline: Option<Timestamp>,
+    /// The turn of the shard in which it was last read or written.
+    pub(crate) used: u64,
+    /// How much memory it is counted with, bytes.
+    pub(crate) counted: usize,
+    /// Where it stands among the resident runs of the table.
+    pub(crate) place_among_resident: usize,
 }
 
 impl Run {
@@ -83,6 +89,9 @@ impl Run {
             durability: None,
             need: Need::default(),
             deadline: None,
+            used: 0,
+            counted: 0,
+            place_among_resident: 0,
         }
     }
 

@@ -8,6 +8,7 @@ use strata_primitives::{RunId, RunInfo, RunState, SplitMap, Timestamp};
 use strata_wal::Lsn;
 
 use crate::cold_run::ColdRun;
+use crate::image_directory::RunEntry;
 use crate::record::Record;
 use crate::run::{Need, Run};
 
@@ -20,6 +21,10 @@ pub(crate) struct RunTable {
     runs: SplitMap<RunId, Held>,
     /// How many of them are cold.
     cold_count: usize,
+    /// Those that are not, in no order.
+    resident: Vec<RunId>,
+    /// About how many bytes of memory all of them take.
+    memory: usize,
     /// Cold runs that have commits behind their image, and were not yet tried to be loaded.
     behind: BTreeSet<RunId>,
     /// Those that could not be loaded.
@@ -30,6 +35,9 @@ pub(crate) struct RunTable {
     deadlines: BTreeSet<(Timestamp, RunId)>,
     hash_seed: usize,
 }
+
+/// What is known of a cold run takes about so many bytes.
+const COLD_SIZE: usize = 768;
 
 /// A run as the table holds it.
 #[derive(Debug)]
@@ -90,6 +98,8 @@ impl RunTable {
         RunTable {
             runs: SplitMap::new(hash_seed),
             cold_count: 0,
+            resident: Vec::new(),
+            memory: 0,
             behind: BTreeSet::new(),
             incomplete: BTreeSet::new(),
             order: BTreeSet::new(),
@@ -106,6 +116,60 @@ impl RunTable {
     /// How many runs are cold.
     pub(crate) fn cold_count(&self) -> usize {
         self.cold_count
+    }
+
+    /// How many runs are in memory, and about how many bytes all take, with what is known of those that are not.
+    pub(crate) fn residents(&self) -> (usize, usize) {
+        (self.resident.len(), self.memory)
+    }
+
+    /// A resident run by its place among them.
+    pub(crate) fn resident_at(&self, place: usize) -> Option<&Run> {
+        self.get(*self.resident.get(place)?)
+    }
+
+    /// Counts the memory of a resident run anew: it has changed.
+    pub(crate) fn count_memory(&mut self, id: RunId) {
+        let Self { runs, memory, .. } = self;
+        if let Some(Held::Resident(run)) = runs.get_mut(&id) {
+            let taken = run.state.memory();
+            *memory = *memory + taken - std::mem::replace(&mut run.counted, taken);
+        }
+    }
+
+    /// Puts what is known of a run without its content into its place. Its content, to be dropped.
+    ///
+    /// # Panics
+    /// If the run is not resident, or has no image as it is.
+    pub(crate) fn make_cold(&mut self, id: RunId) -> Box<RunState> {
+        let held = self.runs.get_mut(&id).expect("only a run of the table leaves memory");
+        let run = held.run();
+        let image = run.image.filter(|image| image.stamp.version == run.state.version());
+        let entry = RunEntry {
+            run: id,
+            image: image.expect("a run leaves memory when an image has all of it"),
+            summary: run.state.summary(),
+            trail: run.trail.clone(),
+            retained: run.retained.clone(),
+        };
+        let cold = Box::new(ColdRun { deadline: run.deadline, ..ColdRun::new(entry) });
+        self.memory = self.memory + COLD_SIZE - run.counted;
+        let place = run.place_among_resident;
+        let Held::Resident(run) = std::mem::replace(held, Held::Cold(cold)) else {
+            unreachable!("it was just looked at")
+        };
+        self.cold_count += 1;
+        self.leave_residents(place);
+        Box::new(run.state)
+    }
+
+    fn leave_residents(&mut self, place: usize) {
+        self.resident.swap_remove(place);
+        if let Some(moved) = self.resident.get(place).copied()
+            && let Some(Held::Resident(run)) = self.runs.get_mut(&moved)
+        {
+            run.place_among_resident = place;
+        }
     }
 
     /// A cold run that has commits behind its image and is not being loaded: of those not even a summary is known.
@@ -167,10 +231,13 @@ impl RunTable {
     /// # Panics
     /// If the run is cold.
     pub(crate) fn get_or_insert(&mut self, id: RunId) -> &mut Run {
-        let Self { runs, order, hash_seed, .. } = self;
+        let Self { runs, order, resident, hash_seed, .. } = self;
         let held = runs.get_or_insert_with(id, || {
             order.insert(id);
-            Held::Resident(Box::new(Run::new(RunState::new(id, *hash_seed))))
+            let mut run = Run::new(RunState::new(id, *hash_seed));
+            run.place_among_resident = resident.len();
+            resident.push(id);
+            Held::Resident(Box::new(run))
         });
         held.run_mut()
     }
@@ -183,6 +250,7 @@ impl RunTable {
             self.deadlines.insert((deadline, id));
         }
         self.cold_count += 1;
+        self.memory += COLD_SIZE;
         self.runs.insert(id, Held::Cold(Box::new(cold)));
     }
 
@@ -202,8 +270,12 @@ impl RunTable {
             // Its image may have been moved since it was asked for.
             run.image = run.image.map(|_| cold.entry.image);
             run.retained.take_over(std::mem::take(&mut cold.entry.retained));
+            run.place_among_resident = self.resident.len();
             *held = Held::Resident(run);
+            self.resident.push(id);
             self.cold_count -= 1;
+            self.memory -= COLD_SIZE;
+            self.count_memory(id);
             self.behind.remove(&id);
             self.incomplete.remove(&id);
             self.refresh_deadline(id);
@@ -226,6 +298,8 @@ impl RunTable {
     /// Takes out a run whose only commit was taken back.
     pub(crate) fn remove(&mut self, id: RunId) {
         if let Some(Held::Resident(run)) = self.runs.remove(&id) {
+            self.memory -= run.counted;
+            self.leave_residents(run.place_among_resident);
             self.order.remove(&id);
             if let Some(deadline) = run.deadline {
                 self.deadlines.remove(&(deadline, id));

@@ -18,6 +18,8 @@ pub(crate) struct Setup {
     pub(crate) checkpoint_log_size: u64,
     /// However little was written, a checkpoint is made so long after the last one.
     pub(crate) checkpoint_interval: Duration,
+    /// How much memory a shard's runs may take before some leave, bytes.
+    pub(crate) memory_budget: usize,
     /// How much history a run keeps that does not say so itself.
     pub(crate) retention: Retention,
 }

@@ -14,6 +14,7 @@ use strata_wal::Log;
 use crate::boot::Boot;
 use crate::checkpoint::{Checkpoints, KnownImages};
 use crate::commit::{Staged, Step, Unseen};
+use crate::eviction::Budget;
 use crate::image_thread::ImageNews;
 use crate::loader::{LoadRequest, Loaded};
 use crate::maintenance::{Errand, Prepared};
@@ -56,6 +57,9 @@ pub(crate) struct Shard {
     pub(crate) checkpoints: Checkpoints,
     pub(crate) waiting: Waiting,
     pub(crate) pasts: Pasts,
+    pub(crate) budget: Budget,
+    /// Turns so far.
+    pub(crate) turn_number: u64,
     /// Runs that have more to forget of what was kept for a snapshot.
     pub(crate) untidy: Vec<RunId>,
     /// Keys that a closure walked in order without an index.
@@ -128,6 +132,7 @@ impl Shard {
         loads: Option<Sender<LoadRequest>>,
     ) -> Shard {
         let now = setup.clock.now();
+        let budget = Budget::new(log.as_ref().map(|_| setup.memory_budget));
         let checkpoints = Checkpoints::new(images, setup.checkpoint_log_size, now);
         let mut shard = Shard {
             index,
@@ -143,6 +148,8 @@ impl Shard {
             checkpoints,
             waiting: Waiting::new(loads),
             pasts: Pasts::default(),
+            budget,
+            turn_number: 0,
             untidy: Vec::new(),
             walked: Vec::new(),
             stats: ShardStats::new(index),
@@ -167,6 +174,7 @@ impl Shard {
         let mut served = 0;
         let mut started = None;
         let mut began = self.now;
+        self.turn_number += 1;
         self.resume_held();
         let loaded = self.take_loaded(maintained);
         let was_ready = if self.ending.is_none() { self.serve_ready() } else { 0 };
@@ -199,7 +207,7 @@ impl Shard {
         let expired = self.held.is_none() && self.ending.is_none() && self.clean(served > 0);
         let imaged = self.ending.is_none() && self.advance_checkpoint(maintained);
         let forgot = self.forget_past() | self.load_ahead(served == 0);
-        let moved = self.move_log(maintained);
+        let moved = self.move_log(maintained) | self.evict();
         let was_busy = loaded || was_ready > 0 || served > 0 || expired || imaged || forgot || moved;
         if was_busy {
             self.stats.turns.record(self.setup.clock.now().0.saturating_sub(began.0));
@@ -280,6 +288,7 @@ impl Shard {
         self.stats.reads += 1;
         let (answer, need) = match self.runs.get_mut(run_id) {
             Some(run) => {
+                run.used = self.turn_number;
                 if let Some(index) = operation.needs_order() {
                     run.state.ensure_order(index);
                 }
@@ -414,6 +423,8 @@ impl Shard {
         let mut stats = self.stats.clone();
         stats.runs = self.runs.count() as u64;
         stats.cold_runs = self.runs.cold_count() as u64;
+        let (resident, memory) = self.runs.residents();
+        (stats.resident_runs, stats.memory) = (resident as u64, memory as u64);
         stats.transactions = self.transactions.count() as u64;
         stats.past_views = self.pasts.count() as u64;
         stats.followers = self.followers.count() as u64;

@@ -63,7 +63,10 @@ impl Shard {
     fn begin(&mut self, run_id: RunId, id: TransactionId, purpose: Purpose) -> Result<(), Error> {
         self.transactions.admit()?;
         let (snapshot, began, need) = match self.runs.get_mut(run_id) {
-            Some(run) => (Some(run.state.open_snapshot()), self.now.max(run.state.timestamp()), run.need),
+            Some(run) => {
+                run.used = self.turn_number;
+                (Some(run.state.open_snapshot()), self.now.max(run.state.timestamp()), run.need)
+            }
             None => (None, self.now, Need::default()),
         };
         let staged = self.transactions.context(purpose);
@@ -115,7 +118,10 @@ impl Shard {
         let Transaction { run, snapshot, past, staged, .. } = transaction;
         self.transactions.recycle(staged);
         past.into_iter().for_each(|version| self.leave_past((run, version)));
-        if let (Some(snapshot), Some(run)) = (snapshot, self.runs.get_mut(run)) {
+        // One that is cold had given the snapshot up before.
+        if !self.is_cold(run)
+            && let (Some(snapshot), Some(run)) = (snapshot, self.runs.get_mut(run))
+        {
             let has_more = run.state.close_snapshot(snapshot);
             self.untidy.extend(has_more.then_some(run.state.id()));
         }

@@ -56,11 +56,12 @@ impl World {
             let run = self.chance.below(3) as usize;
             self.write_something(run);
         }
+        // Runs that have left memory are read from the disk.
+        self.disk.set_faults(Faults::none());
         for (run, name) in NAMES.into_iter().enumerate() {
             let wrong = self.difference(run);
             assert_eq!(wrong, None, "reads go on at what was visible in {name}");
         }
-        self.disk.set_faults(Faults::none());
         self.is_failing = false;
         if self.chance.one_in(3) && self.restart_failed() {
             return;

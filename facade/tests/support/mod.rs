@@ -91,14 +91,22 @@ pub(crate) fn options(durability: Durability, shards: usize) -> Options {
     Options { durability, shards: Some(shards), pin: false, ..Options::default() }
 }
 
-/// The same for a store that makes a checkpoint every few commits, and gives up most of its history where it is buffered.
+/// The same for a store that makes a checkpoint every few commits, has no room for many runs, and gives up most of its history
+/// where it is buffered.
 pub(crate) fn busy_options(durability: Durability, shards: usize) -> Options {
     let checkpoint_interval = Duration::from_micros(1); // no pause between two of them either
     let retention = match durability {
         Durability::Strict => Retention::KeepAll,
         Durability::Buffered | Durability::InMemory => Retention::KeepLast(3),
     };
-    Options { checkpoint_log_size: 4 << 10, checkpoint_interval, retention, ..options(durability, shards) }
+    let (checkpoint_log_size, memory_budget) = (4 << 10, 16 << 10);
+    Options {
+        checkpoint_log_size,
+        checkpoint_interval,
+        memory_budget,
+        retention,
+        ..options(durability, shards)
+    }
 }
 
 /// A database in memory, of one shard, with a run in it.

@@ -1,0 +1,85 @@
+//! Runs leave memory when it is full: it is a cache of runs.
+//!
+//! Of a few resident runs, drawn at random, the one leaves that was not used for longest (sampled least recently used, as
+//! Redis does it: redis.io, "Key eviction"). A run leaves whose newest image has all of it and that nobody is looking at;
+//! where there is none, a checkpoint makes some.
+
+use strata_primitives::{Durability, RunId};
+
+use crate::run::Run;
+use crate::shard::Shard;
+
+/// How many runs are drawn for one that leaves.
+const DRAWN: usize = 8;
+/// How often runs are drawn in vain before a checkpoint is wanted.
+const DRAWS_MAX: usize = 8;
+/// How many runs leave in one turn.
+const LEAVING_MAX: usize = 16;
+
+/// What a shard knows of the memory it may use.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    /// Bytes; `None` where nothing can leave memory.
+    size: Option<usize>,
+    /// A state of a generator of numbers (xorshift: Marsaglia, "Xorshift RNGs", 2003), never 0.
+    dice: u64,
+    /// No run can leave before a checkpoint has been made.
+    pub(crate) wants_checkpoint: bool,
+}
+
+impl Budget {
+    pub(crate) fn new(size: Option<usize>) -> Budget {
+        Budget { size, dice: 0x9e37_79b9_7f4a_7c15, wants_checkpoint: false }
+    }
+
+    fn draw(&mut self, below: usize) -> usize {
+        self.dice ^= self.dice << 13;
+        self.dice ^= self.dice >> 7;
+        self.dice ^= self.dice << 17;
+        (self.dice % below as u64) as usize
+    }
+}
+
+impl Shard {
+    /// Has runs leave until the rest fits. Whether any did.
+    pub(crate) fn evict(&mut self) -> bool {
+        self.budget.wants_checkpoint = false;
+        let Some(size) = self.budget.size else { return false };
+        if self.runs.residents().1 <= size || self.is_stalled() {
+            return false;
+        }
+        let (mut left, mut draws) = (0, 0);
+        while left < LEAVING_MAX && draws < DRAWS_MAX && self.runs.residents().1 > size {
+            draws += 1;
+            let Some(run) = self.draw_coldest() else { continue };
+            let state = self.runs.make_cold(run);
+            self.waiting.drop_elsewhere(state);
+            self.stats.evictions += 1;
+            (left, draws) = (left + 1, 0);
+        }
+        self.budget.wants_checkpoint = left == 0;
+        left > 0
+    }
+
+    /// Whether there is room for runs that nobody has asked for.
+    pub(crate) fn has_spare_memory(&self) -> bool {
+        let used = self.runs.residents().1;
+        self.budget.size.is_none_or(|size| used < size - size / 4)
+    }
+
+    /// Of some runs that can leave, the one that was not used for longest.
+    fn draw_coldest(&mut self) -> Option<RunId> {
+        let (count, _) = self.runs.residents();
+        let places = (0..DRAWN.min(count)).map(|_| self.budget.draw(count));
+        let drawn = places.collect::<Vec<_>>().into_iter().filter_map(|place| self.runs.resident_at(place));
+        let can_leave = drawn.filter(|run| self.can_leave(run));
+        can_leave.min_by_key(|run| run.used).map(|run| run.state.id())
+    }
+
+    /// Whether an image has all of a run, everybody may see it, and nobody does.
+    fn can_leave(&self, run: &Run) -> bool {
+        let is_imaged = run.image.is_some_and(|image| image.stamp.version == run.state.version());
+        let lives_in_memory = run.durability == Some(Durability::InMemory);
+        is_imaged && !lives_in_memory && !run.state.is_looked_at() && run.need.is_met(&self.progress)
+    }
+}
