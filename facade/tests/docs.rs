@@ -58,6 +58,7 @@ fn the_documented_limits_are_the_default_ones() {
         ("metadata_size_max", bytes(limits.metadata_size_max)),
         ("cause_size_max", bytes(limits.cause_size_max)),
         ("snapshot_size_max", bytes(limits.snapshot_size_max)),
+        ("run_size_max", bytes(limits.run_size_max)),
     ]);
     assert_eq!(limits.depth_max, VALUE_DEPTH_MAX);
     let source = read("primitives/src/limits.rs");
@@ -289,6 +290,7 @@ fn fields_of<'a>(source: &'a str, name: &str) -> BTreeSet<&'a str> {
 /// A size in the largest unit that shows it whole.
 fn bytes(size: usize) -> String {
     match size {
+        _ if size.is_multiple_of(1 << 30) => format!("{} GiB", size >> 30),
         _ if size.is_multiple_of(1 << 20) => format!("{} MiB", size >> 20),
         _ if size.is_multiple_of(1 << 10) && size > 1 << 10 => format!("{} KiB", size >> 10),
         _ => format!("{} bytes", grouped(size)),

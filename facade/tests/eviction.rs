@@ -5,7 +5,10 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use strata::{Database, Durability, Options, Reads, RunHandle, RunSpec, ShardStats, Version, Writes};
+use strata::{
+    Database, Durability, EntityRef, ErrorKind, Limits, Options, Reads, RunHandle, RunSpec, RunStatus,
+    ShardStats, Version, Writes,
+};
 use strata_wal::sim::SimDisk;
 use support::contents::{contents, of_run};
 use support::{Dice, TestClock, eventually, open_on, options, script, seed, sim_path};
@@ -93,6 +96,28 @@ fn a_run_that_somebody_looks_at_or_that_lives_in_memory_stays() {
     let past = looked_at.at(Version(21)).unwrap();
     runs.iter().for_each(|run| drop(run.info().unwrap()));
     assert_eq!(of_run(&past), before);
+}
+
+#[test]
+fn a_run_that_has_grown_too_large_takes_only_what_makes_it_no_larger() {
+    let limits = Limits { run_size_max: 20_000, ..Limits::default() };
+    let options = Options { limits, ..options(Durability::InMemory, 1) };
+    let database = Database::in_memory_with(options).unwrap();
+    let run = database.begin_run(RunSpec::named("grows")).unwrap();
+    let put = |number: usize| run.put(&format!("key{number}"), "x".repeat(1_000));
+    let error = (0..100).find_map(|number| put(number).err()).expect("it grows beyond the limit");
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert_eq!(error.entity(), Some(&EntityRef::run(run.id())));
+    assert!(error.message().contains("run_size_max") && error.message().contains("20000"), "{error}");
+    let version = run.info().unwrap().version;
+    assert!((10..20).contains(&version.0), "{version}");
+    assert!(run.append("step", 1).is_err() && run.cell_set("cell", 1).is_err());
+    assert!(run.json_create("document", 1).is_err());
+    assert!(run.transaction(|tx| tx.put("key0", "x".repeat(900)).map(drop)).is_err());
+    assert!(run.set_tags(["large"]).is_ok() && run.update_status(RunStatus::Paused).is_ok());
+    run.resume().unwrap();
+    run.delete_prefix("key1").unwrap();
+    put(200).unwrap();
 }
 
 #[test]

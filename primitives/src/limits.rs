@@ -43,6 +43,8 @@ pub struct Limits {
     pub cause_size_max: usize,
     /// Bytes that a run keeps for open snapshots and transactions, about; beyond them the oldest is given up.
     pub snapshot_size_max: usize,
+    /// Bytes of memory that a run takes, about; beyond them it takes only what makes it no larger, as deletions do.
+    pub run_size_max: usize,
 }
 
 impl Default for Limits {
@@ -62,6 +64,7 @@ impl Default for Limits {
             metadata_size_max: 64 << 10,
             cause_size_max: 1024,
             snapshot_size_max: 64 << 20,
+            run_size_max: 1 << 30,
         }
     }
 }
@@ -80,6 +83,12 @@ impl Limits {
     /// Refuses the name of a document by the rules of keys.
     pub fn check_document_name(&self, name: &str) -> Result<(), Error> {
         self.check_name("document name", name)
+    }
+
+    /// Refuses what would make a run larger that takes so many bytes of memory.
+    pub fn check_run_size(&self, run: RunId, memory: usize) -> Result<(), Error> {
+        let checked = self.check_size("run_size_max", self.run_size_max, memory, "run");
+        checked.map_err(|error| error.with_entity(EntityRef::run(run)))
     }
 
     /// Refuses a path with too many segments.

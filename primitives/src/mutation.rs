@@ -184,6 +184,19 @@ impl Mutation {
         }
     }
 
+    /// Whether a run may take more memory with it, its description aside.
+    pub fn adds_content(&self) -> bool {
+        match self {
+            Self::KvPut { .. }
+            | Self::CellSet { .. }
+            | Self::EventAppend { .. }
+            | Self::TraceRecord { .. }
+            | Self::TraceEnd { .. } => true,
+            Self::JsonWrite { write, .. } => !matches!(write, JsonWrite::Remove { .. }),
+            _ => false,
+        }
+    }
+
     /// The size of the encoding in bytes; for mutations of the run itself, an encoding is made to find out.
     pub fn encoded_size(&self) -> usize {
         match self {

@@ -37,6 +37,7 @@ pub(crate) struct Checkpoints {
     end: DirectoryEnd,
     /// How many bytes of log are worth an image.
     size: u64,
+    bounds: LogBounds,
     under_way: Option<Checkpoint>,
     /// Who asked for a checkpoint while another was under way: theirs begins when that one has ended.
     queued: Vec<Reply>,
@@ -48,6 +49,20 @@ pub(crate) struct Checkpoints {
     unreadable: BTreeSet<u64>,
     /// Some run was rebuilt and has no image: the next checkpoint has something to write, even if the log has not grown.
     has_rebuilt: bool,
+}
+
+/// Between which sizes of the log an image is worth it, bytes; the lower one counts first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogBounds {
+    pub(crate) min: u64,
+    pub(crate) max: u64,
+}
+
+impl LogBounds {
+    /// Those of a shard whose runs may take so much memory: what was written since the last image cannot leave it.
+    pub(crate) fn new(min: u64, memory_budget: usize) -> LogBounds {
+        LogBounds { min, max: LOG_SIZE_MAX.min(memory_budget as u64 / 4) }
+    }
 }
 
 #[derive(Debug)]
@@ -114,12 +129,13 @@ pub(crate) struct KnownImages {
 }
 
 impl Checkpoints {
-    /// The checkpoints of a shard that begins to serve; each is worth at least `size_min` bytes of log.
-    pub(crate) fn new(known: KnownImages, size_min: u64, now: Timestamp) -> Checkpoints {
+    /// The checkpoints of a shard that begins to serve.
+    pub(crate) fn new(known: KnownImages, bounds: LogBounds, now: Timestamp) -> Checkpoints {
         let KnownImages { newest, end } = known;
         Checkpoints {
             newest,
-            size: checkpoint_size(&end.files, size_min),
+            size: checkpoint_size(&end.files, bounds),
+            bounds,
             end,
             under_way: None,
             queued: Vec::new(),
@@ -136,9 +152,9 @@ impl Checkpoints {
     }
 
     /// There is a new image, whose directory says this at its end. Returns what is unnecessary from now on.
-    fn follow(&mut self, image: NamedImage, end: DirectoryEnd, size_min: u64, now: Timestamp) -> Unnecessary {
+    fn follow(&mut self, image: NamedImage, end: DirectoryEnd, now: Timestamp) -> Unnecessary {
         self.newest = Some(image);
-        self.size = checkpoint_size(&end.files, size_min);
+        self.size = checkpoint_size(&end.files, self.bounds);
         self.last_at = now;
         let before = std::mem::replace(&mut self.end, end);
         // Either of the two may be what recovery begins with.
@@ -159,9 +175,9 @@ impl Checkpoints {
 
 /// Half as many bytes of log are worth an image as the images have, within bounds: so the log behind the older image is not
 /// much larger than they are, and at most twice as much is written to images as to the log.
-fn checkpoint_size(files: &Files, size_min: u64) -> u64 {
+fn checkpoint_size(files: &Files, bounds: LogBounds) -> u64 {
     let live: u64 = files.values().map(|file| file.live).sum();
-    (live / 2).min(LOG_SIZE_MAX).max(size_min)
+    (live / 2).min(bounds.max).max(bounds.min)
 }
 
 impl Shard {
@@ -293,8 +309,7 @@ impl Shard {
             (ImageProgress::Finished(Ok(image)), Stage::Naming(runs)) => {
                 let (end, noted) = runs.take();
                 let asked = std::mem::take(&mut checkpoint.asked);
-                let size_min = self.setup.checkpoint_log_size;
-                let unnecessary = self.checkpoints.follow(image, end, size_min, self.now);
+                let unnecessary = self.checkpoints.follow(image, end, self.now);
                 self.set_stage(Stage::Noting { noted: noted.into_iter(), unnecessary });
                 tracing::info!(shard = self.index, number = image.number, through = %image.through, "checkpoint");
                 self.stats.images += 1;

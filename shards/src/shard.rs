@@ -12,7 +12,7 @@ use strata_runtime::mailbox::Mailbox;
 use strata_wal::Log;
 
 use crate::boot::Boot;
-use crate::checkpoint::{Checkpoints, KnownImages};
+use crate::checkpoint::{Checkpoints, KnownImages, LogBounds};
 use crate::commit::{Staged, Step, Unseen};
 use crate::eviction::Budget;
 use crate::image_thread::ImageNews;
@@ -133,7 +133,8 @@ impl Shard {
     ) -> Shard {
         let now = setup.clock.now();
         let budget = Budget::new(log.as_ref().map(|_| setup.memory_budget));
-        let checkpoints = Checkpoints::new(images, setup.checkpoint_log_size, now);
+        let checkpoints =
+            Checkpoints::new(images, LogBounds::new(setup.checkpoint_log_size, setup.memory_budget), now);
         let mut shard = Shard {
             index,
             setup,

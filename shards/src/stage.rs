@@ -123,6 +123,9 @@ impl Shard {
             self.spare_mutations = mutations;
             return Ok(Decision::Answered(Written { commit: None, effects }));
         }
+        if mutations.iter().any(Mutation::adds_content) {
+            limits.check_run_size(run_id, state.memory())?;
+        }
         let chosen = match mutations.first() {
             Some(Mutation::RunCreate { meta, .. }) => meta.durability,
             _ => run.durability,

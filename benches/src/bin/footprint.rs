@@ -1,6 +1,6 @@
 //! How large does a store grow whose keys are overwritten for ever, and does keeping it small hold anybody up?
 //!
-//! One client overwrites 10,000 keys, one a commit, Buffered, one shard. While it writes, the size of the directory is
+//! One client overwrites 10,000 keys of a run that keeps its last commit, one a commit, Buffered, one shard. While it writes, the size of the directory is
 //! read again and again, against the bytes of the keys and values. Beside it the same without checkpoints: what they cost
 //! writers, and how long a turn of the shard takes with and without.
 #![forbid(unsafe_code)]
@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use strata::{Database, Durability, Options, RunSpec, Writes};
+use strata::{Database, Durability, Options, Retention, RunSpec, Writes};
 use strata_benches::arguments::Arguments;
 use strata_benches::figure::{Figure, Goal};
 use strata_benches::report::Report;
@@ -77,6 +77,7 @@ fn overwrite(count: usize, checkpoint_log_size: u64) -> Result<Answer, Box<dyn E
         durability: Durability::Buffered,
         shards: Some(1),
         checkpoint_log_size,
+        retention: Retention::KeepLast(1),
         ..Options::default()
     };
     let database = Database::open(&path, options)?;
@@ -112,14 +113,12 @@ fn overwrite(count: usize, checkpoint_log_size: u64) -> Result<Answer, Box<dyn E
     })
 }
 
-/// Bytes of the files below a directory, the history left out: by default everything is kept.
+/// Bytes of the files below a directory.
 fn size_of_store(path: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(path) else { return 0 };
-    let sizes = entries.flatten().filter(|entry| entry.file_name() != "DATA").map(|entry| {
-        match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            true => size_of_store(&entry.path()),
-            false => entry.metadata().map_or(0, |metadata| metadata.len()),
-        }
+    let sizes = entries.flatten().map(|entry| match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+        true => size_of_store(&entry.path()),
+        false => entry.metadata().map_or(0, |metadata| metadata.len()),
     });
     sizes.sum()
 }
