@@ -8,8 +8,8 @@ use strata_primitives::{
 };
 use strata_runtime::is_shard_thread;
 use strata_shards::{
-    BatchReceipt, Clock, Engine, EngineOptions, RecoveryReport, RunPage, ShardCheckpoint, ShardRecovery,
-    ShardStats,
+    BatchReceipt, Clock, Engine, EngineOptions, HeldCheckpoint as Checkpoint, RecoveryReport, RunPage,
+    ShardRecovery, ShardStats,
 };
 
 use crate::Result;
@@ -32,13 +32,6 @@ use crate::runs;
 pub struct Database {
     engine: Arc<Engine>,
     limits: Arc<Limits>,
-}
-
-/// What a checkpoint has made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Checkpoint {
-    /// The newest image of each shard.
-    pub shards: Vec<ShardCheckpoint>,
 }
 
 /// What the shards of a database have done since they began to serve.
@@ -112,11 +105,42 @@ impl Database {
     /// not changed since the last image stays where it is. The store serves meanwhile. It makes checkpoints by itself too:
     /// see [`Options`].
     ///
+    /// Until what it returns is dropped, no file of the store is removed or moved, so that the files of the checkpoint can be
+    /// copied.
+    ///
     /// # Errors
     /// `Unsupported` for an in-memory database, `Full` when there is no space for an image, `LogFailed` when the log has
     /// failed, `Closed`, `Io`. Nothing is lost by any of them.
     pub fn checkpoint(&self) -> Result<Checkpoint> {
-        Ok(Checkpoint { shards: self.engine.checkpoint()? })
+        self.engine.checkpoint()
+    }
+
+    /// Copies the store, while it serves, to a directory that is missing or empty. Everything that was acknowledged before the
+    /// call is in the copy, with its history. Opening it is all there is to restoring it. Returns how many bytes it has.
+    ///
+    /// ```
+    /// use strata::{Database, Options, Reads, RunSpec, Writes};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let (path, copy) = (scratch.path().join("strata.db"), scratch.path().join("copy.db"));
+    /// let database = Database::open(&path, Options::default())?;
+    /// let run = database.begin_run(RunSpec::named("trip"))?;
+    /// run.put("city", "Oslo")?;
+    /// database.backup(&copy)?;
+    /// run.put("city", "Bergen")?;
+    /// let copied = Database::open(&copy, Options::default())?;
+    /// assert_eq!(copied.run(run.id()).get("city")?.unwrap().value.as_str(), Some("Oslo"));
+    /// # copied.close()?;
+    /// # database.close()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`checkpoint`](Self::checkpoint), and of [`Checkpoint::copy_to`].
+    pub fn backup(&self, path: impl AsRef<Path>) -> Result<u64> {
+        self.checkpoint()?.copy_to(path.as_ref())
     }
 
     /// Serves what was asked before, brings everything to stable storage, and stops.

@@ -40,7 +40,7 @@ mod transaction;
 mod writes;
 
 pub use batch::Batch;
-pub use database::{Checkpoint, Database, Stats};
+pub use database::{Database, Stats};
 pub use events::{Appended, Event, EventPage};
 pub use handle::RunHandle;
 pub use json_path::{JsonMatch, query};
@@ -62,8 +62,8 @@ pub use strata_primitives::{
     Usage, Value, Version, Versioned,
 };
 pub use strata_shards::{
-    BatchReceipt, Clock, CommitNotice, Durations, RecoveryReport, RetentionPreview, RunPage, ShardCheckpoint,
-    ShardRecovery, ShardState, ShardStats,
+    BatchReceipt, Clock, CommitNotice, Durations, HeldCheckpoint as Checkpoint, RecoveryReport,
+    RetentionPreview, RunPage, ShardCheckpoint, ShardRecovery, ShardState, ShardStats,
 };
 pub use strata_wal::{Cut, LogRecovery, LogStatistics, Lsn};
 

@@ -13,6 +13,8 @@ use strata_runtime::reply::{Pending, ReplyPool, Unanswered};
 use strata_wal::LogEnd;
 use strata_wal::storage::LockGuard;
 
+use crate::clock::Clock;
+use crate::held_checkpoint::Holds;
 use crate::maintenance::Errand;
 use crate::message::{Answer, BatchReceipt, Control, Message, Reply, RunPage};
 use crate::report::{
@@ -26,6 +28,11 @@ pub struct Engine {
     pub(crate) running: Mutex<Option<Running>>,
     pub(crate) recovery: RecoveryReport,
     pub(crate) process: u32,
+    pub(crate) clock: Clock,
+    /// Who keeps files where they are.
+    pub(crate) holds: Holds,
+    /// Held by who asks the maintenance thread something.
+    pub(crate) asking: Mutex<()>,
 }
 
 /// What has to end when the store closes.
@@ -137,8 +144,8 @@ impl Engine {
         self.ask_all(|| Control::Sync(None)).map(drop)
     }
 
-    /// Writes images of everything that was acknowledged before the call.
-    pub fn checkpoint(&self) -> Result<Vec<ShardCheckpoint>, Error> {
+    /// Has every shard write an image of everything that was acknowledged before the call.
+    pub(crate) fn checkpoint_shards(&self) -> Result<Vec<ShardCheckpoint>, Error> {
         let answers = self.ask_all(|| Control::Checkpoint)?;
         let of_shard = |answer| match answer {
             Answer::Checkpoint(checkpoint) => checkpoint,
@@ -240,6 +247,12 @@ impl Engine {
             let _ = maintenance.join();
         }
         outcome
+    }
+
+    /// Where the maintenance thread is sent errands, while the store is open.
+    pub(crate) fn errands(&self) -> Option<Sender<Errand>> {
+        let running = self.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        running.as_ref().and_then(|running| running.maintenance.as_ref()).map(|(errands, _)| errands.clone())
     }
 
     /// Closes the store from a thread of its own, for a caller that must not wait: a closure on the shard of another

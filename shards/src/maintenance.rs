@@ -10,10 +10,12 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use strata_primitives::{Error, Timestamp};
 use strata_runtime::mailbox;
 use strata_wal::{
-    LogEnd, LogSource, NamedImage, PreparedSegment, PutAway, SegmentRequest, StoreDirectory, WalError,
+    LogEnd, LogSource, NamedImage, PreparedSegment, PutAway, SegmentRequest, StoreDirectory, StoreSource,
+    WalError,
 };
 
 use crate::checkpoint::Unnecessary;
+use crate::held_checkpoint::Holds;
 use crate::image_thread::{ImageFailure, ImageJob, ImageNews, ImageProgress, Naming};
 use crate::message::Message;
 use crate::store_error::store_error;
@@ -31,6 +33,8 @@ pub(crate) enum Errand {
     PutAway { log: u32, unnecessary: Unnecessary },
     /// Tell where a log stands, after all that was asked before.
     Source { log: u32, reply: Sender<Result<LogSource, Error>> },
+    /// Tell where all logs stand.
+    Sources { reply: Sender<Result<StoreSource, Error>> },
     /// Mark the store as closed in order, and end.
     Close { ends: Vec<LogEnd>, reply: Sender<Result<(), Error>> },
     /// End without that: some shard could not be closed in order.
@@ -64,6 +68,8 @@ pub(crate) struct Maintenance {
     pub(crate) deliveries: Vec<Delivery>,
     /// Threads that write images, some of them ended.
     pub(crate) writers: Vec<JoinHandle<()>>,
+    /// While somebody holds files, none is put away: the next image does it.
+    pub(crate) holds: Holds,
 }
 
 impl Maintenance {
@@ -105,6 +111,7 @@ impl Maintenance {
                 let _ = delivery.images.send(ImageNews { request, what });
                 delivery.mailbox.wake();
             }
+            Errand::PutAway { .. } if self.holds.is_any() => {}
             Errand::PutAway { log, unnecessary } => {
                 let Unnecessary { image, kept, kept_from } = unnecessary;
                 match self.directory.put_away(log, image, &kept, kept_from) {
@@ -118,6 +125,10 @@ impl Maintenance {
             Errand::Source { log, reply } => {
                 let failure = self.directory.failure().map(store_error);
                 let _ = reply.send(failure.map_or_else(|| Ok(self.directory.log_source(log)), Err));
+            }
+            Errand::Sources { reply } => {
+                let failure = self.directory.failure().map(store_error);
+                let _ = reply.send(failure.map_or_else(|| Ok(self.directory.store_source()), Err));
             }
             Errand::Close { .. } | Errand::End => unreachable!("the end is no errand among others"),
         }

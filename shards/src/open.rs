@@ -17,6 +17,7 @@ use crate::boot::Boot;
 use crate::clock::Clock;
 use crate::cold_run::ImageShelf;
 use crate::engine::{Engine, Running, closed_error};
+use crate::held_checkpoint::Holds;
 use crate::image_thread::ImageNews;
 use crate::loader::Loader;
 use crate::maintenance::{Delivery, Maintenance, Prepared};
@@ -101,8 +102,9 @@ fn open_on_disk(options: &EngineOptions, path: &Path) -> Result<Engine, Error> {
     let (created, was_clean) = (directory.was_created(), directory.describe().is_clean);
 
     // Each shard has one segment and one image under way, and at most one question, its loader one more and something to put
-    // away; an image of which the shard knows nothing any more may have to be named; then there is the close.
-    let (errands, errands_in) = bounded(6 * count as usize + 1);
+    // away; an image of which the shard knows nothing any more may have to be named; then there are a question of a caller and
+    // the close.
+    let (errands, errands_in) = bounded(6 * count as usize + 2);
     let mut start = Start::new(options, count as usize);
     start.engine.running_mut().lock = lock;
     for index in 0..count {
@@ -132,7 +134,8 @@ fn open_on_disk(options: &EngineOptions, path: &Path) -> Result<Engine, Error> {
     let unclean_through = directory.unclean_through();
     let Start { mut engine, deliveries, .. } = start;
     let (errands_out, writers) = (errands.clone(), Vec::new());
-    let maintenance = Maintenance { directory, errands: errands_in, errands_out, deliveries, writers };
+    let holds = engine.holds.clone();
+    let maintenance = Maintenance { directory, errands: errands_in, errands_out, deliveries, writers, holds };
     let keeper = std::thread::Builder::new()
         .name("strata-maintenance".to_string())
         .spawn(move || maintenance.run())
@@ -192,6 +195,9 @@ impl<'a> Start<'a> {
             running: Mutex::new(Some(Running { placement, ..Running::default() })),
             recovery,
             process: std::process::id(),
+            clock: options.clock.clone(),
+            holds: Holds::default(),
+            asking: Mutex::new(()),
         };
         Start {
             options,

@@ -106,7 +106,7 @@ pub(crate) fn create_store(
 }
 
 /// The directory may have been made before, by somebody who did not sync its name.
-fn sync_parent(storage: &dyn Storage, path: &Path) -> Result<(), WalError> {
+pub(crate) fn sync_parent(storage: &dyn Storage, path: &Path) -> Result<(), WalError> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match storage.sync_dir(parent) {
         // Who may not read the parent did not make the directory: its name is in the hands of who did.
@@ -138,7 +138,11 @@ fn create_first_segment(
 }
 
 /// Both slots are written, so that from the first day a slot that cannot be read is a finding.
-fn write_first_manifest(storage: &dyn Storage, path: &Path, mut manifest: Manifest) -> Result<(), WalError> {
+pub(crate) fn write_first_manifest(
+    storage: &dyn Storage,
+    path: &Path,
+    mut manifest: Manifest,
+) -> Result<(), WalError> {
     let temporary = path.join("MANIFEST.tmp");
     let mut bytes = manifest.encode();
     manifest.generation += 1;

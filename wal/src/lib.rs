@@ -2,7 +2,7 @@
 //!
 //! A store's log in this order: positions and formats (`lsn` to `manifest`), the directory that names the
 //! segments, the live log, recovery, the images that let it begin later (`image_file` and its two sides), what they
-//! make unnecessary (`truncation`), and single records of it, however old (`history`). Under them lies the I/O seam: `storage`, `buffer`, then its two sides, `disk` and
+//! make unnecessary (`truncation`), single records of it, however old (`history`), and copies (`copy`). Under them lies the I/O seam: `storage`, `buffer`, then its two sides, `disk` and
 //! `sim`.
 #![deny(unsafe_code)]
 
@@ -51,8 +51,10 @@ pub mod image_reader;
 pub mod image_writer;
 pub mod truncation;
 
+pub mod copy;
 pub mod history;
 
+pub use copy::{CopiedFile, StoreSource};
 pub use directory::StoreDirectory;
 pub use error::{AppendError, LogFailed, WalError};
 pub use frame::RECORD_BODY_SIZE_MAX;

@@ -1,0 +1,111 @@
+//! A checkpoint whose files stay until it is let go, so that they can be copied while the store is written.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crossbeam_channel::bounded;
+use strata_primitives::{Error, Timestamp};
+use strata_wal::{LogSource, StoreSource};
+
+use crate::engine::{Engine, closed_error};
+use crate::image_directory::read_directory;
+use crate::maintenance::Errand;
+use crate::report::ShardCheckpoint;
+use crate::store_error::store_error;
+
+/// How many hold the files of a store.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Holds(Arc<AtomicUsize>);
+
+/// Keeps files where they are until it is dropped.
+#[derive(Debug)]
+struct Hold(Holds);
+
+impl Holds {
+    fn take(&self) -> Hold {
+        // SeqCst: whoever puts away looks at it after, or is asked something after, in another thread.
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Hold(self.clone())
+    }
+
+    /// Whether nothing is to be put away.
+    pub(crate) fn is_any(&self) -> bool {
+        self.0.load(Ordering::SeqCst) > 0
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Images of everything that was acknowledged before it was asked for, and what belongs to them.
+#[derive(Debug)]
+pub struct HeldCheckpoint {
+    /// What each shard did.
+    pub shards: Vec<ShardCheckpoint>,
+    /// When it was complete.
+    pub time: Timestamp,
+    source: StoreSource,
+    _hold: Hold,
+}
+
+impl Engine {
+    /// Makes a checkpoint and holds what belongs to it.
+    ///
+    /// # Errors
+    /// Those of a checkpoint, `Closed`.
+    pub fn checkpoint(&self) -> Result<HeldCheckpoint, Error> {
+        // Held from before, so that nothing of the image goes between its naming and here.
+        let hold = self.holds.take();
+        let shards = self.checkpoint_shards()?;
+        // One question at a time: the thread that is asked has room for the shards, and for one more.
+        let _one = self.asking.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let errands = self.errands().ok_or_else(closed_error)?;
+        let (reply, answer) = bounded(1);
+        // Errands are done in order: what was put away before is done when the answer comes.
+        errands.send(Errand::Sources { reply }).map_err(|_| closed_error())?;
+        let source = answer.recv().unwrap_or_else(|_| Err(closed_error()))?;
+        Ok(HeldCheckpoint { shards, time: self.clock.now(), source, _hold: hold })
+    }
+}
+
+impl HeldCheckpoint {
+    /// Its number: a later one of the same store has a greater one.
+    pub fn id(&self) -> u64 {
+        self.source.generation()
+    }
+
+    /// The files that belong to it, below the directory of the store. MANIFEST is not among them: it says what there is now.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`.
+    pub fn files(&self) -> Result<Vec<PathBuf>, Error> {
+        let files = self.source.files(&self.images()?).map_err(store_error)?;
+        Ok(files.into_iter().map(|file| file.path).collect())
+    }
+
+    /// Copies them to a directory that is missing or empty, durably, with a MANIFEST of their own. Returns how many bytes.
+    ///
+    /// # Errors
+    /// `Unsupported` when there is something, `Full`, `Corrupt`, `Io`; what has been copied by then cannot be opened.
+    pub fn copy_to(&self, path: &Path) -> Result<u64, Error> {
+        self.source.copy_to(&self.images()?, path).map_err(store_error)
+    }
+
+    /// By log, the image files that its images refer to.
+    fn images(&self) -> Result<Vec<BTreeSet<u64>>, Error> {
+        let of_log = |source: &LogSource| {
+            let mut files = BTreeSet::new();
+            for image in source.images() {
+                let (_, end) = read_directory(source, &image).map_err(store_error)?;
+                files.extend(end.files.into_keys().chain([image.number]));
+            }
+            Ok(files)
+        };
+        self.source.logs().iter().map(of_log).collect()
+    }
+}

@@ -1,0 +1,206 @@
+//! A copy of a store, made while the store is written.
+//!
+//! It has the images of every log that the store has, and its segments up to the place where the newest image ends: the segment
+//! in which that lies is cut there, and MANIFEST says that the store was closed at this place. Opening the copy is all there is
+//! to restoring it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::creation::{create_store_dir, sync_parent, write_first_manifest};
+use crate::directory::StoreDirectory;
+use crate::error::WalError;
+use crate::image_file::{image_path, images_dir};
+use crate::lsn::Lsn;
+use crate::manifest::{LogEntry, Manifest};
+use crate::segment::{SEGMENT_HEADER_SIZE, parse_segment_name, segment_name, segments_dir};
+use crate::source::{LogSource, open_for_reading, open_segment};
+use crate::storage::{Access, Buffer, File, Storage};
+use crate::truncation::history_dir;
+
+/// Bytes that are copied at once.
+const PIECE_SIZE: usize = 1 << 20;
+
+/// A store as it is at one moment, for who copies it. Whoever has one sees to it that nothing is put away meanwhile.
+#[derive(Clone, Debug)]
+pub struct StoreSource {
+    manifest: Manifest,
+    logs: Vec<LogSource>,
+}
+
+/// A file of a copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopiedFile {
+    /// Where it lies in the store.
+    pub path: PathBuf,
+    /// Where it lies in the copy, below its directory.
+    pub name: PathBuf,
+    /// How many of its bytes are copied; what follows is zeros.
+    pub copied: u64,
+    /// How many bytes it has.
+    pub size: u64,
+}
+
+impl StoreDirectory {
+    /// The store as it is now.
+    pub fn store_source(&self) -> StoreSource {
+        let logs = (0..self.log_count()).map(|log| self.log_source(log)).collect();
+        StoreSource { manifest: self.slots.current.clone(), logs }
+    }
+}
+
+impl StoreSource {
+    /// How often MANIFEST was updated by then.
+    pub fn generation(&self) -> u64 {
+        self.manifest.generation
+    }
+
+    /// Its logs.
+    pub fn logs(&self) -> &[LogSource] {
+        &self.logs
+    }
+
+    /// The files of a copy, MANIFEST left out: that is written anew. By log, `images` are the files that its images refer to,
+    /// their own among them.
+    ///
+    /// # Errors
+    /// [`WalError::Corrupt`] for a segment or an image that is not what it should be, [`WalError::Io`].
+    pub fn files(&self, images: &[BTreeSet<u64>]) -> Result<Vec<CopiedFile>, WalError> {
+        let mut files = Vec::new();
+        for (source, images) in self.logs.iter().zip(images) {
+            for number in images {
+                files.push(whole(source, &image_path(&source.store_path, source.log, *number))?);
+            }
+            files.extend(segments_of(source)?);
+        }
+        Ok(files)
+    }
+
+    /// Copies the store to a directory that is missing or empty, durably. Returns how many bytes.
+    ///
+    /// # Errors
+    /// [`WalError::Unsupported`] when something is there already; [`WalError::NoSpace`], [`WalError::Io`],
+    /// [`WalError::Corrupt`]: what has been copied by then is no store, and is refused as one.
+    pub fn copy_to(&self, images: &[BTreeSet<u64>], to: &Path) -> Result<u64, WalError> {
+        let storage = Arc::clone(&self.logs.first().expect("a store has a log").storage);
+        if storage.entries(to).is_ok_and(|entries| !entries.is_empty()) {
+            let reason = format!("{} is not empty: a copy is made where nothing is", to.display());
+            return Err(WalError::Unsupported { reason });
+        }
+        create_store_dir(&*storage, to)?;
+        let io_error = |path: &Path, action, error| WalError::io(path, action, error);
+        let sync_dir = |dir: &Path| storage.sync_dir(dir).map_err(|error| io_error(dir, "sync", error));
+        // Images first: a directory that has them and no MANIFEST is nothing that a store is created in.
+        let dirs = [images_dir(to), history_dir(to), segments_dir(to)];
+        for dir in &dirs {
+            storage.create_dir(dir).map_err(|error| io_error(dir, "create", error))?;
+            sync_dir(to)?;
+        }
+        let mut bytes = 0;
+        for file in self.files(images)? {
+            copy_file(&*storage, &file, &to.join(&file.name))?;
+            bytes += file.size;
+        }
+        dirs.iter().try_for_each(|dir| sync_dir(dir))?;
+        sync_parent(&*storage, to)?;
+        sync_dir(to)?;
+        let logs = self.logs.iter().map(entry_of).collect::<Result<_, _>>()?;
+        let manifest = Manifest { generation: 1, is_clean: true, logs, ..self.manifest.clone() };
+        write_first_manifest(&*storage, to, manifest)?;
+        sync_dir(to)?;
+        Ok(bytes)
+    }
+}
+
+/// The place where the newest image of a log ends, and its chain there; its beginning without any.
+fn end_of(source: &LogSource) -> (Lsn, u64) {
+    source.images().next().map_or((Lsn::ZERO, 0), |image| (image.through, image.chain))
+}
+
+/// The segments of a log up to the end of its newest image.
+fn segments_of(source: &LogSource) -> Result<Vec<CopiedFile>, WalError> {
+    let ((through, _), mut known, mut files) = (end_of(source), BTreeSet::new(), Vec::new());
+    for dir in [history_dir(&source.store_path), segments_dir(&source.store_path)] {
+        let entries = match source.storage.entries(&dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            entries => entries.map_err(|error| WalError::io(&dir, "list", error))?,
+        };
+        for (log, number) in entries.iter().filter_map(|entry| parse_segment_name(&entry.name)) {
+            // One that is being put away may have two names, and one under preparation is in nobody's use.
+            if log != source.log || number > source.entry.newest_segment || !known.insert(number) {
+                continue;
+            }
+            let (path, name) = (dir.join(segment_name(log, number)), segment_name(log, number));
+            let (header, _) = open_segment(source, &path, number)?;
+            if header.first_lsn < through || header.first_lsn == Lsn::ZERO {
+                let is_live = number >= source.entry.oldest_segment;
+                let to = if is_live { segments_dir(Path::new("")) } else { history_dir(Path::new("")) };
+                let copied = (through.0 - header.first_lsn.0).clamp(SEGMENT_HEADER_SIZE, header.size);
+                files.push(CopiedFile { path, name: to.join(name), copied, size: header.size });
+            }
+        }
+    }
+    Ok(files)
+}
+
+fn whole(source: &LogSource, path: &Path) -> Result<CopiedFile, WalError> {
+    let file = source.storage.open(path, Access::Read);
+    let size = file.and_then(|file| file.size()).map_err(|error| WalError::io(path, "open", error))?;
+    let name = path.strip_prefix(&source.store_path).expect("a file of a store lies in it").to_path_buf();
+    Ok(CopiedFile { path: path.to_path_buf(), name, copied: size, size })
+}
+
+/// What MANIFEST of a copy says of a log: it was closed where its newest image ends.
+fn entry_of(source: &LogSource) -> Result<LogEntry, WalError> {
+    let (through, chain) = end_of(source);
+    let mut newest = source.entry.newest_segment;
+    loop {
+        let path = segments_dir(&source.store_path).join(segment_name(source.log, newest));
+        let (header, _) = open_segment(source, &path, newest)?;
+        if header.first_lsn < through || newest == source.entry.oldest_segment {
+            return Ok(LogEntry {
+                newest_segment: newest,
+                newest_first_lsn: header.first_lsn,
+                newest_size: header.size,
+                durable_through: through,
+                end_lsn: through,
+                end_chain: chain,
+                ..source.entry.clone()
+            });
+        }
+        newest -= 1;
+    }
+}
+
+fn copy_file(storage: &dyn Storage, file: &CopiedFile, to: &Path) -> Result<(), WalError> {
+    let read_error = |error| WalError::io(&file.path, "read", error);
+    let write_error = |error| WalError::io(to, "write", error);
+    let from = open_for_reading(storage, &file.path).map_err(read_error)?;
+    let into = storage.open(to, Access::Create).map_err(write_error)?;
+    let mut piece = Buffer::default();
+    piece.resize(PIECE_SIZE);
+    let mut at = 0;
+    while at < file.copied {
+        let read = from.read_at(&mut piece, at).map_err(read_error)? as u64;
+        if read == 0 {
+            return Err(WalError::corrupt(&file.path, at, "the file ends before it should"));
+        }
+        let size = read.min(file.copied - at);
+        into.write_at(&piece[..size as usize], at).map_err(write_error)?;
+        at += size;
+    }
+    fill_with_zeros(&*into, at, file.size).map_err(write_error)?;
+    into.sync().map_err(write_error)
+}
+
+/// Segments are written in place, so they have no holes.
+fn fill_with_zeros(file: &dyn File, mut from: u64, to: u64) -> std::io::Result<()> {
+    let zeros = vec![0; PIECE_SIZE.min(to.saturating_sub(from) as usize)];
+    while from < to {
+        let size = (to - from).min(zeros.len() as u64);
+        file.write_at(&zeros[..size as usize], from)?;
+        from += size;
+    }
+    Ok(())
+}
