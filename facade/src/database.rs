@@ -61,6 +61,44 @@ impl Database {
         Database::in_memory_with(Options::default())
     }
 
+    /// Opens an existing database to read it: nothing is written or repaired, and others may read it at the same time, but
+    /// nobody may write it. Every write is refused. What a crash left of an unfinished write is not shown, and stays.
+    ///
+    /// ```
+    /// use strata::{Database, ErrorKind, Options, Reads, RunSpec, Writes};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let path = scratch.path().join("strata.db");
+    /// let database = Database::open(&path, Options::default())?;
+    /// let run = database.begin_run(RunSpec::named("trip"))?.id();
+    /// database.run(run).put("city", "Oslo")?;
+    /// database.close()?;
+    /// let reader = Database::open_read_only(&path, Options::default())?;
+    /// assert_eq!(reader.run(run).get("city")?.unwrap().value.as_str(), Some("Oslo"));
+    /// assert_eq!(reader.run(run).put("city", "Bergen").unwrap_err().kind(), ErrorKind::Unsupported);
+    /// # reader.close()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and `NotFound` when there is none.
+    pub fn open_read_only(path: impl Into<PathBuf>, options: Options) -> Result<Database> {
+        Database::start_to_read(path.into(), options, Clock::System, None)
+    }
+
+    /// The same on a clock and a storage of the caller's.
+    #[doc(hidden)]
+    pub fn start_to_read(
+        path: PathBuf,
+        options: Options,
+        clock: Clock,
+        storage: Option<Arc<dyn strata_wal::storage::Storage>>,
+    ) -> Result<Database> {
+        Database::start_as(Some(path), options, true, clock, storage)
+    }
+
     /// A database without a directory, with options. `durability` is `InMemory` whatever it says,
     /// and a call that asks for more is refused.
     ///
@@ -80,9 +118,20 @@ impl Database {
         clock: Clock,
         storage: Option<Arc<dyn strata_wal::storage::Storage>>,
     ) -> Result<Database> {
+        Database::start_as(path, options, false, clock, storage)
+    }
+
+    fn start_as(
+        path: Option<PathBuf>,
+        options: Options,
+        is_read_only: bool,
+        clock: Clock,
+        storage: Option<Arc<dyn strata_wal::storage::Storage>>,
+    ) -> Result<Database> {
         let limits = Arc::new(options.limits.clone());
         let engine = Engine::open(EngineOptions {
             path,
+            is_read_only,
             durability: options.durability,
             shards: options.shards,
             sync_interval: options.sync_interval,

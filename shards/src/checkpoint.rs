@@ -184,10 +184,7 @@ impl Shard {
     /// Begins a checkpoint for who asked, or after the one under way.
     pub(crate) fn checkpoint(&mut self, reply: Reply) {
         match &self.log {
-            None => {
-                let message = "an in-memory database has nothing to write an image to";
-                reply.send(Err(Error::new(ErrorKind::Unsupported, message)));
-            }
+            None => reply.send(Err(self.setup.no_log("checkpoint"))),
             Some(log) if log.has_failed() => reply.send(Err(self.sync_refused())),
             Some(_) => self.checkpoints.queued.push(reply),
         }

@@ -236,7 +236,8 @@ impl Engine {
             let _ = thread.join();
         }
         if let Some((errands, maintenance)) = running.maintenance {
-            if outcome.is_ok() {
+            // A store that is only read has no ends to note.
+            if outcome.is_ok() && !ends.is_empty() {
                 let (reply, closed) = bounded(1);
                 if errands.send(Errand::Close { ends, reply }).is_ok() {
                     outcome = closed.recv().unwrap_or_else(|_| Err(closed_error()));

@@ -35,6 +35,8 @@ pub struct EngineOptions {
     pub path: Option<PathBuf>,
     /// What a write is promised unless its run or call asks for more.
     pub durability: Durability,
+    /// Only read what is there, and write nothing.
+    pub is_read_only: bool,
     /// How many shards; `None` takes what the store has, or one less than there are CPUs.
     pub shards: Option<usize>,
     /// How long a buffered commit may wait for stable storage.
@@ -96,7 +98,11 @@ fn open_on_disk(options: &EngineOptions, path: &Path) -> Result<Engine, Error> {
     let wanted = options.shards.map(|count| count as u32);
     let now = options.clock.now().0;
     let default = default_shard_count() as u32;
-    let mut directory = StoreDirectory::open(storage, path, wanted, default, now).map_err(store_error)?;
+    let directory = match options.is_read_only {
+        true => StoreDirectory::open_read_only(storage, path, wanted),
+        false => StoreDirectory::open(storage, path, wanted, default, now),
+    };
+    let mut directory = directory.map_err(store_error)?;
     let count = directory.log_count();
     let lock = directory.take_lock();
     let (created, was_clean) = (directory.was_created(), directory.describe().is_clean);
@@ -130,7 +136,10 @@ fn open_on_disk(options: &EngineOptions, path: &Path) -> Result<Engine, Error> {
     }
     let recovered = start.wait()?;
     let ends: Vec<LogEnd> = recovered.iter().map(|recovery| recovery.log.end).collect();
-    let boot = directory.begin_boot(&ends).map_err(store_error)?;
+    let boot = match options.is_read_only {
+        true => directory.boot().max(1),
+        false => directory.begin_boot(&ends).map_err(store_error)?,
+    };
     let unclean_through = directory.unclean_through();
     let Start { mut engine, deliveries, .. } = start;
     let (errands_out, writers) = (errands.clone(), Vec::new());
@@ -174,6 +183,8 @@ impl<'a> Start<'a> {
     fn new(options: &'a EngineOptions, count: usize) -> Start<'a> {
         let setup = Setup {
             durability: options.durability,
+            is_read_only: options.is_read_only,
+            is_on_disk: options.path.is_some(),
             limits: options.limits.clone(),
             clock: options.clock.clone(),
             execute_budget: options.execute_budget,

@@ -159,7 +159,7 @@ impl Shard {
         let refuse = |kind, message: &str| Err(Error::new(kind, message));
         match self.runs.get(id) {
             None => refuse(ErrorKind::NotFound, "the run does not exist: create or begin it first"),
-            Some(run) if self.log.is_none() || run.durability == Some(Durability::InMemory) => refuse(
+            Some(run) if !self.setup.is_on_disk || run.durability == Some(Durability::InMemory) => refuse(
                 ErrorKind::Unsupported,
                 "what lives in memory keeps no history: only its newest version can be looked at",
             ),

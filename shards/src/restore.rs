@@ -2,7 +2,7 @@
 //! loaded when it is first touched.
 
 use strata_primitives::{Error, RunState};
-use strata_wal::{Log, LogOptions, LogRecovery, LogSource, NamedImage, WalError, recover};
+use strata_wal::{Log, LogOptions, LogRecovery, LogSource, NamedImage, RecordRef, WalError, recover, scan};
 
 use crate::checkpoint::KnownImages;
 use crate::cold_run::{ColdRun, ImageShelf};
@@ -14,22 +14,31 @@ use crate::store_error::store_error;
 /// What a shard begins with.
 pub(crate) struct Restored {
     pub(crate) runs: RunTable,
-    pub(crate) log: Log,
+    /// Where the runs go on; nowhere when they are only read.
+    pub(crate) log: Option<Log>,
     pub(crate) images: KnownImages,
     pub(crate) found: LogRecovery,
 }
 
 /// Recovers the runs of a log. What an image stands for is not read from the log again, and of the image only its
-/// directory.
+/// directory. Without options for the log it is only read, and nothing is repaired.
 ///
 /// # Errors
 /// `Corrupt` when neither image can be read, or the log behind it cannot.
-pub(crate) fn restore(source: &LogSource, options: &LogOptions, hash_seed: usize) -> Result<Restored, Error> {
+pub(crate) fn restore(
+    source: &LogSource,
+    options: Option<&LogOptions>,
+    hash_seed: usize,
+) -> Result<Restored, Error> {
     let (mut runs, images) = load_newest(source, hash_seed)?;
-    let log = source.log();
-    let recovered = recover(source, options.clone(), images.newest.as_ref(), &mut |record| {
-        replay(&mut runs, log, record)
-    });
+    let (log, newest) = (source.log(), images.newest.as_ref());
+    let mut visit = |record: RecordRef<'_>| replay(&mut runs, log, record);
+    let recovered = match options {
+        Some(options) => {
+            recover(source, options.clone(), newest, &mut visit).map(|(log, found)| (Some(log), found))
+        }
+        None => scan(source, newest, &mut visit).map(|found| (None, found)),
+    };
     let (log, found) = recovered.map_err(store_error)?;
     Ok(Restored { runs, log, images, found })
 }

@@ -10,6 +10,10 @@ use crate::clock::Clock;
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) durability: Durability,
+    /// The store is only read: nothing is written, and shards have no logs.
+    pub(crate) is_read_only: bool,
+    /// Runs are loaded from files, and may be left there.
+    pub(crate) is_on_disk: bool,
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
     /// A closure that holds its shard longer than this is reported.
@@ -25,6 +29,15 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
+    /// The refusal of what needs a log, where there is none.
+    pub(crate) fn no_log(&self, what: &str) -> Error {
+        let message = match self.is_read_only {
+            true => format!("the store was opened to be read, and takes no {what}: open it to be written"),
+            false => format!("an in-memory database takes no {what}: open a directory for that"),
+        };
+        Error::new(ErrorKind::Unsupported, message)
+    }
+
     /// What a write is promised, from what its run chose and what its call asked for.
     pub(crate) fn promise(
         &self,

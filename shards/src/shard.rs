@@ -132,7 +132,7 @@ impl Shard {
         loads: Option<Sender<LoadRequest>>,
     ) -> Shard {
         let now = setup.clock.now();
-        let budget = Budget::new(log.as_ref().map(|_| setup.memory_budget));
+        let budget = Budget::new(setup.is_on_disk.then_some(setup.memory_budget));
         let checkpoints =
             Checkpoints::new(images, LogBounds::new(setup.checkpoint_log_size, setup.memory_budget), now);
         let mut shard = Shard {
@@ -401,7 +401,7 @@ impl Shard {
         let need = run.map_or(Need::default(), |run| self.need_of(run));
         let run = run.map(|id| self.runs.get(id).filter(|run| run.state.exists()));
         let refused = match (&self.log, run) {
-            (None, _) => refuse(ErrorKind::Unsupported, "an in-memory database has nothing to sync to"),
+            (None, _) => Err(self.setup.no_log("sync")),
             (Some(log), _) if log.has_failed() => Err(self.sync_refused()),
             (_, Some(None)) => {
                 refuse(ErrorKind::NotFound, "the run does not exist: create or begin it first")

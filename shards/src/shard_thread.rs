@@ -153,17 +153,17 @@ impl ShardThread {
             let runs = RunTable::new(self.hash_seed);
             return Ok((Shard::new(index, setup, runs, None, KnownImages::default(), None), None));
         };
-        let Restored { runs, log, images, found } = restore(&disk.source, &disk.options, self.hash_seed)?;
+        let options = (!setup.is_read_only).then_some(&disk.options);
+        let Restored { runs, log, images, found } = restore(&disk.source, options, self.hash_seed)?;
         let recovery = ShardRecovery { shard: index as usize, runs: runs.count() as u64, log: found };
         let loads = Some(disk.maintained.loads.clone());
-        Ok((Shard::new(index, setup, runs, Some(log), images, loads), Some(recovery)))
+        Ok((Shard::new(index, setup, runs, log, images, loads), Some(recovery)))
     }
 
     /// Recovers while the store is open: the log may have grown segments since it was opened.
     fn recover_again(&mut self) -> Result<(Shard, ShardRecovery), Error> {
         let Some(disk) = &mut self.disk else {
-            let message = "an in-memory database has no log to recover a shard from";
-            return Err(Error::new(ErrorKind::Unsupported, message));
+            return Err(self.setup.no_log("restart of a shard"));
         };
         // Errands are done in order, so this answer comes after any segment still under way.
         let source = ask_for_source(&disk.maintained.errands, self.index);

@@ -82,6 +82,9 @@ impl Shard {
         operations: Operations,
         options: Option<&CallOptions>,
     ) -> Result<Decision, Error> {
+        if self.setup.is_read_only {
+            return Err(self.setup.no_log("write"));
+        }
         if self.log.as_ref().is_some_and(|log| log.has_failed()) {
             return Err(self.refused_by_log());
         }

@@ -75,12 +75,7 @@ impl StoreDirectory {
             create_store(&*storage, path, log_count, now_micros)?;
         }
         let slots = read_slots(&*storage, path)?;
-        let stored = slots.current.logs.len() as u32;
-        if wanted_logs.is_some_and(|wanted| wanted != stored) {
-            let reason =
-                format!("the store was created with {stored} logs and cannot be opened with {log_count}");
-            return Err(WalError::Unsupported { reason });
-        }
+        check_log_count(&slots, wanted_logs)?;
         let manifest = manifest_path(path);
         let file = storage.open(&manifest, Access::Write);
         let file = file.map_err(|error| WalError::io(&manifest, "open", error))?;
@@ -97,8 +92,13 @@ impl StoreDirectory {
     /// where the lock file can be had.
     ///
     /// # Errors
-    /// [`WalError::MissingStore`] when there is none, [`WalError::AlreadyOpen`] while somebody writes it.
-    pub fn open_read_only(storage: Arc<dyn Storage>, path: &Path) -> Result<StoreDirectory, WalError> {
+    /// [`WalError::MissingStore`] when there is none, [`WalError::AlreadyOpen`] while somebody writes it,
+    /// [`WalError::Unsupported`] when `wanted_logs` is not what it was created with.
+    pub fn open_read_only(
+        storage: Arc<dyn Storage>,
+        path: &Path,
+        wanted_logs: Option<u32>,
+    ) -> Result<StoreDirectory, WalError> {
         if survey(&*storage, path)? != Found::Store {
             return Err(WalError::MissingStore { path: path.to_path_buf() });
         }
@@ -107,6 +107,7 @@ impl StoreDirectory {
             answer => Some(take_lock(answer, path)?),
         };
         let slots = read_slots(&*storage, path)?;
+        check_log_count(&slots, wanted_logs)?;
         let why = || Err("the store was opened to be read".to_string());
         let capabilities = Capabilities { direct: why(), ring: why() };
         Ok(Self::new(storage, path, None, slots, capabilities, lock))
@@ -335,6 +336,18 @@ impl StoreDirectory {
 impl fmt::Debug for StoreDirectory {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("StoreDirectory").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+fn check_log_count(slots: &Slots, wanted: Option<u32>) -> Result<(), WalError> {
+    let stored = slots.current.logs.len() as u32;
+    match wanted.filter(|wanted| *wanted != stored) {
+        None => Ok(()),
+        Some(wanted) => {
+            let reason =
+                format!("the store was created with {stored} logs and cannot be opened with {wanted}");
+            Err(WalError::Unsupported { reason })
+        }
     }
 }
 

@@ -171,7 +171,8 @@ fn a_read_only_open_creates_nothing_writes_nothing_and_sees_everything() {
     assert_eq!((disk.writes(), disk.syncs()), (writes, syncs));
     assert_eq!(found.iter().map(Vec::len).sum::<usize>(), 30);
     assert_eq!(reports.iter().map(|report| report.records).sum::<u64>(), 30);
-    let mut directory = StoreDirectory::open_read_only(Arc::new(disk.clone()), Path::new(STORE)).unwrap();
+    let mut directory =
+        StoreDirectory::open_read_only(Arc::new(disk.clone()), Path::new(STORE), None).unwrap();
     assert_eq!(directory.log_count(), LOG_COUNT);
     let ends: Vec<_> = reports.iter().map(|report| report.end).collect();
     assert!(matches!(directory.begin_boot(&ends), Err(WalError::Unsupported { .. })));

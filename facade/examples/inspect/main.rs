@@ -92,7 +92,7 @@ fn inspect(arguments: &Arguments) -> Result<()> {
 }
 
 fn open(store: &Path) -> Result<StoreDirectory> {
-    StoreDirectory::open_read_only(Arc::new(Disk::new()), store).map_err(|error| {
+    StoreDirectory::open_read_only(Arc::new(Disk::new()), store, None).map_err(|error| {
         let advice = match &error {
             WalError::AlreadyOpen { .. } => "; close it first, or inspect a copy of a closed store",
             WalError::MissingStore { .. } => "; `agent -- DIR --store PATH` makes one",

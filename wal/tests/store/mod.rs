@@ -133,7 +133,7 @@ impl Store {
 
 /// Reads every log without repairing it.
 pub fn read_only(disk: &SimDisk) -> Result<(Vec<Records>, Vec<LogRecovery>), WalError> {
-    let directory = StoreDirectory::open_read_only(Arc::new(disk.clone()), Path::new(STORE))?;
+    let directory = StoreDirectory::open_read_only(Arc::new(disk.clone()), Path::new(STORE), None)?;
     let (mut found, mut reports) = (Vec::new(), Vec::new());
     for log in 0..directory.log_count() {
         let mut records = Records::new();
