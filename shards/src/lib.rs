@@ -4,10 +4,11 @@
 //! `primitives` decide what would change, encodes that as one record, hands the record to `wal`,
 //! applies it, and answers once the record has reached the place its writer asked for.
 //!
-//! Read in this order: `message`, `record`, `run`, `run_table`, `shard`, `stage`, `commit`, `transaction`,
+//! Read in this order: `message`, `record`, `run`, `run_table`, `shard`, `batches`, `stage`, `commit`, `transaction`,
 //! `transact`, `execute`, `subscription`, `subscribe`, `withheld`, `log_progress`, `shard_thread`; `checkpoint`,
-//! `image_walk`, `image_directory`, `image_thread` and `restore`; `cold_run`, `loader` and `residency`; then `maintenance`, `open`, `engine` and `calls`, which
-//! start, reach and stop all of them.
+//! `image_walk`, `retained`, `trail`, `image_directory`, `image_thread` and `restore`; `cold_run`, `loader`, `residency` and `eviction`;
+//! `history` and `pasts`; then `maintenance`, `held_checkpoint`, `open`, `engine` and `calls`, which start,
+//! reach and stop all of them.
 #![forbid(unsafe_code)]
 
 pub mod clock;
@@ -22,6 +23,7 @@ pub mod restore;
 pub mod subscription;
 pub mod transaction;
 
+mod batches;
 mod boot;
 mod calls;
 mod checkpoint;

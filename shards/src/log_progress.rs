@@ -21,6 +21,7 @@ impl Shard {
         self.refresh_progress();
         self.unseen.release(&self.progress);
         self.withheld.release(&self.progress);
+        self.answer_batches();
         moved
     }
 
@@ -58,6 +59,7 @@ impl Shard {
         }
         self.refresh_progress();
         self.withheld.release(&self.progress);
+        self.answer_batches();
         let log = self.log.take().expect("the log was just flushed");
         log.close().map(Some).map_err(|error| Error::new(ErrorKind::LogFailed, error.to_string()))
     }
@@ -155,6 +157,9 @@ impl Shard {
         self.take_back_unseen();
         self.followers.forget_unseen(&self.progress);
         self.transactions.fail_unseen(&self.progress, &failure);
+        let progress = self.progress;
+        self.unfinished_batches().for_each(|batches| batches.fail_unseen(&progress, &failure));
+        self.answer_batches();
         self.withheld.fail(&failure);
         self.has_taken_back = true;
         self.progress = Progress::EVERYTHING;

@@ -7,12 +7,13 @@ use crossbeam_channel::Sender;
 use rustc_hash::FxHashMap;
 use strata_primitives::{Error, RunId, RunState};
 
+use crate::batches::Batches;
 use crate::calls::fresh_id;
 use crate::checkpoint::Unnecessary;
 use crate::loader::{LoadRequest, Loaded};
 use crate::message::{Control, Message};
 use crate::run_table::Held;
-use crate::shard::{Batches, Maintained, Shard};
+use crate::shard::{Maintained, Shard};
 
 /// What waits for cold runs.
 #[derive(Debug, Default)]
@@ -60,6 +61,14 @@ impl Waiting {
         let requests = self.requests.as_ref().expect("only a shard with a log has cold runs");
         // The loader ends after the shard.
         let _ = requests.send(request);
+    }
+
+    /// Batches that wait, some of them done.
+    pub(crate) fn batches(&mut self) -> impl Iterator<Item = &mut Batches> {
+        self.parked.values_mut().flatten().chain(&mut self.ready).filter_map(|parked| match parked {
+            Parked::Batches(batches) | Parked::RefusedBatches(batches, _) => Some(&mut **batches),
+            Parked::Message(_) => None,
+        })
     }
 
     fn is_empty(&self) -> bool {
@@ -166,6 +175,10 @@ impl Shard {
     fn refuse_parked(&mut self, parked: Parked, error: &Error) {
         match parked {
             Parked::Message(message) => {
+                // Its caller takes a refused commit for the end of the transaction.
+                if let Message::Commit { id: Some(id), .. } = message {
+                    self.release(id);
+                }
                 if let Some(reply) = message.into_reply() {
                     reply.send(Err(error.clone()));
                 }

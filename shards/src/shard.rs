@@ -11,6 +11,7 @@ use strata_primitives::{
 use strata_runtime::mailbox::Mailbox;
 use strata_wal::Log;
 
+use crate::batches::Batches;
 use crate::boot::Boot;
 use crate::checkpoint::{Checkpoints, KnownImages, LogBounds};
 use crate::commit::{Staged, Step, Unseen};
@@ -21,7 +22,7 @@ use crate::maintenance::{Errand, Prepared};
 use crate::message::{Answer, BatchReceipt, Control, Message, Reply};
 use crate::pasts::Pasts;
 use crate::report::{ShardState, ShardStats};
-use crate::residency::{Parked, Waiting};
+use crate::residency::Waiting;
 use crate::run::{Need, Progress};
 use crate::run_table::RunTable;
 use crate::setup::Setup;
@@ -75,6 +76,8 @@ pub(crate) struct Shard {
     pub(crate) spare_mutations: Vec<Mutation>,
     /// A write that the log could not take yet; nothing else is served before it.
     held: Option<Held>,
+    /// Batches that wait for the log alone.
+    pub(crate) done_batches: Vec<Batches>,
     /// Set by a message that ends the serving.
     pub(crate) ending: Option<Ending>,
 }
@@ -93,15 +96,6 @@ pub(crate) enum Then {
     Batch(Reply),
     Batches(Box<Batches>),
     Cleaned,
-}
-
-/// Batches of many runs, some of them done.
-#[derive(Debug)]
-pub(crate) struct Batches {
-    rest: std::vec::IntoIter<(RunId, Vec<Operation>)>,
-    results: Vec<Result<BatchReceipt, Error>>,
-    need: Need,
-    reply: Reply,
 }
 
 /// Why a shard stops serving.
@@ -161,6 +155,7 @@ impl Shard {
             spare_body: Vec::new(),
             spare_mutations: Vec::new(),
             held: None,
+            done_batches: Vec::new(),
             ending: None,
         };
         shard.refresh_progress();
@@ -259,9 +254,7 @@ impl Shard {
                 self.carry(step, Then::Batch(reply));
             }
             Message::Batches { batches, reply } => {
-                let results = Vec::with_capacity(batches.len());
-                let rest = batches.into_iter();
-                self.advance(Box::new(Batches { rest, results, need: Need::default(), reply }));
+                self.advance(Box::new(Batches::new(batches, reply)));
             }
             Message::Step { run, step, reply } => self.step(run, *step, reply),
             Message::Commit { run, id, writes, options, reply } => {
@@ -335,31 +328,13 @@ impl Shard {
         }
     }
 
-    /// Does the rest of many batches, as far as the log allows.
-    pub(crate) fn advance(&mut self, mut batches: Box<Batches>) {
-        while let Some((run, _)) = batches.rest.as_slice().first() {
-            let run = *run;
-            if self.is_cold(run) {
-                return self.park(run, Parked::Batches(batches));
-            }
-            let (_, operations) = batches.rest.next().expect("it was just looked at");
-            match self.write(run, Operations::Many(operations), None) {
-                Step::Done(result, need) => batches.record(result, need),
-                Step::Stalled(staged) => {
-                    self.held = Some(Held { staged, then: Then::Batches(batches) });
-                    return;
-                }
-            }
-        }
-        let Batches { results, need, reply, .. } = *batches;
-        self.withheld.answer(reply, Ok(Answer::Batches(results)), need, &self.progress);
-    }
-
-    /// Goes on behind a batch whose run cannot be loaded.
-    pub(crate) fn refuse_batch(&mut self, mut batches: Box<Batches>, error: Error) {
-        batches.rest.next();
-        batches.record(Err(error), Need::default());
-        self.advance(batches);
+    /// Batches that are not answered.
+    pub(crate) fn unfinished_batches(&mut self) -> impl Iterator<Item = &mut Batches> {
+        let held = self.held.as_mut().and_then(|held| match &mut held.then {
+            Then::Batches(batches) => Some(&mut **batches),
+            _ => None,
+        });
+        held.into_iter().chain(self.waiting.batches()).chain(&mut self.done_batches)
     }
 
     pub(crate) fn resume_held(&mut self) {
@@ -437,18 +412,11 @@ impl Shard {
     }
 }
 
-impl Batches {
-    fn record(&mut self, result: Result<Written, Error>, need: Need) {
-        self.results.push(result.map(receipt_of));
-        self.need = self.need.max(need);
-    }
-}
-
 fn outcome_of(written: Written) -> Outcome {
     let effect = written.effects.as_slice().first().copied().unwrap_or(Effect::None);
     Outcome::Written { commit: written.commit, effect }
 }
 
-fn receipt_of(written: Written) -> BatchReceipt {
+pub(crate) fn receipt_of(written: Written) -> BatchReceipt {
     BatchReceipt { commit: written.commit, effects: written.effects.into_vec() }
 }
