@@ -9,7 +9,7 @@ use strata_primitives::{
 use strata_runtime::is_shard_thread;
 use strata_shards::{
     BatchReceipt, Clock, Engine, EngineOptions, HeldCheckpoint as Checkpoint, RecoveryReport, RunPage,
-    ShardRecovery, ShardStats,
+    ShardRecovery, ShardStats, VerifyProgress, VerifyReport,
 };
 
 use crate::Result;
@@ -190,6 +190,30 @@ impl Database {
     /// Those of [`checkpoint`](Self::checkpoint), and of [`Checkpoint::copy_to`].
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<u64> {
         self.checkpoint()?.copy_to(path.as_ref())
+    }
+
+    /// Reads everything that the store has on disk, while it serves: every batch of every log and every image of every run, with
+    /// all sums and chains. Damage does not end it; each is in the report. `progress` is called now and then on this thread.
+    ///
+    /// # Errors
+    /// Those of [`checkpoint`](Self::checkpoint), with which it begins, `Unsupported` for an in-memory database, `Io`.
+    ///
+    /// ```
+    /// use strata::{Database, Options, RunSpec, Writes};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let path = scratch.path().join("strata.db");
+    /// let database = Database::open(&path, Options::default())?;
+    /// database.begin_run(RunSpec::named("trip"))?.put("city", "Oslo")?;
+    /// let report = database.verify(|progress| println!("{} records", progress.records))?;
+    /// assert!(report.damage.is_empty() && report.records == 2 && report.images == 1);
+    /// # database.close()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn verify(&self, mut progress: impl FnMut(VerifyProgress)) -> Result<VerifyReport> {
+        self.engine.verify(&mut progress)
     }
 
     /// Serves what was asked before, brings everything to stable storage, and stops.

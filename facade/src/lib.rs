@@ -63,7 +63,8 @@ pub use strata_primitives::{
 };
 pub use strata_shards::{
     BatchReceipt, Clock, CommitNotice, Durations, HeldCheckpoint as Checkpoint, RecoveryReport,
-    RetentionPreview, RunPage, ShardCheckpoint, ShardRecovery, ShardState, ShardStats,
+    RetentionPreview, RunPage, ShardCheckpoint, ShardRecovery, ShardState, ShardStats, VerifyProgress,
+    VerifyReport,
 };
 pub use strata_wal::{Cut, LogRecovery, LogStatistics, Lsn};
 

@@ -29,6 +29,7 @@ pub struct Engine {
     pub(crate) recovery: RecoveryReport,
     pub(crate) process: u32,
     pub(crate) clock: Clock,
+    pub(crate) is_read_only: bool,
     /// Who keeps files where they are.
     pub(crate) holds: Holds,
     /// Held by who asks the maintenance thread something.

@@ -62,14 +62,27 @@ impl Engine {
         // Held from before, so that nothing of the image goes between its naming and here.
         let hold = self.holds.take();
         let shards = self.checkpoint_shards()?;
+        Ok(HeldCheckpoint { shards, time: self.clock.now(), source: self.source()?, _hold: hold })
+    }
+
+    /// The files of the store as they are, held, once everything acknowledged is in them.
+    pub(crate) fn hold_source(&self) -> Result<(StoreSource, impl Drop + use<>), Error> {
+        let hold = self.holds.take();
+        if !self.is_read_only {
+            self.checkpoint_shards()?;
+        }
+        Ok((self.source()?, hold))
+    }
+
+    /// Where all logs stand.
+    fn source(&self) -> Result<StoreSource, Error> {
         // One question at a time: the thread that is asked has room for the shards, and for one more.
         let _one = self.asking.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let errands = self.errands().ok_or_else(closed_error)?;
         let (reply, answer) = bounded(1);
         // Errands are done in order: what was put away before is done when the answer comes.
         errands.send(Errand::Sources { reply }).map_err(|_| closed_error())?;
-        let source = answer.recv().unwrap_or_else(|_| Err(closed_error()))?;
-        Ok(HeldCheckpoint { shards, time: self.clock.now(), source, _hold: hold })
+        answer.recv().unwrap_or_else(|_| Err(closed_error()))
     }
 }
 

@@ -7,7 +7,7 @@
 //! Read in this order: `message`, `record`, `run`, `run_table`, `shard`, `batches`, `stage`, `commit`, `transaction`,
 //! `transact`, `execute`, `subscription`, `subscribe`, `withheld`, `log_progress`, `shard_thread`; `checkpoint`,
 //! `image_walk`, `retained`, `trail`, `image_directory`, `image_thread` and `restore`; `cold_run`, `loader`, `residency` and `eviction`;
-//! `history` and `pasts`; then `maintenance`, `held_checkpoint`, `open`, `engine` and `calls`, which start,
+//! `history` and `pasts`; then `maintenance`, `held_checkpoint`, `verify`, `open`, `engine` and `calls`, which start,
 //! reach and stop all of them.
 #![forbid(unsafe_code)]
 
@@ -22,6 +22,7 @@ pub mod report;
 pub mod restore;
 pub mod subscription;
 pub mod transaction;
+pub mod verify;
 
 mod batches;
 mod boot;
@@ -68,3 +69,4 @@ pub use report::{RecoveryReport, RetentionPreview, ShardCheckpoint, ShardRecover
 pub use stage::repeated;
 pub use subscription::{CommitNotice, News, NewsFrom, SubscriptionId};
 pub use transaction::{Purpose, TransactionId, TransactionStep};
+pub use verify::{VerifyProgress, VerifyReport};

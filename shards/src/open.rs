@@ -207,6 +207,7 @@ impl<'a> Start<'a> {
             recovery,
             process: std::process::id(),
             clock: options.clock.clone(),
+            is_read_only: options.is_read_only,
             holds: Holds::default(),
             asking: Mutex::new(()),
         };

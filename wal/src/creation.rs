@@ -7,7 +7,7 @@ use crate::error::WalError;
 use crate::lsn::Lsn;
 use crate::manifest::{LogEntry, MANIFEST_MAGIC, MANIFEST_SIZE, Manifest, SLOT_SIZE};
 use crate::prepare::{create_anew, create_segment};
-use crate::scan::first_content;
+use crate::scan::first_content_of;
 use crate::segment::{SEGMENT_SIZE_MIN, SegmentHeader, parse_segment_name, segments_dir};
 use crate::source::open_for_reading;
 use crate::storage::{Buffer, DirEntry, Storage};
@@ -186,7 +186,7 @@ fn check_unfinished_segments(storage: &dyn Storage, path: &Path) -> Result<(), W
         if entry.is_dir || parse_segment_name(&entry.name).is_none() {
             return Err(WalError::ForeignDirectory { path: dir, found: entry.name });
         }
-        if first_content(storage, &file)?.is_some() {
+        if first_content_of(storage, &file)?.is_some() {
             let reason = format!("MANIFEST is missing, and {} holds records", file.display());
             return Err(WalError::corrupt(&manifest_path(path), 0, reason));
         }

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use crate::error::WalError;
 use crate::frame::{FRAME_HEADER_SIZE, FrameHead, decode_frame, frame_size};
@@ -12,8 +11,8 @@ use crate::options::LogMode;
 use crate::reader::SegmentReader;
 use crate::scan::RecordRef;
 use crate::segment::{parse_segment_name, segment_name, segment_path, segments_dir};
-use crate::source::{LogSource, open_segment_file};
-use crate::storage::{Access, File};
+use crate::source::{LiveSegment, LogSource, open_segment_file};
+use crate::storage::Access;
 use crate::truncation::history_dir;
 
 /// Bytes read at once: who looks for a few records in many reads little of each segment.
@@ -49,14 +48,10 @@ impl LogHistory {
     /// # Errors
     /// [`WalError::Io`].
     pub fn new(source: &LogSource, mode: LogMode) -> Result<LogHistory, WalError> {
-        let mut numbers = BTreeSet::new();
-        for dir in [history_dir(&source.store_path), segments_dir(&source.store_path)] {
-            numbers.extend(numbers_in(source, &dir)?);
-        }
         Ok(LogHistory {
             live_access: if mode == LogMode::Direct { Access::ReadDirect } else { Access::Read },
             source: source.clone(),
-            numbers: numbers.into_iter().collect(),
+            numbers: all_segment_numbers(source)?,
             open: Vec::new(),
         })
     }
@@ -121,28 +116,34 @@ impl LogHistory {
         Ok(None)
     }
 
-    /// A segment, wherever it is at the moment; `None` when it was removed.
+    /// A segment; `None` when it was removed.
     fn open(&self, number: u64) -> Result<Option<OpenSegment>, WalError> {
-        let LogSource { store_path, log, .. } = &self.source;
-        let live = segment_path(store_path, *log, number);
-        let retired = history_dir(store_path).join(segment_name(*log, number));
-        // A segment is renamed from the one to the other place, so one that is missed there is found here.
-        for (path, access) in [(&live, self.live_access), (&retired, Access::Read)] {
-            match open_segment_file(&self.source, path, number, access) {
-                Ok((header, file)) => {
-                    return Ok(Some(opened(path, header.first_lsn, header.end_lsn(), number, file)));
-                }
-                Err(WalError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(None)
+        let opened = open_anywhere(&self.source, number, self.live_access)?;
+        Ok(opened.map(|LiveSegment { header, path, file }| {
+            let reader = SegmentReader::with_window(file, header.size, WINDOW_SIZE);
+            OpenSegment { number, first: header.first_lsn, end: header.end_lsn(), path, reader }
+        }))
     }
 }
 
-fn opened(path: &Path, first: Lsn, end: Lsn, number: u64, file: Arc<dyn File>) -> OpenSegment {
-    let reader = SegmentReader::with_window(file, end.0 - first.0, WINDOW_SIZE);
-    OpenSegment { number, first, end, path: path.to_path_buf(), reader }
+/// Opens a segment to read it, wherever it is at the moment; `None` when it was removed.
+pub(crate) fn open_anywhere(
+    source: &LogSource,
+    number: u64,
+    live_access: Access,
+) -> Result<Option<LiveSegment>, WalError> {
+    let LogSource { store_path, log, .. } = source;
+    let live = segment_path(store_path, *log, number);
+    let retired = history_dir(store_path).join(segment_name(*log, number));
+    // A segment is renamed from the one to the other place, so one that is missed there is found here.
+    for (path, access) in [(live, live_access), (retired, Access::Read)] {
+        match open_segment_file(source, &path, number, access) {
+            Ok((header, file)) => return Ok(Some(LiveSegment { header, path, file })),
+            Err(WalError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 impl std::fmt::Debug for LogHistory {
@@ -154,6 +155,15 @@ impl std::fmt::Debug for LogHistory {
             .field("open", &open)
             .finish_non_exhaustive()
     }
+}
+
+/// The numbers of the segments of a log, those of the history among them, in order.
+pub(crate) fn all_segment_numbers(source: &LogSource) -> Result<Vec<u64>, WalError> {
+    let mut numbers = BTreeSet::new();
+    for dir in [history_dir(&source.store_path), segments_dir(&source.store_path)] {
+        numbers.extend(numbers_in(source, &dir)?);
+    }
+    Ok(numbers.into_iter().collect())
 }
 
 fn numbers_in(source: &LogSource, dir: &Path) -> Result<Vec<u64>, WalError> {

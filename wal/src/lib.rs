@@ -45,6 +45,7 @@ pub mod report;
 pub mod scan;
 pub mod source;
 mod tail;
+pub mod verify;
 
 pub mod image_file;
 pub mod image_reader;
@@ -73,3 +74,4 @@ pub use scan::RecordRef;
 pub use source::LogSource;
 pub use store_id::StoreId;
 pub use truncation::PutAway;
+pub use verify::VerifiedLog;

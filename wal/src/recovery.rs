@@ -16,7 +16,7 @@ use crate::lsn::Lsn;
 use crate::options::{LogMode, LogOptions};
 use crate::prepare::PreparedSegment;
 use crate::report::{Cut, LogEnd, LogRecovery};
-use crate::scan::{RecordRef, Scan, first_content, scan_segments};
+use crate::scan::{RecordRef, Scan, first_content_of, scan_segments};
 use crate::segment::SEGMENT_HEADER_SIZE;
 use crate::segment::{parse_segment_name, segments_dir};
 use crate::source::{LiveSegment, LogSource, open_segments};
@@ -167,7 +167,7 @@ fn find_leftovers(source: &LogSource) -> Result<Vec<PathBuf>, WalError> {
             _ => continue,
         }
         let path = dir.join(&entry.name);
-        if let Some(offset) = first_content(&*source.storage, &path)? {
+        if let Some(offset) = first_content_of(&*source.storage, &path)? {
             return Err(WalError::corrupt(
                 &path,
                 offset,

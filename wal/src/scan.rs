@@ -1,6 +1,8 @@
 //! Reading a log from its oldest segment to the last batch that continues the chain.
 
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::batch::{BATCH_HEADER_SIZE, BATCH_MAGIC, BatchHeader, BatchSeed, enter_segment, next_chain};
 use crate::error::WalError;
@@ -11,7 +13,7 @@ use crate::reader::{SegmentReader, WINDOW_SIZE};
 use crate::report::SegmentSummary;
 use crate::segment::SEGMENT_HEADER_SIZE;
 use crate::source::{LiveSegment, LogSource};
-use crate::storage::{Access, BLOCK_SIZE, Storage};
+use crate::storage::{Access, BLOCK_SIZE, File, Storage};
 
 /// One record, as it is handed out in log order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,15 +68,32 @@ pub(crate) fn scan_segments(
     }
 }
 
-/// Offset of the first byte behind the header block that is not zero.
-pub(crate) fn first_content(storage: &dyn Storage, path: &Path) -> Result<Option<u64>, WalError> {
-    let read_error = |error| WalError::io(path, "read", error);
-    let file = storage.open(path, Access::Read).map_err(read_error)?;
-    let size = file.size().map_err(read_error)?;
-    let mut reader = SegmentReader::new(file, size);
-    let mut offset = SEGMENT_HEADER_SIZE;
+/// The same from the first batch of the oldest segment, whatever came before that.
+pub(crate) fn scan_history(
+    source: &LogSource,
+    segments: &[LiveSegment],
+    visit: &mut Visitor<'_>,
+) -> Result<Scan, WalError> {
+    let oldest = segments.first().expect("there is a segment to read").header.first_lsn;
+    let begin = NamedImage { number: 0, through: oldest, chain: 0 };
+    let mut scanner = Scanner::new(source, segments, Some(&begin));
+    scanner.is_begin_unknown = true;
+    loop {
+        match scanner.next_batch()? {
+            Ok(batch) => {
+                scanner.take(&batch, visit)?;
+                scanner.is_begin_unknown = false;
+            }
+            Err(stop) => return Ok(Scan { stop, ..scanner.scan }),
+        }
+    }
+}
+
+/// Offset of the first byte at `offset` or behind it that is not zero, of a file of `size` bytes.
+pub(crate) fn first_content(file: &Arc<dyn File>, size: u64, mut offset: u64) -> io::Result<Option<u64>> {
+    let mut reader = SegmentReader::new(Arc::clone(file), size);
     while offset < size {
-        let bytes = reader.bytes(offset, WINDOW_SIZE).map_err(read_error)?;
+        let bytes = reader.bytes(offset, WINDOW_SIZE)?;
         if bytes.is_empty() {
             break; // the file has shrunk under us
         }
@@ -84,6 +103,14 @@ pub(crate) fn first_content(storage: &dyn Storage, path: &Path) -> Result<Option
         offset += bytes.len() as u64;
     }
     Ok(None)
+}
+
+/// The same of a segment behind its header block.
+pub(crate) fn first_content_of(storage: &dyn Storage, path: &Path) -> Result<Option<u64>, WalError> {
+    let read_error = |error| WalError::io(path, "read", error);
+    let file = storage.open(path, Access::Read).map_err(read_error)?;
+    let size = file.size().map_err(read_error)?;
+    first_content(&file, size, SEGMENT_HEADER_SIZE).map_err(read_error)
 }
 
 /// A batch whose header, records and chain were checked.
@@ -105,6 +132,8 @@ struct Scanner<'a> {
     /// Reads the segment of the last accepted batch.
     reader: SegmentReader,
     scan: Scan,
+    /// What came before the first segment is not known: its first batch is taken as it is.
+    is_begin_unknown: bool,
 }
 
 impl<'a> Scanner<'a> {
@@ -144,6 +173,7 @@ impl<'a> Scanner<'a> {
                 durable_through: Lsn::ZERO,
                 stop: Stop { segment: last_segment, offset: end_offset, reason: String::new() },
             },
+            is_begin_unknown: false,
         }
     }
 
@@ -216,7 +246,8 @@ impl<'a> Scanner<'a> {
         let previous =
             if is_first { enter_segment(self.scan.chain, live.header.chain_seed) } else { self.scan.chain };
         let chain = next_chain(previous, computed, lsn);
-        if chain != header.chain {
+        let is_begin = self.is_begin_unknown && segment == 0;
+        if chain != header.chain && !is_begin {
             return refuse(format!(
                 "the batch does not continue the log: chain {:#018x}, expected {chain:#018x}",
                 header.chain

@@ -1,0 +1,167 @@
+//! Reading everything that a store has on disk, to see that it is whole.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use strata_primitives::{
+    Answer, ChainReport, Context, Draft, Error, ErrorKind, Limits, Operation, Outcome, RunId, RunState,
+    validate,
+};
+use strata_wal::{LogSource, Lsn, NamedImage};
+
+use crate::cold_run::ImageShelf;
+use crate::engine::Engine;
+use crate::image_directory::{RunEntry, read_directory};
+use crate::record;
+use crate::retained::RunImage;
+use crate::store_error::store_error;
+
+/// How far the reading has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VerifyProgress {
+    /// Logs that are read, of all there are.
+    pub logs: (usize, usize),
+    /// Records of logs.
+    pub records: u64,
+    /// Images of runs, of those of the log that is read.
+    pub images: (u64, u64),
+}
+
+/// What reading everything came to.
+#[derive(Clone, Debug, Default)]
+pub struct VerifyReport {
+    /// Segments of logs, those of the history among them.
+    pub segments: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Images of runs.
+    pub images: u64,
+    /// What is damaged, each with its file and offset. Nothing, when all is well.
+    pub damage: Vec<Error>,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+impl Engine {
+    /// Reads every batch of every log and every image of every run, checks all sums and chains, and tells of what is damaged.
+    ///
+    /// # Errors
+    /// Those of a checkpoint, with which it begins, and `Io`.
+    pub fn verify(&self, progress: &mut dyn FnMut(VerifyProgress)) -> Result<VerifyReport, Error> {
+        let started = Instant::now();
+        // What is read is written, and stays where it is.
+        let (source, _hold) = self.hold_source()?;
+        let mut verification = Verification::default();
+        verification.progress.logs.1 = source.logs().len();
+        for (log, source) in source.logs().iter().enumerate() {
+            let found = self.recovery.shards.get(log).map_or(Lsn::ZERO, |shard| shard.log.end.lsn);
+            let through = source.images().next().map_or(Lsn::ZERO, |image| image.through).max(found);
+            verification.read_log(source, through, progress)?;
+            verification.read_images(source, progress)?;
+            verification.progress.logs.0 += 1;
+            progress(verification.progress);
+        }
+        verification.report.elapsed = started.elapsed();
+        Ok(verification.report)
+    }
+}
+
+#[derive(Default)]
+struct Verification {
+    report: VerifyReport,
+    progress: VerifyProgress,
+}
+
+/// How many records are read between two reports.
+const RECORDS_OF_A_REPORT: u64 = 10_000;
+
+impl Verification {
+    fn read_log(
+        &mut self,
+        source: &LogSource,
+        through: Lsn,
+        progress: &mut dyn FnMut(VerifyProgress),
+    ) -> Result<(), Error> {
+        let read = source.verify(through, &mut |found| {
+            record::decode(found.body)?;
+            self.progress.records += 1;
+            if self.progress.records.is_multiple_of(RECORDS_OF_A_REPORT) {
+                progress(self.progress);
+            }
+            Ok(())
+        });
+        if let Some(log) = self.keep_damage(read.map_err(store_error))? {
+            self.report.segments += log.segments;
+            self.report.records += log.records;
+        }
+        Ok(())
+    }
+
+    /// Reads every run of the images that a recovery may begin with, and the older ones that are kept of it.
+    fn read_images(
+        &mut self,
+        source: &LogSource,
+        progress: &mut dyn FnMut(VerifyProgress),
+    ) -> Result<(), Error> {
+        let mut shelf = ImageShelf::new(source.clone(), 0);
+        let mut wanted: Vec<(RunId, RunImage)> = Vec::new();
+        let mut files = BTreeSet::new();
+        for image in source.images() {
+            files.insert(image.number);
+            let entries = self.keep_damage(entries_of(source, &image))?;
+            for RunEntry { run, image, retained, .. } in entries.into_iter().flatten() {
+                wanted.extend(retained.anchors.into_iter().chain([image]).map(|image| (run, image)));
+            }
+        }
+        files.extend(wanted.iter().map(|(_, image)| image.file));
+        for file in files {
+            // All of it, also what no run is read from any more.
+            let read = source.open_image(file).and_then(|file| file.read_all(|_, _| {}));
+            self.keep_damage(read.map_err(store_error))?;
+        }
+        wanted.sort_unstable_by_key(|(_, image)| (image.file, image.place.offset));
+        wanted.dedup();
+        self.progress.images = (0, wanted.len() as u64);
+        for (run, image) in wanted {
+            let state = shelf.read(run, &image).map_err(store_error);
+            if let Some(state) = self.keep_damage(state)? {
+                self.keep_damage(check_chain(&state))?;
+                self.report.images += 1;
+            }
+            self.progress.images.0 += 1;
+            progress(self.progress);
+        }
+        Ok(())
+    }
+
+    /// Damage is noted, and reading goes on behind it; anything else ends it.
+    fn keep_damage<T>(&mut self, read: Result<T, Error>) -> Result<Option<T>, Error> {
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                self.report.damage.push(error);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn entries_of(source: &LogSource, image: &NamedImage) -> Result<Vec<RunEntry>, Error> {
+    read_directory(source, image).map(|(entries, _)| entries).map_err(store_error)
+}
+
+/// Whether every event of a run hashes to what is stored.
+fn check_chain(state: &RunState) -> Result<(), Error> {
+    let context = Context { now: state.timestamp(), boot: 0 };
+    let mut draft = Draft::new(state.view());
+    match validate(Operation::EventVerifyChain, &mut draft, &context, &Limits::default()) {
+        Ok(Answer::Read(Outcome::Chain(ChainReport { valid: false, first_invalid, .. }))) => {
+            let message =
+                format!("run {}: event {first_invalid:?} does not hash to what is stored", state.id());
+            Err(Error::new(ErrorKind::Corrupt, message))
+        }
+        // A run that was deleted has no events.
+        _ => Ok(()),
+    }
+}
