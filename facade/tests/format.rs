@@ -324,8 +324,7 @@ fn read_record(body: &[u8], kind: u8, place: (u32, u64), runs: &mut BTreeMap<[u8
     }
     assert_eq!(has_milestone, is_milestone, "the first of every 64 commits is a milestone");
     if before == 0 || is_milestone {
-        let number = if before == 0 { 0 } else { run.version / 64 };
-        run.milestones.push((number, place));
+        run.milestones.push((run.milestones.len() as u64, place));
     }
     for index in 0..u32_at(body, 4) {
         let tag = rest.u8();
@@ -444,7 +443,7 @@ impl<'a> Fields<'a> {
     }
 
     fn milestone(&mut self, run: &Run) {
-        let number = run.version / 64;
+        let number = run.milestones.len() as u64;
         let (near, far) = ((self.u32(), self.u64()), (self.u32(), self.u64()));
         assert_eq!(Some(near), run.milestones.last().map(|(_, place)| *place));
         let without_lowest_bit = number - (1 << number.trailing_zeros());

@@ -207,6 +207,91 @@ fn what_nothing_keeps_leaves_the_disk() {
 }
 
 #[test]
+fn a_kept_version_is_made_although_the_records_at_and_before_its_image_are_gone() {
+    let disk = SimDisk::new(3);
+    let database = open_on(&disk, busy_options(Durability::Buffered, 1)).unwrap();
+    let last = RunSpec { retention: Some(Retention::KeepLast(1)), ..RunSpec::named("rests") };
+    let (run, busy) = (database.begin_run(last).unwrap(), script::begin(&database, "a").unwrap());
+    let hundred = database
+        .begin_run(RunSpec { retention: Some(Retention::KeepLast(100)), ..RunSpec::named("hundred") });
+    let hundred = hundred.unwrap();
+    for number in 2..=30 {
+        run.put("n", number).unwrap();
+    }
+    let has = |name: &str| disk.files().iter().any(|file| file.ends_with(name));
+    let mut number = 1;
+    eventually("the first segments are gone", || {
+        (0..50).for_each(|_| {
+            script::step(&busy, number).unwrap();
+            hundred.put("n", number as i64 + 1).unwrap();
+            number += 1;
+        });
+        database.checkpoint().unwrap();
+        number > 500 && !has("000-0000000001.seg") && !has("000-0000000002.seg")
+    });
+    // From here on all is kept; what was given up is the past of commit 30, or of this one.
+    run.set_retention(Retention::KeepAll).unwrap();
+    run.put("n", 32).unwrap();
+    run.put("n", 33).unwrap();
+    let earliest = run.preview_retention(None).unwrap().earliest.0;
+    assert!(earliest == 30 || earliest == 31, "{earliest}");
+    let value = |run: &RunHandle, version| {
+        run.at(Version(version)).unwrap().get("n").unwrap().unwrap().value.as_int()
+    };
+    for version in earliest..=33 {
+        let held = if version == 31 { 30 } else { version };
+        assert_eq!(value(&run, version), Some(held as i64), "version {version}");
+    }
+    // Its milestones name records that are gone.
+    let newest = hundred.info().unwrap().version.0;
+    let earliest = hundred.preview_retention(Retention::KeepAll).unwrap().earliest.0;
+    assert!(newest - 99 >= earliest && earliest > 64, "{earliest} to {newest}");
+    for version in earliest..=newest {
+        assert_eq!(value(&hundred, version), Some(version as i64));
+    }
+    // Deleted and made again, it has the versions of its new life.
+    run.delete_run().unwrap();
+    database.begin_run(RunSpec { retention: Some(Retention::KeepAll), ..RunSpec::named("rests") }).unwrap();
+    run.put("n", 36).unwrap();
+    eventually("the record of the deletion is gone", || {
+        (0..50).for_each(|_| {
+            script::step(&busy, number).unwrap();
+            number += 1;
+        });
+        database.checkpoint().unwrap();
+        number > 1_000
+    });
+    run.put("n", 37).unwrap();
+    assert_eq!((value(&run, 36), value(&run, 37)), (Some(36), Some(37)));
+}
+
+#[test]
+fn versions_are_asked_for_while_commits_wait_for_the_disk() {
+    let disk = SimDisk::new(3);
+    let all = Options { retention: Retention::KeepAll, ..busy_options(Durability::Strict, 1) };
+    let database = open_on(&disk, all).unwrap();
+    let run = database.begin_run(RunSpec::named("run")).unwrap();
+    run.put("n", 2).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            let writer = run.clone();
+            scope.spawn(move || {
+                for _ in 0..150 {
+                    writer.increment("n", 1).unwrap();
+                }
+            });
+        }
+        let mut dice = Dice::new(seed());
+        for _ in 0..150 {
+            let newest = run.info().unwrap().version.0;
+            let version = 2 + dice.below(newest - 1);
+            let past = run.at(Version(version)).unwrap();
+            assert_eq!(past.get("n").unwrap().unwrap().value.as_int(), Some(version as i64));
+        }
+    });
+}
+
+#[test]
 fn a_damaged_image_is_made_up_for_by_older_ones_and_the_log() {
     let disk = SimDisk::new(3);
     let database = open_on(&disk, options(Durability::Buffered, 1)).unwrap();

@@ -71,6 +71,8 @@ struct Checkpoint {
     /// The image stands for the log up to here.
     through: Lsn,
     asked: Vec<Reply>,
+    /// It was to write runs that were rebuilt.
+    has_rebuilt: bool,
     stage: Stage,
 }
 
@@ -106,6 +108,8 @@ struct Writing {
     waiting: Vec<ImagePart>,
 }
 
+/// When runs are to leave memory that have no image, this part of the memory's size in log is worth one.
+const PRESSED_PART: u64 = 16;
 /// About how many bytes of an image are written in one turn.
 const TURN_SIZE: usize = 64 << 10;
 /// How many runs take note of their image in one turn.
@@ -215,8 +219,13 @@ impl Shard {
             return false;
         }
         let has_grown = tail >= self.checkpoints.size || (tail > 0 && self.now >= self.next_checkpoint_at());
-        let is_wanted = has_grown || (self.budget.wants_checkpoint && tail > 0);
+        let is_wanted = has_grown || self.is_pressed(tail);
         !queued.is_empty() || (is_wanted && Instant::now() >= *not_before)
+    }
+
+    /// Whether an image is wanted so that runs can leave memory, and enough was written since the last one to be worth it.
+    fn is_pressed(&self, tail: u64) -> bool {
+        self.budget.wants_checkpoint && tail > 0 && tail >= self.setup.memory_budget as u64 / PRESSED_PART
     }
 
     /// How many bytes of log recovery would read.
@@ -239,11 +248,8 @@ impl Shard {
             return None;
         }
         let interval = Duration::from_micros(self.next_checkpoint_at().0.saturating_sub(now.0));
-        let due = if tail >= self.checkpoints.size || self.budget.wants_checkpoint {
-            Duration::ZERO
-        } else {
-            interval
-        };
+        let due =
+            if tail >= self.checkpoints.size || self.is_pressed(tail) { Duration::ZERO } else { interval };
         Some(due.max(self.checkpoints.not_before.saturating_duration_since(Instant::now())))
     }
 
@@ -276,8 +282,9 @@ impl Shard {
             return false;
         }
         let through = through.lsn;
-        self.checkpoints.under_way = Some(Checkpoint { request, through, asked, stage: Stage::Starting });
-        self.checkpoints.has_rebuilt = false;
+        let has_rebuilt = std::mem::take(&mut self.checkpoints.has_rebuilt);
+        let stage = Stage::Starting;
+        self.checkpoints.under_way = Some(Checkpoint { request, through, asked, has_rebuilt, stage });
         true
     }
 
@@ -364,7 +371,10 @@ impl Shard {
                 for Noted { run, image, retained } in noted.by_ref().take(NOTED_MAX) {
                     match self.runs.held_mut(run) {
                         Some(Held::Resident(run)) => {
-                            run.image = Some(image);
+                            // One that was rebuilt meanwhile keeps none that is not new.
+                            if run.image.is_some() || image.file == unnecessary.image {
+                                run.image = Some(image);
+                            }
                             run.retained.take_over(retained);
                         }
                         Some(Held::Cold(cold)) => (cold.entry.image, cold.entry.retained) = (image, retained),
@@ -412,6 +422,7 @@ impl Shard {
                     writing.runs.give_up(&mut self.runs);
                     self.untidy.append(&mut writing.runs.untidy);
                 }
+                self.checkpoints.has_rebuilt |= checkpoint.has_rebuilt;
                 self.answer_checkpoint(checkpoint.asked, &Err(why.clone()));
             }
         }

@@ -26,9 +26,11 @@ impl Shard {
         if deadline > self.now {
             return false;
         }
-        // One that is cold is cleaned when it is back, and keeps nobody waiting.
-        let mut due = self.runs.due(self.now, DUE_MAX).into_iter();
-        let Some(run) = due.find(|run| !self.is_cold_and_asked_for(*run)) else { return false };
+        let due = self.runs.due(self.now, DUE_MAX);
+        // One that is cold is cleaned when it is back, and keeps nobody waiting; the others are asked for when it is done.
+        let first_cold = due.iter().copied().find(|run| self.is_cold(*run));
+        first_cold.into_iter().for_each(|run| self.load(run));
+        let Some(run) = due.into_iter().find(|run| !self.is_cold(*run)) else { return false };
         let step = self.expire(run);
         if is_busy {
             self.pause_cleaning(CLEANING_PAUSE_BUSY);
@@ -36,15 +38,6 @@ impl Shard {
         let has_progress = !matches!(step, Step::Done(Err(_), _));
         self.carry(step, Then::Cleaned);
         has_progress
-    }
-
-    /// Whether a run is cold; then it is on its way from now on.
-    fn is_cold_and_asked_for(&mut self, run: RunId) -> bool {
-        let is_cold = self.is_cold(run);
-        if is_cold {
-            self.load(run);
-        }
-        is_cold
     }
 
     /// Takes note of what a cleaning came to, at once or after the log had stalled.

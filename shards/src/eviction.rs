@@ -13,8 +13,8 @@ use crate::shard::Shard;
 const DRAWN: usize = 8;
 /// How often runs are drawn in vain before a checkpoint is wanted.
 const DRAWS_MAX: usize = 8;
-/// How many runs leave in one turn.
-const LEAVING_MAX: usize = 16;
+/// How many runs leave in one turn in which few came.
+const LEAVING_MIN: usize = 16;
 
 /// What a shard knows of the memory it may use.
 #[derive(Debug)]
@@ -41,15 +41,15 @@ impl Budget {
 }
 
 impl Shard {
-    /// Has runs leave until the rest fits. Whether any did.
-    pub(crate) fn evict(&mut self) -> bool {
+    /// Has runs leave until the rest fits, after a turn in which no more than `came` may have come. Whether any did.
+    pub(crate) fn evict(&mut self, came: usize) -> bool {
         self.budget.wants_checkpoint = false;
         let Some(size) = self.budget.size else { return false };
         if self.runs.residents().1 <= size || self.is_stalled() {
             return false;
         }
-        let (mut left, mut draws) = (0, 0);
-        while left < LEAVING_MAX && draws < DRAWS_MAX && self.runs.residents().1 > size {
+        let (mut left, mut draws, left_max) = (0, 0, LEAVING_MIN.max(2 * came));
+        while left < left_max && draws < DRAWS_MAX && self.runs.residents().1 > size {
             draws += 1;
             let Some(run) = self.draw_coldest() else { continue };
             let state = self.runs.make_cold(run);

@@ -33,7 +33,7 @@ impl PastVersion {
         let mut damage = None;
         for image in &self.images {
             match shelf.read(self.run, image) {
-                Ok(state) => return self.replay(state, log),
+                Ok(state) => return self.replay(state, image.record, log),
                 Err(error @ WalError::Corrupt { .. }) => {
                     tracing::warn!(run = %self.run, %error, "an image is damaged: an older one is taken");
                     damage = Some(error);
@@ -43,14 +43,17 @@ impl PastVersion {
         }
         match damage {
             Some(damage) if self.floor > Version::NEVER => Err(store_error(damage)),
-            _ => self.replay(shelf.blank(self.run), log),
+            _ => self.replay(shelf.blank(self.run), RecordPlace::default(), log),
         }
     }
 
-    /// Applies the records behind a state of the run, up to the version that is wanted.
-    fn replay(&self, state: RunState, log: &mut LogHistory) -> Result<RunState, Error> {
+    /// Applies the records behind a state of the run, whose newest record is `base`, up to the version that is wanted.
+    fn replay(&self, state: RunState, base: RecordPlace, log: &mut LogHistory) -> Result<RunState, Error> {
         let mut run = Run::new(state);
-        for lsn in self.places_behind(run.state.version(), log)? {
+        if run.state.version() == self.version {
+            return Ok(run.state);
+        }
+        for lsn in self.places_behind(run.state.version(), base, log)? {
             let record = log.record(lsn).map_err(store_error)?.ok_or_else(|| self.trimmed())?;
             let record = record::decode(record.body);
             let applied = record.and_then(|record| apply(&mut run, self.newest.log, lsn, record));
@@ -66,12 +69,18 @@ impl PastVersion {
         Err(self.about_run(ErrorKind::VersionNotFound, message))
     }
 
-    /// Where the records behind `from` stand, up to the version that is wanted, oldest first.
-    fn places_behind(&self, from: Version, log: &mut LogHistory) -> Result<Vec<Lsn>, Error> {
+    /// Where the records behind `from` stand, up to the version that is wanted, oldest first. The record of `from` itself stands at
+    /// `base`, and need not be there any more.
+    fn places_behind(
+        &self,
+        from: Version,
+        base: RecordPlace,
+        log: &mut LogHistory,
+    ) -> Result<Vec<Lsn>, Error> {
         let mut places = Vec::new();
         let mut at = self.newest;
-        while at != RecordPlace::default() {
-            let head = self.head(at, log)?;
+        while at != base && at != RecordPlace::default() {
+            let head = self.head(at, log)?.ok_or_else(|| self.trimmed())?;
             if head.version <= from {
                 break;
             }
@@ -89,20 +98,29 @@ impl PastVersion {
     /// Of the records that one behind the wanted version names, the one furthest back that is not in front of it.
     fn further_back(&self, head: &RecordHead, log: &mut LogHistory) -> Result<RecordPlace, Error> {
         for place in head.milestone.into_iter().flat_map(|milestone| [milestone.far, milestone.near]) {
-            if self.head(place, log)?.version >= self.version {
+            // One that is gone lies in front of what is wanted.
+            if self.head(place, log)?.is_some_and(|named| named.version >= self.version) {
                 return Ok(place);
             }
         }
         Ok(head.previous)
     }
 
-    fn head(&self, place: RecordPlace, log: &mut LogHistory) -> Result<RecordHead, Error> {
-        let record = log.record(place.lsn).map_err(store_error)?.ok_or_else(|| self.trimmed())?;
-        let head = record::decode_head(record.body).and_then(|head| match head.run == self.run {
-            true => Ok(head),
-            false => Err(format!("a record of run {} stands where run {} has one", head.run, self.run)),
+    /// What the record at a place says; `None` when it is gone.
+    fn head(&self, place: RecordPlace, log: &mut LogHistory) -> Result<Option<RecordHead>, Error> {
+        let Some(record) = log.record(place.lsn).map_err(store_error)? else { return Ok(None) };
+        let head = record::decode_head(record.body).and_then(|head| {
+            let named =
+                [Some(head.previous), head.milestone.map(|of| of.near), head.milestone.map(|of| of.far)];
+            if head.run != self.run {
+                return Err(format!("a record of run {} stands where run {} has one", head.run, self.run));
+            }
+            match named.into_iter().flatten().any(|named| named.log == place.log && named.lsn >= place.lsn) {
+                true => Err("a record names one that does not come before it".to_string()),
+                false => Ok(head),
+            }
         });
-        head.map_err(|reason| store_error(log.corrupt(place.lsn, reason)))
+        head.map(Some).map_err(|reason| store_error(log.corrupt(place.lsn, reason)))
     }
 
     fn trimmed(&self) -> Error {

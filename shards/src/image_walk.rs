@@ -230,6 +230,7 @@ impl ImageOfRuns {
             return size_max;
         }
         self.untidy.extend(state.close_snapshot(run.snapshot).then_some(run.entry.run));
+        runs.count_memory(run.entry.run);
         size + self.enter_new(run.entry, run.superseded, parts)
     }
 

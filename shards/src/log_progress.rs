@@ -157,6 +157,7 @@ impl Shard {
         self.take_back_unseen();
         self.followers.forget_unseen(&self.progress);
         self.transactions.fail_unseen(&self.progress, &failure);
+        self.pasts.fail_unseen(&self.progress, &failure);
         let progress = self.progress;
         self.unfinished_batches().for_each(|batches| batches.fail_unseen(&progress, &failure));
         self.answer_batches();

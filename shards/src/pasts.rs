@@ -10,9 +10,10 @@ use crate::calls::fresh_id;
 use crate::history::PastVersion;
 use crate::loader::LoadRequest;
 use crate::message::{Answer, Reply};
+use crate::record::RecordPlace;
 use crate::report::RetentionPreview;
 use crate::retained::{Keeping, RunImage};
-use crate::run::{Need, Run};
+use crate::run::{Need, Progress, Run};
 use crate::run_table::Held;
 use crate::shard::Shard;
 use crate::transaction::{Purpose, Transaction, TransactionStep};
@@ -39,6 +40,8 @@ struct WaitingForPast {
     of: Of,
     /// What the log must reach before the records of the run can be read, and what they say may be told.
     need: Need,
+    /// The newest record when it was asked for.
+    newest: RecordPlace,
     /// Under what it was asked for.
     request: Option<u64>,
     step: TransactionStep,
@@ -74,6 +77,13 @@ impl Pasts {
         (past.viewers == 0).then(|| self.open.remove(&of).expect("it was just there").state)
     }
 
+    /// The log has failed: whoever waits for what it had not taken is told so.
+    pub(crate) fn fail_unseen(&mut self, progress: &Progress, failure: &Error) {
+        for waiting in self.waiting.extract_if(.., |waiting| !waiting.need.is_met(progress)) {
+            waiting.reply.send(Err(failure.clone()));
+        }
+    }
+
     /// Answers all that wait.
     pub(crate) fn refuse(&mut self, why: &Error) {
         self.waiting.drain(..).for_each(|waiting| waiting.reply.send(Err(why.clone())));
@@ -103,7 +113,8 @@ impl Shard {
         if self.pasts.open.contains_key(&of) {
             return self.look_at_past(of, step, reply);
         }
-        self.pasts.waiting.push(WaitingForPast { of, need, request: None, step, reply });
+        let newest = self.runs.get(run).expect("it has just been looked at").place;
+        self.pasts.waiting.push(WaitingForPast { of, need, newest, request: None, step, reply });
     }
 
     /// Whether a version can be made.
@@ -172,13 +183,14 @@ impl Shard {
         let mut waiting = std::mem::take(&mut self.pasts.waiting);
         let mut has_progress = false;
         for place in 0..waiting.len() {
-            let WaitingForPast { of, need, request, .. } = &waiting[place];
+            let WaitingForPast { of, need, newest, request, .. } = &waiting[place];
             if request.is_some() || !need.is_met(&self.progress) {
                 continue;
             }
-            let of = *of;
+            let (of, newest) = (*of, *newest);
             let asked = waiting.iter().find(|other| other.of == of && other.request.is_some());
-            let request = asked.and_then(|other| other.request).unwrap_or_else(|| self.ask_for_past(of));
+            let request =
+                asked.and_then(|other| other.request).unwrap_or_else(|| self.ask_for_past(of, newest));
             waiting[place].request = Some(request);
             has_progress = true;
         }
@@ -186,12 +198,12 @@ impl Shard {
         has_progress
     }
 
-    fn ask_for_past(&mut self, (id, version): Of) -> u64 {
+    fn ask_for_past(&mut self, (id, version): Of, newest: RecordPlace) -> u64 {
         let held = self.runs.held_mut(id).expect("a run whose history is asked for stays in the table");
-        let (image, newest, retained) = match held {
-            Held::Resident(run) => (run.image, run.place, &run.retained),
+        let (image, retained) = match held {
+            Held::Resident(run) => (run.image, &run.retained),
             // It has left memory since.
-            Held::Cold(cold) => (Some(cold.entry.image), cold.entry.image.record, &cold.entry.retained),
+            Held::Cold(cold) => (Some(cold.entry.image), &cold.entry.retained),
         };
         let is_before = |image: &&RunImage| image.stamp.version <= version;
         let images = retained.anchors.iter().chain(&image).rev().filter(is_before).copied().collect();

@@ -158,7 +158,7 @@ impl Shard {
         match outcome {
             Ok(loaded) => {
                 self.checkpoints.note_rebuilt(loaded.image.is_none());
-                self.runs.make_resident(loaded);
+                self.runs.make_resident(loaded, self.turn_number);
                 self.stats.loads += 1;
                 self.waiting.ready.extend(parked);
             }
@@ -263,10 +263,14 @@ impl Shard {
         match message {
             Message::Operate { run, .. }
             | Message::Batch { run, .. }
-            | Message::Step { run, .. }
             | Message::Commit { run, .. }
             | Message::Execute { run, .. }
             | Message::Subscribe { run, .. } => Some(*run),
+            // An older version needs nothing of the run as it is.
+            Message::Step { run, step, .. } => {
+                let transaction = self.transactions.get_mut(step.id);
+                transaction.is_none_or(|transaction| transaction.past.is_none()).then_some(*run)
+            }
             Message::Follow { id, .. } => self.followers.get_mut(*id).map(|follower| follower.run),
             Message::Control(Control::Sync(run), _) => *run,
             Message::Control(Control::PreviewRetention(run, _), _) => Some(*run),

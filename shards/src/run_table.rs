@@ -261,8 +261,8 @@ impl RunTable {
         self.behind.insert(id);
     }
 
-    /// Puts a run that was loaded into the place of the cold one.
-    pub(crate) fn make_resident(&mut self, mut run: Box<Run>) {
+    /// Puts a run that was loaded in this turn into the place of the cold one.
+    pub(crate) fn make_resident(&mut self, mut run: Box<Run>, turn: u64) {
         let id = run.state.id();
         let Some(held) = self.runs.get_mut(&id) else { return };
         if let Held::Cold(cold) = held {
@@ -270,7 +270,7 @@ impl RunTable {
             // Its image may have been moved since it was asked for.
             run.image = run.image.map(|_| cold.entry.image);
             run.retained.take_over(std::mem::take(&mut cold.entry.retained));
-            run.place_among_resident = self.resident.len();
+            (run.place_among_resident, run.used) = (self.resident.len(), turn);
             *held = Held::Resident(run);
             self.resident.push(id);
             self.cold_count -= 1;

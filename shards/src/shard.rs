@@ -203,7 +203,7 @@ impl Shard {
         let expired = self.held.is_none() && self.ending.is_none() && self.clean(served > 0);
         let imaged = self.ending.is_none() && self.advance_checkpoint(maintained);
         let forgot = self.forget_past() | self.load_ahead(served == 0);
-        let moved = self.move_log(maintained) | self.evict();
+        let moved = self.move_log(maintained) | self.evict(served + was_ready);
         let was_busy = loaded || was_ready > 0 || served > 0 || expired || imaged || forgot || moved;
         if was_busy {
             self.stats.turns.record(self.setup.clock.now().0.saturating_sub(began.0));
@@ -216,6 +216,7 @@ impl Shard {
         let Some(id) = self.untidy.last().copied() else { return false };
         let has_more = !self.is_cold(id)
             && self.runs.get_mut(id).is_some_and(|run| run.state.forget_past(FORGOTTEN_MAX));
+        self.runs.count_memory(id);
         if !has_more {
             self.untidy.pop();
         }

@@ -1,7 +1,7 @@
 //! The way back through the records of a run.
 //!
 //! Every record names the one before it. The first of every 64 commits is a milestone, and names two earlier milestones as
-//! well: the one before it, and, as number `m`, the one with the lowest bit of `m` taken away (the tree of Fenwick, "A new
+//! well: the one before it, and, as number `m` of the run, the one with the lowest bit of `m` taken away (the tree of Fenwick, "A new
 //! data structure for cumulative frequency tables", 1994). So a commit is reached from any later one over a number of records
 //! that grows with the square of the logarithm of what lies between, and at most 64 more at either end.
 
@@ -29,33 +29,31 @@ impl Trail {
 
     /// What the record of a commit names, behind the one of the commit `before`, when it is a milestone.
     pub(crate) fn milestone(&self, before: Version, version: Version) -> Option<Milestone> {
-        let number = number_of(before, version)?;
-        let (_, near) = self.milestones.last()?;
-        let far = self.milestones.iter().rev().find(|(earlier, _)| *earlier <= target(number));
+        let (last, near) = self.milestones.last().filter(|_| is_milestone(before, version))?;
+        let far = self.milestones.iter().rev().find(|(earlier, _)| *earlier <= target(last + 1));
         far.map(|(_, far)| Milestone { near: *near, far: *far })
     }
 
     /// Takes note of the next record, behind the one of the commit `before`.
     pub(crate) fn pass(&mut self, before: Version, version: Version, place: RecordPlace, size: usize) {
         self.size += size as u64;
-        if self.milestones.is_empty() {
-            // Whatever the number of its commit, it stands for all that could come before.
-            self.milestones.push((0, place));
-        }
-        if let Some(number) = number_of(before, version) {
-            // No later one names what lies between.
-            let keeps = self.milestones.partition_point(|(earlier, _)| *earlier <= target(number));
-            self.milestones.truncate(keeps);
-            self.milestones.push((number, place));
+        match self.milestones.last() {
+            None => self.milestones.push((0, place)),
+            Some((last, _)) if is_milestone(before, version) => {
+                let number = last + 1;
+                // No later one names what lies between.
+                let keeps = self.milestones.partition_point(|(earlier, _)| *earlier <= target(number));
+                self.milestones.truncate(keeps);
+                self.milestones.push((number, place));
+            }
+            Some(_) => {}
         }
     }
 }
 
-/// The number of a milestone; `None` for any other record. Commits that are not logged leave a gap, and then the record behind
-/// it is the milestone.
-fn number_of(before: Version, version: Version) -> Option<u64> {
-    let [before, number] = [before, version].map(|version| version.0 / COMMITS_OF_A_MILESTONE);
-    (number > before).then_some(number)
+/// Whether the record of a commit is a milestone. Commits that are not logged leave a gap, and then the record behind it is one.
+fn is_milestone(before: Version, version: Version) -> bool {
+    version.0 / COMMITS_OF_A_MILESTONE > before.0 / COMMITS_OF_A_MILESTONE
 }
 
 /// The number of the milestone that this one names as the far one, if that is there.
@@ -129,12 +127,15 @@ mod tests {
             (0, None),
             (1, Some((1, 1))),
             (70, None),
-            (71, Some((70, 70))),
+            (71, Some((70, 1))),
             (400, None),
             (401, Some((400, 400))),
         ];
         assert_eq!(records, expected);
         let (late, _) = walked(&[700, 701, 770]);
         assert_eq!(late.begins(), place(700));
+        // However large the gaps, few milestones are remembered.
+        let far_apart: Vec<u64> = (1..10_000).map(|number| number * 128 + 64).collect();
+        assert!(walked(&far_apart).0.milestones.len() <= 16);
     }
 }

@@ -122,8 +122,10 @@ impl Shard {
         if !self.is_cold(run)
             && let (Some(snapshot), Some(run)) = (snapshot, self.runs.get_mut(run))
         {
+            let id = run.state.id();
             let has_more = run.state.close_snapshot(snapshot);
-            self.untidy.extend(has_more.then_some(run.state.id()));
+            self.untidy.extend(has_more.then_some(id));
+            self.runs.count_memory(id);
         }
     }
 }

@@ -7,7 +7,7 @@ use strata_primitives::{
     Answer, ChainReport, Context, Draft, Error, ErrorKind, Limits, Operation, Outcome, RunId, RunState,
     validate,
 };
-use strata_wal::{LogSource, Lsn, NamedImage};
+use strata_wal::{LogSource, Lsn, NamedImage, VerifiedLog};
 
 use crate::cold_run::ImageShelf;
 use crate::engine::Engine;
@@ -90,10 +90,10 @@ impl Verification {
             }
             Ok(())
         });
-        if let Some(log) = self.keep_damage(read.map_err(store_error))? {
-            self.report.segments += log.segments;
-            self.report.records += log.records;
-        }
+        let VerifiedLog { segments, records, damage } = read.map_err(store_error)?;
+        self.report.segments += segments;
+        self.report.records += records;
+        self.report.damage.extend(damage.into_iter().map(store_error));
         Ok(())
     }
 
@@ -153,6 +153,9 @@ fn entries_of(source: &LogSource, image: &NamedImage) -> Result<Vec<RunEntry>, E
 
 /// Whether every event of a run hashes to what is stored.
 fn check_chain(state: &RunState) -> Result<(), Error> {
+    if !state.exists() {
+        return Ok(());
+    }
     let context = Context { now: state.timestamp(), boot: 0 };
     let mut draft = Draft::new(state.view());
     match validate(Operation::EventVerifyChain, &mut draft, &context, &Limits::default()) {
@@ -161,7 +164,7 @@ fn check_chain(state: &RunState) -> Result<(), Error> {
                 format!("run {}: event {first_invalid:?} does not hash to what is stored", state.id());
             Err(Error::new(ErrorKind::Corrupt, message))
         }
-        // A run that was deleted has no events.
-        _ => Ok(()),
+        Ok(_) => Ok(()),
+        Err(error) => Err(Error::new(ErrorKind::Corrupt, format!("run {}: {error}", state.id()))),
     }
 }

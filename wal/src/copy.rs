@@ -1,8 +1,8 @@
 //! A copy of a store, made while the store is written.
 //!
-//! It has the images of every log that the store has, and its segments up to the place where the newest image ends: the segment
-//! in which that lies is cut there, and MANIFEST says that the store was closed at this place. Opening the copy is all there is
-//! to restoring it.
+//! It has the images of every log that the store has, and its segments up to a place behind everything that is in those: the
+//! segment in which that lies is cut there, and MANIFEST says that the store was closed at this place. Opening the copy is all
+//! there is to restoring it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,9 @@ use crate::error::WalError;
 use crate::image_file::{image_path, images_dir};
 use crate::lsn::Lsn;
 use crate::manifest::{LogEntry, Manifest};
+use crate::scan::position_behind;
 use crate::segment::{SEGMENT_HEADER_SIZE, parse_segment_name, segment_name, segments_dir};
-use crate::source::{LogSource, open_for_reading, open_segment};
+use crate::source::{LogSource, open_for_reading, open_segment, open_segments};
 use crate::storage::{Access, Buffer, File, Storage};
 use crate::truncation::history_dir;
 
@@ -72,7 +73,7 @@ impl StoreSource {
             for number in images {
                 files.push(whole(source, &image_path(&source.store_path, source.log, *number))?);
             }
-            files.extend(segments_of(source)?);
+            files.extend(segments_of(source, end_of(source)?.0)?);
         }
         Ok(files)
     }
@@ -113,14 +114,18 @@ impl StoreSource {
     }
 }
 
-/// The place where the newest image of a log ends, and its chain there; its beginning without any.
-fn end_of(source: &LogSource) -> (Lsn, u64) {
-    source.images().next().map_or((Lsn::ZERO, 0), |image| (image.through, image.chain))
+/// Where the copy of a log ends, and its chain there. The image of a run may have been made behind the place that the image of the
+/// log stands for, but lies below what the log was durable to when it was named.
+fn end_of(source: &LogSource) -> Result<(Lsn, u64), WalError> {
+    match source.images().next() {
+        Some(image) => position_behind(source, &open_segments(source)?, &image, source.entry.durable_through),
+        None => Ok((Lsn::ZERO, 0)),
+    }
 }
 
-/// The segments of a log up to the end of its newest image.
-fn segments_of(source: &LogSource) -> Result<Vec<CopiedFile>, WalError> {
-    let ((through, _), mut known, mut files) = (end_of(source), BTreeSet::new(), Vec::new());
+/// The segments of a log up to where the copy ends.
+fn segments_of(source: &LogSource, through: Lsn) -> Result<Vec<CopiedFile>, WalError> {
+    let (mut known, mut files) = (BTreeSet::new(), Vec::new());
     for dir in [history_dir(&source.store_path), segments_dir(&source.store_path)] {
         let entries = match source.storage.entries(&dir) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
@@ -141,6 +146,12 @@ fn segments_of(source: &LogSource) -> Result<Vec<CopiedFile>, WalError> {
             }
         }
     }
+    if let (Some(first), Some(last)) = (known.first(), known.last())
+        && last - first + 1 != known.len() as u64
+    {
+        let reason = format!("of segments {first} to {last} of log {} some are missing", source.log);
+        return Err(WalError::corrupt(&source.store_path, 0, reason));
+    }
     Ok(files)
 }
 
@@ -151,9 +162,9 @@ fn whole(source: &LogSource, path: &Path) -> Result<CopiedFile, WalError> {
     Ok(CopiedFile { path: path.to_path_buf(), name, copied: size, size })
 }
 
-/// What MANIFEST of a copy says of a log: it was closed where its newest image ends.
+/// What MANIFEST of a copy says of a log: it was closed where the copy ends.
 fn entry_of(source: &LogSource) -> Result<LogEntry, WalError> {
-    let (through, chain) = end_of(source);
+    let (through, chain) = end_of(source)?;
     let mut newest = source.entry.newest_segment;
     loop {
         let path = segments_dir(&source.store_path).join(segment_name(source.log, newest));

@@ -68,16 +68,17 @@ pub(crate) fn scan_segments(
     }
 }
 
-/// The same from the first batch of the oldest segment, whatever came before that.
-pub(crate) fn scan_history(
+/// The same of one segment: on from a position and its chain, or from its first batch, whatever came before that.
+pub(crate) fn scan_segment(
     source: &LogSource,
-    segments: &[LiveSegment],
+    segment: &LiveSegment,
+    position: Option<(Lsn, u64)>,
     visit: &mut Visitor<'_>,
 ) -> Result<Scan, WalError> {
-    let oldest = segments.first().expect("there is a segment to read").header.first_lsn;
-    let begin = NamedImage { number: 0, through: oldest, chain: 0 };
-    let mut scanner = Scanner::new(source, segments, Some(&begin));
-    scanner.is_begin_unknown = true;
+    let (through, chain) = position.unwrap_or((segment.header.first_lsn, 0));
+    let begin = NamedImage { number: 0, through: through.max(segment.header.first_lsn), chain };
+    let mut scanner = Scanner::new(source, std::slice::from_ref(segment), Some(&begin));
+    scanner.is_begin_unknown = position.is_none();
     loop {
         match scanner.next_batch()? {
             Ok(batch) => {
@@ -87,6 +88,27 @@ pub(crate) fn scan_history(
             Err(stop) => return Ok(Scan { stop, ..scanner.scan }),
         }
     }
+}
+
+/// Where the first batch behind an image ends that reaches to `until`, or further, and the chain there. The log has been written
+/// as far as that.
+pub(crate) fn position_behind(
+    source: &LogSource,
+    segments: &[LiveSegment],
+    image: &NamedImage,
+    until: Lsn,
+) -> Result<(Lsn, u64), WalError> {
+    let mut scanner = Scanner::new(source, segments, Some(image));
+    while scanner.scan.end_lsn < until {
+        match scanner.next_batch()? {
+            Ok(batch) => scanner.take(&batch, &mut |_| Ok(()))?,
+            Err(Stop { segment, offset, reason }) => {
+                let reason = format!("{reason}; the log reaches to LSN {until}");
+                return Err(WalError::corrupt(&segments[segment].path, offset, reason));
+            }
+        }
+    }
+    Ok((scanner.scan.end_lsn, scanner.scan.chain))
 }
 
 /// Offset of the first byte at `offset` or behind it that is not zero, of a file of `size` bytes.
@@ -132,7 +154,7 @@ struct Scanner<'a> {
     /// Reads the segment of the last accepted batch.
     reader: SegmentReader,
     scan: Scan,
-    /// What came before the first segment is not known: its first batch is taken as it is.
+    /// What came before is not known: the first batch is taken as it is.
     is_begin_unknown: bool,
 }
 
@@ -246,8 +268,7 @@ impl<'a> Scanner<'a> {
         let previous =
             if is_first { enter_segment(self.scan.chain, live.header.chain_seed) } else { self.scan.chain };
         let chain = next_chain(previous, computed, lsn);
-        let is_begin = self.is_begin_unknown && segment == 0;
-        if chain != header.chain && !is_begin {
+        if chain != header.chain && !self.is_begin_unknown {
             return refuse(format!(
                 "the batch does not continue the log: chain {:#018x}, expected {chain:#018x}",
                 header.chain

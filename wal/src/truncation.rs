@@ -109,8 +109,10 @@ impl StoreDirectory {
         kept_from: Lsn,
     ) -> Result<PutAway, WalError> {
         self.check_writable()?;
+        // The oldest first, so that what is left has no gap wherever this is interrupted.
+        let oldest = self.trim_history(log, kept_from)?;
         let (retired, unneeded) = self.retire_segments(log, kept_from)?;
-        let removed = unneeded + self.trim_history(log, kept_from)?;
+        let removed = oldest + unneeded;
         Ok(PutAway { retired, removed, images: self.remove_images(log, image, kept)? })
     }
 

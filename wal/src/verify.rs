@@ -3,63 +3,93 @@
 use crate::error::WalError;
 use crate::history::{all_segment_numbers, open_anywhere};
 use crate::lsn::Lsn;
-use crate::scan::{RecordRef, Scan, first_content, scan_history};
-use crate::segment::SEGMENT_HEADER_SIZE;
+use crate::scan::{RecordRef, first_content, scan_segment};
+use crate::segment::SegmentHeader;
 use crate::source::{LiveSegment, LogSource};
 use crate::storage::Access;
 
 /// What was read of a log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct VerifiedLog {
     /// Segments, those of the history among them.
     pub segments: u64,
     /// Records in them.
     pub records: u64,
-    /// Bytes of batches.
-    pub bytes: u64,
-}
-
-/// Where the log cannot be read on: in the segment of the last batch, if anything was written behind it, or where the next
-/// segment begins.
-fn damage_behind(segments: &[LiveSegment], scan: &Scan, through: Lsn) -> Result<WalError, WalError> {
-    let last = &segments[scan.last_segment];
-    let content = first_content(&last.file, last.header.size, scan.end_offset)
-        .map_err(|error| WalError::io(&last.path, "read", error))?;
-    let (file, offset) = match (content, segments.get(scan.last_segment + 1)) {
-        (None, Some(next)) => (&next.path, SEGMENT_HEADER_SIZE),
-        (content, _) => (&last.path, content.unwrap_or(scan.end_offset)),
-    };
-    let reason = format!("{}; the log reaches from LSN {} to {through}", scan.stop.reason, scan.end_lsn);
-    Ok(WalError::corrupt(file, offset, reason))
+    /// In each segment, the first batch that does not continue the one before, or holds a record that is refused.
+    pub damage: Vec<WalError>,
 }
 
 impl LogSource {
     /// Reads every batch of the log from its oldest segment, those that were put away among them, up to `through` or further,
     /// and hands every record to `visit`. Whoever writes the log has written up to there, and puts nothing away meanwhile.
+    /// Behind damage the next segment is read.
     ///
     /// # Errors
-    /// [`WalError::Corrupt`] where a batch does not continue the one before, or a record is refused; [`WalError::Io`].
+    /// [`WalError::Io`].
     pub fn verify(
         &self,
         through: Lsn,
         visit: &mut dyn FnMut(RecordRef<'_>) -> Result<(), String>,
     ) -> Result<VerifiedLog, WalError> {
-        let mut segments: Vec<LiveSegment> = Vec::new();
+        let mut verified = VerifiedLog::default();
+        // Where the log is to be read on; unknown before the first segment, and behind damage.
+        let mut position: Option<(Lsn, u64)> = None;
+        let mut before: Option<SegmentHeader> = None;
         for number in all_segment_numbers(self)? {
-            let Some(segment) = open_anywhere(self, number, Access::ReadDirect)? else { continue };
-            if let Some(before) = segments.last()
-                && (before.header.number + 1, before.header.end_lsn()) != (number, segment.header.first_lsn)
+            let segment = match open_anywhere(self, number, Access::ReadDirect) {
+                Ok(Some(segment)) => segment,
+                Ok(None) => continue,
+                Err(damage @ WalError::Corrupt { .. }) => {
+                    verified.damage.push(damage);
+                    (position, before) = (None, None);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if let Some(before) = before.replace(segment.header.clone())
+                && (before.number + 1, before.end_lsn()) != (number, segment.header.first_lsn)
             {
-                let reason = format!("segment {} comes before it", before.header.number);
-                return Err(WalError::corrupt(&segment.path, 0, reason));
+                let reason = format!("segment {} comes before it", before.number);
+                verified.damage.push(WalError::corrupt(&segment.path, 0, reason));
+                position = None;
             }
-            segments.push(segment);
+            if segment.header.first_lsn >= through && through > Lsn::ZERO {
+                break;
+            }
+            verified.segments += 1;
+            match self.verify_segment(&segment, position, through, visit) {
+                Ok((end, records)) => {
+                    verified.records += records;
+                    position = Some(end);
+                }
+                Err(damage @ WalError::Corrupt { .. }) => {
+                    verified.damage.push(damage);
+                    position = None;
+                }
+                Err(error) => return Err(error),
+            }
         }
-        let scan = scan_history(self, &segments, visit)?;
-        if scan.end_lsn < through {
-            return Err(damage_behind(&segments, &scan, through)?);
+        Ok(verified)
+    }
+
+    /// Reads one segment, and says where it leaves the log and how many records it has.
+    fn verify_segment(
+        &self,
+        segment: &LiveSegment,
+        position: Option<(Lsn, u64)>,
+        through: Lsn,
+        visit: &mut dyn FnMut(RecordRef<'_>) -> Result<(), String>,
+    ) -> Result<((Lsn, u64), u64), WalError> {
+        let scan = scan_segment(self, segment, position, visit)?;
+        let wanted = through.min(segment.header.end_lsn());
+        let content = first_content(&segment.file, segment.header.size, scan.end_offset);
+        let content = content.map_err(|error| WalError::io(&segment.path, "read", error))?;
+        // Where a batch found no room, the rest of its segment has only zeros. Behind `through` anything may lie.
+        let is_read = scan.end_lsn >= wanted || (content.is_none() && scan.summaries[0].batches > 0);
+        if !is_read && (segment.header.first_lsn < through || scan.summaries[0].batches > 0) {
+            let offset = content.unwrap_or(scan.end_offset);
+            return Err(WalError::corrupt(&segment.path, offset, scan.stop.reason));
         }
-        let records = scan.summaries.iter().map(|summary| summary.records).sum();
-        Ok(VerifiedLog { segments: segments.len() as u64, records, bytes: scan.bytes })
+        Ok(((scan.end_lsn, scan.chain), scan.summaries[0].records))
     }
 }
