@@ -252,7 +252,11 @@ fn writes_go_on_while_images_are_made_and_none_is_lost_by_a_kill() {
     for name in NAMES {
         script::expect_whole(&database, name);
     }
-    assert!(killed.files().iter().any(|file| file.starts_with(sim_path().join("DATA"))));
+    eventually("segments are put away", || {
+        database.run(script::id_of("a")).put("again", 1).unwrap();
+        database.checkpoint().unwrap();
+        killed.files().iter().any(|file| file.starts_with(sim_path().join("DATA")))
+    });
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::prepare::{PreparedSegment, SegmentRequest, create_segment};
 use crate::report::{LogEnd, LogSummary, ManifestSummary};
 use crate::segment::{SegmentHeader, segment_path, segments_dir};
 use crate::slots::{Slots, read_slots};
-use crate::source::LogSource;
+use crate::source::{LogSource, open_segment};
 use crate::storage::{Access, Capabilities, File, Lock, LockGuard, Storage};
 use crate::store_id::StoreId;
 
@@ -266,7 +266,8 @@ impl StoreDirectory {
         Ok(PreparedSegment { header, file })
     }
 
-    /// Closes the store: MANIFEST remembers where every log ends, so that the next boot misses nothing.
+    /// Closes the store: MANIFEST remembers where every log ends, so that the next boot misses nothing, and segments that were
+    /// prepared and not begun are given back.
     ///
     /// # Panics
     /// If `ends` does not hold one end for every log.
@@ -274,7 +275,31 @@ impl StoreDirectory {
         let mut next = self.slots.current.clone();
         next.is_clean = true;
         set_ends(&mut next, ends);
-        self.write(next)
+        let spares = self.drop_spares(&mut next, ends);
+        self.write(next)?;
+        // What stays behind is empty and unnamed: the next recovery removes it.
+        if spares.into_iter().filter(|spare| self.storage.remove(spare).is_ok()).count() > 0 {
+            let _ = self.sync_dir(&segments_dir(&self.path));
+        }
+        Ok(())
+    }
+
+    /// Takes the segments that no record has reached out of what MANIFEST names, and tells which.
+    fn drop_spares(&self, next: &mut Manifest, ends: &[LogEnd]) -> Vec<PathBuf> {
+        let mut spares = Vec::new();
+        for end in ends {
+            let (source, entry) = (self.log_source(end.log), &mut next.logs[end.log as usize]);
+            while entry.newest_first_lsn >= end.lsn && entry.newest_segment > entry.oldest_segment {
+                let before = entry.newest_segment - 1;
+                let path = segment_path(&self.path, end.log, before);
+                // Where that cannot be read the spare stays: it costs space and no record.
+                let Ok((header, _)) = open_segment(&source, &path, before) else { break };
+                spares.push(segment_path(&self.path, end.log, entry.newest_segment));
+                entry.newest_segment = before;
+                (entry.newest_first_lsn, entry.newest_size) = (header.first_lsn, header.size);
+            }
+        }
+        spares
     }
 
     /// What MANIFEST says, for people.

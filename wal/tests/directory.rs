@@ -5,7 +5,7 @@ mod store;
 use std::path::Path;
 use std::sync::Arc;
 
-use store::{LOG_COUNT, Oracle, STORE, Store, options, read_only, work};
+use store::{LOG_COUNT, Oracle, STORE, Store, body, kind_of, options, read_only, work};
 use strata_wal::sim::SimDisk;
 use strata_wal::storage::Storage;
 use strata_wal::{LogMode, StoreDirectory, WalError};
@@ -16,6 +16,50 @@ fn open(disk: &SimDisk, wanted: Option<u32>) -> Result<StoreDirectory, WalError>
 
 fn manifest() -> std::path::PathBuf {
     Path::new(STORE).join("MANIFEST")
+}
+
+#[test]
+fn segments_that_were_prepared_and_not_begun_are_given_back_at_the_close() {
+    for mode in [LogMode::Buffered, LogMode::Direct] {
+        let disk = SimDisk::new(1);
+        let mut store = Store::open(&disk, &options(mode)).unwrap();
+        // Until a segment is there that no record has reached.
+        let mut count = 0;
+        let newest = |store: &Store| store.directory.describe().logs[0].newest_segment;
+        let begins = |number: u64| {
+            let file = Path::new(STORE).join(format!("WAL/000-{number:010}.seg"));
+            u64::from_le_bytes(disk.bytes(&file)[56..64].try_into().unwrap())
+        };
+        while newest(&store) == 1 || begins(newest(&store)) < store.logs[0].sealed_end().lsn.0 {
+            store.append(0, kind_of(count), &body(count)).unwrap();
+            store.turn(0).unwrap();
+            store.logs[0].flush().unwrap();
+            count += 1;
+        }
+        let segments =
+            || disk.files().into_iter().filter(|file| file.extension().is_some_and(|end| end == "seg"));
+        let before = segments().count();
+        let named: Vec<u64> = store.directory.describe().logs.iter().map(|log| log.newest_segment).collect();
+        store.close().unwrap();
+        assert!(
+            segments().count() < before,
+            "{mode:?}: {before} segments, then {:?}",
+            segments().collect::<Vec<_>>()
+        );
+
+        let mut store = Store::open(&disk, &options(mode)).unwrap();
+        let kept: Vec<u64> = store.directory.describe().logs.iter().map(|log| log.newest_segment).collect();
+        assert!(kept.iter().sum::<u64>() < named.iter().sum::<u64>(), "{mode:?}: {named:?}, then {kept:?}");
+        assert_eq!(store.found[0].len() as u64, count);
+        for index in count..count + 80 {
+            store.append(0, kind_of(index), &body(index)).unwrap();
+            store.turn(0).unwrap();
+        }
+        store.logs[0].flush().unwrap();
+        let killed = disk.kill();
+        drop(store);
+        assert_eq!(Store::open(&killed, &options(mode)).unwrap().found[0].len() as u64, count + 80);
+    }
 }
 
 #[test]
