@@ -168,8 +168,7 @@ impl Shard {
         }
         self.stats.commits += 1;
         self.stats.mutations += replaced_count as u64;
-        self.runs.refresh_deadline(staged.run);
-        self.runs.count_memory(staged.run);
+        self.runs.note_change(staged.run);
         if let Some(notice) = notice {
             self.notify(staged.run, &notice, need);
         }
@@ -200,8 +199,7 @@ impl Shard {
             if commit.before.version == Version(0) {
                 self.runs.remove(commit.run);
             } else {
-                self.runs.refresh_deadline(commit.run);
-                self.runs.count_memory(commit.run);
+                self.runs.note_change(commit.run);
             }
         }
     }

@@ -70,10 +70,17 @@ impl Shard {
     /// Of some runs that can leave, the one that was not used for longest.
     fn draw_coldest(&mut self) -> Option<RunId> {
         let (count, _) = self.runs.residents();
-        let places = (0..DRAWN.min(count)).map(|_| self.budget.draw(count));
-        let drawn = places.collect::<Vec<_>>().into_iter().filter_map(|place| self.runs.resident_at(place));
-        let can_leave = drawn.filter(|run| self.can_leave(run));
-        can_leave.min_by_key(|run| run.used).map(|run| run.state.id())
+        let mut coldest: Option<(u64, RunId)> = None;
+        for _ in 0..DRAWN.min(count) {
+            let place = self.budget.draw(count);
+            if let Some(run) = self.runs.resident_at(place)
+                && coldest.is_none_or(|(used, _)| run.used < used)
+                && self.can_leave(run)
+            {
+                coldest = Some((run.used, run.state.id()));
+            }
+        }
+        coldest.map(|(_, run)| run)
     }
 
     /// Whether an image has all of a run, everybody may see it, and nobody does.

@@ -127,10 +127,8 @@ impl ImageOfRuns {
 
     /// Gives it up, with what is open for it.
     pub(crate) fn give_up(&mut self, runs: &mut RunTable) {
-        if let Some(RunOnItsWay { entry, snapshot, .. }) = self.current.take()
-            && let Some(run) = runs.get_mut(entry.run)
-        {
-            let has_more = run.state.close_snapshot(snapshot);
+        if let Some(RunOnItsWay { entry, snapshot, .. }) = self.current.take() {
+            let has_more = runs.close_snapshot(entry.run, snapshot);
             self.untidy.extend(has_more.then_some(entry.run));
         }
     }
@@ -229,8 +227,8 @@ impl ImageOfRuns {
             // As many things were looked at as make up the rest.
             return size_max;
         }
-        self.untidy.extend(state.close_snapshot(run.snapshot).then_some(run.entry.run));
-        runs.count_memory(run.entry.run);
+        let has_more = runs.close_snapshot(run.entry.run, run.snapshot);
+        self.untidy.extend(has_more.then_some(run.entry.run));
         size + self.enter_new(run.entry, run.superseded, parts)
     }
 

@@ -27,8 +27,7 @@ pub(crate) fn replay(runs: &mut RunTable, log: u32, found: RecordRef<'_>) -> Res
         return Ok(());
     }
     apply(runs.get_or_insert(id), log, found.lsn, record)?;
-    runs.refresh_deadline(id);
-    runs.count_memory(id);
+    runs.note_change(id);
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use strata_primitives::{RunId, RunInfo, RunState, SplitMap, Timestamp};
+use strata_primitives::{RunId, RunInfo, RunState, Snapshot, SplitMap, Timestamp};
 use strata_wal::Lsn;
 
 use crate::cold_run::ColdRun;
@@ -128,13 +128,22 @@ impl RunTable {
         self.get(*self.resident.get(place)?)
     }
 
-    /// Counts the memory of a resident run anew: it has changed.
-    pub(crate) fn count_memory(&mut self, id: RunId) {
-        let Self { runs, memory, .. } = self;
-        if let Some(Held::Resident(run)) = runs.get_mut(&id) {
-            let taken = run.state.memory();
-            *memory = *memory + taken - std::mem::replace(&mut run.counted, taken);
-        }
+    /// Closes a snapshot of a run; one that is cold had given it up before. Whether there is more to
+    /// [forget](Self::forget_past) of what was kept for it.
+    pub(crate) fn close_snapshot(&mut self, id: RunId, snapshot: Snapshot) -> bool {
+        self.change_kept(id, |state| state.close_snapshot(snapshot))
+    }
+
+    /// Forgets what was kept for snapshots of a run that are closed, `count_max` things at most. Whether there may be more.
+    pub(crate) fn forget_past(&mut self, id: RunId, count_max: usize) -> bool {
+        self.change_kept(id, |state| state.forget_past(count_max))
+    }
+
+    fn change_kept(&mut self, id: RunId, change: impl FnOnce(&mut RunState) -> bool) -> bool {
+        let Some(Held::Resident(run)) = self.runs.get_mut(&id) else { return false };
+        let has_more = change(&mut run.state);
+        count_memory(&mut self.memory, run);
+        has_more
     }
 
     /// Puts what is known of a run without its content into its place. Its content, to be dropped.
@@ -275,10 +284,9 @@ impl RunTable {
             self.resident.push(id);
             self.cold_count -= 1;
             self.memory -= COLD_SIZE;
-            self.count_memory(id);
             self.behind.remove(&id);
             self.incomplete.remove(&id);
-            self.refresh_deadline(id);
+            self.note_change(id);
         }
     }
 
@@ -307,9 +315,10 @@ impl RunTable {
         }
     }
 
-    /// Brings the expiry order up to date with a resident run that has just changed.
-    pub(crate) fn refresh_deadline(&mut self, id: RunId) {
+    /// Brings the expiry order, and what is known of memory, up to date with a resident run that has just changed.
+    pub(crate) fn note_change(&mut self, id: RunId) {
         let Some(run) = self.runs.get_mut(&id).map(Held::run_mut) else { return };
+        count_memory(&mut self.memory, run);
         let deadline = if run.state.exists() { run.state.next_deadline() } else { None };
         if deadline == run.deadline {
             return;
@@ -338,4 +347,10 @@ impl RunTable {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.order.range((start, Bound::Unbounded)).filter_map(|id| self.runs.get(id))
     }
+}
+
+/// Counts the memory of a run anew.
+fn count_memory(all: &mut usize, run: &mut Run) {
+    let taken = run.state.memory();
+    *all = *all + taken - std::mem::replace(&mut run.counted, taken);
 }

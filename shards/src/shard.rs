@@ -214,10 +214,7 @@ impl Shard {
     /// Forgets a part of what was kept for a snapshot that is closed. Whether there was any.
     fn forget_past(&mut self) -> bool {
         let Some(id) = self.untidy.last().copied() else { return false };
-        let has_more = !self.is_cold(id)
-            && self.runs.get_mut(id).is_some_and(|run| run.state.forget_past(FORGOTTEN_MAX));
-        self.runs.count_memory(id);
-        if !has_more {
+        if !self.runs.forget_past(id, FORGOTTEN_MAX) {
             self.untidy.pop();
         }
         true

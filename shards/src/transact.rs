@@ -118,15 +118,8 @@ impl Shard {
         let Transaction { run, snapshot, past, staged, .. } = transaction;
         self.transactions.recycle(staged);
         past.into_iter().for_each(|version| self.leave_past((run, version)));
-        // One that is cold had given the snapshot up before.
-        if !self.is_cold(run)
-            && let (Some(snapshot), Some(run)) = (snapshot, self.runs.get_mut(run))
-        {
-            let id = run.state.id();
-            let has_more = run.state.close_snapshot(snapshot);
-            self.untidy.extend(has_more.then_some(id));
-            self.runs.count_memory(id);
-        }
+        let has_more = snapshot.is_some_and(|snapshot| self.runs.close_snapshot(run, snapshot));
+        self.untidy.extend(has_more.then_some(run));
     }
 }
 

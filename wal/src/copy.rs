@@ -11,13 +11,15 @@ use std::sync::Arc;
 use crate::creation::{create_store_dir, sync_parent, write_first_manifest};
 use crate::directory::StoreDirectory;
 use crate::error::WalError;
+use crate::history::{all_segment_numbers, open_anywhere};
 use crate::image_file::{image_path, images_dir};
 use crate::lsn::Lsn;
 use crate::manifest::{LogEntry, Manifest};
+use crate::prepare::write_zeros;
 use crate::scan::position_behind;
-use crate::segment::{SEGMENT_HEADER_SIZE, parse_segment_name, segment_name, segments_dir};
-use crate::source::{LogSource, open_for_reading, open_segment, open_segments};
-use crate::storage::{Access, Buffer, File, Storage};
+use crate::segment::{SEGMENT_HEADER_SIZE, segment_name, segment_path, segments_dir};
+use crate::source::{LiveSegment, LogSource, open_for_reading, open_segments};
+use crate::storage::{Access, Buffer, Storage};
 use crate::truncation::history_dir;
 
 /// Bytes that are copied at once.
@@ -68,14 +70,19 @@ impl StoreSource {
     /// # Errors
     /// [`WalError::Corrupt`] for a segment or an image that is not what it should be, [`WalError::Io`].
     pub fn files(&self, images: &[BTreeSet<u64>]) -> Result<Vec<CopiedFile>, WalError> {
-        let mut files = Vec::new();
+        self.plan(images).map(|(files, _)| files)
+    }
+
+    /// The files of a copy, and what its MANIFEST says of the logs.
+    fn plan(&self, images: &[BTreeSet<u64>]) -> Result<(Vec<CopiedFile>, Vec<LogEntry>), WalError> {
+        let (mut files, mut entries) = (Vec::new(), Vec::new());
         for (source, images) in self.logs.iter().zip(images) {
             for number in images {
                 files.push(whole(source, &image_path(&source.store_path, source.log, *number))?);
             }
-            files.extend(segments_of(source, end_of(source)?.0)?);
+            entries.push(cut_log(source, &mut files)?);
         }
-        Ok(files)
+        Ok((files, entries))
     }
 
     /// Copies the store to a directory that is missing or empty, durably. Returns how many bytes.
@@ -98,15 +105,15 @@ impl StoreSource {
             storage.create_dir(dir).map_err(|error| io_error(dir, "create", error))?;
             sync_dir(to)?;
         }
+        let (files, logs) = self.plan(images)?;
         let mut bytes = 0;
-        for file in self.files(images)? {
+        for file in files {
             copy_file(&*storage, &file, &to.join(&file.name))?;
             bytes += file.size;
         }
         dirs.iter().try_for_each(|dir| sync_dir(dir))?;
         sync_parent(&*storage, to)?;
         sync_dir(to)?;
-        let logs = self.logs.iter().map(entry_of).collect::<Result<_, _>>()?;
         let manifest = Manifest { generation: 1, is_clean: true, logs, ..self.manifest.clone() };
         write_first_manifest(&*storage, to, manifest)?;
         sync_dir(to)?;
@@ -123,36 +130,39 @@ fn end_of(source: &LogSource) -> Result<(Lsn, u64), WalError> {
     }
 }
 
-/// The segments of a log up to where the copy ends.
-fn segments_of(source: &LogSource, through: Lsn) -> Result<Vec<CopiedFile>, WalError> {
-    let (mut known, mut files) = (BTreeSet::new(), Vec::new());
-    for dir in [history_dir(&source.store_path), segments_dir(&source.store_path)] {
-        let entries = match source.storage.entries(&dir) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            entries => entries.map_err(|error| WalError::io(&dir, "list", error))?,
-        };
-        for (log, number) in entries.iter().filter_map(|entry| parse_segment_name(&entry.name)) {
-            // One that is being put away may have two names, and one under preparation is in nobody's use.
-            if log != source.log || number > source.entry.newest_segment || !known.insert(number) {
-                continue;
-            }
-            let (path, name) = (dir.join(segment_name(log, number)), segment_name(log, number));
-            let (header, _) = open_segment(source, &path, number)?;
-            if header.first_lsn < through || header.first_lsn == Lsn::ZERO {
-                let is_live = number >= source.entry.oldest_segment;
-                let to = if is_live { segments_dir(Path::new("")) } else { history_dir(Path::new("")) };
-                let copied = (through.0 - header.first_lsn.0).clamp(SEGMENT_HEADER_SIZE, header.size);
-                files.push(CopiedFile { path, name: to.join(name), copied, size: header.size });
-            }
-        }
-    }
-    if let (Some(first), Some(last)) = (known.first(), known.last())
-        && last - first + 1 != known.len() as u64
+/// Adds the segments of a log up to where the copy ends, and tells what MANIFEST of the copy says of it: it was closed there.
+fn cut_log(source: &LogSource, files: &mut Vec<CopiedFile>) -> Result<LogEntry, WalError> {
+    let (through, chain) = end_of(source)?;
+    let mut entry = source.entry.clone();
+    (entry.durable_through, entry.end_lsn, entry.end_chain) = (through, through, chain);
+    let numbers = all_segment_numbers(source)?;
+    if let (Some(first), Some(last)) = (numbers.first(), numbers.last())
+        && last - first + 1 != numbers.len() as u64
     {
         let reason = format!("of segments {first} to {last} of log {} some are missing", source.log);
         return Err(WalError::corrupt(&source.store_path, 0, reason));
     }
-    Ok(files)
+    for number in numbers {
+        let segment = open_anywhere(source, number, Access::ReadDirect)?;
+        let LiveSegment { header, path, .. } = segment.ok_or_else(|| {
+            WalError::corrupt(
+                &segment_path(&source.store_path, source.log, number),
+                0,
+                "the segment is missing",
+            )
+        })?;
+        if header.first_lsn >= through && header.first_lsn > Lsn::ZERO {
+            break;
+        }
+        let is_live = number >= source.entry.oldest_segment;
+        let to = if is_live { segments_dir(Path::new("")) } else { history_dir(Path::new("")) };
+        let copied = (through.0 - header.first_lsn.0).clamp(SEGMENT_HEADER_SIZE, header.size);
+        let name = to.join(segment_name(source.log, number));
+        files.push(CopiedFile { path, name, copied, size: header.size });
+        (entry.newest_segment, entry.newest_first_lsn, entry.newest_size) =
+            (number, header.first_lsn, header.size);
+    }
+    Ok(entry)
 }
 
 fn whole(source: &LogSource, path: &Path) -> Result<CopiedFile, WalError> {
@@ -160,28 +170,6 @@ fn whole(source: &LogSource, path: &Path) -> Result<CopiedFile, WalError> {
     let size = file.and_then(|file| file.size()).map_err(|error| WalError::io(path, "open", error))?;
     let name = path.strip_prefix(&source.store_path).expect("a file of a store lies in it").to_path_buf();
     Ok(CopiedFile { path: path.to_path_buf(), name, copied: size, size })
-}
-
-/// What MANIFEST of a copy says of a log: it was closed where the copy ends.
-fn entry_of(source: &LogSource) -> Result<LogEntry, WalError> {
-    let (through, chain) = end_of(source)?;
-    let mut newest = source.entry.newest_segment;
-    loop {
-        let path = segments_dir(&source.store_path).join(segment_name(source.log, newest));
-        let (header, _) = open_segment(source, &path, newest)?;
-        if header.first_lsn < through || newest == source.entry.oldest_segment {
-            return Ok(LogEntry {
-                newest_segment: newest,
-                newest_first_lsn: header.first_lsn,
-                newest_size: header.size,
-                durable_through: through,
-                end_lsn: through,
-                end_chain: chain,
-                ..source.entry.clone()
-            });
-        }
-        newest -= 1;
-    }
 }
 
 fn copy_file(storage: &dyn Storage, file: &CopiedFile, to: &Path) -> Result<(), WalError> {
@@ -201,17 +189,7 @@ fn copy_file(storage: &dyn Storage, file: &CopiedFile, to: &Path) -> Result<(), 
         into.write_at(&piece[..size as usize], at).map_err(write_error)?;
         at += size;
     }
-    fill_with_zeros(&*into, at, file.size).map_err(write_error)?;
+    // Segments are written in place, so they have no holes.
+    write_zeros(&*into, at, file.size).map_err(write_error)?;
     into.sync().map_err(write_error)
-}
-
-/// Segments are written in place, so they have no holes.
-fn fill_with_zeros(file: &dyn File, mut from: u64, to: u64) -> std::io::Result<()> {
-    let zeros = vec![0; PIECE_SIZE.min(to.saturating_sub(from) as usize)];
-    while from < to {
-        let size = (to - from).min(zeros.len() as u64);
-        file.write_at(&zeros[..size as usize], from)?;
-        from += size;
-    }
-    Ok(())
 }

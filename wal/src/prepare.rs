@@ -13,7 +13,7 @@ use crate::lsn::Lsn;
 use crate::segment::{SEGMENT_HEADER_SIZE, SegmentHeader, segment_path};
 use crate::storage::{Access, File, Storage};
 
-/// Bytes written at once while a segment is filled.
+/// Bytes of zeros written at once.
 const FILL_SIZE: usize = 1024 * 1024;
 
 /// What a log needs next; `StoreDirectory::prepare_segment` answers it.
@@ -74,12 +74,17 @@ pub(crate) fn create_anew(storage: &dyn Storage, path: &Path) -> Result<Arc<dyn 
 
 /// Real zeros, not a hole: a later write then changes data only and never waits for the file system's journal.
 fn fill(file: &dyn File, header: &SegmentHeader) -> io::Result<()> {
-    let zeros = vec![0; FILL_SIZE.min(header.size as usize)];
-    let mut offset = SEGMENT_HEADER_SIZE;
-    while offset < header.size {
-        let size = (header.size - offset).min(zeros.len() as u64);
-        file.write_at(&zeros[..size as usize], offset)?;
-        offset += size;
-    }
+    write_zeros(file, SEGMENT_HEADER_SIZE, header.size)?;
     file.write_at(&header.encode(), 0)
+}
+
+/// Writes zeros from one offset of a file to another.
+pub(crate) fn write_zeros(file: &dyn File, mut from: u64, to: u64) -> io::Result<()> {
+    let zeros = vec![0; FILL_SIZE.min(to.saturating_sub(from) as usize)];
+    while from < to {
+        let size = (to - from).min(zeros.len() as u64);
+        file.write_at(&zeros[..size as usize], from)?;
+        from += size;
+    }
+    Ok(())
 }

@@ -14,7 +14,7 @@ use crate::image_file::NamedImage;
 use crate::log::{Log, LogStart};
 use crate::lsn::Lsn;
 use crate::options::{LogMode, LogOptions};
-use crate::prepare::PreparedSegment;
+use crate::prepare::{PreparedSegment, write_zeros};
 use crate::report::{Cut, LogEnd, LogRecovery};
 use crate::scan::{RecordRef, Scan, first_content_of, scan_segments};
 use crate::segment::SEGMENT_HEADER_SIZE;
@@ -24,8 +24,8 @@ use crate::storage::{Access, BLOCK_SIZE, File};
 use crate::supply::SegmentSupply;
 use crate::tail::{Tail, inspect_tail};
 
-/// Bytes of zeros written at once over a torn tail.
-const ZERO_SIZE: usize = 256 * 1024;
+/// Bytes read and written again at once.
+const REWRITE_SIZE: usize = 256 * 1024;
 
 /// Operations a log has in flight at most: one write, or one sync of a few segments.
 const QUEUE_DEPTH: u32 = 8;
@@ -225,7 +225,7 @@ fn repair(source: &LogSource, survey: &Survey) -> Result<(), WalError> {
 /// clean: a sync alone would not carry them to the device (Rebello et al., USENIX ATC 2020).
 fn rewrite(file: &dyn File, from: u64, to: u64) -> std::io::Result<()> {
     let mut offset = from - from % BLOCK_SIZE as u64;
-    let mut bytes = vec![0; ZERO_SIZE];
+    let mut bytes = vec![0; REWRITE_SIZE];
     while offset < to {
         let size = bytes.len().min((to - offset) as usize);
         let read = file.read_at(&mut bytes[..size], offset)?;
@@ -234,16 +234,6 @@ fn rewrite(file: &dyn File, from: u64, to: u64) -> std::io::Result<()> {
         }
         file.write_at(&bytes[..read], offset)?;
         offset += read as u64;
-    }
-    Ok(())
-}
-
-fn write_zeros(file: &dyn File, mut from: u64, to: u64) -> std::io::Result<()> {
-    let zeros = vec![0; ZERO_SIZE.min((to - from) as usize)];
-    while from < to {
-        let size = (to - from).min(zeros.len() as u64);
-        file.write_at(&zeros[..size as usize], from)?;
-        from += size;
     }
     Ok(())
 }

@@ -59,13 +59,7 @@ pub(crate) fn scan_segments(
     from: Option<&NamedImage>,
     visit: &mut Visitor<'_>,
 ) -> Result<Scan, WalError> {
-    let mut scanner = Scanner::new(source, segments, from);
-    loop {
-        match scanner.next_batch()? {
-            Ok(batch) => scanner.take(&batch, visit)?,
-            Err(stop) => return Ok(Scan { stop, ..scanner.scan }),
-        }
-    }
+    Scanner::new(source, segments, from).run(visit)
 }
 
 /// The same of one segment: on from a position and its chain, or from its first batch, whatever came before that.
@@ -79,15 +73,7 @@ pub(crate) fn scan_segment(
     let begin = NamedImage { number: 0, through: through.max(segment.header.first_lsn), chain };
     let mut scanner = Scanner::new(source, std::slice::from_ref(segment), Some(&begin));
     scanner.is_begin_unknown = position.is_none();
-    loop {
-        match scanner.next_batch()? {
-            Ok(batch) => {
-                scanner.take(&batch, visit)?;
-                scanner.is_begin_unknown = false;
-            }
-            Err(stop) => return Ok(Scan { stop, ..scanner.scan }),
-        }
-    }
+    scanner.run(visit)
 }
 
 /// Where the first batch behind an image ends that reaches to `until`, or further, and the chain there. The log has been written
@@ -199,6 +185,16 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Hands out every batch there is.
+    fn run(mut self, visit: &mut Visitor<'_>) -> Result<Scan, WalError> {
+        loop {
+            match self.next_batch()? {
+                Ok(batch) => self.take(&batch, visit)?,
+                Err(stop) => return Ok(Scan { stop, ..self.scan }),
+            }
+        }
+    }
+
     /// Finds the batch that continues the chain: right behind the last one, on the next block (a batch that
     /// follows a sync begins there), or first in a later segment. The chain proves that none was skipped.
     ///
@@ -300,6 +296,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn advance(&mut self, batch: &Accepted) {
+        self.is_begin_unknown = false;
         let (header, scan) = (&batch.header, &mut self.scan);
         let length = u64::from(header.length);
         let summary = &mut scan.summaries[batch.segment];
