@@ -1,4 +1,5 @@
 //! A run as it would be after the mutations staged so far.
+use crate::chunks::Ascending;
 use crate::encoded::Encoded;
 use crate::error::{Error, ErrorKind};
 use crate::event::{CHAIN_START, Event, StoredEvent};
@@ -178,6 +179,11 @@ impl<'a> Draft<'a> {
         self.staged.reads.is_some()
     }
 
+    /// Whether anything is staged.
+    pub(crate) fn has_staged(&self) -> bool {
+        !self.staged.mutations.is_empty()
+    }
+
     /// Remembers a place that was looked at, where that is asked for.
     pub(crate) fn record(&mut self, place: Place) {
         if let Some(reads) = &mut self.staged.reads {
@@ -278,9 +284,10 @@ impl<'a> Draft<'a> {
     }
 
     /// The sequences of all events of a type, ascending.
-    pub(crate) fn events_of_kind(&self, kind: &str) -> (&[u64], Vec<u64>) {
+    pub(crate) fn events_of_kind(&self, kind: &str) -> (Ascending<'_>, Vec<u64>) {
         let Staged { mutations, overlay, .. } = &self.staged;
-        let base = if overlay.hides_content { &[] } else { self.view.events_of_kind(kind) };
+        let of_view = || self.view.events_of_kind(kind);
+        let base = if overlay.hides_content { Ascending::default() } else { of_view() };
         let staged = overlay.events.iter().filter_map(|index| match &mutations[*index] {
             Mutation::EventAppend { sequence, kind: staged, .. } if **staged == *kind => Some(*sequence),
             _ => None,

@@ -1,10 +1,8 @@
 //! The events of a run: appended for ever, in chunks, each hashed onto the one before.
-use crate::chunks::Chunks;
+use crate::chunks::{Ascending, Chunks};
 use crate::encoded::Encoded;
+use crate::split_map::SplitMap;
 use crate::version::{Stamp, Timestamp, Version};
-use rustc_hash::FxSeededState;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 /// What the first event is hashed onto.
@@ -99,18 +97,25 @@ impl Event {
     }
 }
 
-/// Every event of a run, and where those of each type are.
-#[derive(Debug)]
+/// The events of one type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct OfKind {
+    /// The text that all of them share.
+    kind: Arc<str>,
+    sequences: Chunks<u64>,
+}
+
+/// Every event of a run, and where those of each type are. A clone shares all of them until either is changed.
+#[derive(Debug, Clone)]
 pub(crate) struct EventLog {
     events: Chunks<Event>,
     size: u64,
-    by_kind: HashMap<Arc<str>, Vec<u64>, FxSeededState>,
+    by_kind: SplitMap<Arc<str>, OfKind>,
 }
 
 impl EventLog {
     pub(crate) fn new(hash_seed: usize) -> Self {
-        let by_kind = HashMap::with_hasher(FxSeededState::with_seed(hash_seed));
-        Self { events: Chunks::new(), size: 0, by_kind }
+        Self { events: Chunks::new(), size: 0, by_kind: SplitMap::new(hash_seed) }
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -143,21 +148,19 @@ impl EventLog {
     }
 
     /// The sequences of all events of a type, ascending.
-    pub(crate) fn of_kind(&self, kind: &str) -> &[u64] {
-        self.by_kind.get(kind).map_or(&[], Vec::as_slice)
+    pub(crate) fn of_kind(&self, kind: &str) -> Ascending<'_> {
+        Ascending::all(self.by_kind.get(kind).map(|of_kind| &of_kind.sequences))
     }
 
     pub(crate) fn append(&mut self, mut event: Event) {
         let sequence = self.len();
         self.size += event.size();
-        match self.by_kind.entry(Arc::clone(&event.kind)) {
-            Entry::Occupied(mut occupied) => {
-                // All events of a type share the text of the first one.
-                event.kind = Arc::clone(occupied.key());
-                occupied.get_mut().push(sequence);
-            }
-            Entry::Vacant(vacant) => drop(vacant.insert(vec![sequence])),
-        }
+        let of_kind = self.by_kind.get_or_insert_with(Arc::clone(&event.kind), || OfKind {
+            kind: Arc::clone(&event.kind),
+            sequences: Chunks::new(),
+        });
+        event.kind = Arc::clone(&of_kind.kind);
+        of_kind.sequences.push(sequence);
         self.events.push(event);
     }
 
@@ -165,9 +168,10 @@ impl EventLog {
     pub(crate) fn take_back(&mut self) {
         let event = self.events.pop().expect("an event was appended");
         self.size -= event.size();
-        let sequences = self.by_kind.get_mut(&event.kind).expect("every event is found by its type");
+        let OfKind { sequences, .. } =
+            self.by_kind.get_mut(&event.kind).expect("every event is found by its type");
         sequences.pop();
-        if sequences.is_empty() {
+        if sequences.len() == 0 {
             self.by_kind.remove(&event.kind);
         }
     }
@@ -202,10 +206,10 @@ mod tests {
             log.append(event(if number % 2 == 0 { "even" } else { "odd" }, number));
             assert_eq!(log.len(), number + 1);
         }
-        assert_eq!(log.get(300), Some(&event("even", 300)));
+        assert_eq!(log.get(128), Some(&event("even", 128)));
         assert_eq!((log.get(count), log.get(u64::MAX)), (None, None));
-        assert_eq!(log.of_kind("odd")[..2], [1, 3]);
-        assert_eq!(log.of_kind("other"), [0; 0]);
+        assert_eq!(log.of_kind("odd").to_vec()[..2], [1, 3]);
+        assert_eq!(log.of_kind("other").to_vec(), [0; 0]);
         assert_eq!(log.iter().count() as u64, count);
         assert!(Arc::ptr_eq(&log.get(0).unwrap().kind, &log.get(2).unwrap().kind), "types are shared");
     }

@@ -8,7 +8,7 @@ use crate::memory::{ALLOCATION_SIZE, DEADLINE_SIZE, NODE_SIZE, ORDER_SIZE};
 use crate::operation::Direction;
 use crate::split_map::SplitMap;
 use crate::version::{Stamp, Timestamp};
-use std::collections::BTreeSet;
+use imbl::OrdSet;
 use std::sync::Arc;
 
 /// What a key holds.
@@ -28,7 +28,7 @@ impl<V> Entry<V> {
 }
 
 /// What can stand under a key.
-pub(crate) trait Stored: PartialEq {
+pub(crate) trait Stored: PartialEq + Clone {
     /// What it takes, bytes.
     fn size(&self) -> usize;
 
@@ -61,12 +61,13 @@ pub(crate) fn is_expired(deadline: Option<Timestamp>, now: Timestamp) -> bool {
     deadline.is_some_and(|deadline| deadline <= now)
 }
 
-/// Keys and what they hold. The order exists from the first walk on; runs that are never walked pay nothing for it.
-#[derive(Debug)]
+/// Keys and what they hold. The order exists from the first walk on; runs that are never walked pay nothing for it. A clone
+/// shares everything until either is changed.
+#[derive(Debug, Clone)]
 pub(crate) struct KeyMap<V> {
     entries: SplitMap<Arc<str>, Entry<V>>,
-    order: Option<BTreeSet<Arc<str>>>,
-    deadlines: BTreeSet<(Timestamp, Arc<str>)>,
+    order: Option<OrdSet<Arc<str>>>,
+    deadlines: OrdSet<(Timestamp, Arc<str>)>,
     size: usize,
     /// What keys and values take beside their slots.
     memory: usize,
@@ -74,13 +75,7 @@ pub(crate) struct KeyMap<V> {
 
 impl<V: Stored> KeyMap<V> {
     pub(crate) fn new(hash_seed: usize) -> Self {
-        Self {
-            entries: SplitMap::new(hash_seed),
-            order: None,
-            deadlines: BTreeSet::new(),
-            size: 0,
-            memory: 0,
-        }
+        Self { entries: SplitMap::new(hash_seed), order: None, deadlines: OrdSet::new(), size: 0, memory: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -94,7 +89,7 @@ impl<V: Stored> KeyMap<V> {
 
     /// About how many bytes of memory it takes.
     pub(crate) fn memory(&self) -> usize {
-        let order = self.order.as_ref().map_or(0, BTreeSet::len);
+        let order = self.order.as_ref().map_or(0, OrdSet::len);
         self.entries.allocated() + self.memory + order * ORDER_SIZE + self.deadlines.len() * DEADLINE_SIZE
     }
 
@@ -166,7 +161,7 @@ impl<V: Stored> KeyMap<V> {
 
     /// The first deadline of all.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        self.deadlines.get_min().map(|(deadline, _)| *deadline)
     }
 
     /// The keys whose deadline is not after `now`, first deadline first.
@@ -199,8 +194,8 @@ impl<V: Stored> KeyMap<V> {
             return Box::new(keys.into_iter());
         };
         match range.direction {
-            Direction::Forward => Box::new(order.range::<str, _>(bounds.as_refs())),
-            Direction::Reverse => Box::new(order.range::<str, _>(bounds.as_refs()).rev()),
+            Direction::Forward => Box::new(order.range::<_, str>(bounds.as_refs())),
+            Direction::Reverse => Box::new(order.range::<_, str>(bounds.as_refs()).rev()),
         }
     }
 

@@ -79,6 +79,8 @@ struct Link<T> {
     size: usize,
 }
 
+/// The memory of so many parts is kept for what comes next.
+const FEW_PARTS: usize = 16;
 /// What a link takes beside the thing itself, bytes.
 const LINK_SIZE: usize = 96;
 
@@ -97,7 +99,7 @@ pub(crate) fn kept_by(keeper: Option<Keeper>, keep: impl FnOnce(Keeper) -> bool)
 
 impl<K: Clone + Eq + Hash, T> Replacements<K, T> {
     fn new(hash_seed: usize) -> Self {
-        Self { chains: SplitMap::new(hash_seed), order: VecDeque::new(), size: 0, hash_seed }
+        Self { chains: SplitMap::unshared(hash_seed), order: VecDeque::new(), size: 0, hash_seed }
     }
 
     /// Keeps what a commit replaced; false if nobody will look for it. Of all replacements behind the newest version that
@@ -184,7 +186,7 @@ impl<K: Clone + Eq + Hash, T> Replacements<K, T> {
                 self.chains.remove(&key);
             }
         }
-        if self.order.is_empty() && self.chains.part_count() > 1 {
+        if self.order.is_empty() && self.chains.part_count() > FEW_PARTS {
             // Much was kept, and its memory is given back.
             *self = Self::new(self.hash_seed);
         }

@@ -34,8 +34,9 @@ pub(crate) enum Place {
     Tree { root: TraceId, end: u64 },
     /// Anything that never changes while the run lives, such as an event that is there.
     Life,
-    /// What is known about the run.
-    Run,
+    /// What is known about the run; with writes of the transaction's own over it, which count more or less as others write
+    /// the same keys or not.
+    Run { has_own: bool },
     /// Which writes the run takes: what is refused for another reason has told that it takes them.
     Status,
     /// What the write with an operation id was answered.
@@ -63,7 +64,7 @@ impl Place {
             Place::Region { name, path } => name.len() + path.as_str().len(),
             Place::Traces { filter, .. } => size_of::<TraceFilter>() + filter.text_size(),
             Place::Trace { .. } | Place::OwnTraces { .. } | Place::Tree { .. } => 0,
-            Place::Life | Place::Run | Place::Status | Place::Receipt { .. } => 0,
+            Place::Life | Place::Run { .. } | Place::Status | Place::Receipt { .. } => 0,
         };
         size_of::<Place>() + held
     }

@@ -31,7 +31,8 @@ pub struct ReadSet {
     places: Vec<Place>,
     size: usize,
     trace_walk_count: usize,
-    has_run: bool,
+    /// Without writes of the transaction's own, and with them.
+    has_run: [bool; 2],
     has_status: bool,
 }
 
@@ -95,7 +96,9 @@ impl ReadSet {
 
     pub(crate) fn add(&mut self, mut place: Place) {
         match place {
-            Place::Run if std::mem::replace(&mut self.has_run, true) => return,
+            Place::Run { has_own } if std::mem::replace(&mut self.has_run[usize::from(has_own)], true) => {
+                return;
+            }
             Place::Status if std::mem::replace(&mut self.has_status, true) => return,
             Place::Traces { .. } | Place::Tree { .. } => {
                 self.trace_walk_count += 1;
@@ -196,7 +199,7 @@ impl<'a> Check<'a> {
             Place::Tree { root, end } => self.changed_trace(self.traces().below(root, *end)),
             // A run that was begun anew has changed in every place, which was found out above.
             Place::Life => None,
-            Place::Run => self.changed_run(),
+            Place::Run { has_own } => self.changed_run(*has_own),
             Place::Status => self.changed_status(),
             Place::Receipt { id } => self.new_receipt(id),
         }
@@ -270,7 +273,7 @@ impl<'a> Check<'a> {
             None => (events.event_count() > from).then_some(from),
             Some(kind) => {
                 let sequences = events.events_of_kind(kind);
-                sequences.get(sequences.partition_point(|sequence| *sequence < from)).copied()
+                sequences.get(sequences.count_below(from))
             }
         }?;
         let found = events.event(first).map_or(Version::NEVER, |event| event.stamp.version);
@@ -311,7 +314,7 @@ impl<'a> Check<'a> {
         (status(then) != status(&now)).then_some(Changed { entity, seen, found })
     }
 
-    fn changed_run(&self) -> Option<Changed> {
+    fn changed_run(&self, has_own: bool) -> Option<Changed> {
         let now = self.state.view();
         let facts = |view: RunView<'_>| {
             let info = Draft::new(view).info(view.stamp().timestamp)?;
@@ -319,6 +322,7 @@ impl<'a> Check<'a> {
         };
         let entity = EntityRef::run(self.state.id());
         let (seen, found) = (self.view.stamp().version, now.stamp().version);
-        (facts(self.view) != facts(now)).then_some(Changed { entity, seen, found })
+        let is_changed = if has_own { seen != found } else { facts(self.view) != facts(now) };
+        is_changed.then_some(Changed { entity, seen, found })
     }
 }

@@ -1,25 +1,31 @@
 //! All traces of a run in commit order, and where each one and the children of each one are.
-use crate::chunks::Chunks;
+use crate::chunks::{Ascending, Chunks};
 use crate::split_map::SplitMap;
 use crate::trace::Trace;
 use crate::trace_id::TraceId;
 use crate::version::{Timestamp, Version};
-use rustc_hash::FxSeededState;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::ops::Range;
 use std::sync::Arc;
 
 /// The traces of a run. A place is a trace's number in commit order: 0, 1, 2 ... without gaps.
 ///
-/// Commit order is the order of time too, since the time of a run never decreases, so time needs no index.
-#[derive(Debug)]
+/// Commit order is the order of time too, since the time of a run never decreases, so time needs no index. A clone shares all
+/// traces until either is changed.
+#[derive(Debug, Clone)]
 pub struct TraceLog {
     traces: Chunks<Trace>,
     by_id: SplitMap<TraceId, u64>,
-    by_parent: SplitMap<TraceId, Vec<u64>>,
-    kind_counts: HashMap<Arc<str>, u64, FxSeededState>,
+    by_parent: SplitMap<TraceId, Chunks<u64>>,
+    kinds: SplitMap<Arc<str>, OfKind>,
     size: u64,
+}
+
+/// The traces of one kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct OfKind {
+    /// The text that all of them share.
+    kind: Arc<str>,
+    count: u64,
 }
 
 impl TraceLog {
@@ -29,7 +35,7 @@ impl TraceLog {
             traces: Chunks::new(),
             by_id: SplitMap::new(hash_seed),
             by_parent: SplitMap::new(hash_seed),
-            kind_counts: HashMap::with_hasher(FxSeededState::with_seed(hash_seed)),
+            kinds: SplitMap::new(hash_seed),
             size: 0,
         }
     }
@@ -60,13 +66,13 @@ impl TraceLog {
     }
 
     /// The places of the direct children of a trace, ascending.
-    pub fn children(&self, id: &TraceId) -> &[u64] {
-        self.by_parent.get(id).map_or(&[], Vec::as_slice)
+    pub(crate) fn children(&self, id: &TraceId) -> Ascending<'_> {
+        Ascending::all(self.by_parent.get(id))
     }
 
     /// How many traces are of this kind.
     pub fn kind_count(&self, kind: &str) -> u64 {
-        self.kind_counts.get(kind).copied().unwrap_or(0)
+        self.kinds.get(kind).map_or(0, |of_kind| of_kind.count)
     }
 
     /// The place of the first trace recorded at `time` or later; the end of the log if there is none.
@@ -107,16 +113,14 @@ impl TraceLog {
         let earlier = self.by_id.insert(trace.id, place);
         assert!(earlier.is_none(), "an id is given to one trace of a run");
         if let Some(parent) = trace.parent {
-            self.by_parent.get_or_insert_with(parent, Vec::new).push(place);
+            self.by_parent.get_or_insert_with(parent, Chunks::new).push(place);
         }
-        match self.kind_counts.entry(Arc::clone(&trace.kind)) {
-            Entry::Occupied(mut occupied) => {
-                // All traces of a kind share the text of the first one.
-                trace.kind = Arc::clone(occupied.key());
-                *occupied.get_mut() += 1;
-            }
-            Entry::Vacant(vacant) => *vacant.insert(0) += 1,
-        }
+        let of_kind = self.kinds.get_or_insert_with(Arc::clone(&trace.kind), || OfKind {
+            kind: Arc::clone(&trace.kind),
+            count: 0,
+        });
+        trace.kind = Arc::clone(&of_kind.kind);
+        of_kind.count += 1;
         self.size += trace.size();
         self.traces.push(trace);
         place
@@ -133,14 +137,14 @@ impl TraceLog {
         if let Some(parent) = trace.parent {
             let children = self.by_parent.get_mut(&parent).expect("a child is found by its parent");
             children.pop();
-            if children.is_empty() {
+            if children.len() == 0 {
                 self.by_parent.remove(&parent);
             }
         }
-        let count = self.kind_counts.get_mut(&trace.kind).expect("every kind is counted");
+        let OfKind { count, .. } = self.kinds.get_mut(&trace.kind).expect("every kind is counted");
         *count -= 1;
         if *count == 0 {
-            self.kind_counts.remove(&trace.kind);
+            self.kinds.remove(&trace.kind);
         }
     }
 
@@ -164,7 +168,7 @@ impl TraceLog {
         self.traces == other.traces
             && self.by_id == other.by_id
             && self.by_parent == other.by_parent
-            && self.kind_counts == other.kind_counts
+            && self.kinds == other.kinds
             && self.size == other.size
     }
 }

@@ -122,7 +122,7 @@ fn assert_like(log: &TraceLog, model: &[Trace]) {
         }
     }
     for number in 0..400 {
-        assert_eq!(log.children(&id(number)), children.get(&id(number)).map_or(&[][..], Vec::as_slice));
+        assert_eq!(log.children(&id(number)).to_vec(), children.remove(&id(number)).unwrap_or_default());
         assert_eq!(log.place_of(&id(number)).is_some(), model.iter().any(|trace| trace.id == id(number)));
     }
     for micros in 0..=model.last().map_or(0, |last| last.recorded.timestamp.0 + 1) {

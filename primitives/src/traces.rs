@@ -1,5 +1,6 @@
 //! The traces of a run as a reader sees them: at present, at an older version, or with a commit's own staged over
 //! them.
+use crate::chunks::Ascending;
 use crate::encoded::Encoded;
 use crate::past::ReplacedTraces;
 use crate::trace::Trace;
@@ -51,9 +52,8 @@ impl<'a> Traces<'a> {
     }
 
     /// The places of the direct children of a trace, ascending.
-    pub(crate) fn children(&self, id: &TraceId) -> &'a [u64] {
-        let places = self.log.children(id);
-        &places[..places.partition_point(|place| *place < self.count)]
+    pub(crate) fn children(&self, id: &TraceId) -> Ascending<'a> {
+        self.log.children(id).below(self.count)
     }
 
     /// The place of the first trace recorded at `time` or later; the count if there is none.
@@ -195,8 +195,8 @@ impl<'d> TracesOver<'d> {
 
     pub(crate) fn children(&self, id: &TraceId) -> Children<'d> {
         Children {
-            base: self.base.map_or(&[], |base| base.children(id)),
-            staged: self.staged.map_or(&[], |staged| staged.recorded.children(id)),
+            base: self.base.map_or_else(Ascending::default, |base| base.children(id)),
+            staged: self.staged.map_or_else(Ascending::default, |staged| staged.recorded.children(id)),
             staged_first: self.base_count(),
         }
     }
@@ -235,26 +235,24 @@ impl<'d> TracesOver<'d> {
 /// The places of the direct children of a trace, ascending.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Children<'d> {
-    base: &'d [u64],
+    base: Ascending<'d>,
     /// Counted from the first staged trace.
-    staged: &'d [u64],
+    staged: Ascending<'d>,
     staged_first: u64,
 }
 
 impl Children<'_> {
     pub(crate) fn get(&self, index: u64) -> Option<u64> {
-        let index = usize::try_from(index).ok()?;
         match index.checked_sub(self.base.len()) {
-            None => self.base.get(index).copied(),
+            None => self.base.get(index),
             Some(index) => self.staged.get(index).map(|place| self.staged_first + place),
         }
     }
 
     /// How many of them lie below `place`.
     pub(crate) fn count_below(&self, place: u64) -> u64 {
-        let of_base = self.base.partition_point(|child| *child < place);
-        let of_staged = self.staged.partition_point(|child| self.staged_first + *child < place);
-        (of_base + of_staged) as u64
+        let of_staged = self.staged.count_below(place.saturating_sub(self.staged_first));
+        self.base.count_below(place) + of_staged
     }
 }
 

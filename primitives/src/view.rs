@@ -1,4 +1,5 @@
 //! A run as it is, or as it was at the version of an open snapshot.
+use crate::chunks::Ascending;
 use crate::content::Content;
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
@@ -109,13 +110,9 @@ impl<'a> RunView<'a> {
     }
 
     /// The sequences of all events of a type, ascending.
-    pub(crate) fn events_of_kind(&self, kind: &str) -> &'a [u64] {
+    pub(crate) fn events_of_kind(&self, kind: &str) -> Ascending<'a> {
         let sequences = self.content.events.of_kind(kind);
-        if !self.is_old {
-            return sequences;
-        }
-        let count = self.event_count();
-        &sequences[..sequences.partition_point(|sequence| *sequence < count)]
+        if self.is_old { sequences.below(self.event_count()) } else { sequences }
     }
 
     /// The hash that the next event is hashed onto.

@@ -142,6 +142,14 @@ fn what_is_known_of_the_run_is_changed_by_what_it_tells() {
 }
 
 #[test]
+fn what_own_writes_add_to_a_run_depends_on_what_others_put_under_the_same_keys() {
+    // One key goes and another comes, so the run holds as much as before, and the own put adds nothing any more.
+    let between = || vec![delete("a"), put("b", 1, NONE)];
+    verdict(vec![put("b", 1, NONE), Operation::RunGet], between()).unwrap_err();
+    verdict(vec![Operation::RunGet, put("b", 1, NONE)], between()).unwrap();
+}
+
+#[test]
 fn a_receipt_that_was_missing_may_not_appear() {
     let (id, other) = (OperationId([5; 16]), OperationId([6; 16]));
     let mut driver = driver();

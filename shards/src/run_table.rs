@@ -96,7 +96,7 @@ impl RunTable {
     /// An empty table. The seed keeps chosen ids and keys from colliding on purpose.
     pub(crate) fn new(hash_seed: usize) -> RunTable {
         RunTable {
-            runs: SplitMap::new(hash_seed),
+            runs: SplitMap::unshared(hash_seed),
             cold_count: 0,
             resident: Vec::new(),
             memory: 0,

@@ -59,14 +59,13 @@ impl Decision<'_, '_> {
     ) -> Outcome {
         self.look_at_tail_of_page(Some(kind), start, limit, direction);
         let (base, staged) = self.draft.events_of_kind(kind);
-        let at = |index: u64| match base.get(index as usize) {
-            Some(sequence) => *sequence,
-            None => staged[index as usize - base.len()],
+        let at = |index: u64| match base.get(index) {
+            Some(sequence) => sequence,
+            None => staged[(index - base.len()) as usize],
         };
-        let count = (base.len() + staged.len()) as u64;
+        let count = base.len() + staged.len() as u64;
         let below = |bound: u64| {
-            (base.partition_point(|sequence| *sequence < bound)
-                + staged.partition_point(|sequence| *sequence < bound)) as u64
+            base.count_below(bound) + staged.partition_point(|sequence| *sequence < bound) as u64
         };
         // Events before the first of the page: those below `start`, or all that are not above it.
         let first = match (direction, start) {
@@ -88,7 +87,7 @@ impl Decision<'_, '_> {
             None => self.draft.event_count(),
             Some(kind) => {
                 let (base, staged) = self.draft.events_of_kind(kind);
-                (base.len() + staged.len()) as u64
+                base.len() + staged.len() as u64
             }
         })
     }
@@ -99,7 +98,7 @@ impl Decision<'_, '_> {
             None => self.draft.event_count().checked_sub(1)?,
             Some(kind) => {
                 let (base, staged) = self.draft.events_of_kind(kind);
-                *staged.last().or(base.last())?
+                staged.last().copied().or(base.last())?
             }
         };
         self.draft.event(sequence, self.now)

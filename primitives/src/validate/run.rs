@@ -82,7 +82,7 @@ impl Decision<'_, '_> {
     }
 
     pub(super) fn info(&mut self) -> Option<RunInfo> {
-        self.draft.record(Place::Run);
+        self.draft.record(Place::Run { has_own: self.draft.has_staged() });
         self.draft.info(self.now)
     }
 
