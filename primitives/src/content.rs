@@ -1,6 +1,7 @@
 //! What a run holds from its creation to its deletion.
 use crate::encoded::Encoded;
 use crate::event::EventLog;
+use crate::fork::{ForkChanges, ForkPoint, Names, Shared};
 use crate::json::Document;
 use crate::key_kind::KeyKind;
 use crate::key_map::{Entry, KeyMap};
@@ -11,7 +12,7 @@ use crate::version::{Timestamp, Version};
 use std::sync::Arc;
 
 /// About what the path to one write of a document takes, bytes.
-const DOCUMENT_PATH_SIZE: usize = 2048;
+pub(crate) const DOCUMENT_PATH_SIZE: usize = 2048;
 
 /// Everything that a deletion takes away.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(crate) struct Content {
     pub(crate) events: EventLog,
     pub(crate) traces: TraceLog,
     pub(crate) past: Past,
+    /// What it has changed of what it began with, where that was another run.
+    pub(crate) fork: Option<Box<ForkChanges>>,
 }
 
 impl Content {
@@ -38,6 +41,49 @@ impl Content {
             events: EventLog::new(hash_seed),
             traces: TraceLog::new(hash_seed),
             past: Past::new(hash_seed),
+            fork: None,
+        }
+    }
+
+    /// The same, shared until either is changed, without what is kept for snapshots.
+    pub(crate) fn share(&self, hash_seed: usize) -> Self {
+        let Self { meta, meta_version, kv, cells, documents, events, traces, past: _, fork: _ } = self;
+        Self {
+            meta: meta.clone(),
+            meta_version: *meta_version,
+            kv: kv.clone(),
+            cells: cells.clone(),
+            documents: documents.clone(),
+            events: events.clone(),
+            traces: traces.clone(),
+            past: Past::new(hash_seed),
+            fork: None,
+        }
+    }
+
+    /// What a fork begins with: all of it but the description.
+    pub(crate) fn fork(&self, point: ForkPoint, hash_seed: usize) -> Self {
+        let changes = ForkChanges {
+            point,
+            kv: Names::new(hash_seed),
+            cells: Names::new(hash_seed),
+            documents: Names::new(hash_seed),
+            event_count: self.events.len(),
+            trace_count: self.traces.len(),
+            ended: Vec::new(),
+            shared_memory: self.shared_memory(),
+            own_memory: 0,
+        };
+        Self { meta: None, fork: Some(Box::new(changes)), ..self.share(hash_seed) }
+    }
+
+    /// How much memory a fork of it shares.
+    pub(crate) fn shared_memory(&self) -> Shared {
+        let Self { kv, cells, documents, events, traces, .. } = self;
+        Shared {
+            slots: kv.slot_memory() + cells.slot_memory(),
+            documents: documents.memory(),
+            logs: events.memory() + traces.memory(),
         }
     }
 
@@ -79,6 +125,9 @@ impl Content {
             Some(entry) => map.put(key, entry),
             None => map.remove(key),
         };
+        if let Some(fork) = &mut self.fork {
+            fork.note_key(kind, key, map.get(key), was.as_ref());
+        }
         let size = key.len() + was.as_ref().map_or(0, |entry| entry.value.len());
         let kept = kept_by(keeper, |keeper| past.keep(key, keeper, size, || was.clone()));
         (was, kept)
@@ -112,6 +161,9 @@ impl Content {
             Some(entry) => self.documents.put(name, entry),
             None => self.documents.remove(name),
         };
+        if let Some(fork) = &mut self.fork {
+            fork.note_document(name);
+        }
         // What a write replaces is kept, and the path to it, which it copies; the rest is shared with what follows.
         let kept = kept_by(keeper, |keeper| {
             let detached_size = was.as_ref().map_or(0, |was| detached_size(&was.value));
@@ -144,9 +196,9 @@ impl Content {
         [self.kv.next_deadline(), self.cells.next_deadline()].into_iter().flatten().min()
     }
 
-    /// Whether two runs hold the same; what they keep for snapshots is left out.
+    /// Whether two runs hold the same; what they keep for snapshots is left out, and what they share with others.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let Self { meta, meta_version, kv, cells, documents, events, traces, past: _ } = self;
+        let Self { meta, meta_version, kv, cells, documents, events, traces, past: _, fork: _ } = self;
         *meta == other.meta
             && *meta_version == other.meta_version
             && kv.is_same(&other.kv)

@@ -89,8 +89,18 @@ impl<V: Stored> KeyMap<V> {
 
     /// About how many bytes of memory it takes.
     pub(crate) fn memory(&self) -> usize {
+        self.slot_memory() + self.memory
+    }
+
+    /// The same without keys and values themselves.
+    pub(crate) fn slot_memory(&self) -> usize {
         let order = self.order.as_ref().map_or(0, OrdSet::len);
-        self.entries.allocated() + self.memory + order * ORDER_SIZE + self.deadlines.len() * DEADLINE_SIZE
+        self.entries.allocated() + order * ORDER_SIZE + self.deadlines.len() * DEADLINE_SIZE
+    }
+
+    /// About how many bytes of slots a clone has of its own, because it changed what it shared.
+    pub(crate) fn copied(&self) -> usize {
+        self.entries.copied()
     }
 
     /// How many keys are there for a reader at `now`.

@@ -78,10 +78,10 @@ impl<'a, V: Stored> Keys<'a, V> {
         self.map.part(part as usize, count as usize)
     }
 
-    /// What a key holds that no commit behind the version has touched.
-    pub(crate) fn untouched(&self, key: &str) -> Option<&'a Entry<V>> {
+    /// What a key holds, if no commit behind the version has touched it.
+    pub(crate) fn untouched(&self, key: &str) -> Option<Option<&'a Entry<V>>> {
         let is_touched = self.past.is_some_and(|(past, version)| past.at(key, version).is_some());
-        if is_touched { None } else { self.map.get(key) }
+        if is_touched { None } else { Some(self.map.get(key)) }
     }
 
     /// How many times commits behind the version have touched a key.
@@ -89,12 +89,11 @@ impl<'a, V: Stored> Keys<'a, V> {
         self.past.map_or(0, |(past, version)| past.count_since(version) as u64)
     }
 
-    /// The key that one of these times touched, with what it held at the version; `None` where it held nothing, or was
-    /// touched before.
-    pub(crate) fn touched(&self, place: u64) -> Option<KeyEntry<'a, V>> {
+    /// The key that one of these times touched, with what it held at the version; `None` where it was touched before.
+    pub(crate) fn touched(&self, place: u64) -> Option<HidingEntry<'a, V>> {
         let (past, version) = self.past?;
         let (key, was) = past.nth_since(version, usize::try_from(place).ok()?)?;
-        Some((key, was.as_ref()?))
+        Some((key, was.as_ref()))
     }
 
     /// The sum of `measure` over all keys; `present` is that of the map as it is.

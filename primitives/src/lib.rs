@@ -56,6 +56,7 @@ pub mod view;
 
 mod changed_keys;
 mod content;
+mod fork;
 mod key_map;
 mod key_range;
 mod keys;
@@ -76,8 +77,9 @@ pub use entity::EntityRef;
 pub use error::{Error, ErrorKind};
 pub use event::{ChainReport, StoredEvent};
 pub use fingerprint::Fingerprint;
+pub use fork::ForkPoint;
 pub use id::{Namespace, OperationId, RunId};
-pub use image::{ImageEntry, ImageLoad, ImageWalk};
+pub use image::{ImageEntry, ImageLoad, ImageWalk, Removed};
 pub use json::{Document, JsonWrite, PatchOperation, Pointer};
 pub use key_kind::{KeyKind, OrderIndex};
 pub use limits::Limits;

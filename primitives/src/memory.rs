@@ -1,5 +1,5 @@
 //! How much memory a run takes, from what it counts anyway.
-use crate::content::Content;
+use crate::content::{Content, DOCUMENT_PATH_SIZE};
 use crate::event::{Event, EventLog};
 use crate::run_state::RunState;
 use crate::trace::Trace;
@@ -22,17 +22,31 @@ const TRACE_PLACES_SIZE: usize = 160;
 const RECEIPT_SIZE: usize = 190;
 
 impl RunState {
-    /// About how many bytes of memory the run takes, with what it keeps for snapshots. It counts in constant time.
+    /// About how many bytes of memory the run takes, with what it keeps for snapshots; a fork without what it shares. It counts
+    /// in constant time.
     pub fn memory(&self) -> usize {
-        let Content { kv, cells, documents, events, traces, .. } = self.content();
-        let keys = kv.memory() + cells.memory() + documents.memory();
-        let logs = events.memory() + traces.memory();
-        RUN_SIZE + keys + logs + self.kept_size() + self.receipt_count() * RECEIPT_SIZE
+        RUN_SIZE + self.content().memory() + self.kept_size() + self.receipt_count() * RECEIPT_SIZE
+    }
+}
+
+impl Content {
+    fn memory(&self) -> usize {
+        let Self { kv, cells, documents, events, traces, fork, .. } = self;
+        let Some(fork) = fork else {
+            return kv.memory() + cells.memory() + documents.memory() + events.memory() + traces.memory();
+        };
+        // What it shares is counted where that is.
+        let (now, then) = (self.shared_memory(), fork.shared_memory);
+        let copied = kv.copied() + cells.copied() + documents.copied();
+        let keys = now.slots.saturating_sub(then.slots) + fork.own_memory;
+        let paths = fork.documents.len() * DOCUMENT_PATH_SIZE;
+        let documents = now.documents.saturating_sub(then.documents) + paths;
+        keys + documents + now.logs.saturating_sub(then.logs) + copied + fork.memory()
     }
 }
 
 impl EventLog {
-    fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         // The place among those of its type doubles its room.
         let each = size_of::<Event>() + ALLOCATION_SIZE + 2 * size_of::<u64>();
         self.len() as usize * each + self.size() as usize
@@ -40,7 +54,7 @@ impl EventLog {
 }
 
 impl TraceLog {
-    fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         let each = size_of::<Trace>() + ALLOCATION_SIZE + TRACE_PLACES_SIZE;
         self.len() as usize * each + self.size() as usize
     }

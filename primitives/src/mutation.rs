@@ -21,6 +21,7 @@
 //! 15 json_write   u64 previous, name, write
 //! 16 json_destroy u64 previous, name
 //! 17 run_retention u64 previous, u8 1 and retention, or u8 0
+//! 18 run_fork     u64 version of the run that is forked, [16] that run, meta
 //! ```
 //! A key, name, value, kind, payload, tag, metadata or body is a `u32` size and its bytes. `meta` is an optional name
 //! (u8, then text), three texts of namespace, an optional parent (u8, then 16 bytes), tags, metadata, u8 status,
@@ -29,6 +30,7 @@
 use crate::codec::{self, DecodeError, put_option, take_option};
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
+use crate::fork::ForkPoint;
 use crate::id::RunId;
 use crate::json::JsonWrite;
 use crate::retention::Retention;
@@ -76,6 +78,8 @@ pub enum Mutation {
     TraceEnd { id: TraceId, ended: Timestamp, body: Encoded, previous: Version },
     /// The run keeps this much of its history, or as much as the store says.
     RunRetention { retention: Option<Retention>, previous: Version },
+    /// The run, which holds what another one held, is there with this description.
+    RunFork { point: ForkPoint, meta: Box<RunMeta> },
 }
 
 /// One line of the table of mutations.
@@ -104,8 +108,9 @@ const TRACE_END: u8 = 14;
 const JSON_WRITE: u8 = 15;
 const JSON_DESTROY: u8 = 16;
 const RUN_RETENTION: u8 = 17;
+const RUN_FORK: u8 = 18;
 
-static TABLE: [MutationRow; 17] = [
+static TABLE: [MutationRow; 18] = [
     MutationRow { name: "kv_put", tag: KV_PUT },
     MutationRow { name: "kv_delete", tag: KV_DELETE },
     MutationRow { name: "kv_deadline", tag: KV_DEADLINE },
@@ -123,6 +128,7 @@ static TABLE: [MutationRow; 17] = [
     MutationRow { name: "json_write", tag: JSON_WRITE },
     MutationRow { name: "json_destroy", tag: JSON_DESTROY },
     MutationRow { name: "run_retention", tag: RUN_RETENTION },
+    MutationRow { name: "run_fork", tag: RUN_FORK },
 ];
 
 impl Mutation {
@@ -151,6 +157,7 @@ impl Mutation {
             Self::JsonWrite { .. } => JSON_WRITE,
             Self::JsonDestroy { .. } => JSON_DESTROY,
             Self::RunRetention { .. } => RUN_RETENTION,
+            Self::RunFork { .. } => RUN_FORK,
         }
     }
 
@@ -180,6 +187,7 @@ impl Mutation {
             | Self::RunTags { .. }
             | Self::RunMetadata { .. }
             | Self::RunRetention { .. }
+            | Self::RunFork { .. }
             | Self::RunDelete { .. } => EntityRef::run(run),
         }
     }
@@ -277,6 +285,11 @@ impl Mutation {
                 codec::put_u64(out, previous.0);
                 put_option(out, *retention, |out, retention| retention.encode(out));
             }
+            Self::RunFork { point, meta } => {
+                codec::put_u64(out, point.version.0);
+                out.extend_from_slice(point.run.as_bytes());
+                meta.encode(out);
+            }
             Self::RunDelete { previous } => codec::put_u64(out, previous.0),
             Self::TraceRecord { trace } => trace.encode(out),
             Self::TraceEnd { id, ended, body, previous } => {
@@ -332,6 +345,11 @@ impl Mutation {
             }
             RUN_RETENTION => {
                 Self::RunRetention { retention: take_option(input, Retention::decode)?, previous }
+            }
+            RUN_FORK => {
+                let point =
+                    ForkPoint { run: RunId::from_bytes(codec::take_array(input)?), version: previous };
+                Self::RunFork { point, meta: Box::new(RunMeta::decode(input)?) }
             }
             tag => return Err(DecodeError::UnknownTag { what: "mutation", tag }),
         })

@@ -17,6 +17,7 @@ fn meta() -> RunMeta {
         begun_in_boot: 3,
         durability: Some(Durability::Strict),
         retention: None,
+        forked_from: None,
     }
 }
 
@@ -101,6 +102,21 @@ fn golden() -> Vec<(Mutation, &'static str)> {
             "11 0400000000000000 01 02 0700000000000000",
         ),
         (Mutation::RunRetention { retention: None, previous }, "11 0400000000000000 00"),
+        (
+            Mutation::RunFork {
+                point: ForkPoint { run: RunId::from_bytes([5; 16]), version: previous },
+                meta: Box::new(RunMeta {
+                    name: None,
+                    parent: None,
+                    tags: vec![],
+                    durability: None,
+                    namespace: Namespace::default(),
+                    ..meta()
+                }),
+            },
+            "12 0400000000000000 05050505050505050505050505050505 00 00000000 00000000 00000000 00 00000000 \
+             0100000000 01 0900000000000000 0300000000000000 00",
+        ),
         (
             Mutation::TraceRecord { trace: Box::new(trace()) },
             "0d 07070707070707070707070707070707 01 06060606060606060606060606060606 \

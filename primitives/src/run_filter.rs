@@ -58,6 +58,7 @@ mod tests {
             begun_in_boot: 1,
             durability: None,
             retention: None,
+            forked_from: None,
             version: Version(1),
             timestamp: Timestamp(100),
             kv_count: 0,

@@ -1,6 +1,7 @@
 //! What is known about a run besides its content: name, place, status, tags, metadata.
 use crate::codec::{self, DecodeError, put_option, take_option};
 use crate::encoded::Encoded;
+use crate::fork::ForkPoint;
 use crate::id::{Namespace, RunId};
 use crate::retention::Retention;
 pub use crate::run_filter::RunFilter;
@@ -137,6 +138,8 @@ pub struct RunMeta {
     pub durability: Option<Durability>,
     /// How much of its history is kept; without it, as the store says.
     pub retention: Option<Retention>,
+    /// What it began as, if it is a fork.
+    pub forked_from: Option<ForkPoint>,
 }
 
 /// What a caller is told about a run.
@@ -164,6 +167,8 @@ pub struct RunInfo {
     pub durability: Option<Durability>,
     /// How much of its history is kept; without it, as the store says.
     pub retention: Option<Retention>,
+    /// What it began as, if it is a fork.
+    pub forked_from: Option<ForkPoint>,
     /// Its newest commit.
     pub version: Version,
     /// The time of its newest commit.
@@ -199,6 +204,7 @@ impl RunMeta {
             begun_in_boot: 1,
             durability: None,
             retention: None,
+            forked_from: None,
         }
     }
 
@@ -219,6 +225,7 @@ impl RunMeta {
             begun_in_boot: self.begun_in_boot,
             durability: self.durability,
             retention: self.retention,
+            forked_from: self.forked_from,
             version: stamp.version,
             timestamp: stamp.timestamp,
             kv_count: counts.keys,
@@ -235,14 +242,24 @@ impl RunMeta {
     pub(crate) fn encode_whole(&self, out: &mut Vec<u8>) {
         self.encode(out);
         put_option(out, self.retention, |out, retention| retention.encode(out));
+        put_option(out, self.forked_from, |out, point| {
+            out.extend_from_slice(point.run.as_bytes());
+            codec::put_u64(out, point.version.0);
+        });
     }
 
     pub(crate) fn decode_whole(input: &mut &[u8]) -> Result<Self, DecodeError> {
         let meta = Self::decode(input)?;
-        Ok(Self { retention: take_option(input, Retention::decode)?, ..meta })
+        let retention = take_option(input, Retention::decode)?;
+        let forked_from = take_option(input, |input| {
+            let run = RunId::from_bytes(codec::take_array(input)?);
+            Ok(ForkPoint { run, version: Version(codec::take_u64(input)?) })
+        })?;
+        Ok(Self { retention, forked_from, ..meta })
     }
 
-    /// Appends the encoding, in the order of [`decode`](Self::decode), without the retention: that is a mutation of its own.
+    /// Appends the encoding, in the order of [`decode`](Self::decode), without the retention, which is a
+    /// mutation of its own, and without what it began as, which the mutation says that makes a fork.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         put_option(out, self.name.as_deref(), codec::put_str);
         codec::put_str(out, &self.namespace.tenant);
@@ -278,6 +295,7 @@ impl RunMeta {
                 ),
             },
             retention: None,
+            forked_from: None,
         })
     }
 }
@@ -359,12 +377,15 @@ mod tests {
     }
 
     #[test]
-    fn only_the_whole_of_a_description_has_its_retention() {
-        let meta = RunMeta { retention: Some(Retention::KeepLast(3)), ..RunMeta::plain() };
+    fn only_the_whole_of_a_description_has_its_retention_and_what_it_began_as() {
+        let forked_from = Some(ForkPoint { run: RunId::from_bytes([6; 16]), version: Version(9) });
+        let meta = RunMeta { retention: Some(Retention::KeepLast(3)), forked_from, ..RunMeta::plain() };
         let (mut whole, mut logged) = (Vec::new(), Vec::new());
         meta.encode_whole(&mut whole);
         meta.encode(&mut logged);
-        assert_eq!(whole, [&logged[..], &[1, 2, 3, 0, 0, 0, 0, 0, 0, 0]].concat());
+        let kept = [1, 2, 3, 0, 0, 0, 0, 0, 0, 0];
+        let point = [&[1][..], &[6; 16], &[9, 0, 0, 0, 0, 0, 0, 0]].concat();
+        assert_eq!(whole, [&logged[..], &kept, &point].concat());
         assert_eq!(RunMeta::decode_whole(&mut &whole[..]), Ok(meta));
         assert_eq!(RunMeta::decode(&mut &logged[..]), Ok(RunMeta::plain()));
     }

@@ -3,6 +3,7 @@ use crate::content::Content;
 use crate::draft::Draft;
 use crate::encoded::Encoded;
 use crate::event::Event;
+use crate::fork::ForkPoint;
 use crate::id::{OperationId, RunId};
 use crate::json::{Document, JsonWrite, check_json_encoded};
 use crate::key_kind::{KeyKind, OrderIndex};
@@ -62,6 +63,26 @@ impl RunState {
             content: Content::new(hash_seed, Version::NEVER),
             snapshots: Snapshots::default(),
         }
+    }
+
+    /// The run as it is, sharing everything with it until either is changed. It has no receipts, and nothing is kept for the
+    /// snapshots of the other.
+    pub fn share(&self) -> Self {
+        let content = self.content.share(self.hash_seed);
+        self.with_content(self.id, content)
+    }
+
+    /// Another run that begins as this one is, and is not there before the mutation [`RunFork`](Mutation::RunFork) says so: that
+    /// is its next commit. It shares everything with this one until either is changed.
+    pub fn fork(&self, id: RunId) -> Self {
+        let point = ForkPoint { run: self.id, version: self.stamp.version };
+        self.with_content(id, self.content.fork(point, self.hash_seed))
+    }
+
+    fn with_content(&self, id: RunId, content: Content) -> Self {
+        let Self { hash_seed, stamp, .. } = *self;
+        let (receipts, snapshots) = (Receipts::default(), Snapshots::default());
+        Self { id, hash_seed, stamp, receipts, content, snapshots }
     }
 
     /// Applies one mutation of the commit `stamp` and returns what it replaced. The only thing that changes a run.
@@ -127,8 +148,11 @@ impl RunState {
     }
 
     fn end_trace(&mut self, id: &TraceId, ended: Timestamp, body: Encoded, stamp: Stamp) -> Undo {
-        let Content { traces, past, .. } = &mut self.content;
+        let Content { traces, past, fork, .. } = &mut self.content;
         let place = traces.place_of(id).expect("only a trace that is there is ended");
+        if let Some(fork) = fork.as_mut().filter(|fork| place < fork.trace_count) {
+            fork.ended.push(place);
+        }
         let held = traces.get(place).expect("a place leads to its trace");
         let trace = held.with_end(ended, body, stamp);
         let was = Box::new(traces.replace(place, trace));
@@ -168,6 +192,9 @@ impl RunState {
             Undo::TraceEnd { place, was, kept } => {
                 kept.into_iter().for_each(|by| past.traces.take_back(&place, by));
                 self.content.traces.replace(place, *was);
+                if let Some(fork) = &mut self.content.fork {
+                    fork.ended.pop_if(|ended| *ended == place);
+                }
             }
             Undo::Meta { meta, version, kept } => {
                 kept.into_iter().for_each(|by| past.meta.take_back(&(), by));
@@ -238,7 +265,16 @@ impl RunState {
         let exists = self.exists();
         match mutation {
             Mutation::RunCreate { .. } if exists => Err("it creates a run that exists".to_owned()),
+            Mutation::RunFork { .. } if exists => Err("it makes a fork of a run that exists".to_owned()),
+            Mutation::RunCreate { .. } if self.fork_point().is_some() => {
+                Err("it creates a run that is a fork".to_owned())
+            }
             Mutation::RunCreate { .. } => Ok(()),
+            Mutation::RunFork { point, .. } if self.fork_point() != Some(*point) => Err(format!(
+                "it is a fork of run {} at version {}, and begins as another",
+                point.run, point.version
+            )),
+            Mutation::RunFork { .. } => Ok(()),
             other if !exists => Err(format!("{} in a run that does not exist", other.name())),
             Mutation::EventAppend { sequence, .. } if *sequence != self.content.events.len() => {
                 Err(format!("event {sequence} follows {} events", self.content.events.len()))
@@ -353,6 +389,11 @@ impl RunState {
         self.content.meta.as_deref()
     }
 
+    /// What the run began as, if its present life is that of a fork.
+    pub fn fork_point(&self) -> Option<ForkPoint> {
+        self.content.fork.as_ref().map(|fork| fork.point)
+    }
+
     /// Whether the run was created and not deleted.
     pub fn exists(&self) -> bool {
         self.content.meta.is_some()
@@ -427,8 +468,10 @@ pub(crate) fn written(held: Option<&Document>, write: &JsonWrite, stamp: Stamp) 
 /// # Panics
 /// If the mutation is of something else, or the run is missing and not created.
 pub(crate) fn described(current: Option<&RunMeta>, mutation: Mutation) -> RunMeta {
-    if let Mutation::RunCreate { meta, .. } = mutation {
-        return *meta;
+    match mutation {
+        Mutation::RunCreate { meta, .. } => return *meta,
+        Mutation::RunFork { point, meta } => return RunMeta { forked_from: Some(point), ..*meta },
+        _ => {}
     }
     let mut meta = current.expect("a run that changes is there").clone();
     match mutation {

@@ -38,6 +38,8 @@ pub struct SplitMap<K, V> {
     part_count: usize,
     /// Bytes that the parts have allocated.
     allocated: usize,
+    /// Bytes of parts that were copied to be changed.
+    copied: usize,
     len: usize,
     hash_seed: usize,
     /// How a part is copied; only where entries can be is any part ever shared.
@@ -61,14 +63,14 @@ impl<K: Clone, V: Clone> Clone for SplitMap<K, V> {
     fn clone(&self) -> Self {
         assert!(self.copy.is_some(), "a map that was made unshared is not cloned");
         let Self { part_count, allocated, len, hash_seed, copy, .. } = *self;
-        Self { groups: self.groups.clone(), part_count, allocated, len, hash_seed, copy }
+        Self { groups: self.groups.clone(), part_count, allocated, copied: 0, len, hash_seed, copy }
     }
 }
 
 impl<K: Eq + Hash, V> SplitMap<K, V> {
     /// The same for entries that cannot be cloned.
     pub fn unshared(hash_seed: usize) -> Self {
-        Self { groups: Vec::new(), part_count: 0, allocated: 0, len: 0, hash_seed, copy: None }
+        Self { groups: Vec::new(), part_count: 0, allocated: 0, copied: 0, len: 0, hash_seed, copy: None }
     }
 
     /// How many entries there are.
@@ -84,6 +86,11 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
     /// Bytes that it has allocated for keys and values themselves, not counting what they point to.
     pub fn allocated(&self) -> usize {
         self.allocated
+    }
+
+    /// Bytes of slots that it has of its own where the map it is a clone of has others, or has them still.
+    pub fn copied(&self) -> usize {
+        self.copied
     }
 
     /// What is under a key.
@@ -109,7 +116,8 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
             return None;
         }
         let hash = hash_of(self.hash_seed, key);
-        let part = part_to_change(&mut self.groups, self.copy, part_of(hash, self.part_count));
+        let part =
+            part_to_change(&mut self.groups, self.copy, &mut self.copied, part_of(hash, self.part_count));
         part.find_mut(hash, |(held, _)| held.borrow() == key).map(|(_, value)| value)
     }
 
@@ -140,9 +148,9 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
 
     fn insert_new(&mut self, key: K, value: V) -> &mut V {
         self.make_room();
-        let Self { groups, part_count, allocated, len, hash_seed, copy } = self;
+        let Self { groups, part_count, allocated, copied, len, hash_seed, copy } = self;
         let hash = hash_of(*hash_seed, &key);
-        let part = part_to_change(groups, *copy, part_of(hash, *part_count));
+        let part = part_to_change(groups, *copy, copied, part_of(hash, *part_count));
         let before = part.allocation_size();
         part.reserve(1, |(held, _)| hash_of(*hash_seed, held));
         *allocated += part.allocation_size() - before;
@@ -159,7 +167,8 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
         // A map that shares its parts copies none for a key that is not there.
         self.get(key)?;
         let hash = hash_of(self.hash_seed, key);
-        let part = part_to_change(&mut self.groups, self.copy, part_of(hash, self.part_count));
+        let part =
+            part_to_change(&mut self.groups, self.copy, &mut self.copied, part_of(hash, self.part_count));
         let found = part.find_entry(hash, |(held, _)| held.borrow() == key);
         let ((_, value), _) = found.ok().map(OccupiedEntry::remove)?;
         self.len -= 1;
@@ -212,7 +221,7 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
 
     /// Splits one part if the parts are full on average: its entries go where they belong with one part more.
     fn make_room(&mut self) {
-        let Self { groups, part_count, allocated, len, hash_seed, copy } = self;
+        let Self { groups, part_count, allocated, copied, len, hash_seed, copy } = self;
         let count = *part_count;
         if *len < count * PART_MEAN {
             return;
@@ -221,7 +230,7 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
         if count > 0 {
             let source = count - (1 << count.ilog2());
             let moves = |(key, _): &mut (K, V)| part_of(hash_of(*hash_seed, &*key), count + 1) == count;
-            let source = part_to_change(groups, *copy, source);
+            let source = part_to_change(groups, *copy, copied, source);
             let moved: Vec<_> = source.extract_if(moves).collect();
             part.reserve(moved.len(), |(key, _)| hash_of(*hash_seed, key));
             for entry in moved {
@@ -238,17 +247,19 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
 }
 
 /// A part, which is no longer shared.
-fn part_to_change<K, V>(
-    groups: &mut [Group<K, V>],
+fn part_to_change<'a, K, V>(
+    groups: &'a mut [Group<K, V>],
     copy: Option<CopyPart<K, V>>,
+    copied: &mut usize,
     part: usize,
-) -> &mut Part<K, V> {
+) -> &'a mut Part<K, V> {
     let group = Arc::make_mut(&mut groups[part / GROUP_COUNT_MAX]);
     let part = &mut group[part % GROUP_COUNT_MAX];
     // Nobody holds a weak pointer, and a count of one is this map's own.
     if Arc::strong_count(part) > 1 {
         let copy = copy.expect("only a map that can be cloned shares its parts");
         *part = Arc::new(copy(part));
+        *copied += PART_SIZE + part.allocation_size();
     }
     Arc::get_mut(part).expect("it was just seen to be this map's own, or made so")
 }

@@ -4,6 +4,7 @@ use crate::content::Content;
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
 use crate::event::{CHAIN_START, Event};
+use crate::fork::ForkChanges;
 use crate::id::{OperationId, RunId};
 use crate::json::Document;
 use crate::key_kind::KeyKind;
@@ -60,6 +61,11 @@ impl<'a> RunView<'a> {
     /// The commit that last changed the description, also of a deleted run.
     pub(crate) fn meta_version(&self) -> Version {
         self.replaced_meta().map_or(self.content.meta_version, |(_, version)| *version)
+    }
+
+    /// What it has changed of what it began with, where that was another run.
+    pub(crate) fn fork(&self) -> Option<&'a ForkChanges> {
+        self.content.fork.as_deref()
     }
 
     /// Keys and values, or cells.

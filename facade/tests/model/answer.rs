@@ -172,6 +172,7 @@ impl State {
             begun_in_boot: meta.boot,
             durability: None,
             retention: None,
+            forked_from: None,
             version: self.stamp.version,
             timestamp: self.stamp.timestamp,
             kv_count: self.keys.len() as u64,

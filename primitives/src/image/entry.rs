@@ -3,7 +3,7 @@
 //! An entry is a tag byte and its fields, little-endian; *stamp* is u64 version, u64 time:
 //!
 //! ```text
-//! 1 head      stamp of the run, u64 version of the description, option of the description and an option of its retention
+//! 1 head      stamp of the run, u64 version of the description, option of the description, whole
 //! 2 key       stamp, u64 deadline (0 none), key, value
 //! 3 cell      stamp, u64 deadline (0 none), name, value
 //! 4 document  stamp, name, tree
@@ -11,9 +11,13 @@
 //! 6 trace     stamp, stamp of its creation, trace
 //! 7 receipt   [16] id, stamp, u8 durability, [8] fingerprint, u32 count, effects
 //! 8 end       u64 count of the entries before it
+//! 9 removed   u8 1 key, 2 cell or 3 document; name
+//! 10 ended    stamp, [16] id, u64 ended, body
 //! ```
+//! Of a fork there is only what it has changed of what it began with: keys, cells and documents that it put, those that it
+//! removed, and behind all traces the ends that it gave to traces it began with.
 //! The head comes first, the end last; events and traces come in their order, receipts oldest first. A run that is missing
-//! has no description. An entry for a key, a cell or a document may stand twice, and is the same both times. Descriptions,
+//! has no description. An entry for a key, a cell or a document, or that it is removed, may stand twice, and is the same both times. Descriptions,
 //! values, kinds, traces and effects have the bytes they have in the log; a `tree` is drawn at
 //! [`Document::encode_tree`](crate::Document). Tags are never changed or reused.
 use crate::codec::{self, DecodeError, put_option, take_option};
@@ -25,6 +29,7 @@ use crate::json::Document;
 use crate::receipt::Receipt;
 use crate::run_meta::RunMeta;
 use crate::trace::Trace;
+use crate::trace_id::TraceId;
 use crate::version::{Commit, Durability, Stamp, Timestamp, Version};
 use std::sync::Arc;
 
@@ -44,10 +49,25 @@ pub enum ImageEntry {
     Event { stamp: Stamp, salt: [u8; 16], hash: [u8; 32], kind: Arc<str>, payload: Encoded },
     /// The next trace, with its stamps.
     Trace { trace: Box<Trace> },
+    /// Something that a fork began with and has no more.
+    Removed { what: Removed, name: Arc<str> },
+    /// A trace that a fork began with, and ended.
+    Ended { stamp: Stamp, id: TraceId, ended: Timestamp, body: Encoded },
     /// What a write with an operation id was answered.
     Receipt { id: OperationId, receipt: Receipt },
     /// So many entries came before.
     End { count: u64 },
+}
+
+/// What was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removed {
+    /// A key.
+    Key,
+    /// A cell.
+    Cell,
+    /// A document.
+    Document,
 }
 
 const HEAD: u8 = 1;
@@ -58,6 +78,8 @@ const EVENT: u8 = 5;
 const TRACE: u8 = 6;
 const RECEIPT: u8 = 7;
 const END: u8 = 8;
+const REMOVED: u8 = 9;
+const ENDED: u8 = 10;
 
 impl ImageEntry {
     /// Appends the encoding, as drawn at the top of this file.
@@ -90,6 +112,18 @@ impl ImageEntry {
                 trace.stamp.encode(out);
                 trace.recorded.encode(out);
                 trace.encode(out);
+            }
+            Self::Removed { what, name } => {
+                codec::put_u8(out, REMOVED);
+                codec::put_u8(out, what.code());
+                codec::put_str(out, name);
+            }
+            Self::Ended { stamp, id, ended, body } => {
+                codec::put_u8(out, ENDED);
+                stamp.encode(out);
+                out.extend_from_slice(id.as_bytes());
+                codec::put_u64(out, ended.0);
+                codec::put_bytes(out, body.as_bytes());
             }
             Self::Receipt { id, receipt } => {
                 codec::put_u8(out, RECEIPT);
@@ -145,8 +179,34 @@ impl ImageEntry {
                 Self::Receipt { id, receipt: take_receipt(input)? }
             }
             END => Self::End { count: codec::take_u64(input)? },
+            REMOVED => Self::Removed { what: Removed::decode(input)?, name: codec::take_str(input)?.into() },
+            ENDED => Self::Ended {
+                stamp: Stamp::decode(input)?,
+                id: TraceId::from_bytes(codec::take_array(input)?),
+                ended: Timestamp(codec::take_u64(input)?),
+                body: Encoded::from_canonical(codec::take_bytes(input)?),
+            },
             tag => return Err(DecodeError::UnknownTag { what: "image entry", tag }),
         })
+    }
+}
+
+impl Removed {
+    fn code(self) -> u8 {
+        match self {
+            Self::Key => 1,
+            Self::Cell => 2,
+            Self::Document => 3,
+        }
+    }
+
+    fn decode(input: &mut &[u8]) -> Result<Self, DecodeError> {
+        match codec::take_u8(input)? {
+            1 => Ok(Self::Key),
+            2 => Ok(Self::Cell),
+            3 => Ok(Self::Document),
+            tag => Err(DecodeError::UnknownTag { what: "removed thing", tag }),
+        }
     }
 }
 
@@ -186,7 +246,6 @@ fn take_receipt(input: &mut &[u8]) -> Result<Receipt, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace_id::TraceId;
 
     fn stamp(version: u64, timestamp: u64) -> Stamp {
         Stamp { version: Version(version), timestamp: Timestamp(timestamp) }
@@ -265,6 +324,15 @@ mod tests {
         let answered = Receipt { commit, effects: vec![Effect::None], fingerprint: Fingerprint([6; 8]) };
         let mut end = vec![8];
         number(&mut end, 9);
+        let removed = |code| {
+            let mut bytes = vec![9, code];
+            text(&mut bytes, "a");
+            bytes
+        };
+        let mut ended = begun(10);
+        ended.extend_from_slice(&[4; 16]);
+        number(&mut ended, 6);
+        int(&mut ended, 5);
         let (stamp, value) = (stamp(2, 7), Encoded::from_int(5));
         let (salt, hash, meta_version) = ([8; 16], [9; 32], Version(1));
         vec![
@@ -281,7 +349,11 @@ mod tests {
                 keyed(3, 9),
             ),
             (ImageEntry::Document { stamp, name: "d".into(), document: tree }, document),
-            (ImageEntry::Event { stamp, salt, hash, kind: "k".into(), payload: value }, event),
+            (ImageEntry::Event { stamp, salt, hash, kind: "k".into(), payload: value.clone() }, event),
+            (ImageEntry::Removed { what: Removed::Key, name: "a".into() }, removed(1)),
+            (ImageEntry::Removed { what: Removed::Cell, name: "a".into() }, removed(2)),
+            (ImageEntry::Removed { what: Removed::Document, name: "a".into() }, removed(3)),
+            (ImageEntry::Ended { stamp, id: trace().id, ended: Timestamp(6), body: value }, ended),
             (ImageEntry::Trace { trace: Box::new(trace()) }, traced),
             (ImageEntry::Receipt { id: OperationId([3; 16]), receipt: answered }, receipt),
             (ImageEntry::End { count: 9 }, end),
@@ -301,7 +373,9 @@ mod tests {
                 assert!(ImageEntry::decode(&mut &bytes[..cut]).is_err(), "cut at {cut}");
             }
         }
-        let unknown = Err(DecodeError::UnknownTag { what: "image entry", tag: 9 });
-        assert_eq!(ImageEntry::decode(&mut &[9][..]), unknown);
+        let unknown = Err(DecodeError::UnknownTag { what: "image entry", tag: 11 });
+        assert_eq!(ImageEntry::decode(&mut &[11][..]), unknown);
+        let unknown = Err(DecodeError::UnknownTag { what: "removed thing", tag: 4 });
+        assert_eq!(ImageEntry::decode(&mut &[9, 4][..]), unknown);
     }
 }

@@ -1,10 +1,11 @@
 //! A run made of the entries of its image.
-use super::entry::ImageEntry;
+use super::entry::{ImageEntry, Removed};
 use crate::id::RunId;
 use crate::mutation::Mutation;
 use crate::run_state::RunState;
 use crate::trace::Trace;
 use crate::version::{Stamp, Version};
+use std::sync::Arc;
 
 /// A run under way from its image.
 ///
@@ -34,6 +35,12 @@ impl ImageLoad {
             count: 0,
             is_whole: false,
         }
+    }
+
+    /// Nothing of a fork yet but what it began with.
+    pub fn over(base: &RunState, id: RunId) -> Self {
+        let began = Stamp { version: base.version(), timestamp: base.timestamp() };
+        Self { run: base.fork(id), event_stamp: began, trace_stamp: began, ..Self::new(id, 0) }
     }
 
     /// Takes the entries of one slice.
@@ -69,10 +76,16 @@ impl ImageLoad {
             (ImageEntry::Head { stamp, meta_version, meta }, None) => {
                 let meta_stamp = Stamp { version: meta_version, ..stamp };
                 check_age(meta_stamp, stamp)?;
+                check_age(self.event_stamp, stamp)?;
+                let forked_from = meta.as_ref().and_then(|meta| meta.forked_from);
                 match meta {
-                    Some(meta) => {
-                        self.apply(Mutation::RunCreate { meta, previous: Version::NEVER }, meta_stamp)?
-                    }
+                    Some(meta) => self.apply(
+                        match forked_from {
+                            Some(point) => Mutation::RunFork { point, meta },
+                            None => Mutation::RunCreate { meta, previous: Version::NEVER },
+                        },
+                        meta_stamp,
+                    )?,
                     // What is left of a run that was deleted is the commit that did so.
                     None => {
                         drop(self.run.apply(Mutation::RunDelete { previous: Version::NEVER }, meta_stamp))
@@ -114,6 +127,11 @@ impl ImageLoad {
                 self.apply(Mutation::EventAppend { sequence, kind, payload, salt, hash }, stamp)
             }
             ImageEntry::Trace { trace } => self.take_trace(*trace, head),
+            ImageEntry::Removed { what, name } => self.take_removed(what, name, head),
+            ImageEntry::Ended { stamp, id, ended, body } => {
+                check_age(stamp, head)?;
+                self.apply(Mutation::TraceEnd { id, ended, body, previous }, stamp)
+            }
             ImageEntry::Receipt { id, receipt } => {
                 let version = receipt.commit.version;
                 if version <= self.receipt_version || version > head.version {
@@ -128,7 +146,7 @@ impl ImageLoad {
             }
             ImageEntry::End { count } if count == self.count => {
                 // A run that was never written to is at no commit.
-                if head.version > Version::NEVER {
+                if head.version > self.run.version() {
                     self.run.commit(head);
                 }
                 self.is_whole = true;
@@ -137,6 +155,21 @@ impl ImageLoad {
             ImageEntry::End { count } => Err(format!("the end counts {count} entries")),
             ImageEntry::Head { .. } => unreachable!("a head is taken before"),
         }
+    }
+
+    fn take_removed(&mut self, what: Removed, name: Arc<str>, head: Stamp) -> Result<(), String> {
+        if self.run.fork_point().is_none() {
+            return Err(format!("{name:?} is removed from a run that is no fork"));
+        }
+        let (content, previous) = (self.run.content(), Version::NEVER);
+        let removal = match what {
+            Removed::Key => Mutation::KvDelete { key: name, previous },
+            Removed::Cell => Mutation::CellDelete { name, previous },
+            // It may stand there twice.
+            Removed::Document if content.documents.get(&name).is_none() => return Ok(()),
+            Removed::Document => Mutation::JsonDestroy { name, previous },
+        };
+        self.apply(removal, head)
     }
 
     fn take_trace(&mut self, trace: Trace, head: Stamp) -> Result<(), String> {

@@ -7,6 +7,6 @@ mod entry;
 mod load;
 mod walk;
 
-pub use entry::ImageEntry;
+pub use entry::{ImageEntry, Removed};
 pub use load::ImageLoad;
 pub use walk::ImageWalk;

@@ -1,18 +1,20 @@
 //! A walk over a snapshot of a run that writes its image in slices.
-use super::entry::ImageEntry;
+use super::entry::{ImageEntry, Removed};
 use crate::encoded::Encoded;
+use crate::fork::{ForkChanges, Names};
 use crate::json::Document;
 use crate::key_kind::KeyKind;
 use crate::key_map::{Entry, Stored};
 use crate::keys::Keys;
 use crate::version::Version;
 use crate::view::RunView;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// How far the writing of an image has come.
 ///
 /// Every slice is written from the view of the same open snapshot; between them the run may change. When commits are taken
-/// back, the walk is to be given up.
+/// back, the walk is to be given up. Of a fork only what it has changed is written.
 ///
 /// ```
 /// use strata_primitives::{ImageLoad, ImageWalk, RunId, RunState};
@@ -50,6 +52,8 @@ enum Section {
     Documents(Keyed),
     Events,
     Traces,
+    /// Traces that a fork began with and has ended.
+    Ended,
     Receipts,
     End,
     Done,
@@ -75,7 +79,8 @@ impl Section {
             Self::Documents(Untouched) => Self::Documents(Touched),
             Self::Documents(Touched) => Self::Events,
             Self::Events => Self::Traces,
-            Self::Traces => Self::Receipts,
+            Self::Traces => Self::Ended,
+            Self::Ended => Self::Receipts,
             Self::Receipts => Self::End,
             Self::End | Self::Done => Self::Done,
         }
@@ -126,21 +131,45 @@ impl ImageWalk {
                 let meta = view.meta().cloned().map(Box::new);
                 ImageEntry::Head { stamp: view.stamp(), meta_version: view.meta_version(), meta }
             }),
-            Section::Kv(keyed) => self.step_keys(keyed, view.keys(KeyKind::Kv), key_entry),
-            Section::Cells(keyed) => self.step_keys(keyed, view.keys(KeyKind::Cell), cell_entry),
-            Section::Documents(keyed) => self.step_keys(keyed, view.documents(), document_entry),
-            Section::Events => self.step_list(view.event_count(), |place| {
-                let event = view.event(place)?;
-                let (kind, payload) = (Arc::clone(&event.kind), event.payload.clone());
-                let (stamp, salt, hash) = (event.stamp, event.salt, event.hash);
-                Some(ImageEntry::Event { stamp, salt, hash, kind, payload })
-            }),
+            Section::Kv(keyed) => {
+                let names = view.fork().map(|fork| (fork, &fork.kv));
+                self.step_keys(keyed, view.keys(KeyKind::Kv), names, Removed::Key, key_entry)
+            }
+            Section::Cells(keyed) => {
+                let names = view.fork().map(|fork| (fork, &fork.cells));
+                self.step_keys(keyed, view.keys(KeyKind::Cell), names, Removed::Cell, cell_entry)
+            }
+            Section::Documents(keyed) => {
+                let names = view.fork().map(|fork| (fork, &fork.documents));
+                self.step_keys(keyed, view.documents(), names, Removed::Document, document_entry)
+            }
+            Section::Events => {
+                self.step_list(view.fork().map_or(0, |fork| fork.event_count)..view.event_count(), |place| {
+                    let event = view.event(place)?;
+                    let (kind, payload) = (Arc::clone(&event.kind), event.payload.clone());
+                    let (stamp, salt, hash) = (event.stamp, event.salt, event.hash);
+                    Some(ImageEntry::Event { stamp, salt, hash, kind, payload })
+                })
+            }
             Section::Traces => {
                 let traces = view.traces();
-                self.step_list(traces.count(), |place| {
+                self.step_list(view.fork().map_or(0, |fork| fork.trace_count)..traces.count(), |place| {
                     Some(ImageEntry::Trace { trace: Box::new(traces.get(place)?.clone()) })
                 })
             }
+            Section::Ended => match view.fork() {
+                None => Stepped::SectionEnds,
+                Some(fork) => {
+                    let end = *self.end.get_or_insert(fork.ended.len() as u64);
+                    self.step_list(0..end, |index| {
+                        let trace = view.traces().get(*fork.ended.get(index as usize)?)?;
+                        // What was ended behind the snapshot is not.
+                        let ended = trace.ended.filter(|_| fork.is_own(trace.stamp.version))?;
+                        let (stamp, id, body) = (trace.stamp, trace.id, trace.body.clone());
+                        Some(ImageEntry::Ended { stamp, id, ended, body })
+                    })
+                }
+            },
             Section::Receipts => match view.receipt_behind(Version(self.place)) {
                 None => Stepped::SectionEnds,
                 Some((id, receipt)) => {
@@ -161,29 +190,39 @@ impl ImageWalk {
         Stepped::Entry(entry(self))
     }
 
-    fn step_list(&mut self, count: u64, entry: impl FnOnce(u64) -> Option<ImageEntry>) -> Stepped {
-        if self.place == count {
+    fn step_list(&mut self, places: Range<u64>, entry: impl FnOnce(u64) -> Option<ImageEntry>) -> Stepped {
+        let place = places.start + self.place;
+        if place >= places.end {
             return Stepped::SectionEnds;
         }
         self.place += 1;
-        entry(self.place - 1).map_or(Stepped::Nothing, Stepped::Entry)
+        entry(place).map_or(Stepped::Nothing, Stepped::Entry)
     }
 
     fn step_keys<V: Stored>(
         &mut self,
         keyed: Keyed,
         keys: Keys<'_, V>,
+        fork: Option<(&ForkChanges, &Names)>,
+        what: Removed,
         entry: fn(&Arc<str>, &Entry<V>) -> ImageEntry,
     ) -> Stepped {
+        // Of a fork what it put itself is written, and what it has no more; of others all there is.
+        let step = |key: &Arc<str>, held: Option<&Entry<V>>| match (held, fork) {
+            (Some(held), Some((fork, _))) if !fork.is_own(held.stamp.version) => Stepped::Nothing,
+            (Some(held), _) => Stepped::Entry(entry(key, held)),
+            (None, Some(_)) => Stepped::Entry(ImageEntry::Removed { what, name: Arc::clone(key) }),
+            (None, None) => Stepped::Nothing,
+        };
         // Fixed when the pass begins: no walk chases a run that grows faster.
         let end = *self.end.get_or_insert_with(|| match keyed {
-            Keyed::Untouched => keys.part_count(),
+            Keyed::Untouched => fork.map_or(keys.part_count(), |(_, names)| names.part_count() as u64),
             Keyed::Touched => keys.touched_count(),
         });
         if keyed == Keyed::Untouched
             && let Some(key) = self.keys.pop()
         {
-            return keys.untouched(&key).map_or(Stepped::Nothing, |held| Stepped::Entry(entry(&key, held)));
+            return keys.untouched(&key).map_or(Stepped::Nothing, |held| step(&key, held));
         }
         if self.place == end {
             return Stepped::SectionEnds;
@@ -191,13 +230,20 @@ impl ImageWalk {
         self.place += 1;
         match keyed {
             Keyed::Untouched => {
-                self.keys.extend(keys.part(self.place - 1, end).cloned());
+                let part = self.place - 1;
+                match fork {
+                    None => self.keys.extend(keys.part(part, end).cloned()),
+                    Some((_, names)) => {
+                        let part = names.part(part as usize, end as usize);
+                        self.keys.extend(part.map(|(name, ())| Arc::clone(name)));
+                    }
+                }
                 Stepped::Nothing
             }
             // Those touched behind the end of the first pass were written by it.
             Keyed::Touched => {
                 let touched = keys.touched(self.place - 1);
-                touched.map_or(Stepped::Nothing, |(key, held)| Stepped::Entry(entry(key, held)))
+                touched.map_or(Stepped::Nothing, |(key, held)| step(key, held))
             }
         }
     }

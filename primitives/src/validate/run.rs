@@ -108,6 +108,7 @@ impl Decision<'_, '_> {
             begun_in_boot: self.boot,
             durability,
             retention: None,
+            forked_from: None,
         };
         let previous = self.draft.meta_version();
         self.draft.stage(Mutation::RunCreate { meta: Box::new(meta), previous }, self.limits)?;

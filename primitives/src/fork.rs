@@ -1,0 +1,92 @@
+//! A run that began as another one was at some version, and what it has changed of that since.
+use crate::id::RunId;
+use crate::key_kind::KeyKind;
+use crate::key_map::{Entry, Stored};
+use crate::split_map::SplitMap;
+use crate::version::Version;
+use std::sync::Arc;
+
+/// The version of a run that another one began as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ForkPoint {
+    /// The run that was forked.
+    pub run: RunId,
+    /// Which of its commits the fork began behind.
+    pub version: Version,
+}
+
+/// Names under which a fork has put something, or taken away what it began with.
+pub(crate) type Names = SplitMap<Arc<str>, ()>;
+
+/// What a fork has changed of what it began with, so that its image is as small as that.
+///
+/// Names stay here when their change is taken back: what stands under them says whether it is the fork's own.
+#[derive(Debug)]
+pub(crate) struct ForkChanges {
+    pub(crate) point: ForkPoint,
+    pub(crate) kv: Names,
+    pub(crate) cells: Names,
+    pub(crate) documents: Names,
+    /// How many events and traces it began with.
+    pub(crate) event_count: u64,
+    pub(crate) trace_count: u64,
+    /// The places of those of these traces that it has ended.
+    pub(crate) ended: Vec<u64>,
+    /// About how many bytes of memory took what it shares with the run that it began as.
+    pub(crate) shared_memory: Shared,
+    /// What its own keys, cells and their values take, beside their slots.
+    pub(crate) own_memory: usize,
+}
+
+/// How much memory a run took when it was forked, bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shared {
+    pub(crate) slots: usize,
+    pub(crate) documents: usize,
+    pub(crate) logs: usize,
+}
+
+impl ForkChanges {
+    /// Whether a commit is the fork's own.
+    pub(crate) fn is_own(&self, version: Version) -> bool {
+        version > self.point.version
+    }
+
+    /// Takes note of a key that holds `entry` and held `was`.
+    pub(crate) fn note_key<V: Stored>(
+        &mut self,
+        kind: KeyKind,
+        key: &Arc<str>,
+        entry: Option<&Entry<V>>,
+        was: Option<&Entry<V>>,
+    ) {
+        let point = self.point.version;
+        let own = |entry: Option<&Entry<V>>| {
+            let own = entry.filter(|entry| entry.stamp.version > point);
+            own.map_or(0, |own| own.value.memory() + key.len())
+        };
+        self.own_memory = self.own_memory + own(entry) - own(was);
+        let names = match kind {
+            KeyKind::Kv => &mut self.kv,
+            KeyKind::Cell => &mut self.cells,
+        };
+        note(names, key);
+    }
+
+    /// Takes note of a document that is put or taken away.
+    pub(crate) fn note_document(&mut self, name: &Arc<str>) {
+        note(&mut self.documents, name);
+    }
+
+    /// What keeping all this takes, about, bytes.
+    pub(crate) fn memory(&self) -> usize {
+        let names = self.kv.allocated() + self.cells.allocated() + self.documents.allocated();
+        names + self.ended.capacity() * size_of::<u64>()
+    }
+}
+
+fn note(names: &mut Names, name: &Arc<str>) {
+    if !names.contains_key(name) {
+        names.insert(Arc::clone(name), ());
+    }
+}
