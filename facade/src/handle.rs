@@ -43,6 +43,11 @@ impl RunHandle {
         self.id
     }
 
+    /// A handle to another run, which says nothing about its writes.
+    pub(crate) fn of_other(&self, id: RunId) -> RunHandle {
+        RunHandle::new(Arc::clone(&self.engine), Arc::clone(&self.limits), id)
+    }
+
     /// A handle whose writes are promised at least this much. It can only be raised: asking for less
     /// than the run has is refused at the write.
     pub fn with_durability(&self, durability: Durability) -> RunHandle {

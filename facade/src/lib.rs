@@ -23,6 +23,7 @@
 mod batch;
 mod database;
 mod events;
+mod fork;
 mod handle;
 mod json_path;
 mod json_text;
@@ -57,9 +58,9 @@ pub use writes::Writes;
 
 pub use strata_primitives::{
     Cause, ChainReport, Commit, Condition, Deadline, Direction, Durability, Effect, EntityRef, Error,
-    ErrorKind, Limits, Namespace, NewTrace, Operation, OperationId, Outcome, Receipt, Retention, RunFilter,
-    RunId, RunInfo, RunSpec, RunStatus, Stamp, Timestamp, TraceContent, TraceEnd, TraceFilter, TraceId,
-    Usage, Value, Version, Versioned,
+    ErrorKind, ForkPoint, Limits, Namespace, NewTrace, Operation, OperationId, Outcome, Receipt, Retention,
+    RunFilter, RunId, RunInfo, RunSpec, RunStatus, Stamp, Timestamp, TraceContent, TraceEnd, TraceFilter,
+    TraceId, Usage, Value, Version, Versioned,
 };
 pub use strata_shards::{
     BatchReceipt, Clock, CommitNotice, Durations, HeldCheckpoint as Checkpoint, RecoveryReport,

@@ -9,10 +9,21 @@ pub(crate) fn id_of(spec: &RunSpec) -> RunId {
     match &spec.name {
         Some(name) => RunId::named(&spec.namespace, name),
         None => {
-            let mut random = [0; 10];
-            rand::rng().fill_bytes(&mut random);
-            let Timestamp(now) = Clock::System.now();
+            let (now, random) = now_and_random();
             RunId::fresh(now, random)
         }
     }
+}
+
+/// A fresh id for a fork of a run.
+pub(crate) fn id_beside(run: RunId) -> RunId {
+    let (now, random) = now_and_random();
+    run.fresh_beside(now, random)
+}
+
+fn now_and_random() -> (u64, [u8; 10]) {
+    let mut random = [0; 10];
+    rand::rng().fill_bytes(&mut random);
+    let Timestamp(now) = Clock::System.now();
+    (now, random)
 }

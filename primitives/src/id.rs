@@ -47,6 +47,14 @@ impl RunId {
         &self.0
     }
 
+    /// A new id as [`fresh`](Self::fresh) makes it, with the placement of this one: the id of a fork.
+    #[must_use]
+    pub fn fresh_beside(&self, now_micros: u64, random: [u8; 10]) -> Self {
+        let mut bytes = fresh_bytes(now_micros, random);
+        bytes[14..].copy_from_slice(&self.0[14..]);
+        Self(bytes)
+    }
+
     /// The bits that choose the shard. A family of forks shares them.
     pub fn placement(&self) -> u16 {
         u16::from_le_bytes([self.0[14], self.0[15]])
@@ -147,6 +155,11 @@ mod tests {
         assert_eq!(id.as_bytes()[6] >> 4, 7, "version 7");
         assert_eq!(id.placement(), 0xffff);
         assert!(RunId::fresh(1_000_000, [0; 10]) < RunId::fresh(2_000_000, [0; 10]));
+        let beside = id.fresh_beside(0x0001_0203_0405_0607, [0; 10]);
+        assert_eq!(
+            (beside.placement(), beside.as_bytes()[..6].to_vec()),
+            (0xffff, id.as_bytes()[..6].to_vec())
+        );
     }
 
     #[test]

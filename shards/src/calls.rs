@@ -4,11 +4,12 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use strata_primitives::{Error, Operation, Outcome, RunId};
+use strata_primitives::{Error, Operation, Outcome, RunId, Version};
 use strata_runtime::pinned::is_shard_thread;
 
 use crate::engine::{Engine, PATIENCE};
 use crate::execute::Shipped;
+use crate::fork::ForkRequest;
 use crate::message::{Answer, BatchReceipt, Message, Reply, SentOptions};
 use crate::subscription::{News, NewsFrom, SubscriptionId};
 use crate::transaction::{TransactionId, TransactionStep};
@@ -102,6 +103,20 @@ impl Engine {
         if self.is_own_process() {
             let _ = self.shards[self.shard_of(run)].send(message, patience);
         }
+    }
+
+    /// Makes `fork`, a new run that begins as `run` is, or was at a version. The id of the fork has the placement of the run.
+    pub fn fork(
+        &self,
+        run: RunId,
+        version: Option<Version>,
+        fork: RunId,
+        options: SentOptions,
+    ) -> Result<BatchReceipt, Error> {
+        assert_eq!(self.shard_of(run), self.shard_of(fork), "a fork lives beside the run that it began as");
+        self.ask_receipt(run, |reply| {
+            Message::Fork(Box::new(ForkRequest { run, version, fork, options, base: None, reply }))
+        })
     }
 
     fn ask_receipt(&self, run: RunId, message: impl FnOnce(Reply) -> Message) -> Result<BatchReceipt, Error> {

@@ -21,6 +21,7 @@ use crate::calls::fresh_id;
 use crate::image_directory::{DirectoryEnd, Files};
 use crate::image_thread::{ImageFailure, ImageNews, ImagePart, ImageProgress, Naming};
 use crate::image_walk::{ImageBegin, ImageOfRuns, Noted};
+use crate::loader::Dropped;
 use crate::maintenance::Errand;
 use crate::message::{Answer, Reply};
 use crate::report::ShardCheckpoint;
@@ -368,7 +369,10 @@ impl Shard {
                 (Some(Stage::Naming(Box::new(writing.runs))), true)
             }
             Stage::Noting { mut noted, unnecessary } => {
-                for Noted { run, image, retained } in noted.by_ref().take(NOTED_MAX) {
+                for Noted { run, image, retained, has_origin } in noted.by_ref().take(NOTED_MAX) {
+                    if !has_origin && let Some(base) = self.runs.release_origin(run) {
+                        self.waiting.drop_elsewhere(Dropped::Base(base));
+                    }
                     match self.runs.held_mut(run) {
                         Some(Held::Resident(run)) => {
                             // One that was rebuilt meanwhile keeps none that is not new.

@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 use strata_primitives::{ImageLoad, RunId, RunState, Timestamp};
 use strata_wal::{ImageReader, LogSource, Lsn, WalError, scan};
 
+use crate::base::Base;
 use crate::image_directory::{RunEntry, read_directory};
 use crate::record::{self, Record};
 use crate::replay::apply;
@@ -53,26 +54,33 @@ impl ImageShelf {
         ImageShelf { source, hash_seed, readers: FxHashMap::default() }
     }
 
-    /// The run of an entry, from its image.
+    /// The run of an entry, from its image; a fork over what it began as.
     ///
     /// # Errors
     /// `Corrupt` when the image is damaged or is not what the entry says, `Io`.
-    pub(crate) fn load(&mut self, entry: &RunEntry) -> Result<Run, WalError> {
+    pub(crate) fn load(&mut self, entry: &RunEntry, base: Option<&Arc<Base>>) -> Result<Run, WalError> {
         let RunEntry { run, image, .. } = entry;
-        let state = self.read(*run, image)?;
+        let state = self.read(*run, image, base)?;
         if state.summary() != entry.summary {
             let reason = format!("run {run}: its image is not what the directory says of it");
             return Err(self.reader(image.file)?.corrupt(image.place.offset, reason));
         }
-        Ok(run_of(state, entry))
+        Ok(run_of(state, entry, base))
     }
 
-    /// A run as an image shows it.
+    /// A run as an image shows it; a fork over what it began as.
     ///
     /// # Errors
     /// `Corrupt` when the image is damaged or shows another commit, `Io`.
-    pub(crate) fn read(&mut self, run: RunId, image: &RunImage) -> Result<RunState, WalError> {
-        let mut load = ImageLoad::new(run, self.hash_seed);
+    pub(crate) fn read(
+        &mut self,
+        run: RunId,
+        image: &RunImage,
+        base: Option<&Arc<Base>>,
+    ) -> Result<RunState, WalError> {
+        let base = base.map(|base| base.state().expect("what a fork began as is made before it is read"));
+        let mut load =
+            base.map_or_else(|| ImageLoad::new(run, self.hash_seed), |base| ImageLoad::over(base, run));
         let reader = self.reader(image.file)?;
         let mut taken = Ok(());
         reader.slices(image.place, |slice| {
@@ -103,14 +111,22 @@ impl ImageShelf {
     ///
     /// # Errors
     /// `Corrupt` when that cannot be read either, or does not lead to what the entry says.
-    pub(crate) fn rebuild(&mut self, entry: &RunEntry, source: &LogSource) -> Result<Run, WalError> {
+    pub(crate) fn rebuild(
+        &mut self,
+        entry: &RunEntry,
+        base: Option<&Arc<Base>>,
+        source: &LogSource,
+    ) -> Result<Run, WalError> {
         self.source = source.clone();
         let before = source.images().nth(1);
         let entries = before.map_or(Ok(Vec::new()), |image| Ok(read_directory(source, &image)?.0))?;
         let older = entries.into_iter().find(|older| older.run == entry.run);
         let mut run = match older {
-            Some(older) => self.load(&older)?,
-            None => Run::new(self.blank(entry.run)),
+            Some(older) => self.load(&older, base)?,
+            None => match base {
+                Some(base) => Run::forked(entry.run, Arc::clone(base)),
+                None => Run::new(self.blank(entry.run)),
+            },
         };
         let from = run.state.version();
         let target = entry.summary.stamp.version;
@@ -127,7 +143,7 @@ impl ImageShelf {
         });
         if outcome.is_ok() && run.state.summary() == entry.summary {
             // Its image is to be written anew, whether it changes or not.
-            return Ok(Run { image: None, ..run_of(run.state, entry) });
+            return Ok(Run { image: None, ..run_of(run.state, entry, base) });
         }
         read?;
         let RunImage { file, place, .. } = entry.image;
@@ -142,11 +158,12 @@ impl ImageShelf {
     }
 }
 
-fn run_of(state: RunState, entry: &RunEntry) -> Run {
+fn run_of(state: RunState, entry: &RunEntry, base: Option<&Arc<Base>>) -> Run {
     let mut run = Run::new(state);
     let RunEntry { image, trail, retained, .. } = entry;
     (run.place, run.logged, run.image) = (image.record, image.stamp, Some(*image));
     (run.trail, run.retained) = (trail.clone(), retained.clone());
+    (run.origin, run.base) = (entry.origin, base.cloned());
     run.durability = entry.summary.meta.as_ref().and_then(|meta| meta.durability);
     run
 }

@@ -13,7 +13,7 @@ use strata_wal::AppendError;
 
 use crate::message::CallOptions;
 use crate::record::RecordPlace;
-use crate::run::{Need, Progress};
+use crate::run::{Need, Progress, Run};
 use crate::shard::Shard;
 use crate::stage::{Decision, Effects, Operations, Written};
 
@@ -29,6 +29,8 @@ pub(crate) struct Staged {
     pub(crate) durability: Durability,
     pub(crate) identity: Option<(OperationId, Fingerprint)>,
     pub(crate) cause: Option<Cause>,
+    /// The run, where the commit makes a fork of another one: it is there from then on.
+    pub(crate) forked: Option<Box<Run>>,
 }
 
 impl Staged {
@@ -57,6 +59,8 @@ struct Unconfirmed {
     floor_before: Version,
     replaced_count: usize,
     operation_id: Option<OperationId>,
+    /// The run was not there before.
+    is_first: bool,
 }
 
 /// The commits that nobody may see yet, oldest first, each with what it replaced.
@@ -129,6 +133,10 @@ impl Shard {
     /// Applies what the log holds, and remembers how to take it back until it may be seen.
     fn apply(&mut self, staged: &mut Staged, place: RecordPlace, need: Need) -> Need {
         let notice = self.notice_of(staged);
+        let is_fork = staged.forked.is_some();
+        if let Some(run) = staged.forked.take() {
+            self.runs.insert_fork(run, place != RecordPlace::default());
+        }
         let run = self.runs.get_or_insert(staged.run);
         let before = Stamp { version: run.state.version(), timestamp: run.state.timestamp() };
         let need = run.need.max(need);
@@ -156,6 +164,7 @@ impl Shard {
                 floor_before: run.retained.floor,
                 replaced_count,
                 operation_id: staged.identity.map(|(id, _)| id),
+                is_first: is_fork || before.version == Version::NEVER,
             });
         }
         if place != RecordPlace::default() {
@@ -196,7 +205,7 @@ impl Shard {
             if run.retained.floor > commit.before.version {
                 run.retained.floor = commit.floor_before;
             }
-            if commit.before.version == Version(0) {
+            if commit.is_first {
                 self.runs.remove(commit.run);
             } else {
                 self.runs.note_change(commit.run);

@@ -6,6 +6,7 @@
 
 use strata_primitives::{Durability, RunId};
 
+use crate::loader::Dropped;
 use crate::run::Run;
 use crate::shard::Shard;
 
@@ -52,8 +53,8 @@ impl Shard {
         while left < left_max && draws < DRAWS_MAX && self.runs.residents().1 > size {
             draws += 1;
             let Some(run) = self.draw_coldest() else { continue };
-            let state = self.runs.make_cold(run);
-            self.waiting.drop_elsewhere(state);
+            let run = self.runs.make_cold(run);
+            self.waiting.drop_elsewhere(Dropped::Run(run));
             self.stats.evictions += 1;
             (left, draws) = (left + 1, 0);
         }

@@ -1,8 +1,11 @@
 //! A run as it was at an older version: made from the newest image before it and the records behind that.
 
-use strata_primitives::{EntityRef, Error, ErrorKind, RunId, RunState, Version};
+use std::sync::Arc;
+
+use strata_primitives::{EntityRef, Error, ErrorKind, ForkPoint, RunId, RunState, Version};
 use strata_wal::{LogHistory, Lsn, WalError};
 
+use crate::base::{Ancestor, Base, Lineage};
 use crate::cold_run::ImageShelf;
 use crate::record::{self, RecordHead, RecordPlace};
 use crate::replay::apply;
@@ -23,16 +26,54 @@ pub(crate) struct PastVersion {
     pub(crate) floor: Version,
 }
 
+/// A run as it was.
+#[derive(Debug)]
+pub(crate) struct MadePast {
+    pub(crate) state: RunState,
+    /// The record of its newest commit.
+    pub(crate) record: RecordPlace,
+}
+
+impl Lineage {
+    /// What a fork began as, if the run is one.
+    pub(crate) fn base(&self) -> Option<&Arc<Base>> {
+        self.ancestors.last().map(|ancestor| &ancestor.base)
+    }
+
+    /// Makes what a fork began as, and before it what that began as.
+    ///
+    /// # Errors
+    /// Those of [`PastVersion::make`].
+    pub(crate) fn make(&self, shelf: &mut ImageShelf, log: &mut LogHistory) -> Result<(), Error> {
+        let mut below: Option<&Arc<Base>> = None;
+        for Ancestor { base, images, floor } in &self.ancestors {
+            if base.state().is_none() {
+                let ForkPoint { run, version } = base.origin.point;
+                let (newest, images) = (base.origin.record, images.clone());
+                let past = PastVersion { run, version, newest, images, floor: *floor };
+                base.fill(past.make(shelf, log, below)?.state);
+            }
+            below = Some(base);
+        }
+        Ok(())
+    }
+}
+
 impl PastVersion {
-    /// Makes the run as it was.
+    /// Makes the run as it was; a fork over what it began as.
     ///
     /// # Errors
     /// `VersionNotFound` when the run has no such commit in the log, `HistoryTrimmed` when it was given up meanwhile,
     /// `Corrupt` when what it is made from is damaged, `Io`.
-    pub(crate) fn make(&self, shelf: &mut ImageShelf, log: &mut LogHistory) -> Result<RunState, Error> {
+    pub(crate) fn make(
+        &self,
+        shelf: &mut ImageShelf,
+        log: &mut LogHistory,
+        base: Option<&Arc<Base>>,
+    ) -> Result<MadePast, Error> {
         let mut damage = None;
         for image in &self.images {
-            match shelf.read(self.run, image) {
+            match shelf.read(self.run, image, base) {
                 Ok(state) => return self.replay(state, image.record, log),
                 Err(error @ WalError::Corrupt { .. }) => {
                     tracing::warn!(run = %self.run, %error, "an image is damaged: an older one is taken");
@@ -43,24 +84,29 @@ impl PastVersion {
         }
         match damage {
             Some(damage) if self.floor > Version::NEVER => Err(store_error(damage)),
-            _ => self.replay(shelf.blank(self.run), RecordPlace::default(), log),
+            _ => match base {
+                Some(base) => {
+                    let forked = Run::forked(self.run, Arc::clone(base));
+                    self.replay(forked.state, forked.place, log)
+                }
+                None => self.replay(shelf.blank(self.run), RecordPlace::default(), log),
+            },
         }
     }
 
     /// Applies the records behind a state of the run, whose newest record is `base`, up to the version that is wanted.
-    fn replay(&self, state: RunState, base: RecordPlace, log: &mut LogHistory) -> Result<RunState, Error> {
-        let mut run = Run::new(state);
-        if run.state.version() == self.version {
-            return Ok(run.state);
-        }
-        for lsn in self.places_behind(run.state.version(), base, log)? {
+    fn replay(&self, state: RunState, base: RecordPlace, log: &mut LogHistory) -> Result<MadePast, Error> {
+        let mut run = Run { place: base, ..Run::new(state) };
+        let from = run.state.version();
+        let behind = if from == self.version { Vec::new() } else { self.places_behind(from, base, log)? };
+        for lsn in behind {
             let record = log.record(lsn).map_err(store_error)?.ok_or_else(|| self.trimmed())?;
             let record = record::decode(record.body);
             let applied = record.and_then(|record| apply(&mut run, self.newest.log, lsn, record));
             applied.map_err(|reason| store_error(log.corrupt(lsn, reason)))?;
         }
         if run.state.version() == self.version {
-            return Ok(run.state);
+            return Ok(MadePast { record: run.place, state: run.state });
         }
         let message = format!(
             "commit {} of the run was made while it lived in memory: it was never logged",

@@ -5,7 +5,8 @@
 //! ```text
 //! 1 run   [16] run id, image, summary as `primitives` encodes it,
 //!         u8 count and so many milestones: u64 number, place,
-//!         u64 floor, u32 count and so many anchors: image
+//!         u64 floor, u32 count and so many anchors: image,
+//!         u8 1 and [16] run, u64 version, place; or u8 0: the version of another run that it began as, and the record of that
 //! 2 file  u64 number, u64 bytes of slices that were written to it, u64 bytes of those that this directory refers to
 //! 3 end   u64 count of the runs, u64 LSN from which records are kept
 //! ```
@@ -15,9 +16,10 @@
 
 use std::collections::BTreeMap;
 
-use strata_primitives::{RunId, RunSummary, Stamp, Timestamp, Version};
+use strata_primitives::{ForkPoint, RunId, RunSummary, Stamp, Timestamp, Version};
 use strata_wal::{ImagePlace, LogSource, Lsn, NamedImage, WalError};
 
+use crate::base::{Known, Origin};
 use crate::record::RecordPlace;
 use crate::retained::{Retained, RunImage};
 use crate::trail::Trail;
@@ -32,6 +34,33 @@ pub(crate) struct RunEntry {
     /// What it knew of its records when that was made.
     pub(crate) trail: Trail,
     pub(crate) retained: Retained,
+    /// What it began as, while it is a fork that needs it.
+    pub(crate) origin: Option<Origin>,
+}
+
+impl RunEntry {
+    /// A fork of which nothing is known but its commits, and those are in the log.
+    pub(crate) fn of_fork(run: RunId, origin: Origin, summary: RunSummary) -> RunEntry {
+        let (image, trail, retained) = (RunImage::default(), Trail::default(), Retained::default());
+        RunEntry { run, image, summary, trail, retained, origin: Some(origin) }
+    }
+
+    /// What is known of it as one that others were forked from.
+    pub(crate) fn known(&self) -> Known {
+        let images = self.retained.anchors.iter().copied().chain(self.newest_image()).rev().collect();
+        Known { images, floor: self.retained.floor, origin: self.origin }
+    }
+
+    /// Its newest image, if it has one.
+    pub(crate) fn newest_image(&self) -> Option<RunImage> {
+        Some(self.image).filter(|image| image.file > 0)
+    }
+
+    /// Whether its image, or its first commit where it has none, is of what it has changed of what it began as: a run that was
+    /// deleted has nothing of that.
+    pub(crate) fn is_over_origin(&self) -> bool {
+        self.summary.meta.is_some() || self.newest_image().is_none()
+    }
 }
 
 /// How much of an image file is still referred to.
@@ -61,7 +90,7 @@ pub(crate) struct DirectoryEnd {
 
 /// Appends what a page says of a run.
 pub(crate) fn put_run(page: &mut Vec<u8>, entry: &RunEntry) {
-    let RunEntry { run, image, summary, trail, retained } = entry;
+    let RunEntry { run, image, summary, trail, retained, origin } = entry;
     page.push(RUN);
     page.extend_from_slice(run.as_bytes());
     put_image(page, image);
@@ -77,6 +106,12 @@ pub(crate) fn put_run(page: &mut Vec<u8>, entry: &RunEntry) {
         u32::try_from(retained.anchors.len()).expect("a run has fewer anchors than it has MiB of records");
     page.extend_from_slice(&count.to_le_bytes());
     retained.anchors.iter().for_each(|anchor| put_image(page, anchor));
+    page.push(u8::from(origin.is_some()));
+    if let Some(Origin { point, record }) = origin {
+        page.extend_from_slice(point.run.as_bytes());
+        put_number(page, point.version.0);
+        put_place(page, *record);
+    }
 }
 
 /// Appends what the last page says: which files there are, and that nothing is missing.
@@ -198,7 +233,19 @@ fn decode_run(rest: &mut &[u8]) -> Result<RunEntry, String> {
     // Every anchor takes bytes, so a damaged count ends with the page and reserves nothing.
     let count = u32::from_le_bytes(take(rest)?);
     let anchors: Result<_, String> = (0..count).map(|_| take_image(rest)).collect();
-    Ok(RunEntry { run, image, summary, trail, retained: Retained { floor, anchors: anchors? } })
+    let retained = Retained { floor, anchors: anchors? };
+    let origin = match take(rest)? {
+        [0] => None,
+        [1] => {
+            let point =
+                ForkPoint { run: RunId::from_bytes(take(rest)?), version: Version(take_number(rest)?) };
+            Some(Origin { point, record: take_place(rest)? })
+        }
+        [other] => {
+            return Err(format!("run {run}: {other} says neither that it is a fork nor that it is none"));
+        }
+    };
+    Ok(RunEntry { run, image, summary, trail, retained, origin })
 }
 
 fn take_image(rest: &mut &[u8]) -> Result<RunImage, String> {
@@ -260,6 +307,10 @@ mod tests {
             summary: RunState::new(RunId::from_bytes([7; 16]), 1).summary(),
             trail: Trail { size: 500, milestones: vec![(4, place(5))] },
             retained: Retained { floor: Version(6), anchors: vec![image(2)] },
+            origin: Some(Origin {
+                point: ForkPoint { run: RunId::from_bytes([5; 16]), version: Version(4) },
+                record: place(3),
+            }),
         }
     }
 
@@ -305,6 +356,10 @@ mod tests {
         numbers(&mut golden, &[6]);
         golden.extend_from_slice(&[1, 0, 0, 0]);
         image(&mut golden, 2);
+        golden.push(1);
+        golden.extend_from_slice(&[5; 16]);
+        numbers(&mut golden, &[4]);
+        place(&mut golden, 3);
         golden.push(2);
         numbers(&mut golden, &[3, 100, 80]);
         golden.push(3);

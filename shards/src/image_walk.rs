@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use strata_primitives::{
     Durability, ImageEntry, ImageWalk, Retention, RunId, RunState, RunSummary, Snapshot, Stamp, Timestamp,
+    Version,
 };
 use strata_wal::{ImageCursor, ImagePlace, Lsn};
 
@@ -62,6 +63,8 @@ pub(crate) struct Noted {
     pub(crate) run: RunId,
     pub(crate) image: RunImage,
     pub(crate) retained: Retained,
+    /// It needs what it began as, if it is a fork.
+    pub(crate) has_origin: bool,
 }
 
 /// A run whose slices are being written.
@@ -148,7 +151,8 @@ impl ImageOfRuns {
                     cold.tail.is_empty(),
                     "runs with commits behind their image are loaded before an image is begun"
                 );
-                return self.keep(cold.entry.clone(), parts);
+                let entry = cold.entry.clone();
+                return self.keep(entry, runs, parts);
             }
         };
         let lives_in_memory = run.durability == Some(Durability::InMemory);
@@ -158,9 +162,13 @@ impl ImageOfRuns {
         match run.image.filter(|image| image.stamp.version == run.logged.version) {
             Some(image) => {
                 let summary = if lives_in_memory { tombstone_of(run).summary() } else { run.state.summary() };
-                self.keep(entry_of(run, image, summary), parts)
+                let entry = entry_of(run, image, summary);
+                self.keep(entry, runs, parts)
             }
-            None if lives_in_memory => self.write_tombstone(run, parts),
+            None if lives_in_memory => {
+                let (entry, superseded) = self.write_tombstone(run, parts);
+                self.enter_new(entry, superseded, runs, parts)
+            }
             None => {
                 let image = self.image_of(run);
                 let entry = entry_of(run, image, run.state.summary());
@@ -184,25 +192,23 @@ impl ImageOfRuns {
     }
 
     /// The image that is there stays the newest one.
-    fn keep(&mut self, mut entry: RunEntry, parts: &mut Vec<ImagePart>) -> usize {
-        let (image, retained) = (entry.image, entry.retained.clone());
-        entry.retained = self.retained(&entry, None);
-        let moved = self.enter(&mut entry, parts);
-        if entry.image != image || entry.retained != retained {
+    fn keep(&mut self, mut entry: RunEntry, runs: &mut RunTable, parts: &mut Vec<ImagePart>) -> usize {
+        let before = entry.clone();
+        let moved = self.enter(&mut entry, None, runs, parts);
+        if entry != before {
             self.note(&entry);
         }
         moved
     }
 
     /// What is left of a run whose present life is not logged: its earlier ones have ended with a logged commit.
-    fn write_tombstone(&mut self, run: &Run, parts: &mut Vec<ImagePart>) -> usize {
+    fn write_tombstone(&mut self, run: &Run, parts: &mut Vec<ImagePart>) -> (RunEntry, Option<RunImage>) {
         let (mut slice, stamp) = (Vec::new(), run.logged);
         ImageEntry::Head { stamp, meta_version: stamp.version, meta: None }.encode(&mut slice);
         ImageEntry::End { count: 1 }.encode(&mut slice);
         let image = RunImage { place: self.cursor.slice(slice.len()), ..self.image_of(run) };
         parts.push(ImagePart::Slice(slice));
-        let entry = entry_of(run, image, tombstone_of(run).summary());
-        self.enter_new(entry, run.image, parts)
+        (entry_of(run, image, tombstone_of(run).summary()), run.image)
     }
 
     fn write_slice(
@@ -229,7 +235,7 @@ impl ImageOfRuns {
         }
         let has_more = runs.close_snapshot(run.entry.run, run.snapshot);
         self.untidy.extend(has_more.then_some(run.entry.run));
-        size + self.enter_new(run.entry, run.superseded, parts)
+        size + self.enter_new(run.entry, run.superseded, runs, parts)
     }
 
     /// Enters a run whose image is new.
@@ -237,26 +243,26 @@ impl ImageOfRuns {
         &mut self,
         mut entry: RunEntry,
         superseded: Option<RunImage>,
+        runs: &mut RunTable,
         parts: &mut Vec<ImagePart>,
     ) -> usize {
-        entry.retained = self.retained(&entry, superseded.as_ref());
-        let size = self.enter(&mut entry, parts);
+        let size = self.enter(&mut entry, superseded.as_ref(), runs, parts);
         self.note(&entry);
         size
     }
 
     fn note(&mut self, entry: &RunEntry) {
-        let RunEntry { run, image, ref retained, .. } = *entry;
-        self.noted.push(Noted { run, image, retained: retained.clone() });
+        let RunEntry { run, image, ref retained, origin, .. } = *entry;
+        self.noted.push(Noted { run, image, retained: retained.clone(), has_origin: origin.is_some() });
     }
 
     /// What is kept of the history of a run from this image on.
-    fn retained(&self, entry: &RunEntry, superseded: Option<&RunImage>) -> Retained {
+    fn retained(&self, entry: &RunEntry, superseded: Option<&RunImage>, forked: Option<Version>) -> Retained {
         let keeping = match &entry.summary.meta {
             Some(meta) => Keeping::Policy(meta.retention.unwrap_or(self.retention)),
             None => Keeping::Nothing,
         };
-        entry.retained.follow(&entry.image, superseded, keeping, self.now)
+        entry.retained.follow(&entry.image, superseded, keeping, forked, self.now)
     }
 
     /// Has an image copied here if its file is merged. Returns how many bytes that takes.
@@ -270,15 +276,28 @@ impl ImageOfRuns {
         place.size as usize
     }
 
-    /// Enters a run into the directory. Returns how many bytes that takes.
-    fn enter(&mut self, entry: &mut RunEntry, parts: &mut Vec<ImagePart>) -> usize {
+    /// Enters a run into the directory, its image having taken the place of `superseded`. Returns how many bytes that takes.
+    fn enter(
+        &mut self,
+        entry: &mut RunEntry,
+        superseded: Option<&RunImage>,
+        runs: &mut RunTable,
+        parts: &mut Vec<ImagePart>,
+    ) -> usize {
+        let forked = runs.oldest_fork(entry.run);
+        entry.retained = self.retained(entry, superseded, forked);
+        // From now on nobody is given, or forks, what is not kept.
+        runs.raise_floor(entry.run, entry.retained.floor);
+        if entry.summary.meta.is_none() && forked.is_none() {
+            entry.origin = None;
+        }
         let RunEntry { image, retained, trail, .. } = entry;
         let mut size = 0;
         for image in retained.anchors.iter_mut().chain([&mut *image]) {
             size += self.move_merged(image, parts);
             self.files.entry(image.file).or_default().live += image.place.size;
         }
-        if let Some(needed_from) = retained.needed_from(image, trail) {
+        if let Some(needed_from) = retained.needed_from(image, forked, trail) {
             self.kept_from = self.kept_from.min(needed_from);
         }
         let before = self.page.len();
@@ -312,7 +331,7 @@ impl ImageOfRuns {
 /// What the directory says of a resident run with this image.
 fn entry_of(run: &Run, image: RunImage, summary: RunSummary) -> RunEntry {
     let (trail, retained) = (run.trail.clone(), run.retained.clone());
-    RunEntry { run: run.state.id(), image, summary, trail, retained }
+    RunEntry { run: run.state.id(), image, summary, trail, retained, origin: run.origin }
 }
 
 /// A run as its last logged commit left it, when that ended its life.

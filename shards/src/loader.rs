@@ -4,13 +4,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
-use strata_primitives::{Error, ErrorKind, RunId, RunState};
+use strata_primitives::{Error, ErrorKind, RunId};
 use strata_runtime::mailbox;
 use strata_wal::{LogHistory, LogMode, LogSource, Lsn, WalError};
 
+use crate::base::{Base, Lineage};
 use crate::checkpoint::Unnecessary;
 use crate::cold_run::ImageShelf;
-use crate::history::PastVersion;
+use crate::history::{MadePast, PastVersion};
 use crate::image_directory::RunEntry;
 use crate::maintenance::{Errand, ask_for_source};
 use crate::message::Message;
@@ -22,14 +23,27 @@ use crate::store_error::store_error;
 /// What the loader of a shard is asked to do, in order.
 #[derive(Debug)]
 pub(crate) enum LoadRequest {
-    /// Bring back a run, with the commits behind its image.
-    Load { request: u64, entry: Box<RunEntry>, tail: Arc<Vec<(Lsn, Record)>> },
-    /// Make a run as it was.
-    Past { request: u64, past: Box<PastVersion> },
-    /// Drop a run, which takes its time.
-    Drop(Box<RunState>),
+    /// Bring back a run, with the commits behind its image; a fork over what it began as.
+    Load {
+        request: u64,
+        entry: Box<RunEntry>,
+        tail: Arc<Vec<(Lsn, Record)>>,
+        lineage: Result<Lineage, Error>,
+    },
+    /// Make a run as it was; a fork over what it began as.
+    Past { request: u64, past: Box<PastVersion>, lineage: Lineage },
+    /// Drop something, which takes its time.
+    Drop(Dropped),
     /// Nobody asks for any of this any more: have it put away.
     Forget(Unnecessary),
+}
+
+/// What is dropped where nobody waits for that.
+#[derive(Debug)]
+pub(crate) enum Dropped {
+    Run(#[expect(dead_code, reason = "it is only dropped")] Box<Run>),
+    Past(#[expect(dead_code, reason = "it is only dropped")] Box<MadePast>),
+    Base(#[expect(dead_code, reason = "it is only dropped")] Arc<Base>),
 }
 
 /// What has come of a request.
@@ -38,7 +52,7 @@ pub(crate) enum Loaded {
     /// A run is back, or cannot be.
     Run { request: u64, run: RunId, outcome: Result<Box<Run>, Error> },
     /// A run as it was.
-    Past { request: u64, outcome: Result<Box<RunState>, Error> },
+    Past { request: u64, outcome: Result<Box<MadePast>, Error> },
 }
 
 /// What the thread starts from.
@@ -65,16 +79,17 @@ impl Loader {
     pub(crate) fn run(mut self) {
         while let Ok(wanted) = self.requests.recv() {
             match wanted {
-                LoadRequest::Load { request, entry, tail } => {
+                LoadRequest::Load { request, entry, tail, lineage } => {
                     let run = entry.run;
-                    let outcome = or_panicked(|| self.load(&entry, &tail).map(Box::new));
+                    let outcome = lineage
+                        .and_then(|lineage| or_panicked(|| self.load(&entry, &tail, &lineage).map(Box::new)));
                     self.tell(Loaded::Run { request, run, outcome });
                 }
-                LoadRequest::Past { request, past } => {
-                    let outcome = or_panicked(|| self.make(&past).map(Box::new));
+                LoadRequest::Past { request, past, lineage } => {
+                    let outcome = or_panicked(|| self.make(&past, &lineage).map(Box::new));
                     self.tell(Loaded::Past { request, outcome });
                 }
-                LoadRequest::Drop(state) => drop(state),
+                LoadRequest::Drop(dropped) => drop(dropped),
                 LoadRequest::Forget(unnecessary) => {
                     let Unnecessary { image, kept, .. } = &unnecessary;
                     self.shelf.retain(|file| file >= *image || kept.contains(&file));
@@ -85,10 +100,14 @@ impl Loader {
         }
     }
 
-    fn load(&mut self, entry: &RunEntry, tail: &[(Lsn, Record)]) -> Result<Run, Error> {
-        let mut run = match self.shelf.load(entry) {
-            Err(damage @ WalError::Corrupt { .. }) => self.rebuild(entry, damage)?,
-            loaded => loaded.map_err(store_error)?,
+    fn load(&mut self, entry: &RunEntry, tail: &[(Lsn, Record)], lineage: &Lineage) -> Result<Run, Error> {
+        let base = self.make_base(lineage)?;
+        let mut run = match (entry.newest_image(), &base) {
+            (None, Some(base)) => Run::forked(entry.run, Arc::clone(base)),
+            _ => match self.shelf.load(entry, base.as_ref()) {
+                Err(damage @ WalError::Corrupt { .. }) => self.rebuild(entry, base.as_ref(), damage)?,
+                loaded => loaded.map_err(store_error)?,
+            },
         };
         for (lsn, record) in tail {
             let damaged =
@@ -98,9 +117,20 @@ impl Loader {
         Ok(run)
     }
 
-    fn make(&mut self, past: &PastVersion) -> Result<RunState, Error> {
+    fn make(&mut self, past: &PastVersion, lineage: &Lineage) -> Result<MadePast, Error> {
+        let base = self.make_base(lineage)?;
         let mut log = LogHistory::new(&self.source()?, self.mode).map_err(store_error)?;
-        past.make(&mut self.shelf, &mut log)
+        past.make(&mut self.shelf, &mut log, base.as_ref())
+    }
+
+    /// What a fork began as, if the run is one.
+    fn make_base(&mut self, lineage: &Lineage) -> Result<Option<Arc<Base>>, Error> {
+        let base = lineage.base();
+        if base.is_some_and(|base| base.state().is_none()) {
+            let mut log = LogHistory::new(&self.source()?, self.mode).map_err(store_error)?;
+            lineage.make(&mut self.shelf, &mut log)?;
+        }
+        Ok(base.cloned())
     }
 
     /// Where the log stands now.
@@ -115,11 +145,16 @@ impl Loader {
         self.shard.wake();
     }
 
-    fn rebuild(&mut self, entry: &RunEntry, damage: WalError) -> Result<Run, Error> {
+    fn rebuild(
+        &mut self,
+        entry: &RunEntry,
+        base: Option<&Arc<Base>>,
+        damage: WalError,
+    ) -> Result<Run, Error> {
         tracing::warn!(log = self.log, run = %entry.run, %damage, "an image is damaged: the run is rebuilt from the one before");
         let source = self.source()?;
         // What cannot be rebuilt is damaged as it was found first.
-        self.shelf.rebuild(entry, &source).map_err(|error| {
+        self.shelf.rebuild(entry, base, &source).map_err(|error| {
             tracing::error!(log = self.log, run = %entry.run, %error, "the run cannot be rebuilt");
             store_error(damage)
         })

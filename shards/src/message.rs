@@ -9,6 +9,7 @@ use strata_wal::LogEnd;
 
 use crate::boot::Boot;
 use crate::execute::Shipped;
+use crate::fork::ForkRequest;
 use crate::report::{RetentionPreview, ShardCheckpoint, ShardRecovery, ShardStats};
 use crate::subscription::{News, NewsFrom, SubscriptionId};
 use crate::transaction::{TransactionId, TransactionStep};
@@ -138,6 +139,8 @@ pub enum Message {
         /// Where the answer goes.
         reply: Reply,
     },
+    /// Make a new run that begins as another one is, or was.
+    Fork(Box<ForkRequest>),
     /// End a transaction that is not to commit, or a snapshot. Nobody waits for it.
     Release(TransactionId),
     /// Run a closure alone on a run, and commit what it writes.
@@ -202,6 +205,7 @@ impl Message {
             | Message::Follow { reply, .. }
             | Message::Query { reply, .. }
             | Message::Control(_, reply) => Some(reply),
+            Message::Fork(request) => Some(request.reply),
             Message::Release(_) | Message::Unsubscribe(_) => None,
         }
     }

@@ -2,19 +2,20 @@
 
 use rustc_hash::FxHashMap;
 use strata_primitives::{
-    Durability, EntityRef, Error, ErrorKind, Retention, RunId, RunState, Stamp, Version,
+    Durability, EntityRef, Error, ErrorKind, ForkPoint, Retention, RunId, RunState, Stamp, Version,
 };
 use strata_wal::ImagePlace;
 
+use crate::base::{Known, Origin};
 use crate::calls::fresh_id;
-use crate::history::PastVersion;
-use crate::loader::LoadRequest;
-use crate::message::{Answer, Reply};
+use crate::fork::ForkRequest;
+use crate::history::{MadePast, PastVersion};
+use crate::loader::{Dropped, LoadRequest};
+use crate::message::{Answer, Message, Reply};
 use crate::record::RecordPlace;
 use crate::report::RetentionPreview;
 use crate::retained::{Keeping, RunImage};
 use crate::run::{Need, Progress, Run};
-use crate::run_table::Held;
 use crate::shard::Shard;
 use crate::transaction::{Purpose, Transaction, TransactionStep};
 
@@ -31,8 +32,35 @@ pub(crate) struct Pasts {
 /// A run as it was, for those that look at it.
 #[derive(Debug)]
 struct PastRun {
-    state: Box<RunState>,
+    made: Box<MadePast>,
     viewers: usize,
+}
+
+/// Where a version is to be found: of a fork it may be one of a run that it descends from.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    of: Of,
+    /// A record of that run at the version or behind it, once the need is met.
+    newest: RecordPlace,
+    need: Need,
+}
+
+/// What somebody wants of a version.
+#[derive(Debug)]
+enum Wanted {
+    /// To look at it.
+    Look { step: TransactionStep, reply: Reply },
+    /// To fork it.
+    Fork(Box<ForkRequest>),
+}
+
+impl Wanted {
+    fn refuse(self, why: Error) {
+        match self {
+            Wanted::Look { reply, .. } => reply.send(Err(why)),
+            Wanted::Fork(request) => request.reply.send(Err(why)),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -40,12 +68,10 @@ struct WaitingForPast {
     of: Of,
     /// What the log must reach before the records of the run can be read, and what they say may be told.
     need: Need,
-    /// The newest record when it was asked for.
-    newest: RecordPlace,
+    found: Found,
     /// Under what it was asked for.
     request: Option<u64>,
-    step: TransactionStep,
-    reply: Reply,
+    wanted: Wanted,
 }
 
 /// Most older versions that are in memory, or on their way, at a time.
@@ -57,7 +83,7 @@ impl Pasts {
     /// # Panics
     /// If nobody did.
     pub(crate) fn state_mut(&mut self, of: Of) -> &mut RunState {
-        &mut self.open.get_mut(&of).expect("a version stays while somebody looks at it").state
+        &mut self.open.get_mut(&of).expect("a version stays while somebody looks at it").made.state
     }
 
     /// Whether somebody waits.
@@ -71,22 +97,22 @@ impl Pasts {
     }
 
     /// One viewer less. What nobody looks at any more.
-    fn leave(&mut self, of: Of) -> Option<Box<RunState>> {
+    fn leave(&mut self, of: Of) -> Option<Box<MadePast>> {
         let past = self.open.get_mut(&of).expect("a version stays while somebody looks at it");
         past.viewers -= 1;
-        (past.viewers == 0).then(|| self.open.remove(&of).expect("it was just there").state)
+        (past.viewers == 0).then(|| self.open.remove(&of).expect("it was just there").made)
     }
 
     /// The log has failed: whoever waits for what it had not taken is told so.
     pub(crate) fn fail_unseen(&mut self, progress: &Progress, failure: &Error) {
         for waiting in self.waiting.extract_if(.., |waiting| !waiting.need.is_met(progress)) {
-            waiting.reply.send(Err(failure.clone()));
+            waiting.wanted.refuse(failure.clone());
         }
     }
 
     /// Answers all that wait.
     pub(crate) fn refuse(&mut self, why: &Error) {
-        self.waiting.drain(..).for_each(|waiting| waiting.reply.send(Err(why.clone())));
+        self.waiting.drain(..).for_each(|waiting| waiting.wanted.refuse(why.clone()));
     }
 }
 
@@ -106,19 +132,38 @@ impl Shard {
             return self.step(run, step, reply);
         }
         let of = (run, version);
-        if let Err(error) = self.check_past(of) {
-            let error = error.with_entity(EntityRef::run(run));
-            return self.withheld.answer(reply, Err(error), need, &self.progress);
-        }
+        let found = match self.check_past(of) {
+            Ok(found) => found,
+            Err(error) => {
+                let error = error.with_entity(EntityRef::run(run));
+                return self.withheld.answer(reply, Err(error), need, &self.progress);
+            }
+        };
         if self.pasts.open.contains_key(&of) {
             return self.look_at_past(of, step, reply);
         }
-        let newest = self.runs.get(run).expect("it has just been looked at").place;
-        self.pasts.waiting.push(WaitingForPast { of, need, newest, request: None, step, reply });
+        let wanted = Wanted::Look { step, reply };
+        self.pasts.waiting.push(WaitingForPast { of, need, found, request: None, wanted });
     }
 
-    /// Whether a version can be made.
-    fn check_past(&self, of: Of) -> Result<(), Error> {
+    /// Forks an older version, once that is made.
+    pub(crate) fn await_past_for(&mut self, request: Box<ForkRequest>) {
+        let (run, need) = (request.run, self.need_of(request.run));
+        let of = (run, request.version.expect("the newest version is there"));
+        match self.check_past(of) {
+            Ok(found) => {
+                let wanted = Wanted::Fork(request);
+                self.pasts.waiting.push(WaitingForPast { of, need, found, request: None, wanted });
+            }
+            Err(error) => {
+                let error = error.with_entity(EntityRef::run(run));
+                self.withheld.answer(request.reply, Err(error), need, &self.progress);
+            }
+        }
+    }
+
+    /// Where a version is found, if it can be made.
+    fn check_past(&self, of: Of) -> Result<Found, Error> {
         let refuse = |kind, message: String| Err(Error::new(kind, message));
         self.transactions.admit()?;
         let count = self.pasts.open.len() + self.pasts.waiting.len();
@@ -128,19 +173,33 @@ impl Shard {
         }
         let (id, version) = of;
         let run = self.loggable(id)?;
-        let (newest, earliest) = (run.state.version(), run.retained.floor);
+        let newest = run.state.version();
         if version > newest || version == Version::NEVER {
             return refuse(
                 ErrorKind::VersionNotFound,
                 format!("the run has versions 1 to {newest}, not {version}"),
             );
         }
-        if version < earliest {
-            let message =
-                format!("version {version} of the run is no longer kept: the earliest is {earliest}");
-            return refuse(ErrorKind::HistoryTrimmed, message);
+        // A version that a fork began with is one of the run that it began as.
+        let (mut id, mut need, mut newest) = (id, run.need, run.place);
+        loop {
+            let held = self.runs.held(id).expect("a run is there as long as its forks");
+            let Known { floor, origin, .. } = held.known();
+            need = need.max(held.need());
+            match origin.filter(|origin| version <= origin.point.version) {
+                // The fork keeps that.
+                Some(Origin { point, record }) if version == point.version => {
+                    return Ok(Found { of: (point.run, version), newest: record, need });
+                }
+                Some(Origin { point, record }) => (id, newest) = (point.run, record),
+                None if version < floor => {
+                    let message =
+                        format!("version {version} of the run is no longer kept: the earliest is {floor}");
+                    return refuse(ErrorKind::HistoryTrimmed, message);
+                }
+                None => return Ok(Found { of: (id, version), newest, need }),
+            }
         }
-        Ok(())
     }
 
     /// Tells what the next checkpoint would give up of a run if it kept this much.
@@ -156,7 +215,7 @@ impl Shard {
                 history_size: run.trail.size,
             };
             let keeping = Keeping::Policy(retention.unwrap_or(self.setup.retention));
-            let then = run.retained.follow(&newest, run.image.as_ref(), keeping, self.now);
+            let then = run.retained.follow(&newest, run.image.as_ref(), keeping, None, self.now);
             let first = Version::NEVER.next();
             let (earliest, earliest_then) = (run.retained.floor.max(first), then.floor.max(first));
             Ok(Answer::Retention(RetentionPreview { earliest, earliest_then }))
@@ -183,14 +242,13 @@ impl Shard {
         let mut waiting = std::mem::take(&mut self.pasts.waiting);
         let mut has_progress = false;
         for place in 0..waiting.len() {
-            let WaitingForPast { of, need, newest, request, .. } = &waiting[place];
-            if request.is_some() || !need.is_met(&self.progress) {
+            let WaitingForPast { of, found, request, .. } = &waiting[place];
+            if request.is_some() || !found.need.is_met(&self.progress) {
                 continue;
             }
-            let (of, newest) = (*of, *newest);
+            let (of, found) = (*of, *found);
             let asked = waiting.iter().find(|other| other.of == of && other.request.is_some());
-            let request =
-                asked.and_then(|other| other.request).unwrap_or_else(|| self.ask_for_past(of, newest));
+            let request = asked.and_then(|other| other.request).unwrap_or_else(|| self.ask_for_past(found));
             waiting[place].request = Some(request);
             has_progress = true;
         }
@@ -198,44 +256,57 @@ impl Shard {
         has_progress
     }
 
-    fn ask_for_past(&mut self, (id, version): Of, newest: RecordPlace) -> u64 {
-        let held = self.runs.held_mut(id).expect("a run whose history is asked for stays in the table");
-        let (image, retained) = match held {
-            Held::Resident(run) => (run.image, &run.retained),
-            // It has left memory since.
-            Held::Cold(cold) => (Some(cold.entry.image), &cold.entry.retained),
-        };
-        let is_before = |image: &&RunImage| image.stamp.version <= version;
-        let images = retained.anchors.iter().chain(&image).rev().filter(is_before).copied().collect();
-        let floor = retained.floor;
+    fn ask_for_past(&mut self, found: Found) -> u64 {
+        let Found { of: (run, version), newest, .. } = found;
+        let held = self.runs.held(run).expect("a run whose history is asked for stays in the table");
+        let Known { mut images, floor, origin } = held.known();
+        images.retain(|image| image.stamp.version <= version);
         let request = fresh_id();
-        let past = Box::new(PastVersion { run: id, version, newest, images, floor });
-        self.waiting.request(LoadRequest::Past { request, past });
+        let past = Box::new(PastVersion { run, version, newest, images, floor });
+        let lineage = self.lineage(origin).expect("what is forked is there, and was before its fork");
+        self.waiting.request(LoadRequest::Past { request, past, lineage });
         request
     }
 
     /// Takes in a version that is made, for all who wait for it.
-    pub(crate) fn take_in_past(&mut self, request: u64, outcome: Result<Box<RunState>, Error>) {
+    pub(crate) fn take_in_past(&mut self, request: u64, outcome: Result<Box<MadePast>, Error>) {
         let waiting = self.pasts.waiting.extract_if(.., |waiting| waiting.request == Some(request));
         let waiting: Vec<WaitingForPast> = waiting.collect();
-        let state = match outcome {
-            Ok(state) => state,
+        let made = match outcome {
+            Ok(made) => made,
             Err(error) => {
-                return waiting.into_iter().for_each(|waiting| waiting.reply.send(Err(error.clone())));
+                return waiting.into_iter().for_each(|waiting| waiting.wanted.refuse(error.clone()));
             }
         };
-        let Some(first) = waiting.first() else { return self.waiting.drop_elsewhere(state) };
-        self.pasts.open.entry(first.of).or_insert(PastRun { state, viewers: 0 });
-        for WaitingForPast { of, step, reply, .. } in waiting {
-            self.look_at_past(of, step, reply);
+        let Some(of) = waiting.first().map(|first| first.of) else {
+            return self.waiting.drop_elsewhere(Dropped::Past(made));
+        };
+        let point = ForkPoint { run: made.state.id(), version: made.state.version() };
+        let origin = Origin { point, record: made.record };
+        let past = self.pasts.open.entry(of).or_insert(PastRun { made, viewers: 0 });
+        past.viewers += 1;
+        for WaitingForPast { wanted, .. } in waiting {
+            match wanted {
+                Wanted::Look { step, reply } => self.look_at_past(of, step, reply),
+                Wanted::Fork(mut request) => {
+                    let base = self.bases.at(origin);
+                    if base.state().is_none() {
+                        base.fill(self.pasts.state_mut(of).share());
+                    }
+                    request.base = Some(base);
+                    // The log may be stalled over another write.
+                    self.waiting.serve_next(Message::Fork(request));
+                }
+            }
         }
+        self.leave_past(of);
     }
 
     /// Begins to look at a version that is there.
     fn look_at_past(&mut self, (run, version): Of, step: TransactionStep, reply: Reply) {
         let past = self.pasts.open.get_mut(&(run, version)).expect("the caller has seen it there");
         past.viewers += 1;
-        let began = past.state.timestamp();
+        let began = past.made.state.timestamp();
         let staged = self.transactions.context(Purpose::Snapshot);
         let transaction = Transaction {
             run,
@@ -254,8 +325,8 @@ impl Shard {
 
     /// Ends looking at a version.
     pub(crate) fn leave_past(&mut self, of: Of) {
-        if let Some(state) = self.pasts.leave(of) {
-            self.waiting.drop_elsewhere(state);
+        if let Some(made) = self.pasts.leave(of) {
+            self.waiting.drop_elsewhere(Dropped::Past(made));
         }
     }
 }

@@ -8,7 +8,7 @@
 //!  8  run id          16 bytes
 //! 24  version         u64  number of this commit in its run
 //! 32  timestamp       u64  microseconds since the Unix epoch
-//! 40  previous log    u32  log that holds the run's previous record
+//! 40  previous log    u32  log that holds the run's previous record; of a fork's first one, that of the run it began as
 //! 44  reserved        u32  0
 //! 48  previous LSN    u64  its position there; 0 when there is none
 //! 56  sections        each: tag u16, reserved u16, length u32, that many bytes
@@ -31,7 +31,9 @@ use strata_wal::Lsn;
 pub const KIND_COMMIT: u8 = 1;
 /// Kind of a record whose commit creates a run.
 pub const KIND_RUN_CREATE: u8 = 2;
-/// Kind of a record whose commit says how much of the run's history is kept. 3 is kept for forks.
+/// Kind of a record whose commit makes a fork of another run.
+pub const KIND_FORK: u8 = 3;
+/// Kind of a record whose commit says how much of the run's history is kept.
 pub const KIND_RETENTION: u8 = 4;
 /// Kind of a record whose commit deletes a run.
 pub const KIND_RUN_DELETE: u8 = 5;
@@ -109,6 +111,7 @@ pub struct Record {
 pub fn kind_of(mutations: &[Mutation]) -> u8 {
     match mutations {
         [Mutation::RunCreate { .. }, ..] => KIND_RUN_CREATE,
+        [Mutation::RunFork { .. }, ..] => KIND_FORK,
         [Mutation::RunDelete { .. }, ..] => KIND_RUN_DELETE,
         [Mutation::RunRetention { .. }, ..] => KIND_RETENTION,
         _ => KIND_COMMIT,

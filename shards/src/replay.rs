@@ -6,6 +6,9 @@
 use strata_primitives::{Commit, Mutation, Receipt, Stamp};
 use strata_wal::{Lsn, RecordRef};
 
+use crate::base::Origin;
+use crate::cold_run::ColdRun;
+use crate::image_directory::RunEntry;
 use crate::record::{self, IdentifiedWrite, Record, RecordPlace};
 use crate::run::Run;
 use crate::run_table::RunTable;
@@ -19,6 +22,14 @@ pub(crate) fn replay(runs: &mut RunTable, log: u32, found: RecordRef<'_>) -> Res
         return Err(format!("a record of kind {} holds a commit of kind {kind}", found.kind));
     }
     let (id, version) = (record.head.run, record.head.version);
+    if let [Mutation::RunFork { point, .. }, ..] = record.mutations[..]
+        && !runs.contains(id)
+    {
+        // What it began as is made when the fork is loaded.
+        let origin = Origin { point, record: record.head.previous };
+        let summary = runs.blank(id).summary();
+        runs.insert_cold(ColdRun::new(RunEntry::of_fork(id, origin, summary)));
+    }
     if let Some(cold) = runs.cold_mut(id) {
         // Its image may have been made behind the place from which the log is read.
         if version > cold.entry.summary.stamp.version {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 use rustc_hash::FxHashMap;
-use strata_primitives::{Error, RunId, RunState};
+use strata_primitives::{Error, RunId};
 
+use crate::base::{Lineage, Origin};
 use crate::batches::Batches;
 use crate::calls::fresh_id;
 use crate::checkpoint::Unnecessary;
-use crate::loader::{LoadRequest, Loaded};
+use crate::loader::{Dropped, LoadRequest, Loaded};
 use crate::message::{Control, Message};
 use crate::run_table::Held;
 use crate::shard::{Maintained, Shard};
@@ -52,9 +53,14 @@ impl Waiting {
         self.request(LoadRequest::Forget(unnecessary));
     }
 
-    /// Drops a run where nobody waits for that.
-    pub(crate) fn drop_elsewhere(&self, state: Box<RunState>) {
-        self.request(LoadRequest::Drop(state));
+    /// A message that may be served before anything newer.
+    pub(crate) fn serve_next(&mut self, message: Message) {
+        self.ready.push_back(Parked::Message(message));
+    }
+
+    /// Drops something where nobody waits for that.
+    pub(crate) fn drop_elsewhere(&self, dropped: Dropped) {
+        self.request(LoadRequest::Drop(dropped));
     }
 
     pub(crate) fn request(&self, request: LoadRequest) {
@@ -123,8 +129,15 @@ impl Shard {
         let request = fresh_id();
         cold.loading = Some(request);
         let (entry, tail) = (Box::new(cold.entry.clone()), Arc::clone(&cold.tail));
+        let origin = entry.origin.filter(|_| entry.is_over_origin());
+        let lineage = self.lineage(origin);
         self.waiting.loading_count += 1;
-        self.waiting.request(LoadRequest::Load { request, entry, tail });
+        self.waiting.request(LoadRequest::Load { request, entry, tail, lineage });
+    }
+
+    /// How what a run began as is made.
+    pub(crate) fn lineage(&mut self, origin: Option<Origin>) -> Result<Lineage, Error> {
+        Lineage::of(origin, &mut self.bases, |run| self.runs.held(run).map(Held::known))
     }
 
     /// Takes in the runs that are back, and asks for more where that is wanted. Whether anything happened.
@@ -271,6 +284,7 @@ impl Shard {
                 let transaction = self.transactions.get_mut(step.id);
                 transaction.is_none_or(|transaction| transaction.past.is_none()).then_some(*run)
             }
+            Message::Fork(request) => Some(request.run),
             Message::Follow { id, .. } => self.followers.get_mut(*id).map(|follower| follower.run),
             Message::Control(Control::Sync(run), _) => *run,
             Message::Control(Control::PreviewRetention(run, _), _) => Some(*run),

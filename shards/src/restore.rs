@@ -7,6 +7,7 @@ use strata_wal::{Log, LogOptions, LogRecovery, LogSource, NamedImage, RecordRef,
 use crate::checkpoint::KnownImages;
 use crate::cold_run::{ColdRun, ImageShelf};
 use crate::image_directory::{DirectoryEnd, read_directory};
+use crate::kin::Kin;
 use crate::replay::replay;
 use crate::run_table::RunTable;
 use crate::store_error::store_error;
@@ -63,12 +64,14 @@ fn load_newest(source: &LogSource, hash_seed: usize) -> Result<(RunTable, KnownI
 ///
 /// # Errors
 /// `Corrupt` when any of it cannot be read, `Io`.
-pub fn runs_of_image(source: &LogSource, image: &NamedImage) -> Result<Vec<RunState>, WalError> {
+pub fn runs_of_image(source: &LogSource, image: &NamedImage) -> Result<Vec<RunState>, Error> {
     let mut shelf = ImageShelf::new(source.clone(), 0);
     let mut runs = Vec::new();
-    let (entries, _) = read_directory(source, image)?;
-    for entry in entries {
-        runs.push(shelf.load(&entry)?.state);
+    let (entries, _) = read_directory(source, image).map_err(store_error)?;
+    let mut kin = Kin::new(&entries);
+    for entry in &entries {
+        let base = kin.base_of(entry, &mut shelf, source)?;
+        runs.push(shelf.load(entry, base.as_ref()).map_err(store_error)?.state);
     }
     Ok(runs)
 }

@@ -7,7 +7,7 @@ use crate::record::RecordPlace;
 use crate::trail::Trail;
 
 /// An image of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RunImage {
     /// The number of the image file.
     pub(crate) file: u64,
@@ -46,13 +46,15 @@ pub(crate) enum Keeping {
 const ANCHOR_DISTANCE: u64 = 16 << 20;
 
 impl Retained {
-    /// What is kept from now on, where `newest` is the newest image and took the place of `superseded`.
+    /// What is kept from now on, where `newest` is the newest image and took the place of `superseded`, and `forked` is the oldest
+    /// version that a fork began as.
     #[must_use]
     pub(crate) fn follow(
         &self,
         newest: &RunImage,
         superseded: Option<&RunImage>,
         keeping: Keeping,
+        forked: Option<Version>,
         now: Timestamp,
     ) -> Retained {
         let mut anchors = self.anchors.clone();
@@ -70,16 +72,19 @@ impl Retained {
             }
         };
         let floor = self.floor.max(wanted);
-        // The newest one from which the floor can be made; what lies before it is of no use.
-        let base = anchors.iter().rposition(|image| image.stamp.version <= floor);
+        let oldest = forked.map_or(floor, |forked| forked.min(floor));
+        // The newest one from which the oldest version can be made; what lies before it is of no use.
+        let base = anchors.iter().rposition(|image| image.stamp.version <= oldest);
         match base {
-            _ if at_newest <= floor => anchors.clear(),
+            _ if at_newest <= oldest => anchors.clear(),
             Some(base) => drop(anchors.drain(..base)),
             None => {}
         }
+        // What forks need below the floor is made over as long a way as what a run needs that keeps all.
+        let keeping = if at_newest <= floor { Keeping::Policy(Retention::KeepAll) } else { keeping };
         if let Some((last, before)) = anchors.split_last()
             && candidate == Some(last)
-            && last.stamp.version > floor
+            && last.stamp.version > oldest
             && !is_worth_keeping(last, before.last(), keeping)
         {
             anchors.pop();
@@ -94,11 +99,17 @@ impl Retained {
     }
 
     /// Where the records begin without which not every version can be made; `None` when the newest image is all there is.
-    pub(crate) fn needed_from(&self, newest: &RunImage, trail: &Trail) -> Option<Lsn> {
-        if newest.stamp.version <= self.floor {
+    pub(crate) fn needed_from(
+        &self,
+        newest: &RunImage,
+        forked: Option<Version>,
+        trail: &Trail,
+    ) -> Option<Lsn> {
+        let oldest = forked.map_or(self.floor, |forked| forked.min(self.floor));
+        if newest.stamp.version <= oldest {
             return None;
         }
-        let base = self.anchors.iter().rev().find(|image| image.stamp.version <= self.floor);
+        let base = self.anchors.iter().rev().find(|image| image.stamp.version <= oldest);
         Some(base.map_or(trail.begins().lsn, |base| base.record.lsn))
     }
 }
@@ -146,10 +157,10 @@ mod tests {
         for version in versions {
             let newest = image(*version);
             let now = Timestamp(newest.stamp.timestamp.0 + 500_000);
-            retained = retained.follow(&newest, before.as_ref(), Keeping::Policy(retention), now);
+            retained = retained.follow(&newest, before.as_ref(), Keeping::Policy(retention), None, now);
             before = Some(newest);
         }
-        let from = retained.needed_from(&before.unwrap(), &trail()).map(|lsn| lsn.0);
+        let from = retained.needed_from(&before.unwrap(), None, &trail()).map(|lsn| lsn.0);
         (retained.floor.0, retained.anchors.iter().map(|image| image.stamp.version.0).collect(), from)
     }
 
@@ -163,9 +174,9 @@ mod tests {
     fn an_image_that_is_larger_than_the_records_before_it_is_not_worth_keeping() {
         let large = |version| RunImage { place: ImagePlace { offset: 0, size: 40 << 20 }, ..image(version) };
         let keeping = Keeping::Policy(Retention::KeepAll);
-        let retained = Retained::default().follow(&image(30), Some(&large(20)), keeping, Timestamp(0));
+        let retained = Retained::default().follow(&image(30), Some(&large(20)), keeping, None, Timestamp(0));
         assert_eq!(retained.anchors, []);
-        let retained = Retained::default().follow(&image(50), Some(&large(41)), keeping, Timestamp(0));
+        let retained = Retained::default().follow(&image(50), Some(&large(41)), keeping, None, Timestamp(0));
         assert_eq!(retained.anchors, [large(41)]);
     }
 
@@ -193,10 +204,10 @@ mod tests {
         let keeping = Keeping::Policy(Retention::KeepFor(Duration::from_secs(10)));
         let retained = Retained { floor: Version(2), anchors: vec![image(2), image(8)] };
         let now = |seconds: u64| Timestamp(seconds * 1_000_000);
-        assert_eq!(retained.follow(&image(9), None, keeping, now(12)), retained);
-        let later = retained.follow(&image(9), None, keeping, now(18));
+        assert_eq!(retained.follow(&image(9), None, keeping, None, now(12)), retained);
+        let later = retained.follow(&image(9), None, keeping, None, now(18));
         assert_eq!(later, Retained { floor: Version(8), anchors: vec![image(8)] });
-        let last = later.follow(&image(9), None, keeping, now(60));
+        let last = later.follow(&image(9), None, keeping, None, now(60));
         assert_eq!(last, Retained { floor: Version(9), anchors: vec![] });
     }
 
@@ -204,16 +215,41 @@ mod tests {
     fn what_was_given_up_does_not_come_back() {
         let retained = Retained { floor: Version(26), anchors: vec![image(20)] };
         let keeping = Keeping::Policy(Retention::KeepAll);
-        let after = retained.follow(&image(31), Some(&image(30)), keeping, Timestamp(0));
+        let after = retained.follow(&image(31), Some(&image(30)), keeping, None, Timestamp(0));
         assert_eq!(after, retained, "and the image from which the floor is made stays");
-        assert_eq!(after.needed_from(&image(31), &trail()), Some(Lsn(160)));
+        assert_eq!(after.needed_from(&image(31), None, &trail()), Some(Lsn(160)));
+    }
+
+    #[test]
+    fn what_a_fork_began_as_is_kept_below_the_floor() {
+        for keeping in [Keeping::Policy(Retention::KeepLast(1)), Keeping::Nothing] {
+            let mut retained = Retained { floor: Version(20), anchors: vec![] };
+            for version in 21..=100 {
+                let superseded = image(version - 1);
+                retained = retained.follow(
+                    &image(version),
+                    Some(&superseded),
+                    keeping,
+                    Some(Version(20)),
+                    Timestamp(0),
+                );
+            }
+            let kept: Vec<u64> = retained.anchors.iter().map(|image| image.stamp.version.0).collect();
+            assert_eq!((retained.floor.0, kept), (100, vec![20, 36, 52, 68, 84]));
+            assert_eq!(retained.needed_from(&image(100), Some(Version(20)), &trail()), Some(Lsn(160)));
+            let after =
+                retained.follow(&image(101), Some(&image(100)), keeping, Some(Version(60)), Timestamp(0));
+            assert_eq!((after.anchors[0], after.anchors.len()), (image(52), 4), "an older fork has gone");
+            let after = after.follow(&image(102), Some(&image(101)), keeping, None, Timestamp(0));
+            assert_eq!((after.anchors.len(), after.needed_from(&image(102), None, &trail())), (0, None));
+        }
     }
 
     #[test]
     fn nothing_is_kept_of_a_run_that_was_deleted() {
         let retained = Retained { floor: Version(0), anchors: vec![image(16)] };
-        let after = retained.follow(&image(31), Some(&image(30)), Keeping::Nothing, Timestamp(0));
+        let after = retained.follow(&image(31), Some(&image(30)), Keeping::Nothing, None, Timestamp(0));
         assert_eq!(after, Retained { floor: Version(31), anchors: vec![] });
-        assert_eq!(after.needed_from(&image(31), &trail()), None);
+        assert_eq!(after.needed_from(&image(31), None, &trail()), None);
     }
 }

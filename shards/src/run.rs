@@ -1,8 +1,11 @@
 //! A run as its shard keeps it: the state, where its newest record stands, who may see it.
 
-use strata_primitives::{Durability, RunState, Stamp, Timestamp};
+use std::sync::Arc;
+
+use strata_primitives::{Durability, RunId, RunState, Stamp, Timestamp};
 use strata_wal::{Log, Lsn};
 
+use crate::base::{Base, Origin};
 use crate::record::{KIND_RUN_DELETE, RecordPlace};
 use crate::retained::{Retained, RunImage};
 use crate::trail::Trail;
@@ -63,6 +66,10 @@ pub(crate) struct Run {
     pub(crate) image: Option<RunImage>,
     /// What is kept of its history.
     pub(crate) retained: Retained,
+    /// What it began as, while it is a fork that needs it.
+    pub(crate) origin: Option<Origin>,
+    /// The same in memory, where others find it.
+    pub(crate) base: Option<Arc<Base>>,
     /// What the run chose at its creation; `None` follows the store.
     pub(crate) durability: Option<Durability>,
     /// What a reader of `state` waits for: every commit of the run has reached its own promise.
@@ -86,6 +93,8 @@ impl Run {
             trail: Trail::default(),
             image: None,
             retained: Retained::default(),
+            origin: None,
+            base: None,
             durability: None,
             need: Need::default(),
             deadline: None,
@@ -93,6 +102,16 @@ impl Run {
             counted: 0,
             place_among_resident: 0,
         }
+    }
+
+    /// A fork that has no commit of its own yet.
+    ///
+    /// # Panics
+    /// If what it begins as is not made.
+    pub(crate) fn forked(id: RunId, base: Arc<Base>) -> Run {
+        let state = base.state().expect("what a fork begins as is made before it").fork(id);
+        let origin = base.origin;
+        Run { place: origin.record, origin: Some(origin), base: Some(base), ..Run::new(state) }
     }
 
     /// Takes note of the record of the commit that was just applied.

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use strata_primitives::{RunId, RunInfo, RunState, Snapshot, SplitMap, Timestamp};
+use strata_primitives::{RunId, RunInfo, RunState, Snapshot, SplitMap, Timestamp, Version};
 use strata_wal::Lsn;
 
+use crate::base::{Base, Known};
 use crate::cold_run::ColdRun;
+use crate::forks::Forks;
 use crate::image_directory::RunEntry;
 use crate::record::Record;
 use crate::run::{Need, Run};
@@ -33,6 +35,7 @@ pub(crate) struct RunTable {
     order: BTreeSet<RunId>,
     /// Runs with a key that expires, by the first such deadline.
     deadlines: BTreeSet<(Timestamp, RunId)>,
+    forks: Forks,
     hash_seed: usize,
 }
 
@@ -70,6 +73,18 @@ impl Held {
         }
     }
 
+    /// What is known of it as one that others were forked from.
+    pub(crate) fn known(&self) -> Known {
+        match self {
+            Held::Cold(cold) => cold.entry.known(),
+            Held::Resident(run) => {
+                let Run { image, retained, origin, .. } = &**run;
+                let images = retained.anchors.iter().copied().chain(*image).rev().collect();
+                Known { images, floor: retained.floor, origin: *origin }
+            }
+        }
+    }
+
     fn exists(&self) -> bool {
         match self {
             Held::Resident(run) => run.state.exists(),
@@ -104,6 +119,7 @@ impl RunTable {
             incomplete: BTreeSet::new(),
             order: BTreeSet::new(),
             deadlines: BTreeSet::new(),
+            forks: Forks::default(),
             hash_seed,
         }
     }
@@ -146,11 +162,11 @@ impl RunTable {
         has_more
     }
 
-    /// Puts what is known of a run without its content into its place. Its content, to be dropped.
+    /// Puts what is known of a run without its content into its place. The run, to be dropped.
     ///
     /// # Panics
     /// If the run is not resident, or has no image as it is.
-    pub(crate) fn make_cold(&mut self, id: RunId) -> Box<RunState> {
+    pub(crate) fn make_cold(&mut self, id: RunId) -> Box<Run> {
         let held = self.runs.get_mut(&id).expect("only a run of the table leaves memory");
         let run = held.run();
         let image = run.image.filter(|image| image.stamp.version == run.state.version());
@@ -160,6 +176,7 @@ impl RunTable {
             summary: run.state.summary(),
             trail: run.trail.clone(),
             retained: run.retained.clone(),
+            origin: run.origin,
         };
         let cold = Box::new(ColdRun { deadline: run.deadline, ..ColdRun::new(entry) });
         self.memory = self.memory + COLD_SIZE - run.counted;
@@ -169,7 +186,7 @@ impl RunTable {
         };
         self.cold_count += 1;
         self.leave_residents(place);
-        Box::new(run.state)
+        run
     }
 
     fn leave_residents(&mut self, place: usize) {
@@ -230,6 +247,59 @@ impl RunTable {
         }
     }
 
+    /// Whether there is a run of this id, or was.
+    pub(crate) fn contains(&self, id: RunId) -> bool {
+        self.runs.contains_key(&id)
+    }
+
+    /// A run as it is held.
+    pub(crate) fn held(&self, id: RunId) -> Option<&Held> {
+        self.runs.get(&id)
+    }
+
+    /// Enters a fork whose first commit is about to be applied; what it began as is needed from now on, if it is logged.
+    pub(crate) fn insert_fork(&mut self, mut run: Box<Run>, is_logged: bool) {
+        let id = run.state.id();
+        if let Some(origin) = run.origin.filter(|_| is_logged) {
+            self.forks.enter(id, origin.point);
+        }
+        run.place_among_resident = self.resident.len();
+        self.resident.push(id);
+        self.order.insert(id);
+        let before = self.runs.insert(id, Held::Resident(run));
+        assert!(before.is_none(), "the id of a fork is new");
+    }
+
+    /// The oldest version of a run that a fork needs.
+    pub(crate) fn oldest_fork(&self, id: RunId) -> Option<Version> {
+        self.forks.oldest(id)
+    }
+
+    /// A run needs no more what it began as: it was deleted, and nobody needs a version of it. What it held of that in memory.
+    pub(crate) fn release_origin(&mut self, id: RunId) -> Option<Arc<Base>> {
+        self.forks.leave(id);
+        match self.runs.get_mut(&id)? {
+            Held::Resident(run) => {
+                run.origin = None;
+                run.base.take()
+            }
+            Held::Cold(cold) => {
+                cold.entry.origin = None;
+                None
+            }
+        }
+    }
+
+    /// Older versions of a run than this one are given up.
+    pub(crate) fn raise_floor(&mut self, id: RunId, floor: Version) {
+        let retained = match self.runs.get_mut(&id) {
+            Some(Held::Resident(run)) => &mut run.retained,
+            Some(Held::Cold(cold)) => &mut cold.entry.retained,
+            None => return,
+        };
+        retained.floor = retained.floor.max(floor);
+    }
+
     /// A state for a run that has never been written to; it is not in the table.
     pub(crate) fn blank(&self, id: RunId) -> RunState {
         RunState::new(id, self.hash_seed)
@@ -255,6 +325,9 @@ impl RunTable {
     pub(crate) fn insert_cold(&mut self, cold: ColdRun) {
         let id = cold.entry.run;
         self.order.insert(id);
+        if let Some(origin) = cold.entry.origin {
+            self.forks.enter(id, origin.point);
+        }
         if let Some(deadline) = cold.deadline {
             self.deadlines.insert((deadline, id));
         }
@@ -309,6 +382,7 @@ impl RunTable {
             self.memory -= run.counted;
             self.leave_residents(run.place_among_resident);
             self.order.remove(&id);
+            self.forks.leave(id);
             if let Some(deadline) = run.deadline {
                 self.deadlines.remove(&(deadline, id));
             }

@@ -11,6 +11,7 @@ use strata_primitives::{
 use strata_runtime::mailbox::Mailbox;
 use strata_wal::Log;
 
+use crate::base::Bases;
 use crate::batches::Batches;
 use crate::boot::Boot;
 use crate::checkpoint::{Checkpoints, KnownImages, LogBounds};
@@ -58,6 +59,7 @@ pub(crate) struct Shard {
     pub(crate) checkpoints: Checkpoints,
     pub(crate) waiting: Waiting,
     pub(crate) pasts: Pasts,
+    pub(crate) bases: Bases,
     pub(crate) budget: Budget,
     /// Turns so far.
     pub(crate) turn_number: u64,
@@ -143,6 +145,7 @@ impl Shard {
             checkpoints,
             waiting: Waiting::new(loads),
             pasts: Pasts::default(),
+            bases: Bases::default(),
             budget,
             turn_number: 0,
             untidy: Vec::new(),
@@ -259,6 +262,7 @@ impl Shard {
                 let step = self.commit_transaction(run, id, writes, options.as_deref());
                 self.carry(step, Then::Batch(reply));
             }
+            Message::Fork(request) => self.fork(request),
             Message::Release(id) => self.release(id),
             Message::Execute { run, shipped, options, reply } => {
                 let step = self.write(run, Operations::Shipped(shipped), options.as_deref());

@@ -137,11 +137,19 @@ impl Shard {
         let stamp = Stamp { version: state.version().next(), timestamp: context.now };
         let (kind, body) = (record::kind_of(&mutations), std::mem::take(&mut self.spare_body));
         let cause = options.and_then(|options| options.cause.clone());
-        let mut staged =
-            Staged { run: run_id, kind, body, mutations, effects, stamp, durability, identity, cause };
-        if durability > Durability::InMemory {
-            staged.encode(run);
-        }
+        let mut staged = Staged {
+            run: run_id,
+            kind,
+            body,
+            mutations,
+            effects,
+            stamp,
+            durability,
+            identity,
+            cause,
+            forked: None,
+        };
+        staged.encode_if_logged(run);
         Ok(Decision::Commit(staged))
     }
 
@@ -183,8 +191,11 @@ impl Operations {
 }
 
 impl Staged {
-    /// Writes the record of the commit into `body`.
-    fn encode(&mut self, run: &Run) {
+    /// Writes the record of the commit into `body`, if it gets one.
+    pub(crate) fn encode_if_logged(&mut self, run: &Run) {
+        if self.durability == Durability::InMemory {
+            return;
+        }
         let operation = self.identity.map(|(id, fingerprint)| {
             let effects = self.effects.as_slice().to_vec();
             IdentifiedWrite { id, fingerprint, effects }

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use strata_primitives::{
-    Answer, ChainReport, Context, Draft, Error, ErrorKind, Limits, Operation, Outcome, RunId, RunState,
-    validate,
+    Answer, ChainReport, Context, Draft, Error, ErrorKind, Limits, Operation, Outcome, RunState, validate,
 };
 use strata_wal::{LogSource, Lsn, NamedImage, VerifiedLog};
 
 use crate::cold_run::ImageShelf;
 use crate::engine::Engine;
 use crate::image_directory::{RunEntry, read_directory};
+use crate::kin::Kin;
 use crate::record;
 use crate::retained::RunImage;
 use crate::store_error::store_error;
@@ -104,26 +104,32 @@ impl Verification {
         progress: &mut dyn FnMut(VerifyProgress),
     ) -> Result<(), Error> {
         let mut shelf = ImageShelf::new(source.clone(), 0);
-        let mut wanted: Vec<(RunId, RunImage)> = Vec::new();
+        // Each image with its run, and the runs of its directory.
+        let (mut wanted, mut kins): (Vec<(RunImage, RunEntry, usize)>, Vec<Kin>) = Default::default();
         let mut files = BTreeSet::new();
         for image in source.images() {
             files.insert(image.number);
             let entries = self.keep_damage(entries_of(source, &image))?;
-            for RunEntry { run, image, retained, .. } in entries.into_iter().flatten() {
-                wanted.extend(retained.anchors.into_iter().chain([image]).map(|image| (run, image)));
+            let entries = entries.unwrap_or_default();
+            for entry in &entries {
+                let images = entry.retained.anchors.iter().chain([&entry.image]);
+                wanted.extend(images.map(|image| (*image, entry.clone(), kins.len())));
             }
+            kins.push(Kin::new(&entries));
         }
-        files.extend(wanted.iter().map(|(_, image)| image.file));
+        files.extend(wanted.iter().map(|(image, _, _)| image.file));
         for file in files {
             // All of it, also what no run is read from any more.
             let read = source.open_image(file).and_then(|file| file.read_all(|_, _| {}));
             self.keep_damage(read.map_err(store_error))?;
         }
-        wanted.sort_unstable_by_key(|(_, image)| (image.file, image.place.offset));
-        wanted.dedup();
+        wanted.sort_by_key(|(image, _, _)| (image.file, image.place.offset));
+        wanted.dedup_by_key(|(image, _, _)| *image);
         self.progress.images = (0, wanted.len() as u64);
-        for (run, image) in wanted {
-            let state = shelf.read(run, &image).map_err(store_error);
+        for (image, entry, kin) in wanted {
+            let base = kins[kin].base_of(&entry, &mut shelf, source);
+            let state =
+                base.and_then(|base| shelf.read(entry.run, &image, base.as_ref()).map_err(store_error));
             if let Some(state) = self.keep_damage(state)? {
                 self.keep_damage(check_chain(&state))?;
                 self.report.images += 1;

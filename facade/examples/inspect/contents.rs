@@ -1,12 +1,12 @@
 //! What the logs of a store say, read without changing a byte: the records, and the runs they add up to.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use strata::{RunId, RunInfo, RunStatus, Version};
-use strata_primitives::{RunState, Stamp};
-use strata_shards::record::{self, KIND_RUN_CREATE, KIND_RUN_DELETE, Record};
+use strata_primitives::{Mutation, RunState, Stamp};
+use strata_shards::record::{self, KIND_FORK, KIND_RETENTION, KIND_RUN_CREATE, KIND_RUN_DELETE, Record};
 use strata_shards::restore::runs_of_image;
-use strata_wal::{LogRecovery, LogSource, ManifestSummary, RecordRef, WalError, scan};
+use strata_wal::{LogRecovery, LogSource, ManifestSummary, RecordRef, scan};
 
 /// A record in one line.
 pub(crate) struct RecordLine {
@@ -25,6 +25,9 @@ pub(crate) struct Contents {
     runs: BTreeMap<RunId, RunState>,
     /// The commits at which images show runs.
     imaged: BTreeMap<RunId, Version>,
+    /// Forks of a version that the log does not show any more, or not any more when it comes to them: their records are counted,
+    /// and what they lead to is not known here.
+    pub unread: BTreeSet<RunId>,
     pub latest: VecDeque<RecordLine>,
     latest_max: usize,
     pub kinds: BTreeMap<&'static str, u64>,
@@ -36,6 +39,7 @@ impl Contents {
     pub(crate) fn new(latest_max: usize) -> Contents {
         Contents {
             runs: BTreeMap::new(),
+            unread: BTreeSet::new(),
             imaged: BTreeMap::new(),
             latest: VecDeque::new(),
             latest_max,
@@ -46,12 +50,12 @@ impl Contents {
 
     /// Reads one log as far back as it reaches, from the older of two images or from its beginning to its end, and repairs
     /// nothing.
-    pub(crate) fn read(&mut self, source: &LogSource) -> Result<LogRecovery, WalError> {
+    pub(crate) fn read(&mut self, source: &LogSource) -> Result<LogRecovery, String> {
         let log = source.log();
         let mut latest = VecDeque::new();
         let older = source.images().nth(1);
         if let Some(image) = &older {
-            let runs = runs_of_image(source, image)?;
+            let runs = runs_of_image(source, image).map_err(|error| error.to_string())?;
             self.imaged.extend(runs.iter().map(|run| (run.id(), run.version())));
             self.runs.extend(runs.into_iter().map(|run| (run.id(), run)));
         }
@@ -64,7 +68,7 @@ impl Contents {
             Ok(())
         });
         self.latest.extend(latest);
-        found
+        found.map_err(|error| error.to_string())
     }
 
     /// The runs that exist, with what the store derives about them.
@@ -97,6 +101,15 @@ impl Contents {
         if self.imaged.get(&head.run).is_some_and(|imaged| head.version <= *imaged) {
             return Ok(line); // its image was written behind the place from which the log is read
         }
+        if let [Mutation::RunFork { point, .. }, ..] = mutations[..] {
+            match self.runs.get(&point.run).filter(|run| run.version() == point.version) {
+                Some(run) => drop(self.runs.insert(head.run, run.fork(head.run))),
+                None => drop(self.unread.insert(head.run)),
+            }
+        }
+        if self.unread.contains(&head.run) {
+            return Ok(line);
+        }
         let state = self.runs.entry(head.run).or_insert_with(|| RunState::new(head.run, 0));
         let is_creation = found.kind == KIND_RUN_CREATE;
         if head.version != state.version().next() && !(is_creation && head.version > state.version()) {
@@ -119,6 +132,8 @@ fn kind_name(kind: u8) -> &'static str {
     match kind {
         KIND_RUN_CREATE => "create run",
         KIND_RUN_DELETE => "delete run",
+        KIND_FORK => "fork run",
+        KIND_RETENTION => "set retention",
         _ => "commit",
     }
 }

@@ -79,6 +79,9 @@ fn inspect(arguments: &Arguments) -> Result<()> {
         damaged += u64::from(found.is_err());
     }
     tables::print_runs(&contents.runs(&manifest), arguments.run_count_max);
+    if !contents.unread.is_empty() {
+        say!("\n  and {} forks of older versions, which are not put together here", contents.unread.len());
+    }
     tables::print_records(&contents);
     match damaged {
         0 => Ok(()),

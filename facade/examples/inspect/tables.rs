@@ -1,7 +1,7 @@
 //! What was found, as aligned tables.
 
 use strata::{RunInfo, RunStatus};
-use strata_wal::{LogRecovery, LogSummary, ManifestSummary, WalError};
+use strata_wal::{LogRecovery, LogSummary, ManifestSummary};
 
 use crate::contents::{Contents, RecordLine};
 use crate::date::date;
@@ -23,7 +23,7 @@ pub(crate) fn print_manifest(manifest: &ManifestSummary) {
     }
 }
 
-pub(crate) fn print_log(summary: &LogSummary, found: &Result<LogRecovery, WalError>) {
+pub(crate) fn print_log(summary: &LogSummary, found: &Result<LogRecovery, String>) {
     say!("\nLog {}", summary.log);
     let found = match found {
         Ok(found) => found,

@@ -27,6 +27,15 @@ pub(crate) fn of_run(run: &dyn Reads) -> String {
     text
 }
 
+/// Everything that a fork has in common with what it began as, as text.
+pub(crate) fn inherited(run: &dyn Reads) -> String {
+    let mut text = String::new();
+    read(run, &mut text);
+    // The version at which a chain was checked is that of the run; the rest of it, like everything else, is inherited.
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with("ChainReport"));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
 fn read(run: &dyn Reads, text: &mut String) {
     let scan = KvScan::default();
     for (key, value) in run.list_values(&scan).unwrap().items {

@@ -1,0 +1,192 @@
+//! What forks began as: a run at one version, which all forks of it share in memory.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock, Weak};
+
+use strata_primitives::{Error, ErrorKind, ForkPoint, RunId, RunState, Version};
+
+use crate::record::RecordPlace;
+use crate::retained::RunImage;
+
+/// The version of a run that a fork began as, and the record of its commit: the one before the first of the fork's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) point: ForkPoint,
+    pub(crate) record: RecordPlace,
+}
+
+/// A run at the version that some forks began as. It is made once, by whoever needs it first, and stays as long as one of the
+/// forks is in memory or on its way.
+#[derive(Debug)]
+pub(crate) struct Base {
+    pub(crate) origin: Origin,
+    state: OnceLock<RunState>,
+}
+
+impl Base {
+    pub(crate) fn new(origin: Origin) -> Base {
+        Base { origin, state: OnceLock::new() }
+    }
+
+    /// The run, if it is made.
+    pub(crate) fn state(&self) -> Option<&RunState> {
+        self.state.get()
+    }
+
+    /// The run, which is `made` unless it is there.
+    ///
+    /// # Panics
+    /// If what is made is not what the forks began as.
+    pub(crate) fn fill(&self, made: RunState) -> &RunState {
+        let ForkPoint { run, version } = self.origin.point;
+        assert!(made.id() == run && made.version() == version, "it is made as the forks began");
+        self.state.get_or_init(|| made)
+    }
+}
+
+/// What the forks of a shard began as that are in memory, or on their way there.
+#[derive(Debug, Default)]
+pub(crate) struct Bases {
+    by_point: BTreeMap<ForkPoint, Weak<Base>>,
+    /// How many there were when those that are gone were last taken out.
+    swept_count: usize,
+}
+
+/// So few are not worth sweeping.
+const FEW_BASES: usize = 64;
+
+impl Bases {
+    /// The one at this point, made or not.
+    pub(crate) fn at(&mut self, origin: Origin) -> Arc<Base> {
+        if let Some(base) = self.by_point.get(&origin.point).and_then(Weak::upgrade) {
+            return base;
+        }
+        if self.by_point.len() >= FEW_BASES.max(2 * self.swept_count) {
+            self.by_point.retain(|_, base| base.strong_count() > 0);
+            self.swept_count = self.by_point.len();
+        }
+        let base = Arc::new(Base::new(origin));
+        self.by_point.insert(origin.point, Arc::downgrade(&base));
+        base
+    }
+}
+
+/// What is known of a run that others were forked from.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    /// Its images, the newest first.
+    pub(crate) images: Vec<RunImage>,
+    /// The oldest version of which all is kept.
+    pub(crate) floor: Version,
+    pub(crate) origin: Option<Origin>,
+}
+
+/// How a base is made: of the first of these, and those behind it over the one before.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lineage {
+    pub(crate) ancestors: Vec<Ancestor>,
+}
+
+/// One of the runs that a fork descends from.
+#[derive(Clone, Debug)]
+pub(crate) struct Ancestor {
+    pub(crate) base: Arc<Base>,
+    /// Images of the run at the version of the base or before it, the newest first.
+    pub(crate) images: Vec<RunImage>,
+    pub(crate) floor: Version,
+}
+
+impl Lineage {
+    /// The way to what a run began as, from the nearest of its ancestors that is made, or is no fork.
+    ///
+    /// # Errors
+    /// `Corrupt` when one of them is not known, or began behind its own fork.
+    pub(crate) fn of(
+        origin: Option<Origin>,
+        bases: &mut Bases,
+        mut known: impl FnMut(RunId) -> Option<Known>,
+    ) -> Result<Lineage, Error> {
+        let (mut ancestors, mut next): (Vec<Ancestor>, _) = (Vec::new(), origin);
+        while let Some(origin) = next {
+            let ForkPoint { run, version } = origin.point;
+            // Versions grow from a run to its forks, so this ends whatever a file says.
+            let child = ancestors.last().map(|ancestor| ancestor.base.origin.point);
+            let is_before = child.is_none_or(|child| version < child.version);
+            let Some(Known { images, floor, origin: before }) = known(run).filter(|_| is_before) else {
+                let message =
+                    format!("run {run}, of which another was forked at version {version}, is not there");
+                return Err(Error::new(ErrorKind::Corrupt, message));
+            };
+            let base = bases.at(origin);
+            next = before.filter(|_| base.state().is_none());
+            let images = images.into_iter().filter(|image| image.stamp.version <= version).collect();
+            ancestors.push(Ancestor { base, images, floor });
+        }
+        ancestors.reverse();
+        Ok(Lineage { ancestors })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(run: u8, version: u64) -> Origin {
+        let point = ForkPoint { run: RunId::from_bytes([run; 16]), version: Version(version) };
+        Origin { point, record: RecordPlace::default() }
+    }
+
+    fn state(run: u8, version: u64) -> RunState {
+        let mut state = RunState::new(RunId::from_bytes([run; 16]), 1);
+        let timestamp = strata_primitives::Timestamp(1);
+        state.commit(strata_primitives::Stamp { version: Version(version), timestamp });
+        state
+    }
+
+    #[test]
+    fn a_base_is_shared_while_somebody_has_it() {
+        let mut bases = Bases::default();
+        let base = bases.at(origin(1, 3));
+        base.fill(state(1, 3));
+        assert!(Arc::ptr_eq(&base, &bases.at(origin(1, 3))) && !Arc::ptr_eq(&base, &bases.at(origin(1, 4))));
+        drop(base);
+        assert!(bases.at(origin(1, 3)).state().is_none(), "it is made anew");
+        for version in 0..10_000 {
+            bases.at(origin(2, version));
+        }
+        assert!(bases.by_point.len() <= FEW_BASES, "{} are remembered", bases.by_point.len());
+    }
+
+    #[test]
+    fn a_lineage_begins_with_the_nearest_ancestor_that_is_made() {
+        let mut bases = Bases::default();
+        let known = |run: RunId| {
+            let number = run.as_bytes()[0];
+            let origin = (number < 5).then(|| origin(number + 1, 100 - 10 * u64::from(number)));
+            (number <= 5).then(|| Known { images: Vec::new(), floor: Version::NEVER, origin })
+        };
+        let of = |bases: &mut Bases| {
+            let lineage = Lineage::of(Some(origin(1, 100)), bases, known).unwrap();
+            let runs = lineage.ancestors.iter().map(|ancestor| ancestor.base.origin.point.run.as_bytes()[0]);
+            runs.collect::<Vec<_>>()
+        };
+        assert_eq!(of(&mut bases), [5, 4, 3, 2, 1]);
+        let base = bases.at(origin(3, 80));
+        base.fill(state(3, 80));
+        assert_eq!(of(&mut bases), [3, 2, 1]);
+        assert!(Lineage::of(None, &mut bases, known).unwrap().ancestors.is_empty());
+    }
+
+    #[test]
+    fn ancestors_that_are_not_there_or_go_round_are_refused() {
+        let mut bases = Bases::default();
+        let of_itself =
+            |_| Some(Known { images: Vec::new(), floor: Version::NEVER, origin: Some(origin(1, 5)) });
+        let refused = Lineage::of(Some(origin(1, 5)), &mut bases, of_itself).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Corrupt);
+        assert_eq!(
+            Lineage::of(Some(origin(1, 5)), &mut bases, |_| None).unwrap_err().kind(),
+            ErrorKind::Corrupt
+        );
+    }
+}

@@ -1,0 +1,130 @@
+//! Forking a run: one commit of a new run, which shares everything with the one it begins as.
+
+use std::sync::Arc;
+
+use strata_primitives::{
+    EntityRef, Error, ErrorKind, ForkPoint, Mutation, RunId, RunMeta, RunStatus, Stamp, Version,
+};
+
+use crate::base::{Base, Origin};
+use crate::commit::{Staged, Step};
+use crate::message::{Reply, SentOptions};
+use crate::record::{self};
+use crate::run::{Need, Run};
+use crate::shard::{Shard, Then};
+use crate::stage::Effects;
+
+/// A fork that is wanted.
+#[derive(Debug)]
+pub struct ForkRequest {
+    /// The run that is forked.
+    pub(crate) run: RunId,
+    /// Which version of it; `None` is the newest.
+    pub(crate) version: Option<Version>,
+    /// The id that the fork gets.
+    pub(crate) fork: RunId,
+    /// What the caller said about it.
+    pub(crate) options: SentOptions,
+    /// What it begins as, once that is made.
+    pub(crate) base: Option<Arc<Base>>,
+    /// Where the answer goes.
+    pub(crate) reply: Reply,
+}
+
+impl Shard {
+    /// Forks a run, now or once the version that is wanted is made.
+    pub(crate) fn fork(&mut self, mut request: Box<ForkRequest>) {
+        let need = self.need_of(request.run);
+        let base = match request.base.take() {
+            Some(base) => Ok(Some(base)),
+            None => self.base_of(request.run, request.version),
+        };
+        match base {
+            Ok(Some(base)) => {
+                let staged = self.stage_fork(&request, &base, need);
+                let step = match staged {
+                    Ok(staged) => self.commit(staged),
+                    Err(error) => Step::Done(Err(error.with_entity(EntityRef::run(request.run))), need),
+                };
+                self.carry(step, Then::Batch(request.reply));
+            }
+            Ok(None) => self.await_past_for(request),
+            Err(error) => {
+                let error = error.with_entity(EntityRef::run(request.run));
+                self.withheld.answer(request.reply, Err(error), need, &self.progress);
+            }
+        }
+    }
+
+    /// What a fork of a version begins as; `None` where it is to be made first.
+    fn base_of(&mut self, id: RunId, version: Option<Version>) -> Result<Option<Arc<Base>>, Error> {
+        let missing = || Error::new(ErrorKind::NotFound, "the run does not exist: create or begin it first");
+        let run = self.runs.get(id).ok_or_else(missing)?;
+        let newest = run.state.version();
+        if version.is_some_and(|version| version != newest) {
+            return Ok(None);
+        }
+        if !run.state.exists() {
+            return Err(missing());
+        }
+        let origin = Origin { point: ForkPoint { run: id, version: newest }, record: run.place };
+        let base = self.bases.at(origin);
+        if base.state().is_none() {
+            base.fill(run.state.share());
+        }
+        Ok(Some(base))
+    }
+
+    fn stage_fork(&mut self, request: &ForkRequest, base: &Arc<Base>, need: Need) -> Result<Staged, Error> {
+        if self.setup.is_read_only {
+            return Err(self.setup.no_log("fork"));
+        }
+        if self.log.as_ref().is_some_and(|log| log.has_failed()) {
+            return Err(self.refused_by_log());
+        }
+        if self.runs.contains(request.fork) {
+            return Err(Error::new(ErrorKind::AlreadyExists, "the id of the fork belongs to another run"));
+        }
+        let was = base.state().expect("a fork waits until what it begins as is made");
+        let Some(meta) = was.meta().cloned() else {
+            return Err(Error::new(ErrorKind::NotFound, "the run did not exist at this version"));
+        };
+        let options = request.options.as_deref();
+        let durability =
+            self.setup.promise(meta.durability, options.and_then(|options| options.durability))?;
+        let stamp = Stamp { version: was.version().next(), timestamp: self.now.max(was.timestamp()) };
+        let retention = meta.retention;
+        let meta = RunMeta {
+            name: None,
+            parent: Some(request.run),
+            status: RunStatus::Active,
+            created: stamp.timestamp,
+            begun_in_boot: self.boot.number,
+            retention: None,
+            forked_from: None,
+            ..meta
+        };
+        let mut mutations = std::mem::take(&mut self.spare_mutations);
+        mutations.push(Mutation::RunFork { point: base.origin.point, meta: Box::new(meta) });
+        if retention.is_some() {
+            mutations.push(Mutation::RunRetention { retention, previous: stamp.version });
+        }
+        let run = Box::new(Run { need, ..Run::forked(request.fork, Arc::clone(base)) });
+        let (kind, body) = (record::kind_of(&mutations), std::mem::take(&mut self.spare_body));
+        let mut staged = Staged {
+            run: request.fork,
+            kind,
+            body,
+            mutations,
+            effects: Effects::Many(Vec::new()),
+            stamp,
+            durability,
+            identity: None,
+            cause: options.and_then(|options| options.cause.clone()),
+            forked: None,
+        };
+        staged.encode_if_logged(&run);
+        staged.forked = Some(run);
+        Ok(staged)
+    }
+}

@@ -1,0 +1,67 @@
+//! Which versions of which runs are needed because others were forked from them.
+
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
+use strata_primitives::{ForkPoint, RunId, Version};
+
+/// The forks of a shard that need what they began as.
+///
+/// A fork needs it as long as it is there; one that was deleted, as long as somebody else needs a version of it.
+#[derive(Debug, Default)]
+pub(crate) struct Forks {
+    /// Of each run the versions that forks began as, with how many did.
+    needed: FxHashMap<RunId, BTreeMap<Version, usize>>,
+    points: FxHashMap<RunId, ForkPoint>,
+}
+
+impl Forks {
+    /// A fork needs what it began as.
+    pub(crate) fn enter(&mut self, fork: RunId, point: ForkPoint) {
+        if self.points.insert(fork, point).is_none() {
+            *self.needed.entry(point.run).or_default().entry(point.version).or_default() += 1;
+        }
+    }
+
+    /// A fork needs nothing any more.
+    pub(crate) fn leave(&mut self, fork: RunId) {
+        let Some(ForkPoint { run, version }) = self.points.remove(&fork) else { return };
+        let versions = self.needed.get_mut(&run).expect("what a fork needs is counted");
+        let count = versions.get_mut(&version).expect("what a fork needs is counted");
+        *count -= 1;
+        if *count == 0 {
+            versions.remove(&version);
+        }
+        if versions.is_empty() {
+            self.needed.remove(&run);
+        }
+    }
+
+    /// The oldest version of a run that a fork needs.
+    pub(crate) fn oldest(&self, run: RunId) -> Option<Version> {
+        self.needed.get(&run)?.first_key_value().map(|(version, _)| *version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_needed_until_the_last_fork_of_it_leaves() {
+        let id = |number: u8| RunId::from_bytes([number; 16]);
+        let at = |run, version| ForkPoint { run: id(run), version: Version(version) };
+        let mut forks = Forks::default();
+        [(2, at(1, 7)), (3, at(1, 5)), (4, at(1, 5)), (4, at(1, 5)), (5, at(2, 9))]
+            .into_iter()
+            .for_each(|(fork, point)| forks.enter(id(fork), point));
+        let oldest = |forks: &Forks| [1, 2, 3].map(|run| forks.oldest(id(run)).map(|version| version.0));
+        assert_eq!(oldest(&forks), [Some(5), Some(9), None]);
+        forks.leave(id(4));
+        assert_eq!(oldest(&forks), [Some(5), Some(9), None]);
+        [3, 3, 5, 9].into_iter().for_each(|fork| forks.leave(id(fork)));
+        assert_eq!(oldest(&forks), [Some(7), None, None]);
+        forks.leave(id(2));
+        assert_eq!((oldest(&forks), forks.needed.len()), ([None, None, None], 0));
+    }
+}
