@@ -20,27 +20,49 @@ pub(crate) struct Origin {
 #[derive(Debug)]
 pub(crate) struct Base {
     pub(crate) origin: Origin,
-    state: OnceLock<RunState>,
+    made: OnceLock<Made>,
+}
+
+#[derive(Debug)]
+struct Made {
+    state: RunState,
+    is_of_live_run: bool,
 }
 
 impl Base {
     pub(crate) fn new(origin: Origin) -> Base {
-        Base { origin, state: OnceLock::new() }
+        Base { origin, made: OnceLock::new() }
     }
 
     /// The run, if it is made.
     pub(crate) fn state(&self) -> Option<&RunState> {
-        self.state.get()
+        self.made.get().map(|made| &made.state)
     }
 
-    /// The run, which is `made` unless it is there.
+    /// Whether it shares what it holds with the run as that was in memory when it was forked.
+    pub(crate) fn is_of_live_run(&self) -> bool {
+        self.made.get().is_some_and(|made| made.is_of_live_run)
+    }
+
+    /// The run is made, if it was not.
     ///
     /// # Panics
-    /// If what is made is not what the forks began as.
-    pub(crate) fn fill(&self, made: RunState) -> &RunState {
+    /// If it is not what the forks began as.
+    pub(crate) fn fill(&self, state: RunState) {
+        self.fill_with(Made { state, is_of_live_run: false });
+    }
+
+    /// The same with the run that is in memory.
+    pub(crate) fn fill_from_live(&self, state: RunState) {
+        self.fill_with(Made { state, is_of_live_run: true });
+    }
+
+    fn fill_with(&self, made: Made) {
         let ForkPoint { run, version } = self.origin.point;
-        assert!(made.id() == run && made.version() == version, "it is made as the forks began");
-        self.state.get_or_init(|| made)
+        let is_as_begun = made.state.id() == run && made.state.version() == version;
+        assert!(is_as_begun, "it is made as the forks began");
+        // Whoever was faster made the same.
+        let _ = self.made.set(made);
     }
 }
 

@@ -70,7 +70,7 @@ impl Shard {
         let origin = Origin { point: ForkPoint { run: id, version: newest }, record: run.place };
         let base = self.bases.at(origin);
         if base.state().is_none() {
-            base.fill(run.state.share());
+            base.fill_from_live(run.state.share());
         }
         Ok(Some(base))
     }

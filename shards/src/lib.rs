@@ -7,7 +7,7 @@
 //! Read in this order: `message`, `record`, `run`, `run_table`, `shard`, `batches`, `stage`, `commit`, `transaction`,
 //! `transact`, `execute`, `subscription`, `subscribe`, `withheld`, `log_progress`, `shard_thread`; `checkpoint`,
 //! `image_walk`, `retained`, `trail`, `image_directory`, `image_thread` and `restore`; `cold_run`, `loader`, `residency` and `eviction`;
-//! `history` and `pasts`; then `maintenance`, `held_checkpoint`, `verify`, `open`, `engine` and `calls`, which start,
+//! `history`, `pasts`, `fork`, `base`, `forks`, `shared_memory` and `kin`; then `maintenance`, `held_checkpoint`, `verify`, `open`, `engine` and `calls`, which start,
 //! reach and stop all of them.
 #![forbid(unsafe_code)]
 
@@ -55,6 +55,7 @@ mod run_table;
 mod setup;
 mod shard;
 mod shard_thread;
+mod shared_memory;
 mod stage;
 mod store_error;
 mod subscribe;

@@ -13,6 +13,7 @@ use crate::forks::Forks;
 use crate::image_directory::RunEntry;
 use crate::record::Record;
 use crate::run::{Need, Run};
+use crate::shared_memory::SharedMemory;
 
 /// The runs that a shard owns: by id, in order of id, and in order of their next deadline.
 ///
@@ -36,6 +37,7 @@ pub(crate) struct RunTable {
     /// Runs with a key that expires, by the first such deadline.
     deadlines: BTreeSet<(Timestamp, RunId)>,
     forks: Forks,
+    shared: SharedMemory,
     hash_seed: usize,
 }
 
@@ -120,6 +122,7 @@ impl RunTable {
             order: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             forks: Forks::default(),
+            shared: SharedMemory::default(),
             hash_seed,
         }
     }
@@ -136,7 +139,7 @@ impl RunTable {
 
     /// How many runs are in memory, and about how many bytes all take, with what is known of those that are not.
     pub(crate) fn residents(&self) -> (usize, usize) {
-        (self.resident.len(), self.memory)
+        (self.resident.len(), self.memory + self.shared.counted())
     }
 
     /// A resident run by its place among them.
@@ -186,6 +189,10 @@ impl RunTable {
         };
         self.cold_count += 1;
         self.leave_residents(place);
+        if let Some(base) = &run.base {
+            self.shared.leave(base);
+        }
+        self.shared.lose(id);
         run
     }
 
@@ -266,6 +273,7 @@ impl RunTable {
         run.place_among_resident = self.resident.len();
         self.resident.push(id);
         self.order.insert(id);
+        self.enter_base(&run);
         let before = self.runs.insert(id, Held::Resident(run));
         assert!(before.is_none(), "the id of a fork is new");
     }
@@ -281,7 +289,9 @@ impl RunTable {
         match self.runs.get_mut(&id)? {
             Held::Resident(run) => {
                 run.origin = None;
-                run.base.take()
+                let base = run.base.take()?;
+                self.shared.leave(&base);
+                Some(base)
             }
             Held::Cold(cold) => {
                 cold.entry.origin = None;
@@ -346,20 +356,28 @@ impl RunTable {
     /// Puts a run that was loaded in this turn into the place of the cold one.
     pub(crate) fn make_resident(&mut self, mut run: Box<Run>, turn: u64) {
         let id = run.state.id();
-        let Some(held) = self.runs.get_mut(&id) else { return };
-        if let Held::Cold(cold) = held {
-            run.deadline = cold.deadline;
-            // Its image may have been moved since it was asked for.
-            run.image = run.image.map(|_| cold.entry.image);
-            run.retained.take_over(std::mem::take(&mut cold.entry.retained));
-            (run.place_among_resident, run.used) = (self.resident.len(), turn);
-            *held = Held::Resident(run);
-            self.resident.push(id);
-            self.cold_count -= 1;
-            self.memory -= COLD_SIZE;
-            self.behind.remove(&id);
-            self.incomplete.remove(&id);
-            self.note_change(id);
+        let Some(Held::Cold(cold)) = self.runs.get_mut(&id) else { return };
+        run.deadline = cold.deadline;
+        // Its image may have been moved since it was asked for.
+        run.image = run.image.map(|_| cold.entry.image);
+        run.origin = cold.entry.origin;
+        run.retained.take_over(std::mem::take(&mut cold.entry.retained));
+        (run.place_among_resident, run.used) = (self.resident.len(), turn);
+        self.enter_base(&run);
+        self.runs.insert(id, Held::Resident(run));
+        self.resident.push(id);
+        self.cold_count -= 1;
+        self.memory -= COLD_SIZE;
+        self.behind.remove(&id);
+        self.incomplete.remove(&id);
+        self.note_change(id);
+    }
+
+    /// Counts what a run that comes into memory began as.
+    fn enter_base(&mut self, run: &Run) {
+        if let Some(base) = &run.base {
+            let is_parent_resident = matches!(self.runs.get(&base.origin.point.run), Some(Held::Resident(_)));
+            self.shared.enter(base, is_parent_resident);
         }
     }
 
@@ -380,6 +398,9 @@ impl RunTable {
     pub(crate) fn remove(&mut self, id: RunId) {
         if let Some(Held::Resident(run)) = self.runs.remove(&id) {
             self.memory -= run.counted;
+            if let Some(base) = &run.base {
+                self.shared.leave(base);
+            }
             self.leave_residents(run.place_among_resident);
             self.order.remove(&id);
             self.forks.leave(id);
