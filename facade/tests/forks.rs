@@ -389,3 +389,128 @@ fn many_forks_of_one_run_take_little_memory_and_little_space() {
         assert_eq!(fork.count("").unwrap().value, 2_001);
     }
 }
+
+#[test]
+fn a_version_that_is_being_made_for_a_fork_is_kept_for_it_whatever_checkpoints_decide_meanwhile() {
+    for round in 0..4 {
+        let disk = SimDisk::new(100 + round);
+        let database = open_on(&disk, keep_one()).unwrap();
+        let run = database.create_run(RunSpec::named("parent")).unwrap();
+        run.put("round", 0).unwrap();
+        drop(database.checkpoint().unwrap());
+        let mut known = vec![String::new(); 3];
+        for number in 1..200 {
+            run.put("round", number).unwrap();
+            known.push(inherited(&run));
+        }
+        // The version is asked for behind others that take long, and gone for everybody else before it is there.
+        let other = database.create_run(RunSpec::named("other")).unwrap();
+        other.set_retention(Retention::KeepAll).unwrap();
+        for number in 0..400 {
+            other.put("number", "x".repeat(3_000) + &number.to_string()).unwrap();
+        }
+        let forked = std::thread::scope(|scope| {
+            let looks = |version| {
+                let other = &other;
+                scope.spawn(move || drop(other.at(Version(version)).unwrap()))
+            };
+            let before = database.stats().unwrap().shards[0].messages;
+            let looking: Vec<_> = (300..340).map(looks).collect();
+            let forks: Vec<_> = (0..8_u64)
+                .map(|number| {
+                    let run = &run;
+                    (number, scope.spawn(move || run.fork_at(Version(40 + number * 20))))
+                })
+                .collect();
+            eventually("all have asked", || database.stats().unwrap().shards[0].messages > before + 48);
+            overwrite(&database, &run);
+            looking.into_iter().for_each(|look| look.join().unwrap());
+            forks.into_iter().map(|(number, fork)| (number, fork.join().unwrap())).collect::<Vec<_>>()
+        });
+        (0..3).for_each(|_| overwrite(&database, &run));
+        let disk = disk.kill();
+        drop(database);
+        let database = open_on(&disk, keep_one()).unwrap();
+        for (number, fork) in forked {
+            match fork {
+                Ok(fork) => {
+                    let fork = database.run(fork.id());
+                    assert_eq!(
+                        inherited(&fork),
+                        known[(40 + number * 20) as usize],
+                        "fork {number} of round {round}"
+                    );
+                }
+                Err(error) => assert_eq!(error.kind(), ErrorKind::HistoryTrimmed, "{error}"),
+            }
+        }
+        assert_eq!(database.verify(|_| {}).unwrap().damage.len(), 0);
+    }
+}
+
+#[test]
+fn a_damaged_image_of_a_parent_is_made_up_for_in_its_forks() {
+    let disk = SimDisk::new(7);
+    let database = open_on(&disk, keep_one()).unwrap();
+    let run = database.create_run(RunSpec::named("parent")).unwrap();
+    for number in 0..3 {
+        run.put("number", number).unwrap();
+        drop(database.checkpoint().unwrap());
+    }
+    let (fork, was) = (run.fork().unwrap(), inherited(&run));
+    fork.put("own", 1).unwrap();
+    let before = inherited(&fork);
+    let disk = disk.kill();
+    drop(database);
+    let images = disk.files().into_iter().filter(|path| path.extension().is_some_and(|end| end == "img"));
+    let newest = images.max().unwrap();
+    // The first slice of the only run in it begins behind the header and the head of its frame.
+    disk.flip(&newest, 4096 + 40, 3);
+    let database = open_on(&disk, keep_one()).unwrap();
+    let (run, fork) = (database.run(run.id()), database.run(fork.id()));
+    assert_eq!(inherited(&fork), before, "whoever comes first");
+    assert_eq!(inherited(&run), was);
+    overwrite(&database, &run);
+    drop(database);
+    let database = open_on(&disk, keep_one()).unwrap();
+    let fork = database.run(fork.id());
+    assert_eq!(inherited(&fork), before);
+    let began = fork.at(fork.info().unwrap().forked_from.unwrap().version).unwrap();
+    assert_eq!(inherited(&began), was);
+    let _ = run;
+}
+
+#[test]
+fn what_comes_and_goes_in_a_fork_leaves_nothing_behind() {
+    let disk = SimDisk::new(8);
+    let database = open_on(&disk, keep_one()).unwrap();
+    let fork = database.create_run(RunSpec::named("parent")).unwrap().fork().unwrap();
+    let memory = || database.stats().unwrap().shards[0].memory;
+    let before = memory();
+    for number in 0..3_000 {
+        fork.put(&format!("message/{number}"), "x".repeat(100)).unwrap();
+        fork.json_create(&format!("draft/{number}"), 1).unwrap();
+        fork.delete(&format!("message/{number}")).unwrap();
+        fork.json_destroy(&format!("draft/{number}")).unwrap();
+    }
+    assert!(memory() < before + 20_000, "{} bytes, {before} before", memory());
+    drop(database.checkpoint().unwrap());
+    let images = disk.files().into_iter().filter(|path| path.extension().is_some_and(|end| end == "img"));
+    let size: usize = images.map(|path| disk.bytes(&path).len()).sum();
+    assert!(size < 40_000, "{size} bytes of images");
+}
+
+#[test]
+fn a_deleted_fork_gives_back_what_it_shared() {
+    let database = Database::in_memory().unwrap();
+    let memory = || database.stats().unwrap().shards.iter().map(|shard| shard.memory).sum::<u64>();
+    for _ in 0..20 {
+        let run = database.create_run(RunSpec::default()).unwrap();
+        run.put_many((0..100).map(|number| (format!("key/{number}"), "x".repeat(1_000)))).unwrap();
+        let fork = run.fork().unwrap();
+        run.delete_run().unwrap();
+        assert_eq!(fork.count("").unwrap().value, 100);
+        fork.delete_run().unwrap();
+    }
+    assert!(memory() < 200_000, "{} bytes", memory());
+}

@@ -73,6 +73,7 @@ impl Content {
             ended: Vec::new(),
             shared_memory: self.shared_memory(),
             own_memory: 0,
+            document_memory: 0,
         };
         Self { meta: None, fork: Some(Box::new(changes)), ..self.share(hash_seed) }
     }
@@ -162,7 +163,7 @@ impl Content {
             None => self.documents.remove(name),
         };
         if let Some(fork) = &mut self.fork {
-            fork.note_document(name);
+            fork.note_document(name, self.documents.get(name).is_some(), was.as_ref());
         }
         // What a write replaces is kept, and the path to it, which it copies; the rest is shared with what follows.
         let kept = kept_by(keeper, |keeper| {

@@ -1,5 +1,5 @@
 //! The events of a run: appended for ever, in chunks, each hashed onto the one before.
-use crate::chunks::{Ascending, Chunks};
+use crate::chunks::{Ascending, CHUNK_COUNT_MAX, Chunks};
 use crate::encoded::Encoded;
 use crate::split_map::SplitMap;
 use crate::version::{Stamp, Timestamp, Version};
@@ -127,6 +127,12 @@ impl EventLog {
         self.size
     }
 
+    /// About how many bytes were shared when it was cloned and are its own since.
+    pub(crate) fn copied(&self) -> usize {
+        let is_changed = self.by_kind.copied() > 0;
+        self.by_kind.copied() + usize::from(is_changed) * CHUNK_COUNT_MAX * size_of::<Event>()
+    }
+
     pub(crate) fn get(&self, sequence: u64) -> Option<&Event> {
         self.events.get(sequence)
     }
@@ -185,7 +191,6 @@ impl EventLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chunks::CHUNK_COUNT_MAX;
 
     fn event(kind: &str, number: u64) -> Event {
         Event {

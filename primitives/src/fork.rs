@@ -1,7 +1,9 @@
 //! A run that began as another one was at some version, and what it has changed of that since.
 use crate::id::RunId;
+use crate::json::Document;
 use crate::key_kind::KeyKind;
 use crate::key_map::{Entry, Stored};
+use crate::memory::ALLOCATION_SIZE;
 use crate::split_map::SplitMap;
 use crate::version::Version;
 use std::sync::Arc;
@@ -15,12 +17,14 @@ pub struct ForkPoint {
     pub version: Version,
 }
 
-/// Names under which a fork has put something, or taken away what it began with.
-pub(crate) type Names = SplitMap<Arc<str>, ()>;
+/// Names under which a fork has put something, or taken away what it began with; each with whether it began with something
+/// under it.
+pub(crate) type Names = SplitMap<Arc<str>, bool>;
 
 /// What a fork has changed of what it began with, so that its image is as small as that.
 ///
-/// Names stay here when their change is taken back: what stands under them says whether it is the fork's own.
+/// A name under which it began with something stays here when the change is taken back: what stands under it says whether it is
+/// the fork's own.
 #[derive(Debug)]
 pub(crate) struct ForkChanges {
     pub(crate) point: ForkPoint,
@@ -36,6 +40,8 @@ pub(crate) struct ForkChanges {
     pub(crate) shared_memory: Shared,
     /// What its own keys, cells and their values take, beside their slots.
     pub(crate) own_memory: usize,
+    /// What its writes to documents took at most: those it put whole, and of others the paths to what was written.
+    pub(crate) document_memory: usize,
 }
 
 /// How much memory a run took when it was forked, bytes.
@@ -66,27 +72,34 @@ impl ForkChanges {
             own.map_or(0, |own| own.value.memory() + key.len())
         };
         self.own_memory = self.own_memory + own(entry) - own(was);
+        let began_with = was.is_some_and(|was| was.stamp.version <= point);
         let names = match kind {
             KeyKind::Kv => &mut self.kv,
             KeyKind::Cell => &mut self.cells,
         };
-        note(names, key);
+        note(names, key, entry.is_some(), began_with);
     }
 
-    /// Takes note of a document that is put or taken away.
-    pub(crate) fn note_document(&mut self, name: &Arc<str>) {
-        note(&mut self.documents, name);
+    /// Takes note of a document that `is_there` and was `was`.
+    pub(crate) fn note_document(&mut self, name: &Arc<str>, is_there: bool, was: Option<&Entry<Document>>) {
+        let began_with = was.is_some_and(|was| !self.is_own(was.stamp.version));
+        note(&mut self.documents, name, is_there, began_with);
     }
 
     /// What keeping all this takes, about, bytes.
     pub(crate) fn memory(&self) -> usize {
-        let names = self.kv.allocated() + self.cells.allocated() + self.documents.allocated();
+        let names = [&self.kv, &self.cells, &self.documents];
+        let names: usize = names.map(|names| names.allocated() + names.len() * ALLOCATION_SIZE).iter().sum();
         names + self.ended.capacity() * size_of::<u64>()
     }
 }
 
-fn note(names: &mut Names, name: &Arc<str>) {
-    if !names.contains_key(name) {
-        names.insert(Arc::clone(name), ());
+fn note(names: &mut Names, name: &Arc<str>, is_there: bool, began_with: bool) {
+    match names.get(&**name) {
+        // It came and went in the fork alone.
+        Some(false) if !is_there => drop(names.remove(&**name)),
+        Some(_) => {}
+        None if !is_there && !began_with => {}
+        None => drop(names.insert(Arc::clone(name), began_with)),
     }
 }

@@ -1,5 +1,6 @@
 //! How much memory a run takes, from what it counts anyway.
-use crate::content::{Content, DOCUMENT_PATH_SIZE};
+use crate::chunks::CHUNK_COUNT_MAX;
+use crate::content::Content;
 use crate::event::{Event, EventLog};
 use crate::run_state::RunState;
 use crate::trace::Trace;
@@ -37,17 +38,18 @@ impl Content {
         };
         // What it shares is counted where that is.
         let (now, then) = (self.shared_memory(), fork.shared_memory);
-        let copied = kv.copied() + cells.copied() + documents.copied();
+        let copied = kv.copied() + cells.copied() + documents.copied() + events.copied() + traces.copied();
+        let ended = fork.ended.len() * CHUNK_COUNT_MAX * size_of::<Trace>();
         let keys = now.slots.saturating_sub(then.slots) + fork.own_memory;
-        let paths = fork.documents.len() * DOCUMENT_PATH_SIZE;
-        let documents = now.documents.saturating_sub(then.documents) + paths;
-        keys + documents + now.logs.saturating_sub(then.logs) + copied + fork.memory()
+        let documents = fork.document_memory.min(now.documents);
+        let logs = now.logs.saturating_sub(then.logs) + ended.min(traces.memory());
+        keys + documents + logs + copied + fork.memory()
     }
 }
 
 impl EventLog {
     pub(crate) fn memory(&self) -> usize {
-        // The place among those of its type doubles its room.
+        // The place among those of its type stands in a chunk that may be half full.
         let each = size_of::<Event>() + ALLOCATION_SIZE + 2 * size_of::<u64>();
         self.len() as usize * each + self.size() as usize
     }

@@ -1,5 +1,5 @@
 //! A run: the fold of its commits.
-use crate::content::Content;
+use crate::content::{Content, DOCUMENT_PATH_SIZE};
 use crate::draft::Draft;
 use crate::encoded::Encoded;
 use crate::event::Event;
@@ -7,7 +7,8 @@ use crate::fork::ForkPoint;
 use crate::id::{OperationId, RunId};
 use crate::json::{Document, JsonWrite, check_json_encoded};
 use crate::key_kind::{KeyKind, OrderIndex};
-use crate::key_map::Entry;
+use crate::key_map::{Entry, Stored};
+use crate::memory::NODE_SIZE;
 use crate::mutation::Mutation;
 use crate::past::kept_by;
 pub use crate::receipt::Receipt;
@@ -108,6 +109,9 @@ impl RunState {
             Mutation::JsonWrite { name, write, .. } => {
                 let held = self.content.documents.get(&name).map(|entry| &entry.value);
                 let value = written(held, &write, stamp);
+                if let Some(fork) = &mut self.content.fork {
+                    fork.document_memory += written_memory(&write, &value);
+                }
                 let entry = Entry { value, stamp, deadline: None };
                 self.put_document(name, Some(entry), stamp, |was| was.detached_size(&write))
             }
@@ -177,6 +181,9 @@ impl RunState {
 
     /// Puts a document of an image, with the commits that wrote its parts, which no mutation can tell.
     pub(crate) fn load_document(&mut self, name: Arc<str>, document: Document, stamp: Stamp) {
+        if let Some(fork) = &mut self.content.fork {
+            fork.document_memory += document.memory();
+        }
         let entry = Entry { value: document, stamp, deadline: None };
         let _ = self.put_document(name, Some(entry), stamp, |_| 0);
     }
@@ -444,6 +451,14 @@ impl RunState {
 
 /// What a description takes when it is kept for a snapshot, about, bytes.
 const META_SIZE: usize = 256;
+
+/// About how many bytes of memory a write to a document takes that shares what it leaves alone.
+fn written_memory(write: &JsonWrite, document: &Document) -> usize {
+    match write {
+        JsonWrite::Put { .. } => document.memory(),
+        other => document.memory().min(DOCUMENT_PATH_SIZE + NODE_SIZE + 2 * other.encoded_size()),
+    }
+}
 
 /// The document that a write leads to.
 ///

@@ -1,5 +1,5 @@
 //! All traces of a run in commit order, and where each one and the children of each one are.
-use crate::chunks::{Ascending, Chunks};
+use crate::chunks::{Ascending, CHUNK_COUNT_MAX, Chunks};
 use crate::split_map::SplitMap;
 use crate::trace::Trace;
 use crate::trace_id::TraceId;
@@ -53,6 +53,12 @@ impl TraceLog {
     /// What traces take together, bytes.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// About how many bytes were shared when it was cloned and are its own since, traces that were replaced aside.
+    pub(crate) fn copied(&self) -> usize {
+        let maps = self.by_id.copied() + self.by_parent.copied() + self.kinds.copied();
+        maps + usize::from(self.by_id.copied() > 0) * CHUNK_COUNT_MAX * size_of::<Trace>()
     }
 
     /// The trace at a place.

@@ -78,6 +78,11 @@ pub(crate) struct Bases {
 const FEW_BASES: usize = 64;
 
 impl Bases {
+    /// The one at this point, if it is made.
+    pub(crate) fn made(&self, point: ForkPoint) -> Option<Arc<Base>> {
+        self.by_point.get(&point)?.upgrade().filter(|base| base.state().is_some())
+    }
+
     /// The one at this point, made or not.
     pub(crate) fn at(&mut self, origin: Origin) -> Arc<Base> {
         if let Some(base) = self.by_point.get(&origin.point).and_then(Weak::upgrade) {
@@ -95,12 +100,14 @@ impl Bases {
 
 /// What is known of a run that others were forked from.
 #[derive(Clone, Debug)]
-pub(crate) struct Known {
+pub(crate) struct Known<'a> {
     /// Its images, the newest first.
     pub(crate) images: Vec<RunImage>,
     /// The oldest version of which all is kept.
     pub(crate) floor: Version,
     pub(crate) origin: Option<Origin>,
+    /// The run as it is, where it is in memory.
+    pub(crate) live: Option<&'a RunState>,
 }
 
 /// How a base is made: of the first of these, and those behind it over the one before.
@@ -123,10 +130,10 @@ impl Lineage {
     ///
     /// # Errors
     /// `Corrupt` when one of them is not known, or began behind its own fork.
-    pub(crate) fn of(
+    pub(crate) fn of<'a>(
         origin: Option<Origin>,
         bases: &mut Bases,
-        mut known: impl FnMut(RunId) -> Option<Known>,
+        mut known: impl FnMut(RunId) -> Option<Known<'a>>,
     ) -> Result<Lineage, Error> {
         let (mut ancestors, mut next): (Vec<Ancestor>, _) = (Vec::new(), origin);
         while let Some(origin) = next {
@@ -134,12 +141,16 @@ impl Lineage {
             // Versions grow from a run to its forks, so this ends whatever a file says.
             let child = ancestors.last().map(|ancestor| ancestor.base.origin.point);
             let is_before = child.is_none_or(|child| version < child.version);
-            let Some(Known { images, floor, origin: before }) = known(run).filter(|_| is_before) else {
+            let Some(Known { images, floor, origin: before, live }) = known(run).filter(|_| is_before) else {
                 let message =
                     format!("run {run}, of which another was forked at version {version}, is not there");
                 return Err(Error::new(ErrorKind::Corrupt, message));
             };
             let base = bases.at(origin);
+            // A run that has not changed since is what its fork began as.
+            if let Some(live) = live.filter(|live| live.version() == version && base.state().is_none()) {
+                base.fill_from_live(live.share());
+            }
             next = before.filter(|_| base.state().is_none());
             let images = images.into_iter().filter(|image| image.stamp.version <= version).collect();
             ancestors.push(Ancestor { base, images, floor });
@@ -185,7 +196,7 @@ mod tests {
         let known = |run: RunId| {
             let number = run.as_bytes()[0];
             let origin = (number < 5).then(|| origin(number + 1, 100 - 10 * u64::from(number)));
-            (number <= 5).then(|| Known { images: Vec::new(), floor: Version::NEVER, origin })
+            (number <= 5).then(|| Known { images: Vec::new(), floor: Version::NEVER, origin, live: None })
         };
         let of = |bases: &mut Bases| {
             let lineage = Lineage::of(Some(origin(1, 100)), bases, known).unwrap();
@@ -202,8 +213,9 @@ mod tests {
     #[test]
     fn ancestors_that_are_not_there_or_go_round_are_refused() {
         let mut bases = Bases::default();
-        let of_itself =
-            |_| Some(Known { images: Vec::new(), floor: Version::NEVER, origin: Some(origin(1, 5)) });
+        let of_itself = |_| {
+            Some(Known { images: Vec::new(), floor: Version::NEVER, origin: Some(origin(1, 5)), live: None })
+        };
         let refused = Lineage::of(Some(origin(1, 5)), &mut bases, of_itself).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Corrupt);
         assert_eq!(

@@ -21,7 +21,6 @@ use crate::calls::fresh_id;
 use crate::image_directory::{DirectoryEnd, Files};
 use crate::image_thread::{ImageFailure, ImageNews, ImagePart, ImageProgress, Naming};
 use crate::image_walk::{ImageBegin, ImageOfRuns, Noted};
-use crate::loader::Dropped;
 use crate::maintenance::Errand;
 use crate::message::{Answer, Reply};
 use crate::report::ShardCheckpoint;
@@ -370,8 +369,8 @@ impl Shard {
             }
             Stage::Noting { mut noted, unnecessary } => {
                 for Noted { run, image, retained, has_origin } in noted.by_ref().take(NOTED_MAX) {
-                    if !has_origin && let Some(base) = self.runs.release_origin(run) {
-                        self.waiting.drop_elsewhere(Dropped::Base(base));
+                    if !has_origin {
+                        self.runs.release_origin(run);
                     }
                     match self.runs.held_mut(run) {
                         Some(Held::Resident(run)) => {

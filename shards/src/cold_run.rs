@@ -4,10 +4,11 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use strata_primitives::{ImageLoad, RunId, RunState, Timestamp};
+use strata_primitives::{ImageLoad, RunId, RunState, Timestamp, Version};
 use strata_wal::{ImageReader, LogSource, Lsn, WalError, scan};
 
 use crate::base::Base;
+use crate::history::PastVersion;
 use crate::image_directory::{RunEntry, read_directory};
 use crate::record::{self, Record};
 use crate::replay::apply;
@@ -95,6 +96,29 @@ impl ImageShelf {
         state.map_err(|reason| reader.corrupt(image.place.offset, format!("run {run}: {reason}")))
     }
 
+    /// From now on the store is read as it stands there.
+    pub(crate) fn renew(&mut self, source: &LogSource) {
+        self.source = source.clone();
+    }
+
+    /// Images of a run at a version or before it that the directory before the newest knows, the newest first, but for those
+    /// that are known already.
+    ///
+    /// # Errors
+    /// `Io`. A directory that is damaged knows none.
+    pub(crate) fn older_images(&self, past: &PastVersion) -> Result<Vec<RunImage>, WalError> {
+        let Some(before) = self.source.images().nth(1) else { return Ok(Vec::new()) };
+        let entries = match read_directory(&self.source, &before) {
+            Err(WalError::Corrupt { .. }) => return Ok(Vec::new()),
+            read => read?.0,
+        };
+        let images =
+            entries.into_iter().find(|entry| entry.run == past.run).map(|entry| entry.known().images);
+        let mut images = images.unwrap_or_default();
+        images.retain(|image| image.stamp.version <= past.version && !past.images.contains(image));
+        Ok(images)
+    }
+
     /// A run that has never been written to.
     pub(crate) fn blank(&self, run: RunId) -> RunState {
         RunState::new(run, self.hash_seed)
@@ -117,12 +141,14 @@ impl ImageShelf {
         base: Option<&Arc<Base>>,
         source: &LogSource,
     ) -> Result<Run, WalError> {
-        self.source = source.clone();
+        self.renew(source);
         let before = source.images().nth(1);
         let entries = before.map_or(Ok(Vec::new()), |image| Ok(read_directory(source, &image)?.0))?;
         let older = entries.into_iter().find(|older| older.run == entry.run);
-        let mut run = match older {
-            Some(older) => self.load(&older, base)?,
+        let mut run = match &older {
+            // Nothing is left of it but the commit that deleted it.
+            _ if entry.summary.meta.is_none() => Run::new(left_of(entry)),
+            Some(older) => self.load(older, base)?,
             None => match base {
                 Some(base) => Run::forked(entry.run, Arc::clone(base)),
                 None => Run::new(self.blank(entry.run)),
@@ -142,8 +168,13 @@ impl ImageShelf {
             Ok(())
         });
         if outcome.is_ok() && run.state.summary() == entry.summary {
-            // Its image is to be written anew, whether it changes or not.
-            return Ok(Run { image: None, ..run_of(run.state, entry, base) });
+            // Its image is to be written anew, whether it changes or not; older versions begin with the one before.
+            let mut rebuilt = Run { image: None, ..run_of(run.state, entry, base) };
+            let newest_anchor =
+                rebuilt.retained.anchors.last().map_or(Version::NEVER, |anchor| anchor.stamp.version);
+            let before = older.map(|older| older.image).filter(|image| image.stamp.version > newest_anchor);
+            rebuilt.retained.anchors.extend(before.filter(|image| image.stamp.version < target));
+            return Ok(rebuilt);
         }
         read?;
         let RunImage { file, place, .. } = entry.image;
@@ -156,6 +187,15 @@ impl ImageShelf {
     pub(crate) fn retain(&mut self, is_kept: impl Fn(u64) -> bool) {
         self.readers.retain(|file, _| is_kept(*file));
     }
+}
+
+/// What is left of a run that was deleted.
+fn left_of(entry: &RunEntry) -> RunState {
+    let mut left = RunState::new(entry.run, 0);
+    if entry.summary.stamp.version > Version::NEVER {
+        left.commit(entry.summary.stamp);
+    }
+    left
 }
 
 fn run_of(state: RunState, entry: &RunEntry, base: Option<&Arc<Base>>) -> Run {

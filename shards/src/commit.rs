@@ -11,6 +11,7 @@ use strata_primitives::{
 };
 use strata_wal::AppendError;
 
+use crate::loader::Dropped;
 use crate::message::CallOptions;
 use crate::record::RecordPlace;
 use crate::run::{Need, Progress, Run};
@@ -119,7 +120,10 @@ impl Shard {
                     }
                 }
                 Err(AppendError::Stalled) => return Step::Stalled(staged),
-                Err(AppendError::Full) => return Step::Done(Err(self.no_room()), self.need_of(staged.run)),
+                Err(AppendError::Full) => {
+                    self.runs.abandon_fork(staged.run);
+                    return Step::Done(Err(self.no_room()), self.need_of(staged.run));
+                }
                 Err(AppendError::Failed) => return Step::Done(Err(self.outcome_unknown()), Need::default()),
             }
         }
@@ -178,6 +182,9 @@ impl Shard {
         self.stats.commits += 1;
         self.stats.mutations += replaced_count as u64;
         self.runs.note_change(staged.run);
+        if let Some(base) = self.runs.release_base(staged.run) {
+            self.waiting.drop_elsewhere(Dropped::Base(base));
+        }
         if let Some(notice) = notice {
             self.notify(staged.run, &notice, need);
         }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use strata_primitives::{
-    EntityRef, Error, ErrorKind, ForkPoint, Mutation, RunId, RunMeta, RunStatus, Stamp, Version,
+    Durability, EntityRef, Error, ErrorKind, ForkPoint, Mutation, RunId, RunMeta, RunStatus, Stamp, Version,
 };
 
 use crate::base::{Base, Origin};
 use crate::commit::{Staged, Step};
 use crate::message::{Reply, SentOptions};
-use crate::record::{self};
+use crate::record;
 use crate::run::{Need, Run};
 use crate::shard::{Shard, Then};
 use crate::stage::Effects;
@@ -35,6 +35,11 @@ impl Shard {
     /// Forks a run, now or once the version that is wanted is made.
     pub(crate) fn fork(&mut self, mut request: Box<ForkRequest>) {
         let need = self.need_of(request.run);
+        if self.runs.contains(request.fork) {
+            let error = Error::new(ErrorKind::AlreadyExists, "the id of the fork belongs to another run");
+            let error = error.with_entity(EntityRef::run(request.fork));
+            return self.withheld.answer(request.reply, Err(error), need, &self.progress);
+        }
         let base = match request.base.take() {
             Some(base) => Ok(Some(base)),
             None => self.base_of(request.run, request.version),
@@ -44,7 +49,10 @@ impl Shard {
                 let staged = self.stage_fork(&request, &base, need);
                 let step = match staged {
                     Ok(staged) => self.commit(staged),
-                    Err(error) => Step::Done(Err(error.with_entity(EntityRef::run(request.run))), need),
+                    Err(error) => {
+                        self.runs.abandon_fork(request.fork);
+                        Step::Done(Err(error.with_entity(EntityRef::run(request.run))), need)
+                    }
                 };
                 self.carry(step, Then::Batch(request.reply));
             }
@@ -81,9 +89,6 @@ impl Shard {
         }
         if self.log.as_ref().is_some_and(|log| log.has_failed()) {
             return Err(self.refused_by_log());
-        }
-        if self.runs.contains(request.fork) {
-            return Err(Error::new(ErrorKind::AlreadyExists, "the id of the fork belongs to another run"));
         }
         let was = base.state().expect("a fork waits until what it begins as is made");
         let Some(meta) = was.meta().cloned() else {
@@ -123,6 +128,10 @@ impl Shard {
             cause: options.and_then(|options| options.cause.clone()),
             forked: None,
         };
+        if durability > Durability::InMemory {
+            // From here on, however long the log has it wait.
+            self.runs.expect_fork(request.fork, base.origin.point);
+        }
         staged.encode_if_logged(&run);
         staged.forked = Some(run);
         Ok(staged)

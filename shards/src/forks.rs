@@ -1,13 +1,14 @@
 //! Which versions of which runs are needed because others were forked from them.
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
 
 use rustc_hash::FxHashMap;
 use strata_primitives::{ForkPoint, RunId, Version};
 
 /// The forks of a shard that need what they began as.
 ///
-/// A fork needs it as long as it is there; one that was deleted, as long as somebody else needs a version of it.
+/// A fork needs it from the moment it is wanted and as long as it is there; one that was deleted, as long as somebody else needs a version of it.
 #[derive(Debug, Default)]
 pub(crate) struct Forks {
     /// Of each run the versions that forks began as, with how many did.
@@ -16,9 +17,10 @@ pub(crate) struct Forks {
 }
 
 impl Forks {
-    /// A fork needs what it began as.
+    /// A fork needs what it began as, or is about to.
     pub(crate) fn enter(&mut self, fork: RunId, point: ForkPoint) {
-        if self.points.insert(fork, point).is_none() {
+        if let Entry::Vacant(vacant) = self.points.entry(fork) {
+            vacant.insert(point);
             *self.needed.entry(point.run).or_default().entry(point.version).or_default() += 1;
         }
     }
@@ -55,6 +57,7 @@ mod tests {
         [(2, at(1, 7)), (3, at(1, 5)), (4, at(1, 5)), (4, at(1, 5)), (5, at(2, 9))]
             .into_iter()
             .for_each(|(fork, point)| forks.enter(id(fork), point));
+        forks.enter(id(4), at(1, 2));
         let oldest = |forks: &Forks| [1, 2, 3].map(|run| forks.oldest(id(run)).map(|version| version.0));
         assert_eq!(oldest(&forks), [Some(5), Some(9), None]);
         forks.leave(id(4));

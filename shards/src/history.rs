@@ -51,11 +51,25 @@ impl Lineage {
                 let ForkPoint { run, version } = base.origin.point;
                 let (newest, images) = (base.origin.record, images.clone());
                 let past = PastVersion { run, version, newest, images, floor: *floor };
-                base.fill(past.make(shelf, log, below)?.state);
+                let made = past.make(shelf, log, below).map_err(|error| lost_base(error, &past))?;
+                base.fill(made.state);
             }
             below = Some(base);
         }
         Ok(())
+    }
+}
+
+/// What a fork began as is kept for it: where it is not, something is damaged.
+fn lost_base(error: Error, past: &PastVersion) -> Error {
+    match error.kind() {
+        ErrorKind::HistoryTrimmed | ErrorKind::VersionNotFound => {
+            let PastVersion { run, version, .. } = past;
+            let message =
+                format!("version {version} of run {run}, which a fork began as, is not there: {error}");
+            Error::new(ErrorKind::Corrupt, message)
+        }
+        _ => error,
     }
 }
 
@@ -71,16 +85,23 @@ impl PastVersion {
         log: &mut LogHistory,
         base: Option<&Arc<Base>>,
     ) -> Result<MadePast, Error> {
-        let mut damage = None;
-        for image in &self.images {
-            match shelf.read(self.run, image, base) {
-                Ok(state) => return self.replay(state, image.record, log),
-                Err(error @ WalError::Corrupt { .. }) => {
-                    tracing::warn!(run = %self.run, %error, "an image is damaged: an older one is taken");
-                    damage = Some(error);
+        let (mut damage, mut images, mut has_older) = (None, self.images.clone(), false);
+        loop {
+            for image in images {
+                match shelf.read(self.run, &image, base) {
+                    Ok(state) => return self.replay(state, image.record, log),
+                    Err(error @ WalError::Corrupt { .. }) => {
+                        tracing::warn!(run = %self.run, %error, "an image is damaged: an older one is taken");
+                        damage = Some(error);
+                    }
+                    Err(error) => return Err(store_error(error)),
                 }
-                Err(error) => return Err(store_error(error)),
             }
+            if damage.is_none() || has_older {
+                break;
+            }
+            // Those of the image before the newest are there as long as a recovery may begin with it.
+            (images, has_older) = (shelf.older_images(self).map_err(store_error)?, true);
         }
         match damage {
             Some(damage) if self.floor > Version::NEVER => Err(store_error(damage)),

@@ -46,9 +46,9 @@ impl RunEntry {
     }
 
     /// What is known of it as one that others were forked from.
-    pub(crate) fn known(&self) -> Known {
+    pub(crate) fn known(&self) -> Known<'_> {
         let images = self.retained.anchors.iter().copied().chain(self.newest_image()).rev().collect();
-        Known { images, floor: self.retained.floor, origin: self.origin }
+        Known { images, floor: self.retained.floor, origin: self.origin, live: None }
     }
 
     /// Its newest image, if it has one.
@@ -59,7 +59,8 @@ impl RunEntry {
     /// Whether its image, or its first commit where it has none, is of what it has changed of what it began as: a run that was
     /// deleted has nothing of that.
     pub(crate) fn is_over_origin(&self) -> bool {
-        self.summary.meta.is_some() || self.newest_image().is_none()
+        let is_fork = self.summary.meta.as_ref().is_some_and(|meta| meta.forked_from.is_some());
+        is_fork || self.newest_image().is_none()
     }
 }
 

@@ -286,9 +286,9 @@ impl ImageOfRuns {
     ) -> usize {
         let forked = runs.oldest_fork(entry.run);
         entry.retained = self.retained(entry, superseded, forked);
-        // From now on nobody is given, or forks, what is not kept.
+        // From now on nobody is given, or forks, what this image does not keep: once it has a name, that goes.
         runs.raise_floor(entry.run, entry.retained.floor);
-        if entry.summary.meta.is_none() && forked.is_none() {
+        if !entry.is_over_origin() && forked.is_none() {
             entry.origin = None;
         }
         let RunEntry { image, retained, trail, .. } = entry;

@@ -119,15 +119,22 @@ impl Loader {
 
     fn make(&mut self, past: &PastVersion, lineage: &Lineage) -> Result<MadePast, Error> {
         let base = self.make_base(lineage)?;
-        let mut log = LogHistory::new(&self.source()?, self.mode).map_err(store_error)?;
+        let mut log = self.history()?;
         past.make(&mut self.shelf, &mut log, base.as_ref())
+    }
+
+    /// The records of the log as they stand now, and its images.
+    fn history(&mut self) -> Result<LogHistory, Error> {
+        let source = self.source()?;
+        self.shelf.renew(&source);
+        LogHistory::new(&source, self.mode).map_err(store_error)
     }
 
     /// What a fork began as, if the run is one.
     fn make_base(&mut self, lineage: &Lineage) -> Result<Option<Arc<Base>>, Error> {
         let base = lineage.base();
         if base.is_some_and(|base| base.state().is_none()) {
-            let mut log = LogHistory::new(&self.source()?, self.mode).map_err(store_error)?;
+            let mut log = self.history()?;
             lineage.make(&mut self.shelf, &mut log)?;
         }
         Ok(base.cloned())

@@ -1,12 +1,15 @@
 //! Older versions of runs that somebody looks at.
 
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 use strata_primitives::{
     Durability, EntityRef, Error, ErrorKind, ForkPoint, Retention, RunId, RunState, Stamp, Version,
 };
 use strata_wal::ImagePlace;
 
-use crate::base::{Known, Origin};
+use crate::base::{Base, Known, Origin};
 use crate::calls::fresh_id;
 use crate::fork::ForkRequest;
 use crate::history::{MadePast, PastVersion};
@@ -152,6 +155,12 @@ impl Shard {
         let of = (run, request.version.expect("the newest version is there"));
         match self.check_past(of) {
             Ok(found) => {
+                // What the fork needs is kept from now on, however long it takes to be made.
+                let point = ForkPoint { run: found.of.0, version: found.of.1 };
+                self.runs.expect_fork(request.fork, point);
+                if let Some(base) = self.base_in_memory(of, point) {
+                    return self.fork(Box::new(ForkRequest { base: Some(base), ..*request }));
+                }
                 let wanted = Wanted::Fork(request);
                 self.pasts.waiting.push(WaitingForPast { of, need, found, request: None, wanted });
             }
@@ -160,6 +169,17 @@ impl Shard {
                 self.withheld.answer(request.reply, Err(error), need, &self.progress);
             }
         }
+    }
+
+    /// What forks of a version begin as, if another one does or somebody looks at it.
+    fn base_in_memory(&mut self, of: Of, point: ForkPoint) -> Option<Arc<Base>> {
+        if let Some(base) = self.bases.made(point) {
+            return Some(base);
+        }
+        let made = &self.pasts.open.get(&of)?.made;
+        let base = self.bases.at(Origin { point, record: made.record });
+        base.fill(made.state.share());
+        Some(base)
     }
 
     /// Where a version is found, if it can be made.
@@ -181,9 +201,8 @@ impl Shard {
             );
         }
         // A version that a fork began with is one of the run that it began as.
-        let (mut id, mut need, mut newest) = (id, run.need, run.place);
-        loop {
-            let held = self.runs.held(id).expect("a run is there as long as its forks");
+        let (mut id, mut need, mut newest, mut through) = (id, run.need, run.place, newest);
+        while let Some(held) = self.runs.held(id) {
             let Known { floor, origin, .. } = held.known();
             need = need.max(held.need());
             match origin.filter(|origin| version <= origin.point.version) {
@@ -191,15 +210,21 @@ impl Shard {
                 Some(Origin { point, record }) if version == point.version => {
                     return Ok(Found { of: (point.run, version), newest: record, need });
                 }
-                Some(Origin { point, record }) => (id, newest) = (point.run, record),
+                // Versions grow from a run to its forks, so this ends whatever a file says.
+                Some(Origin { point, record }) if point.version < through => {
+                    (id, newest, through) = (point.run, record, point.version);
+                }
+                Some(_) => break,
                 None if version < floor => {
+                    let earliest = floor.min(through);
                     let message =
-                        format!("version {version} of the run is no longer kept: the earliest is {floor}");
+                        format!("version {version} of the run is no longer kept: the earliest is {earliest}");
                     return refuse(ErrorKind::HistoryTrimmed, message);
                 }
                 None => return Ok(Found { of: (id, version), newest, need }),
             }
         }
+        refuse(ErrorKind::Corrupt, format!("run {id}, of which another was forked, is not there"))
     }
 
     /// Tells what the next checkpoint would give up of a run if it kept this much.
@@ -240,7 +265,7 @@ impl Shard {
     /// Asks for the versions that are wanted and whose records can be read by now. Whether there was any.
     pub(crate) fn advance_pasts(&mut self) -> bool {
         let mut waiting = std::mem::take(&mut self.pasts.waiting);
-        let mut has_progress = false;
+        let (mut has_progress, mut refused) = (false, Vec::new());
         for place in 0..waiting.len() {
             let WaitingForPast { of, found, request, .. } = &waiting[place];
             if request.is_some() || !found.need.is_met(&self.progress) {
@@ -248,24 +273,38 @@ impl Shard {
             }
             let (of, found) = (*of, *found);
             let asked = waiting.iter().find(|other| other.of == of && other.request.is_some());
-            let request = asked.and_then(|other| other.request).unwrap_or_else(|| self.ask_for_past(found));
-            waiting[place].request = Some(request);
+            let asked = asked.and_then(|other| other.request).map_or_else(|| self.ask_for_past(found), Ok);
+            match asked {
+                Ok(request) => waiting[place].request = Some(request),
+                Err(error) => refused.push((place, error)),
+            }
             has_progress = true;
+        }
+        for (place, error) in refused.into_iter().rev() {
+            let wanted = waiting.remove(place).wanted;
+            self.refuse_past(wanted, error);
         }
         self.pasts.waiting = waiting;
         has_progress
     }
 
-    fn ask_for_past(&mut self, found: Found) -> u64 {
+    fn refuse_past(&mut self, wanted: Wanted, why: Error) {
+        if let Wanted::Fork(request) = &wanted {
+            self.runs.abandon_fork(request.fork);
+        }
+        wanted.refuse(why);
+    }
+
+    fn ask_for_past(&mut self, found: Found) -> Result<u64, Error> {
         let Found { of: (run, version), newest, .. } = found;
         let held = self.runs.held(run).expect("a run whose history is asked for stays in the table");
-        let Known { mut images, floor, origin } = held.known();
+        let Known { mut images, floor, origin, .. } = held.known();
         images.retain(|image| image.stamp.version <= version);
         let request = fresh_id();
         let past = Box::new(PastVersion { run, version, newest, images, floor });
-        let lineage = self.lineage(origin).expect("what is forked is there, and was before its fork");
+        let lineage = self.lineage(origin)?;
         self.waiting.request(LoadRequest::Past { request, past, lineage });
-        request
+        Ok(request)
     }
 
     /// Takes in a version that is made, for all who wait for it.
@@ -275,7 +314,9 @@ impl Shard {
         let made = match outcome {
             Ok(made) => made,
             Err(error) => {
-                return waiting.into_iter().for_each(|waiting| waiting.wanted.refuse(error.clone()));
+                return waiting
+                    .into_iter()
+                    .for_each(|waiting| self.refuse_past(waiting.wanted, error.clone()));
             }
         };
         let Some(of) = waiting.first().map(|first| first.of) else {
@@ -283,8 +324,13 @@ impl Shard {
         };
         let point = ForkPoint { run: made.state.id(), version: made.state.version() };
         let origin = Origin { point, record: made.record };
-        let past = self.pasts.open.entry(of).or_insert(PastRun { made, viewers: 0 });
-        past.viewers += 1;
+        match self.pasts.open.entry(of) {
+            Entry::Vacant(vacant) => drop(vacant.insert(PastRun { made, viewers: 1 })),
+            Entry::Occupied(mut there) => {
+                there.get_mut().viewers += 1;
+                self.waiting.drop_elsewhere(Dropped::Past(made));
+            }
+        }
         for WaitingForPast { wanted, .. } in waiting {
             match wanted {
                 Wanted::Look { step, reply } => self.look_at_past(of, step, reply),

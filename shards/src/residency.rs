@@ -58,9 +58,12 @@ impl Waiting {
         self.ready.push_back(Parked::Message(message));
     }
 
-    /// Drops something where nobody waits for that.
+    /// Drops something where nobody waits for that, if there is such a place.
     pub(crate) fn drop_elsewhere(&self, dropped: Dropped) {
-        self.request(LoadRequest::Drop(dropped));
+        // Without a log there is nobody else.
+        if self.requests.is_some() {
+            self.request(LoadRequest::Drop(dropped));
+        }
     }
 
     pub(crate) fn request(&self, request: LoadRequest) {
@@ -191,6 +194,9 @@ impl Shard {
                 // Its caller takes a refused commit for the end of the transaction.
                 if let Message::Commit { id: Some(id), .. } = message {
                     self.release(id);
+                }
+                if let Message::Fork(request) = &message {
+                    self.runs.abandon_fork(request.fork);
                 }
                 if let Some(reply) = message.into_reply() {
                     reply.send(Err(error.clone()));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use strata_primitives::{RunId, RunInfo, RunState, Snapshot, SplitMap, Timestamp, Version};
+use strata_primitives::{ForkPoint, RunId, RunInfo, RunState, Snapshot, SplitMap, Timestamp, Version};
 use strata_wal::Lsn;
 
 use crate::base::{Base, Known};
@@ -76,13 +76,13 @@ impl Held {
     }
 
     /// What is known of it as one that others were forked from.
-    pub(crate) fn known(&self) -> Known {
+    pub(crate) fn known(&self) -> Known<'_> {
         match self {
             Held::Cold(cold) => cold.entry.known(),
             Held::Resident(run) => {
                 let Run { image, retained, origin, .. } = &**run;
                 let images = retained.anchors.iter().copied().chain(*image).rev().collect();
-                Known { images, floor: retained.floor, origin: *origin }
+                Known { images, floor: retained.floor, origin: *origin, live: Some(&run.state) }
             }
         }
     }
@@ -90,7 +90,8 @@ impl Held {
     fn exists(&self) -> bool {
         match self {
             Held::Resident(run) => run.state.exists(),
-            Held::Cold(cold) => cold.entry.summary.meta.is_some(),
+            // Of one without an image nothing is known but its commits.
+            Held::Cold(cold) => cold.entry.summary.meta.is_some() || cold.entry.newest_image().is_none(),
         }
     }
 
@@ -278,25 +279,42 @@ impl RunTable {
         assert!(before.is_none(), "the id of a fork is new");
     }
 
+    /// A fork that is not there yet needs this, until it is entered or [abandoned](Self::abandon_fork).
+    pub(crate) fn expect_fork(&mut self, fork: RunId, point: ForkPoint) {
+        self.forks.enter(fork, point);
+    }
+
+    /// A fork that was expected does not come.
+    pub(crate) fn abandon_fork(&mut self, fork: RunId) {
+        if !self.contains(fork) {
+            self.forks.leave(fork);
+        }
+    }
+
+    /// What a run that was deleted held in memory of what it began as. What was forked from it is its forks' alone from now on.
+    pub(crate) fn release_base(&mut self, id: RunId) -> Option<Arc<Base>> {
+        let Some(Held::Resident(run)) = self.runs.get_mut(&id) else { return None };
+        if run.state.exists() {
+            return None;
+        }
+        let base = run.base.take();
+        self.shared.lose(id);
+        base.iter().for_each(|base| self.shared.leave(base));
+        base
+    }
+
     /// The oldest version of a run that a fork needs.
     pub(crate) fn oldest_fork(&self, id: RunId) -> Option<Version> {
         self.forks.oldest(id)
     }
 
-    /// A run needs no more what it began as: it was deleted, and nobody needs a version of it. What it held of that in memory.
-    pub(crate) fn release_origin(&mut self, id: RunId) -> Option<Arc<Base>> {
+    /// A run needs no more what it began as: it was deleted, and nobody needs a version of it.
+    pub(crate) fn release_origin(&mut self, id: RunId) {
         self.forks.leave(id);
-        match self.runs.get_mut(&id)? {
-            Held::Resident(run) => {
-                run.origin = None;
-                let base = run.base.take()?;
-                self.shared.leave(&base);
-                Some(base)
-            }
-            Held::Cold(cold) => {
-                cold.entry.origin = None;
-                None
-            }
+        match self.runs.get_mut(&id) {
+            Some(Held::Resident(run)) => run.origin = None,
+            Some(Held::Cold(cold)) => cold.entry.origin = None,
+            None => {}
         }
     }
 

@@ -31,7 +31,11 @@ impl SharedMemory {
 
     /// A fork is in memory that began as this; whether the run that it was forked from is too.
     pub(crate) fn enter(&mut self, base: &Base, is_parent_resident: bool) {
-        let memory = base.state().map_or(0, |state| state.memory());
+        let memory = base.state().map_or(0, |state| match state.fork_point() {
+            Some(over) if self.bases.contains_key(&over) => state.memory(),
+            // What it is over is counted with it where it is not known by itself.
+            _ => state.share().memory(),
+        });
         let is_elsewhere = is_parent_resident && base.is_of_live_run();
         let shared = self.bases.entry(base.origin.point).or_insert_with(|| {
             self.counted += if is_elsewhere { 0 } else { memory };

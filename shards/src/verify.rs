@@ -125,6 +125,8 @@ impl Verification {
         }
         wanted.sort_by_key(|(image, _, _)| (image.file, image.place.offset));
         wanted.dedup_by_key(|(image, _, _)| *image);
+        // Forks of one version together, and those that they are over before them more often than not.
+        wanted.sort_by_key(|(_, entry, _)| entry.origin.map(|origin| origin.point));
         self.progress.images = (0, wanted.len() as u64);
         for (image, entry, kin) in wanted {
             let base = kins[kin].base_of(&entry, &mut shelf, source);

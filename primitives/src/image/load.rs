@@ -103,6 +103,7 @@ impl ImageLoad {
 
     fn take_content(&mut self, entry: ImageEntry, head: Stamp) -> Result<(), String> {
         let previous = Version::NEVER;
+        self.check_own(&entry)?;
         match entry {
             ImageEntry::Key { stamp, deadline, key, value } => {
                 check_age(stamp, head)?;
@@ -144,6 +145,9 @@ impl ImageLoad {
                 self.run.remember(id, receipt);
                 Ok(())
             }
+            ImageEntry::End { .. } if head.version == Version::NEVER && self.count > 1 => {
+                Err("a run that was never written to holds something".to_owned())
+            }
             ImageEntry::End { count } if count == self.count => {
                 // A run that was never written to is at no commit.
                 if head.version > self.run.version() {
@@ -154,6 +158,29 @@ impl ImageLoad {
             }
             ImageEntry::End { count } => Err(format!("the end counts {count} entries")),
             ImageEntry::Head { .. } => unreachable!("a head is taken before"),
+        }
+    }
+
+    /// Refuses for a fork what is none of its own commits, and for another run what only forks have.
+    fn check_own(&self, entry: &ImageEntry) -> Result<(), String> {
+        let point = self.run.fork_point();
+        let stamp = match entry {
+            ImageEntry::Key { stamp, .. }
+            | ImageEntry::Cell { stamp, .. }
+            | ImageEntry::Document { stamp, .. }
+            | ImageEntry::Event { stamp, .. }
+            | ImageEntry::Ended { stamp, .. } => *stamp,
+            ImageEntry::Trace { trace } => trace.recorded,
+            _ => return Ok(()),
+        };
+        match point {
+            Some(point) if stamp.version <= point.version => {
+                Err(format!("it is of commit {}, and the fork began behind {}", stamp.version, point.version))
+            }
+            None if matches!(entry, ImageEntry::Ended { .. }) => {
+                Err("it ends a trace of a run that is no fork".to_owned())
+            }
+            _ => Ok(()),
         }
     }
 

@@ -211,8 +211,11 @@ impl ImageWalk {
         let step = |key: &Arc<str>, held: Option<&Entry<V>>| match (held, fork) {
             (Some(held), Some((fork, _))) if !fork.is_own(held.stamp.version) => Stepped::Nothing,
             (Some(held), _) => Stepped::Entry(entry(key, held)),
-            (None, Some(_)) => Stepped::Entry(ImageEntry::Removed { what, name: Arc::clone(key) }),
-            (None, None) => Stepped::Nothing,
+            // What came and went in the fork alone leaves nothing.
+            (None, Some((_, names))) if names.get(&**key) == Some(&true) => {
+                Stepped::Entry(ImageEntry::Removed { what, name: Arc::clone(key) })
+            }
+            (None, _) => Stepped::Nothing,
         };
         // Fixed when the pass begins: no walk chases a run that grows faster.
         let end = *self.end.get_or_insert_with(|| match keyed {
@@ -235,7 +238,7 @@ impl ImageWalk {
                     None => self.keys.extend(keys.part(part, end).cloned()),
                     Some((_, names)) => {
                         let part = names.part(part as usize, end as usize);
-                        self.keys.extend(part.map(|(name, ())| Arc::clone(name)));
+                        self.keys.extend(part.map(|(name, _)| Arc::clone(name)));
                     }
                 }
                 Stepped::Nothing
