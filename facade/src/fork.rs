@@ -13,7 +13,7 @@ impl RunHandle {
     /// Forking is one commit of one record, however large the run is: the fork shares everything with it until either changes
     /// it. The fork has a fresh id beside that of this run, this run as its parent, and no name; it is active, whatever the
     /// status of this run. Its commits are numbered on from here, so that the versions of what it begins with keep their
-    /// meaning, and older ones are still found by [`at`](Self::at). What was written with an operation id is not remembered in it.
+    /// meaning, and older ones are still found by [`at`](Self::at), as those of the run that was forked. What was written with an operation id is not remembered in it.
     ///
     /// This run may go on, be finished, or be deleted: what the fork began as is kept for as long as it needs it, on disk the
     /// records of this run from there on.
@@ -40,12 +40,13 @@ impl RunHandle {
     }
 
     /// The same of the run as its commit `version` left it, which is made first as [`at`](Self::at) makes it, unless it is the
-    /// newest or another fork of it is in memory.
+    /// newest, somebody looks at it, or another fork of it is in memory.
     ///
     /// A version that this run itself began with is one of the run that it was forked from, and so is the fork.
     ///
     /// # Errors
-    /// Those of [`fork`](Self::fork) and of [`at`](Self::at).
+    /// Those of [`fork`](Self::fork) and of [`at`](Self::at): `VersionNotFound`, `HistoryTrimmed`, `Unsupported` for what lives in
+    /// memory, `Busy` when 64 older versions are looked at or being made on its shard, `Corrupt`, `Io`.
     pub fn fork_at(&self, version: Version) -> Result<RunHandle> {
         self.fork_of(Some(version))
     }

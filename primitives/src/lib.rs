@@ -4,8 +4,8 @@
 //! inside the operation. `validate` decides and may refuse, `RunState::apply` changes and cannot fail, and the
 //! mutations between them are what the log holds. Read in this order: `operation` and its table,
 //! `outcome`, `mutation`, `run_state` and `content`; `view`, `draft` and `validate`; `past`, `snapshot` and
-//! `read_set`; then what a run holds: `key_map` on its `split_map`, `event`, `trace`, `json`, `run_meta`; and how all of it
-//! becomes bytes at once, and what is known without it: `image`, `run_summary`.
+//! `read_set`; then what a run holds: `key_map` on its `split_map`, `event` and `trace_log` on `chunks`, `trace`, `json`, `run_meta`; what
+//! it shares with others, `fork`; and how all of it becomes bytes at once, and what is known without it: `image`, `run_summary`.
 #![forbid(unsafe_code)]
 
 pub mod cause;

@@ -105,7 +105,13 @@ impl Engine {
         }
     }
 
-    /// Makes `fork`, a new run that begins as `run` is, or was at a version. The id of the fork has the placement of the run.
+    /// Makes `fork`, a new run that begins as `run` is, or was at a version.
+    ///
+    /// # Errors
+    /// `NotFound`, `AlreadyExists` when there is a run of that id, those of looking at an older version, and those of a commit.
+    ///
+    /// # Panics
+    /// If the id of the fork does not have the placement of the run.
     pub fn fork(
         &self,
         run: RunId,

@@ -41,11 +41,13 @@ fn measure() -> Result<ExitCode, Box<dyn Error>> {
             if !arguments.wants(&question) {
                 continue;
             }
-            let mut rounds = Rounds::new();
+            let (mut rounds, mut gets) = (Rounds::new(), Rounds::new());
             for _ in 0..arguments.pick(5, 1) {
-                rounds.push(forking(&arguments.dir, durability, count)?);
+                let (fork, get) = forking(&arguments.dir, durability, count)?;
+                rounds.push(fork);
+                gets.push(get);
             }
-            let figure = Figure::new(question, "us", rounds);
+            let figure = Figure::new(question, "us", rounds).against("a get before it", &gets);
             let goal = Goal::AtMost(20.0);
             report.add(&if durability == Durability::InMemory { figure.goal(goal) } else { figure });
         }
@@ -59,8 +61,8 @@ fn measure() -> Result<ExitCode, Box<dyn Error>> {
     Ok(report.end())
 }
 
-/// The median of many forks of a run that is changed between any two of them, in microseconds.
-fn forking(dir: &Path, durability: Durability, key_count: u64) -> Result<f64, Box<dyn Error>> {
+/// The median of many forks of a run that is changed between any two of them, and of a get before each, in microseconds.
+fn forking(dir: &Path, durability: Durability, key_count: u64) -> Result<(f64, f64), Box<dyn Error>> {
     let scratch = tempfile::tempdir_in(dir)?;
     let options = Options { durability, shards: Some(1), ..Options::default() };
     let database = match durability {
@@ -69,16 +71,28 @@ fn forking(dir: &Path, durability: Durability, key_count: u64) -> Result<f64, Bo
     };
     let run = database.create_run(RunSpec::default())?;
     fill(&run, key_count, 32)?;
-    let (mut forks, mut latencies) = (Vec::new(), Vec::new());
+    if durability != Durability::InMemory {
+        // Not while all of it is being imaged.
+        drop(database.checkpoint()?);
+    }
+    let (mut forks, mut latencies, mut gets) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..500_u64 {
         run.put(&key(number % key_count), number as i64)?;
+        // The put has copied what the last fork shares, for so long that client and shard may have begun to sleep.
+        (0..9).try_for_each(|_| run.get(&key(0)).map(drop))?;
+        let began = Instant::now();
+        run.get(&key(0))?;
+        gets.push(began.elapsed().as_nanos() as f64 / 1e3);
         let began = Instant::now();
         forks.push(run.fork()?);
         latencies.push(began.elapsed().as_nanos() as f64 / 1e3);
     }
-    latencies.sort_by(f64::total_cmp);
     database.close()?;
-    Ok(latencies[latencies.len() / 2])
+    let median = |mut latencies: Vec<f64>| {
+        latencies.sort_by(f64::total_cmp);
+        latencies[latencies.len() / 2]
+    };
+    Ok((median(latencies), median(gets)))
 }
 
 /// Gets of keys at random in a run and in a fork of it that has changed some of its own, in turn.
@@ -107,26 +121,48 @@ fn reading(arguments: &Arguments, report: &mut Report) -> Result<(), Box<dyn Err
     Ok(())
 }
 
-/// What ten thousand forks of a run of 100 MB add to memory and, once they are imaged and the store is closed, on disk.
+/// What ten thousand forks of a run of 100 MB add to memory, and, once they are imaged and the store is closed, on disk.
 fn ten_thousand(arguments: &Arguments, report: &mut Report) -> Result<(), Box<dyn Error>> {
+    let (key_count, fork_count) = (arguments.pick(100_000, 2_000), arguments.pick(10_000, 500));
+    let fork_all = |run: &RunHandle| (0..fork_count).map(|_| run.fork()).collect::<Result<Vec<_>, _>>();
+    let write_all = |forks: &[RunHandle]| {
+        forks.iter().enumerate().try_for_each(|(number, fork)| fork.put("own", number as i64).map(drop))
+    };
+    let database = Database::in_memory_with(Options { shards: Some(1), ..Options::default() })?;
+    let run = database.create_run(RunSpec::default())?;
+    fill(&run, key_count, 1_000)?;
+    let before = resident_size();
+    let forks = fork_all(&run)?;
+    let memory = resident_size().saturating_sub(before);
+    write_all(&forks)?;
+    let memory_written = resident_size().saturating_sub(before);
+    database.close()?;
+
     let scratch = tempfile::tempdir_in(&arguments.dir)?;
     let path = scratch.path().join("strata.db");
     let options = Options { durability: Durability::Buffered, shards: Some(1), ..Options::default() };
-    let database = Database::open(&path, options)?;
+    let database = Database::open(&path, options.clone())?;
     let run = database.create_run(RunSpec::default())?;
-    fill(&run, arguments.pick(100_000, 2_000), 1_000)?;
-    drop(database.checkpoint()?);
-    let fork_count = arguments.pick(10_000, 500);
-    let (memory_before, space_before) = (resident_size(), space(&path)?);
-    let forks: Vec<RunHandle> = (0..fork_count).map(|_| run.fork()).collect::<Result<_, _>>()?;
-    let memory = resident_size().saturating_sub(memory_before);
-    for (number, fork) in forks.iter().enumerate() {
-        fork.put("own", number as i64)?;
-    }
-    let memory_written = resident_size().saturating_sub(memory_before);
-    drop(database.checkpoint()?);
-    database.close()?;
-    let space = space(&path)?.saturating_sub(space_before);
+    fill(&run, key_count, 1_000)?;
+    let settle = |database: Database| -> Result<(), strata::Error> {
+        // Another run changes, so that the image of the large one stays where it is.
+        let other = database.begin_run(RunSpec::named("other"))?;
+        for number in 0..5 {
+            other.put("settled", number)?;
+            drop(database.checkpoint()?);
+        }
+        database.close()
+    };
+    settle(database)?;
+    let images = path.join("SNAPSHOTS");
+    let before = space(&images)?;
+    let database = Database::open(&path, options)?;
+    let run = database.run(run.id());
+    write_all(&fork_all(&run)?)?;
+    let logged = database.stats()?.shards[0].log.as_ref().map_or(0, |log| log.bytes);
+    settle(database)?;
+    // Segments have their size from the beginning, so of the log what was written counts.
+    let space = space(&images)?.saturating_sub(before) + logged;
     let mut add = |question: &str, bytes: u64, goal: Option<f64>| {
         let mut rounds = Rounds::new();
         rounds.push(bytes as f64 / 1e6);
