@@ -1,12 +1,12 @@
 //! A process is killed with SIGKILL at any moment, and what it was told is still there.
 //!
-//! A child (this binary again) writes to one store from several threads and says on a pipe what was
-//! acknowledged. It is killed, the store is reopened, and the two are compared. 40 kills by default;
+//! A child (this binary again) writes to one store from several threads, forks a run of it again and again, and says on a pipe
+//! what was acknowledged. It is killed, the store is reopened, and the two are compared. 40 kills by default;
 //! `STRATA_KILLS=500` is the long form.
 
 mod support;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -15,11 +15,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use strata::{
-    Database, Direction, Durability, OperationId, Options, Reads, RunHandle, RunSpec, Value, Writes,
+    Database, Direction, Durability, OperationId, Options, Reads, RunHandle, RunId, RunSpec, Value, Writes,
 };
 use support::{Dice, busy_options, number, process, script, seed};
 
 const WRITERS: u64 = 3;
+/// Forks that are there at a time.
+const FORKS: usize = 8;
 const STORE: &str = "STRATA_KILL_STORE";
 const MODE: &str = "STRATA_KILL_MODE";
 
@@ -76,17 +78,28 @@ struct Told {
     entries: [u64; WRITERS as usize],
     /// Where an acknowledged entry of the shared run stands: (writer, entry) to sequence.
     places: HashMap<(u64, u64), u64>,
+    /// Forks of the shared run that are there, with how many entries each began with.
+    forks: HashMap<RunId, u64>,
 }
 
 impl Told {
     fn count(&self) -> u64 {
-        self.steps.iter().chain(&self.entries).sum()
+        self.steps.iter().chain(&self.entries).sum::<u64>() + self.forks.len() as u64
     }
 
     /// Takes one line of a child; `false` for one that is not a message.
     fn hear(&mut self, line: &str) -> bool {
         let mut words = line.split(' ');
         let word = words.next();
+        if let Some("fork" | "unfork") = word {
+            let Some(fork) = words.next().and_then(|id| id.parse().ok()) else { return false };
+            match words.next().and_then(|count| count.parse().ok()) {
+                Some(count) => drop(self.forks.insert(fork, count)),
+                // It is about to be deleted: whether it was is not known.
+                None => drop(self.forks.remove(&fork)),
+            }
+            return true;
+        }
         let numbers: Vec<u64> = words.map_while(|word| word.parse().ok()).collect();
         match (word, &numbers[..]) {
             (Some("opened"), []) => {}
@@ -165,6 +178,7 @@ fn reopen_and_compare(store: &Path, mode: Mode, told: &mut Told) {
         told.steps[writer as usize] = known + 1;
     }
     compare_shared(&database, told);
+    compare_forks(&database, told);
     database.close().expect("a reopened store closes");
 }
 
@@ -200,6 +214,25 @@ fn compare_shared(database: &Database, told: &mut Told) {
     assert!(run.verify_chain().unwrap().valid, "the chain of the shared run holds");
 }
 
+/// Every fork that was acknowledged holds what the shared run held then, and its own entry.
+fn compare_forks(database: &Database, told: &Told) {
+    let shared = database.run(script::id_of("shared"));
+    for (fork, count) in &told.forks {
+        let fork = database.run(*fork);
+        assert_eq!(fork.event_count().expect("an acknowledged fork is there").value, count + 1);
+        assert!(fork.verify_chain().unwrap().valid, "the chain of a fork holds");
+        let own = fork.event(*count).unwrap().expect("a fork has its own entry");
+        assert_eq!((&*own.kind, own.payload), ("fork", Value::Int(*count as i64)));
+        if let Some(newest) = count.checked_sub(1) {
+            assert_eq!(
+                fork.event(newest).unwrap(),
+                shared.event(newest).unwrap(),
+                "a fork has what it began with"
+            );
+        }
+    }
+}
+
 fn store_options(mode: Mode) -> Options {
     let durability = if mode == Mode::Strict { Durability::Strict } else { Durability::Buffered };
     busy_options(durability, 2)
@@ -231,6 +264,7 @@ fn write_until_killed() -> ! {
             let database = &database;
             scope.spawn(move || write(database, writer, mode));
         }
+        scope.spawn(|| fork(&database));
     });
     unreachable!("writers write until they are killed");
 }
@@ -255,6 +289,24 @@ fn write(database: &Database, writer: u64, mode: Mode) {
         entry += 1;
         let sequence = enter(&shared, writer, entry);
         say(&format!("entry {writer} {entry} {sequence}"));
+    }
+}
+
+/// Forks the shared run for ever, and deletes all but the latest forks.
+fn fork(database: &Database) {
+    let shared = database.run(script::id_of("shared"));
+    let mut forks = VecDeque::new();
+    loop {
+        let fork = shared.fork().expect("a run is forked");
+        let count = fork.event_count().expect("a fork is read").value;
+        fork.append("fork", count as i64).expect("a fork takes an entry");
+        say(&format!("fork {} {count}", fork.id()));
+        forks.push_back(fork);
+        if forks.len() > FORKS {
+            let oldest = forks.pop_front().expect("there are some");
+            say(&format!("unfork {}", oldest.id()));
+            oldest.delete_run().expect("a fork is deleted");
+        }
     }
 }
 
