@@ -110,6 +110,9 @@ struct Writing {
 
 /// When runs are to leave memory that have no image, this part of the memory's size in log is worth one.
 const PRESSED_PART: u64 = 16;
+/// When runs take more than the memory there is for them by this part of it, and this many bytes, an image is wanted at once.
+const URGENT_PART: usize = 16;
+const URGENT_SIZE_MIN: usize = 1 << 20;
 /// About how many bytes of an image are written in one turn.
 const TURN_SIZE: usize = 64 << 10;
 /// How many runs take note of their image in one turn.
@@ -223,9 +226,13 @@ impl Shard {
         !queued.is_empty() || (is_wanted && Instant::now() >= *not_before)
     }
 
-    /// Whether an image is wanted so that runs can leave memory, and enough was written since the last one to be worth it.
+    /// Whether an image is wanted so that runs can leave memory, and either enough was written since the last one to be worth it,
+    /// or memory is so full that it cannot wait: few bytes of log may have changed very many runs.
     fn is_pressed(&self, tail: u64) -> bool {
-        self.budget.wants_checkpoint && tail > 0 && tail >= self.setup.memory_budget as u64 / PRESSED_PART
+        let budget = self.setup.memory_budget;
+        let is_worth_it = tail >= budget as u64 / PRESSED_PART;
+        let is_urgent = self.runs.residents().1 > budget + (budget / URGENT_PART).max(URGENT_SIZE_MIN);
+        self.budget.wants_checkpoint && tail > 0 && (is_worth_it || is_urgent)
     }
 
     /// How many bytes of log recovery would read.
