@@ -48,6 +48,17 @@ impl<T> Chunks<T> {
         full.chain([&self.tail]).flat_map(|chunk| chunk.iter())
     }
 
+    /// How many items come before the first that is not `early`, which all before some place are and none behind it is.
+    pub(crate) fn partition_point(&self, early: impl Fn(&T) -> bool) -> u64 {
+        let (mut low, mut high) = (0, self.len);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let is_early = self.get(middle).is_some_and(&early);
+            (low, high) = if is_early { (middle + 1, high) } else { (low, middle) };
+        }
+        low
+    }
+
     /// The first place in the tail.
     fn tail_begins(&self) -> u64 {
         self.len.saturating_sub(1) / CHUNK_COUNT_MAX as u64 * CHUNK_COUNT_MAX as u64
@@ -137,13 +148,7 @@ impl<'a> Ascending<'a> {
 
     /// How many are below `bound`.
     pub(crate) fn count_below(&self, bound: u64) -> u64 {
-        let (mut low, mut high) = (0, self.len);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let is_below = self.get(middle).is_some_and(|number| number < bound);
-            (low, high) = if is_below { (middle + 1, high) } else { (low, middle) };
-        }
-        low
+        self.list.map_or(0, |list| list.partition_point(|number| *number < bound)).min(self.len)
     }
 
     #[cfg(test)]

@@ -139,14 +139,8 @@ impl EventLog {
 
     /// How many events the commit `version` left.
     pub(crate) fn count_at(&self, version: Version) -> u64 {
-        // Versions never decrease along the log, so halving the range finds the border.
-        let (mut low, mut high) = (0, self.len());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let is_there = self.get(middle).is_some_and(|event| event.stamp.version <= version);
-            (low, high) = if is_there { (middle + 1, high) } else { (low, middle) };
-        }
-        low
+        // Versions never decrease along the log.
+        self.events.partition_point(|event| event.stamp.version <= version)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Event> {

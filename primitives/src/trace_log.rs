@@ -83,23 +83,12 @@ impl TraceLog {
 
     /// The place of the first trace recorded at `time` or later; the end of the log if there is none.
     pub fn first_at_or_after(&self, time: Timestamp) -> u64 {
-        self.first_not(|trace| trace.recorded.timestamp < time)
+        self.traces.partition_point(|trace| trace.recorded.timestamp < time)
     }
 
     /// How many traces the commit `version` left.
     pub fn count_at(&self, version: Version) -> u64 {
-        self.first_not(|trace| trace.recorded.version <= version)
-    }
-
-    /// The place of the first trace that is not `early`, which all before some place are and none behind it is.
-    fn first_not(&self, early: impl Fn(&Trace) -> bool) -> u64 {
-        let (mut low, mut high) = (0, self.len());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let is_early = self.get(middle).is_some_and(&early);
-            (low, high) = if is_early { (middle + 1, high) } else { (low, middle) };
-        }
-        low
+        self.traces.partition_point(|trace| trace.recorded.version <= version)
     }
 
     /// The traces at these places with their places, ascending; reversed, descending. There are none beyond the end.

@@ -84,12 +84,7 @@ impl Shard {
     }
 
     fn stage_fork(&mut self, request: &ForkRequest, base: &Arc<Base>, need: Need) -> Result<Staged, Error> {
-        if self.setup.is_read_only {
-            return Err(self.setup.no_log("fork"));
-        }
-        if self.log.as_ref().is_some_and(|log| log.has_failed()) {
-            return Err(self.refused_by_log());
-        }
+        self.check_takes_commits("fork")?;
         let was = base.state().expect("a fork waits until what it begins as is made");
         let Some(meta) = was.meta().cloned() else {
             return Err(Error::new(ErrorKind::NotFound, "the run did not exist at this version"));

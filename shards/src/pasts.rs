@@ -323,7 +323,6 @@ impl Shard {
             return self.waiting.drop_elsewhere(Dropped::Past(made));
         };
         let point = ForkPoint { run: made.state.id(), version: made.state.version() };
-        let origin = Origin { point, record: made.record };
         match self.pasts.open.entry(of) {
             Entry::Vacant(vacant) => drop(vacant.insert(PastRun { made, viewers: 1 })),
             Entry::Occupied(mut there) => {
@@ -335,11 +334,7 @@ impl Shard {
             match wanted {
                 Wanted::Look { step, reply } => self.look_at_past(of, step, reply),
                 Wanted::Fork(mut request) => {
-                    let base = self.bases.at(origin);
-                    if base.state().is_none() {
-                        base.fill(self.pasts.state_mut(of).share());
-                    }
-                    request.base = Some(base);
+                    request.base = self.base_in_memory(of, point);
                     // The log may be stalled over another write.
                     self.waiting.serve_next(Message::Fork(request));
                 }

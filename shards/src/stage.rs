@@ -82,12 +82,7 @@ impl Shard {
         operations: Operations,
         options: Option<&CallOptions>,
     ) -> Result<Decision, Error> {
-        if self.setup.is_read_only {
-            return Err(self.setup.no_log("write"));
-        }
-        if self.log.as_ref().is_some_and(|log| log.has_failed()) {
-            return Err(self.refused_by_log());
-        }
+        self.check_takes_commits("write")?;
         self.order_for(run_id, operations.known());
         let blank;
         let run = match self.runs.get(run_id) {
@@ -151,6 +146,17 @@ impl Shard {
         };
         staged.encode_if_logged(run);
         Ok(Decision::Commit(staged))
+    }
+
+    /// Refuses a `call` that would commit something, where nothing can be.
+    pub(crate) fn check_takes_commits(&self, call: &str) -> Result<(), Error> {
+        if self.setup.is_read_only {
+            return Err(self.setup.no_log(call));
+        }
+        match self.log.as_ref().is_some_and(|log| log.has_failed()) {
+            true => Err(self.refused_by_log()),
+            false => Ok(()),
+        }
     }
 
     /// Deletes some keys of a run whose deadline has passed, as an ordinary commit.
