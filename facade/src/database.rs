@@ -8,8 +8,8 @@ use strata_primitives::{
 };
 use strata_runtime::is_shard_thread;
 use strata_shards::{
-    BatchReceipt, Clock, Engine, EngineOptions, HeldCheckpoint as Checkpoint, RecoveryReport, RunPage,
-    ShardRecovery, ShardStats, VerifyProgress, VerifyReport,
+    BatchReceipt, Clock, CompactReport, Compaction, Engine, EngineOptions, HeldCheckpoint as Checkpoint,
+    RecoveryReport, RunPage, ShardRecovery, ShardStats, VerifyProgress, VerifyReport,
 };
 
 use crate::Result;
@@ -190,6 +190,38 @@ impl Database {
     /// Those of [`checkpoint`](Self::checkpoint), and of [`Checkpoint::copy_to`].
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<u64> {
         self.checkpoint()?.copy_to(path.as_ref())
+    }
+
+    /// Gives back what nothing needs any more, while the store serves: [`Compaction::WalOnly`] puts away the logs as far as
+    /// images stand for them; [`Compaction::Full`] also rewrites images and history, each run's records together and without
+    /// those that retention has released. Nobody who reads notices: not views, forks or followers. It takes as much space as
+    /// what is kept, until what was there before is removed.
+    ///
+    /// ```
+    /// use strata::{Compaction, Database, Options, Retention, RunSpec, Writes};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let path = scratch.path().join("strata.db");
+    /// let database = Database::open(&path, Options::default())?;
+    /// let run = database.begin_run(RunSpec::named("trip"))?;
+    /// run.set_retention(Some(Retention::KeepLast(1)))?;
+    /// for step in 0..100 {
+    ///     run.put("step", step)?;
+    /// }
+    /// let report = database.compact(Compaction::Full)?;
+    /// assert_eq!(report.versions, 101, "all but the last one");
+    /// # database.close()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `Busy` while another compaction is under way or a [`Checkpoint`] is held, `Unsupported` for an in-memory database and one
+    /// that is only read, `Full` when there is no space for what is written, `Corrupt` when something that is to be rewritten is
+    /// damaged, `Closed` when the database is closed meanwhile, `LogFailed`, `Io`. Nothing is lost by any of them.
+    pub fn compact(&self, compaction: Compaction) -> Result<CompactReport> {
+        self.engine.compact(compaction)
     }
 
     /// Reads everything that the store has on disk, while it serves: every batch of every log and every image of every run, with

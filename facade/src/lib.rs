@@ -63,9 +63,9 @@ pub use strata_primitives::{
     TraceId, Usage, Value, Version, Versioned,
 };
 pub use strata_shards::{
-    BatchReceipt, Clock, CommitNotice, Durations, HeldCheckpoint as Checkpoint, RecoveryReport,
-    RetentionPreview, RunPage, ShardCheckpoint, ShardRecovery, ShardState, ShardStats, VerifyProgress,
-    VerifyReport,
+    BatchReceipt, Clock, CommitNotice, CompactReport, Compaction, Durations, HeldCheckpoint as Checkpoint,
+    RecoveryReport, RetentionPreview, RunPage, ShardCheckpoint, ShardRecovery, ShardState, ShardStats,
+    VerifyProgress, VerifyReport,
 };
 pub use strata_wal::{Cut, LogRecovery, LogStatistics, Lsn};
 

@@ -95,7 +95,7 @@ fn what_checkpoints_make_unnecessary_may_be_lost() {
     assert!(files(&path, "DATA").len() > 2, "old segments are history: {:?}", files(&path, "DATA"));
     let images = files(&path, "SNAPSHOTS");
     // The files of a set grow like the bits of a counter, and two sets share most of them.
-    assert!((2..=12).contains(&images.len()), "two sets of images at most: {images:?}");
+    assert!((2..=8).contains(&images.len()), "two sets of images at most: {images:?}");
     fs::remove_dir_all(path.join("DATA")).unwrap();
     let database = Database::open(&path, small(2)).unwrap();
     assert_eq!((contents(&database), recovered(&database).0), (held, 0));

@@ -6,8 +6,8 @@ mod support;
 use std::collections::BTreeMap;
 
 use strata::{
-    Database, Durability, ErrorKind, ForkPoint, OperationId, Options, Reads, Retention, RunFilter, RunHandle,
-    RunId, RunSpec, RunStatus, TraceContent, TraceEnd, TraceFilter, Version, Writes,
+    Compaction, Database, Durability, ErrorKind, ForkPoint, OperationId, Options, Reads, Retention,
+    RunFilter, RunHandle, RunId, RunSpec, RunStatus, TraceContent, TraceEnd, TraceFilter, Version, Writes,
 };
 use strata_wal::sim::SimDisk;
 use support::contents::inherited;
@@ -154,9 +154,17 @@ fn every_fork_goes_on_alone_whatever_is_put_away_lost_or_deleted_meanwhile() {
                     run.delete_run().unwrap();
                     family[place].is_there = false;
                 }
-                34..=36 => {
+                34 => {
                     story += " checkpoint;";
                     drop(database.checkpoint().unwrap());
+                }
+                35 => {
+                    story += " put away;";
+                    database.compact(Compaction::WalOnly).unwrap();
+                }
+                36 => {
+                    story += " compact;";
+                    database.compact(Compaction::Full).unwrap();
                 }
                 37 => {
                     story += " close;";

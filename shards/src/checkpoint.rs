@@ -15,12 +15,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, Sender, TrySendError};
 use strata_primitives::{Error, ErrorKind, Timestamp};
-use strata_wal::{Lsn, NamedImage};
+use strata_wal::{AppendError, Lsn, NamedImage};
 
 use crate::calls::fresh_id;
+use crate::checkpoint_kind::CheckpointKind;
 use crate::image_directory::{DirectoryEnd, Files};
 use crate::image_thread::{ImageFailure, ImageNews, ImagePart, ImageProgress, Naming};
 use crate::image_walk::{ImageBegin, ImageOfRuns, Noted};
+use crate::loader::LoadRequest;
 use crate::maintenance::Errand;
 use crate::message::{Answer, Reply};
 use crate::report::ShardCheckpoint;
@@ -39,8 +41,11 @@ pub(crate) struct Checkpoints {
     size: u64,
     bounds: LogBounds,
     under_way: Option<Checkpoint>,
-    /// Who asked for a checkpoint while another was under way: theirs begins when that one has ended.
+    /// Who asked for a checkpoint while another was under way, and of what kind: theirs begins when that one has ended.
     queued: Vec<Reply>,
+    queued_kind: CheckpointKind,
+    /// Who waits for the end of the one under way, and for all to be put away that it makes unnecessary.
+    settling: Vec<Reply>,
     /// When the last one ended or the shard began to serve.
     last_at: Timestamp,
     /// The next one does not begin before this unless it is asked for.
@@ -73,6 +78,7 @@ struct Checkpoint {
     asked: Vec<Reply>,
     /// It was to write runs that were rebuilt.
     has_rebuilt: bool,
+    is_whole: bool,
     stage: Stage,
 }
 
@@ -146,6 +152,8 @@ impl Checkpoints {
             end,
             under_way: None,
             queued: Vec::new(),
+            queued_kind: CheckpointKind::default(),
+            settling: Vec::new(),
             last_at: now,
             not_before: Instant::now(),
             unreadable: BTreeSet::new(),
@@ -189,18 +197,31 @@ fn checkpoint_size(files: &Files, bounds: LogBounds) -> u64 {
 
 impl Shard {
     /// Begins a checkpoint for who asked, or after the one under way.
-    pub(crate) fn checkpoint(&mut self, reply: Reply) {
+    pub(crate) fn checkpoint(&mut self, kind: CheckpointKind, reply: Reply) {
         match &self.log {
             None => reply.send(Err(self.setup.no_log("checkpoint"))),
             Some(log) if log.has_failed() => reply.send(Err(self.sync_refused())),
-            Some(_) => self.checkpoints.queued.push(reply),
+            Some(_) => {
+                self.checkpoints.queued.push(reply);
+                self.checkpoints.queued_kind = self.checkpoints.queued_kind.and(kind);
+            }
         }
+    }
+
+    /// Answers once no checkpoint is under way, and all is put away that the last one made unnecessary: with the versions that
+    /// forks need.
+    pub(crate) fn settle(&mut self, reply: Reply) {
+        self.checkpoints.settling.push(reply);
     }
 
     /// Takes the checkpoint that is under way, or due, one turn further. Whether there was anything to do.
     pub(crate) fn advance_checkpoint(&mut self, maintained: Option<&Maintained>) -> bool {
         let Some(maintained) = maintained else { return false };
         if self.checkpoints.under_way.is_none() {
+            for reply in self.checkpoints.settling.drain(..) {
+                let forked = self.runs.forked_points();
+                self.waiting.request(LoadRequest::Settle { forked, reply });
+            }
             return self.is_checkpoint_due() && self.begin_checkpoint(maintained);
         }
         let heard = self.hear_of_image(maintained);
@@ -261,9 +282,8 @@ impl Shard {
     }
 
     fn begin_checkpoint(&mut self, maintained: &Maintained) -> bool {
-        let log = self.log.as_ref().expect("only a shard with a log makes checkpoints");
-        let through = log.sealed_end();
         let asked = std::mem::take(&mut self.checkpoints.queued);
+        let kind = std::mem::take(&mut self.checkpoints.queued_kind);
         if let Some(run) = self.runs.first_incomplete() {
             // Its newest commits are in the log alone, which must not be truncated for an image without them.
             let message = format!("no checkpoint is made while run {run} cannot be loaded");
@@ -272,9 +292,26 @@ impl Shard {
             self.answer_checkpoint(asked, &Err(Error::new(ErrorKind::Corrupt, message)));
             return false;
         }
+        let log = self.log.as_mut().expect("only a shard with a log makes checkpoints");
+        let began = if kind.begins_segment { log.begin_segment() } else { Ok(()) };
+        let through = log.sealed_end();
+        match began {
+            Ok(()) => {}
+            Err(AppendError::Stalled) => {
+                // It goes on when a write has completed or a segment is there.
+                (self.checkpoints.queued, self.checkpoints.queued_kind) = (asked, kind);
+                return false;
+            }
+            Err(error) => {
+                let why = if error == AppendError::Full { self.no_room() } else { self.sync_refused() };
+                self.answer_checkpoint(asked, &Err(why));
+                return true;
+            }
+        }
         if let Some(newest) = self.checkpoints.newest.filter(|newest| newest.through == through.lsn)
             && log.appended_through() == through.lsn
             && !self.checkpoints.has_rebuilt
+            && !kind.is_unconditional
         {
             // Nothing has changed since.
             self.answer_checkpoint(asked, &Ok(newest));
@@ -291,7 +328,9 @@ impl Shard {
         let through = through.lsn;
         let has_rebuilt = std::mem::take(&mut self.checkpoints.has_rebuilt);
         let stage = Stage::Starting;
-        self.checkpoints.under_way = Some(Checkpoint { request, through, asked, has_rebuilt, stage });
+        let is_whole = kind.is_whole;
+        self.checkpoints.under_way =
+            Some(Checkpoint { request, through, asked, has_rebuilt, is_whole, stage });
         true
     }
 
@@ -311,7 +350,8 @@ impl Shard {
         match (what, &mut checkpoint.stage) {
             (ImageProgress::Begun { number, parts }, _) => {
                 let (retention, through, now) = (self.setup.retention, checkpoint.through, self.now);
-                let begin = ImageBegin { number, through, incoming, retention, now };
+                let is_whole = checkpoint.is_whole;
+                let begin = ImageBegin { number, through, incoming, retention, now, is_whole };
                 let Checkpoints { end, unreadable, .. } = &self.checkpoints;
                 let runs = ImageOfRuns::new(begin, &end.files, unreadable);
                 let writing = Writing { runs, parts, waiting: Vec::new() };
@@ -443,6 +483,7 @@ impl Shard {
         self.give_up_checkpoint(why);
         let queued = std::mem::take(&mut self.checkpoints.queued);
         self.answer_checkpoint(queued, &Err(why.clone()));
+        self.checkpoints.settling.drain(..).for_each(|reply| reply.send(Err(why.clone())));
     }
 
     /// Makes a last image if the log has grown enough to be worth it, and ends the one that is under way. The shard serves

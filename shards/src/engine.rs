@@ -1,7 +1,7 @@
 //! All shards of a store: how they are reached, and how they are stopped.
 
 use std::cell::OnceCell;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use strata_runtime::reply::{Pending, ReplyPool, Unanswered};
 use strata_wal::LogEnd;
 use strata_wal::storage::LockGuard;
 
+use crate::checkpoint_kind::CheckpointKind;
 use crate::clock::Clock;
 use crate::held_checkpoint::Holds;
 use crate::maintenance::Errand;
@@ -34,6 +35,8 @@ pub struct Engine {
     pub(crate) holds: Holds,
     /// Held by who asks the maintenance thread something.
     pub(crate) asking: Mutex<()>,
+    /// Held by a compaction, and by who closes the store.
+    pub(crate) compacting: Mutex<()>,
 }
 
 /// What has to end when the store closes.
@@ -147,7 +150,12 @@ impl Engine {
 
     /// Has every shard write an image of everything that was acknowledged before the call.
     pub(crate) fn checkpoint_shards(&self) -> Result<Vec<ShardCheckpoint>, Error> {
-        let answers = self.ask_all(|| Control::Checkpoint)?;
+        self.checkpoint_of(CheckpointKind::default())
+    }
+
+    /// A checkpoint of this kind.
+    pub(crate) fn checkpoint_of(&self, kind: CheckpointKind) -> Result<Vec<ShardCheckpoint>, Error> {
+        let answers = self.ask_all(|| Control::Checkpoint(kind))?;
         let of_shard = |answer| match answer {
             Answer::Checkpoint(checkpoint) => checkpoint,
             other => unreachable!("a checkpoint was answered with {other:?}"),
@@ -169,7 +177,7 @@ impl Engine {
     }
 
     /// Asks every shard the same at once. The first refusal is the answer, when all have answered.
-    fn ask_all(&self, control: impl Fn() -> Control) -> Result<Vec<Answer>, Error> {
+    pub(crate) fn ask_all(&self, control: impl Fn() -> Control) -> Result<Vec<Answer>, Error> {
         self.refuse_on_shard_thread()?;
         with_replies(|replies| {
             let ask = |shard| self.send(replies, shard, PATIENCE, |reply| Message::Control(control(), reply));
@@ -222,6 +230,8 @@ impl Engine {
             return Ok(());
         }
         self.refuse_on_shard_thread()?;
+        // A compaction that is under way writes files of the store: it ends first.
+        let _no_compaction = self.compacting.lock().unwrap_or_else(PoisonError::into_inner);
         // Held to the end, so that a second close returns when the first has closed.
         let mut guard = self.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let Some(running) = guard.take() else { return Ok(()) };

@@ -39,9 +39,18 @@ impl Forks {
         }
     }
 
-    /// The oldest version of a run that a fork needs.
-    pub(crate) fn oldest(&self, run: RunId) -> Option<Version> {
-        self.needed.get(&run)?.first_key_value().map(|(version, _)| *version)
+    /// The versions of a run that forks need, the oldest first.
+    pub(crate) fn versions(&self, run: RunId) -> Vec<Version> {
+        self.needed.get(&run).map_or_else(Vec::new, |versions| versions.keys().copied().collect())
+    }
+
+    /// The versions of all runs that forks need.
+    pub(crate) fn all(&self) -> Vec<ForkPoint> {
+        let of_run = |(run, versions): (&RunId, &BTreeMap<Version, usize>)| {
+            let run = *run;
+            versions.keys().map(|version| ForkPoint { run, version: *version }).collect::<Vec<_>>()
+        };
+        self.needed.iter().flat_map(of_run).collect()
     }
 }
 
@@ -58,8 +67,11 @@ mod tests {
             .into_iter()
             .for_each(|(fork, point)| forks.enter(id(fork), point));
         forks.enter(id(4), at(1, 2));
-        let oldest = |forks: &Forks| [1, 2, 3].map(|run| forks.oldest(id(run)).map(|version| version.0));
+        let oldest =
+            |forks: &Forks| [1, 2, 3].map(|run| forks.versions(id(run)).first().map(|first| first.0));
         assert_eq!(oldest(&forks), [Some(5), Some(9), None]);
+        let versions: Vec<u64> = forks.versions(id(1)).iter().map(|version| version.0).collect();
+        assert_eq!((versions, forks.all().len()), (vec![5, 7], 3));
         forks.leave(id(4));
         assert_eq!(oldest(&forks), [Some(5), Some(9), None]);
         [3, 3, 5, 9].into_iter().for_each(|fork| forks.leave(id(fork)));

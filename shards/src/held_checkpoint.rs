@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Sender, bounded};
 use strata_primitives::{Error, Timestamp};
 use strata_wal::{LogSource, StoreSource};
 
@@ -21,13 +21,17 @@ pub(crate) struct Holds(Arc<AtomicUsize>);
 
 /// Keeps files where they are until it is dropped.
 #[derive(Debug)]
-struct Hold(Holds);
+struct Hold {
+    holds: Holds,
+    /// Whoever puts away is told then.
+    errands: Option<Sender<Errand>>,
+}
 
 impl Holds {
-    fn take(&self) -> Hold {
+    fn take(&self, errands: Option<Sender<Errand>>) -> Hold {
         // SeqCst: whoever puts away looks at it after, or is asked something after, in another thread.
         self.0.fetch_add(1, Ordering::SeqCst);
-        Hold(self.clone())
+        Hold { holds: self.clone(), errands }
     }
 
     /// Whether nothing is to be put away.
@@ -38,7 +42,9 @@ impl Holds {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::SeqCst);
+        self.holds.0.fetch_sub(1, Ordering::SeqCst);
+        // Without anybody to put away, or room to tell, the next image or the close does it.
+        let _ = self.errands.as_ref().map(|errands| errands.try_send(Errand::Released));
     }
 }
 
@@ -60,14 +66,14 @@ impl Engine {
     /// Those of a checkpoint, `Closed`.
     pub fn checkpoint(&self) -> Result<HeldCheckpoint, Error> {
         // Held from before, so that nothing of the image goes between its naming and here.
-        let hold = self.holds.take();
+        let hold = self.holds.take(self.errands());
         let shards = self.checkpoint_shards()?;
         Ok(HeldCheckpoint { shards, time: self.clock.now(), source: self.source()?, _hold: hold })
     }
 
     /// The files of the store as they are, held, once everything acknowledged is in them.
     pub(crate) fn hold_source(&self) -> Result<(StoreSource, impl Drop + use<>), Error> {
-        let hold = self.holds.take();
+        let hold = self.holds.take(self.errands());
         if !self.is_read_only {
             self.checkpoint_shards()?;
         }
@@ -75,13 +81,21 @@ impl Engine {
     }
 
     /// Where all logs stand.
-    fn source(&self) -> Result<StoreSource, Error> {
+    pub(crate) fn source(&self) -> Result<StoreSource, Error> {
+        self.ask_maintenance(|reply| Errand::Sources { reply })
+    }
+
+    /// Asks the maintenance thread, and waits for its answer.
+    pub(crate) fn ask_maintenance<T>(
+        &self,
+        errand: impl FnOnce(Sender<Result<T, Error>>) -> Errand,
+    ) -> Result<T, Error> {
         // One question at a time: the thread that is asked has room for the shards, and for one more.
         let _one = self.asking.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let errands = self.errands().ok_or_else(closed_error)?;
         let (reply, answer) = bounded(1);
         // Errands are done in order: what was put away before is done when the answer comes.
-        errands.send(Errand::Sources { reply }).map_err(|_| closed_error())?;
+        errands.send(errand(reply)).map_err(|_| closed_error())?;
         answer.recv().unwrap_or_else(|_| Err(closed_error()))
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use strata_primitives::{EntityRef, Error, ErrorKind, ForkPoint, RunId, RunState, Version};
-use strata_wal::{LogHistory, Lsn, WalError};
+use strata_wal::{GroupId, LogHistory, Lsn, WalError};
 
 use crate::base::{Ancestor, Base, Lineage};
 use crate::cold_run::ImageShelf;
@@ -89,7 +89,13 @@ impl PastVersion {
         loop {
             for image in images {
                 match shelf.read(self.run, &image, base) {
-                    Ok(state) => return self.replay(state, image.record, log),
+                    Ok(state) => match (self.replay(state, image.record, log), damage) {
+                        // What would lead on from an older image may be gone; the damage is why it is wanted.
+                        (Err(error), Some(damage)) if error.kind() == ErrorKind::HistoryTrimmed => {
+                            return Err(store_error(damage));
+                        }
+                        (made, _) => return made,
+                    },
                     Err(error @ WalError::Corrupt { .. }) => {
                         tracing::warn!(run = %self.run, %error, "an image is damaged: an older one is taken");
                         damage = Some(error);
@@ -121,10 +127,10 @@ impl PastVersion {
         let from = run.state.version();
         let behind = if from == self.version { Vec::new() } else { self.places_behind(from, base, log)? };
         for lsn in behind {
-            let record = log.record(lsn).map_err(store_error)?.ok_or_else(|| self.trimmed())?;
+            let record = log.record(self.group(), lsn).map_err(store_error)?.ok_or_else(|| self.trimmed())?;
             let record = record::decode(record.body);
             let applied = record.and_then(|record| apply(&mut run, self.newest.log, lsn, record));
-            applied.map_err(|reason| store_error(log.corrupt(lsn, reason)))?;
+            applied.map_err(|reason| store_error(log.corrupt(self.group(), lsn, reason)))?;
         }
         if run.state.version() == self.version {
             return Ok(MadePast { record: run.place, state: run.state });
@@ -175,7 +181,7 @@ impl PastVersion {
 
     /// What the record at a place says; `None` when it is gone.
     fn head(&self, place: RecordPlace, log: &mut LogHistory) -> Result<Option<RecordHead>, Error> {
-        let Some(record) = log.record(place.lsn).map_err(store_error)? else { return Ok(None) };
+        let Some(record) = log.record(self.group(), place.lsn).map_err(store_error)? else { return Ok(None) };
         let head = record::decode_head(record.body).and_then(|head| {
             let named =
                 [Some(head.previous), head.milestone.map(|of| of.near), head.milestone.map(|of| of.far)];
@@ -187,7 +193,12 @@ impl PastVersion {
                 false => Ok(head),
             }
         });
-        head.map(Some).map_err(|reason| store_error(log.corrupt(place.lsn, reason)))
+        head.map(Some).map_err(|reason| store_error(log.corrupt(self.group(), place.lsn, reason)))
+    }
+
+    /// Records of one run lie together once they are sorted.
+    fn group(&self) -> GroupId {
+        GroupId(*self.run.as_bytes())
     }
 
     fn trimmed(&self) -> Error {

@@ -55,6 +55,8 @@ pub(crate) struct ImageBegin {
     /// How much history a run keeps that does not say so itself.
     pub(crate) retention: Retention,
     pub(crate) now: Timestamp,
+    /// All other files are merged into it, whatever is in them.
+    pub(crate) is_whole: bool,
 }
 
 /// What is new of a run's images once this one is there.
@@ -85,8 +87,8 @@ const LOOK_SIZE: usize = 64;
 impl ImageOfRuns {
     /// An image behind the one that refers to `files`. Those that are unreadable are left alone.
     pub(crate) fn new(begin: ImageBegin, files: &Files, unreadable: &BTreeSet<u64>) -> ImageOfRuns {
-        let ImageBegin { number, through, incoming, retention, now } = begin;
-        let merged = files_to_merge(files, incoming);
+        let ImageBegin { number, through, incoming, retention, now, is_whole } = begin;
+        let merged = if is_whole { files.keys().copied().collect() } else { files_to_merge(files, incoming) };
         ImageOfRuns {
             number,
             cursor: ImageCursor::new(),
@@ -257,7 +259,7 @@ impl ImageOfRuns {
     }
 
     /// What is kept of the history of a run from this image on.
-    fn retained(&self, entry: &RunEntry, superseded: Option<&RunImage>, forked: Option<Version>) -> Retained {
+    fn retained(&self, entry: &RunEntry, superseded: Option<&RunImage>, forked: &[Version]) -> Retained {
         let keeping = match &entry.summary.meta {
             Some(meta) => Keeping::Policy(meta.retention.unwrap_or(self.retention)),
             None => Keeping::Nothing,
@@ -284,11 +286,11 @@ impl ImageOfRuns {
         runs: &mut RunTable,
         parts: &mut Vec<ImagePart>,
     ) -> usize {
-        let forked = runs.oldest_fork(entry.run);
-        entry.retained = self.retained(entry, superseded, forked);
+        let forked = runs.forked_versions(entry.run);
+        entry.retained = self.retained(entry, superseded, &forked);
         // From now on nobody is given, or forks, what this image does not keep: once it has a name, that goes.
         runs.raise_floor(entry.run, entry.retained.floor);
-        if !entry.is_over_origin() && forked.is_none() {
+        if !entry.is_over_origin() && forked.is_empty() {
             entry.origin = None;
         }
         let RunEntry { image, retained, trail, .. } = entry;
@@ -297,7 +299,7 @@ impl ImageOfRuns {
             size += self.move_merged(image, parts);
             self.files.entry(image.file).or_default().live += image.place.size;
         }
-        if let Some(needed_from) = retained.needed_from(image, forked, trail) {
+        if let Some(needed_from) = retained.needed_from(image, &forked, trail) {
             self.kept_from = self.kept_from.min(needed_from);
         }
         let before = self.page.len();

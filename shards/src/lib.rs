@@ -5,13 +5,15 @@
 //! applies it, and answers once the record has reached the place its writer asked for.
 //!
 //! Read in this order: `message`, `record`, `run`, `run_table`, `shard`, `batches`, `stage`, `commit`, `transaction`,
-//! `transact`, `execute`, `subscription`, `subscribe`, `withheld`, `log_progress`, `shard_thread`; `checkpoint`,
+//! `transact`, `execute`, `subscription`, `subscribe`, `withheld`, `log_progress`, `shard_thread`; `checkpoint`, `checkpoint_kind`,
 //! `image_walk`, `retained`, `trail`, `image_directory`, `image_thread` and `restore`; `cold_run`, `loader`, `residency` and `eviction`;
-//! `history`, `pasts`, `fork`, `base`, `forks`, `shared_memory` and `kin`; then `maintenance`, `held_checkpoint`, `verify`, `open`, `engine` and `calls`, which start,
+//! `history`, `pasts`, `fork`, `base`, `forks`, `shared_memory` and `kin`; then `maintenance`, `held_checkpoint`, `compaction`, `verify`, `open`, `engine` and `calls`, which start,
 //! reach and stop all of them.
 #![forbid(unsafe_code)]
 
+pub mod checkpoint_kind;
 pub mod clock;
+pub mod compaction;
 pub mod durations;
 pub mod engine;
 pub mod execute;
@@ -63,14 +65,18 @@ mod trail;
 mod transact;
 mod withheld;
 
+pub use checkpoint_kind::CheckpointKind;
 pub use clock::Clock;
+pub use compaction::Compaction;
 pub use durations::Durations;
 pub use engine::Engine;
 pub use execute::{Shipped, Turn};
 pub use held_checkpoint::HeldCheckpoint;
 pub use message::{BatchReceipt, CallOptions, RunPage};
 pub use open::EngineOptions;
-pub use report::{RecoveryReport, RetentionPreview, ShardCheckpoint, ShardRecovery, ShardState, ShardStats};
+pub use report::{
+    CompactReport, RecoveryReport, RetentionPreview, ShardCheckpoint, ShardRecovery, ShardState, ShardStats,
+};
 pub use stage::repeated;
 pub use subscription::{CommitNotice, News, NewsFrom, SubscriptionId};
 pub use transaction::{Purpose, TransactionId, TransactionStep};

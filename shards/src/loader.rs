@@ -3,18 +3,19 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender};
-use strata_primitives::{Error, ErrorKind, RunId};
+use crossbeam_channel::{Receiver, SendError, Sender};
+use strata_primitives::{Error, ErrorKind, ForkPoint, RunId};
 use strata_runtime::mailbox;
 use strata_wal::{LogHistory, LogMode, LogSource, Lsn, WalError};
 
 use crate::base::{Base, Lineage};
 use crate::checkpoint::Unnecessary;
 use crate::cold_run::ImageShelf;
+use crate::engine::closed_error;
 use crate::history::{MadePast, PastVersion};
 use crate::image_directory::RunEntry;
 use crate::maintenance::{Errand, ask_for_source};
-use crate::message::Message;
+use crate::message::{Message, Reply};
 use crate::record::Record;
 use crate::replay::apply;
 use crate::run::Run;
@@ -36,6 +37,8 @@ pub(crate) enum LoadRequest {
     Drop(Dropped),
     /// Nobody asks for any of this any more: have it put away.
     Forget(Unnecessary),
+    /// Answer when all that was asked for before is done, and put away.
+    Settle { forked: Vec<ForkPoint>, reply: Reply },
 }
 
 /// What is dropped where nobody waits for that.
@@ -95,6 +98,12 @@ impl Loader {
                     self.shelf.retain(|file| file >= *image || kept.contains(&file));
                     // Without anybody to put it away it costs space until the next image.
                     let _ = self.errands.try_send(Errand::PutAway { log: self.log, unnecessary });
+                }
+                LoadRequest::Settle { forked, reply } => {
+                    let errand = Errand::Settle { forked, reply };
+                    if let Err(SendError(Errand::Settle { reply, .. })) = self.errands.send(errand) {
+                        reply.send(Err(closed_error()));
+                    }
                 }
             }
         }

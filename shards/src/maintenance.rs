@@ -4,20 +4,22 @@
 //! so it sends an errand and goes on with the segment it has. Nor may one shard's image keep another's segment waiting:
 //! each is written by a thread of its own, which ends with it.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use strata_primitives::{Error, Timestamp};
+use strata_primitives::{Error, ErrorKind, ForkPoint, Timestamp};
 use strata_runtime::mailbox;
 use strata_wal::{
-    LogEnd, LogSource, NamedImage, PreparedSegment, PutAway, SegmentRequest, StoreDirectory, StoreSource,
-    WalError,
+    Compacted, LogEnd, LogSource, NamedImage, PreparedSegment, PutAway, SegmentRequest, StoreDirectory,
+    StoreSource, WalError,
 };
 
 use crate::checkpoint::Unnecessary;
 use crate::held_checkpoint::Holds;
 use crate::image_thread::{ImageFailure, ImageJob, ImageNews, ImageProgress, Naming};
-use crate::message::Message;
+use crate::message::{Answer, Message, Reply};
 use crate::store_error::store_error;
 
 /// What the maintenance thread is asked to do.
@@ -31,10 +33,18 @@ pub(crate) enum Errand {
     NameImage { request: u64, log: u32, image: NamedImage, naming: Naming },
     /// Put away what an image has made unnecessary: segments and other image files.
     PutAway { log: u32, unnecessary: Unnecessary },
+    /// Somebody holds files no longer.
+    Released,
     /// Tell where a log stands, after all that was asked before.
     Source { log: u32, reply: Sender<Result<LogSource, Error>> },
     /// Tell where all logs stand.
     Sources { reply: Sender<Result<StoreSource, Error>> },
+    /// Answer when all is put away that was to be before.
+    Settle { forked: Vec<ForkPoint>, reply: Reply },
+    /// Tell which files the store has, and their sizes.
+    Usage { reply: Sender<Result<BTreeMap<PathBuf, u64>, Error>> },
+    /// Remove what was sorted.
+    RemoveCompacted { log: u32, compacted: Compacted, reply: Sender<Result<(), Error>> },
     /// Mark the store as closed in order, and end.
     Close { ends: Vec<LogEnd>, reply: Sender<Result<(), Error>> },
     /// End without that: some shard could not be closed in order.
@@ -68,8 +78,10 @@ pub(crate) struct Maintenance {
     pub(crate) deliveries: Vec<Delivery>,
     /// Threads that write images, some of them ended.
     pub(crate) writers: Vec<JoinHandle<()>>,
-    /// While somebody holds files, none is put away: the next image does it.
+    /// While somebody holds files, none is put away.
     pub(crate) holds: Holds,
+    /// By log, what is to be put away when nobody does: the newest image knows of all that older ones knew.
+    pub(crate) deferred: BTreeMap<u32, Unnecessary>,
 }
 
 impl Maintenance {
@@ -111,8 +123,12 @@ impl Maintenance {
                 let _ = delivery.images.send(ImageNews { request, what });
                 delivery.mailbox.wake();
             }
-            Errand::PutAway { .. } if self.holds.is_any() => {}
+            Errand::PutAway { log, unnecessary } if self.holds.is_any() => {
+                self.deferred.insert(log, unnecessary);
+            }
+            Errand::Released => self.put_away_deferred(),
             Errand::PutAway { log, unnecessary } => {
+                self.deferred.remove(&log);
                 let Unnecessary { image, kept, kept_from } = unnecessary;
                 match self.directory.put_away(log, image, &kept, kept_from) {
                     Ok(PutAway { retired, removed, images }) => {
@@ -129,6 +145,19 @@ impl Maintenance {
             Errand::Sources { reply } => {
                 let failure = self.directory.failure().map(store_error);
                 let _ = reply.send(failure.map_or_else(|| Ok(self.directory.store_source()), Err));
+            }
+            Errand::Settle { forked, reply } => reply.send(Ok(Answer::Forked(forked))),
+            Errand::Usage { reply } => {
+                let _ = reply.send(self.directory.usage().map_err(store_error));
+            }
+            Errand::RemoveCompacted { reply, .. } if self.holds.is_any() => {
+                let message = "a checkpoint is held since a compaction began, and its files stay: let it go and compact again";
+                let _ = reply.send(Err(Error::new(ErrorKind::Busy, message)));
+            }
+            Errand::RemoveCompacted { log, compacted, reply } => {
+                let removed = self.directory.remove_compacted(log, &compacted);
+                tracing::info!(log, ?compacted, "history sorted");
+                let _ = reply.send(removed.map(drop).map_err(store_error));
             }
             Errand::Close { .. } | Errand::End => unreachable!("the end is no errand among others"),
         }
@@ -159,6 +188,16 @@ impl Maintenance {
         while let Ok(errand) = self.errands.try_recv() {
             if let Errand::NameImage { .. } | Errand::PutAway { .. } = errand {
                 self.run_errand(errand);
+            }
+        }
+        self.put_away_deferred();
+    }
+
+    /// Puts away what had to wait, unless it still has to.
+    fn put_away_deferred(&mut self) {
+        if !self.holds.is_any() {
+            for (log, unnecessary) in std::mem::take(&mut self.deferred) {
+                self.run_errand(Errand::PutAway { log, unnecessary });
             }
         }
     }

@@ -1,13 +1,14 @@
 //! What is said to a shard, and what it answers.
 
 use strata_primitives::{
-    Cause, Commit, Durability, Effect, Error, Operation, OperationId, Outcome, Retention, RunFilter, RunId,
-    RunInfo,
+    Cause, Commit, Durability, Effect, Error, ForkPoint, Operation, OperationId, Outcome, Retention,
+    RunFilter, RunId, RunInfo,
 };
 use strata_runtime::reply::Responder;
 use strata_wal::LogEnd;
 
 use crate::boot::Boot;
+use crate::checkpoint_kind::CheckpointKind;
 use crate::execute::Shipped;
 use crate::fork::ForkRequest;
 use crate::report::{RetentionPreview, ShardCheckpoint, ShardRecovery, ShardStats};
@@ -76,6 +77,8 @@ pub enum Answer {
     Retention(RetentionPreview),
     /// To who asked for a checkpoint.
     Checkpoint(ShardCheckpoint),
+    /// To who waited until a shard had settled.
+    Forked(Vec<ForkPoint>),
     /// To what has nothing more to tell.
     Done,
     /// To a close; `None` from a shard without a log.
@@ -219,7 +222,9 @@ pub enum Control {
     /// Make everything appended so far durable, as asked for a run or for all.
     Sync(Option<RunId>),
     /// Write an image of what has changed.
-    Checkpoint,
+    Checkpoint(CheckpointKind),
+    /// Tell which versions forks need, once what images make unnecessary is put away.
+    Settle,
     /// Tell what a run would give up if this were kept of its history.
     PreviewRetention(RunId, Option<Retention>),
     /// Tell the counters.

@@ -1,5 +1,6 @@
 //! How the shards of a store are started.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -107,10 +108,10 @@ fn open_on_disk(options: &EngineOptions, path: &Path) -> Result<Engine, Error> {
     let lock = directory.take_lock();
     let (created, was_clean) = (directory.was_created(), directory.describe().is_clean);
 
-    // Each shard has one segment and one image under way, and at most one question, its loader one more and something to put
+    // Each shard has one segment and one image under way, and at most one question, its loader two more and something to put
     // away; an image of which the shard knows nothing any more may have to be named; then there are a question of a caller and
     // the close.
-    let (errands, errands_in) = bounded(6 * count as usize + 2);
+    let (errands, errands_in) = bounded(7 * count as usize + 2);
     let mut start = Start::new(options, count as usize);
     start.engine.running_mut().lock = lock;
     for index in 0..count {
@@ -142,9 +143,10 @@ fn open_on_disk(options: &EngineOptions, path: &Path) -> Result<Engine, Error> {
     };
     let unclean_through = directory.unclean_through();
     let Start { mut engine, deliveries, .. } = start;
-    let (errands_out, writers) = (errands.clone(), Vec::new());
+    let (errands_out, writers, deferred) = (errands.clone(), Vec::new(), BTreeMap::new());
     let holds = engine.holds.clone();
-    let maintenance = Maintenance { directory, errands: errands_in, errands_out, deliveries, writers, holds };
+    let maintenance =
+        Maintenance { directory, errands: errands_in, errands_out, deliveries, writers, holds, deferred };
     let keeper = std::thread::Builder::new()
         .name("strata-maintenance".to_string())
         .spawn(move || maintenance.run())
@@ -209,6 +211,7 @@ impl<'a> Start<'a> {
             clock: options.clock.clone(),
             is_read_only: options.is_read_only,
             holds: Holds::default(),
+            compacting: Mutex::new(()),
             asking: Mutex::new(()),
         };
         Start {

@@ -240,7 +240,7 @@ impl Shard {
                 history_size: run.trail.size,
             };
             let keeping = Keeping::Policy(retention.unwrap_or(self.setup.retention));
-            let then = run.retained.follow(&newest, run.image.as_ref(), keeping, None, self.now);
+            let then = run.retained.follow(&newest, run.image.as_ref(), keeping, &[], self.now);
             let first = Version::NEVER.next();
             let (earliest, earliest_then) = (run.retained.floor.max(first), then.floor.max(first));
             Ok(Answer::Retention(RetentionPreview { earliest, earliest_then }))

@@ -55,6 +55,17 @@ pub struct ShardCheckpoint {
     pub through: Lsn,
 }
 
+/// What a compaction gave back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CompactReport {
+    /// By how many bytes the files of the store have become smaller together; 0 if what was written meanwhile took more.
+    pub reclaimed: u64,
+    /// Segments of logs that are gone, those that were in the history among them.
+    pub segments: u64,
+    /// Versions of runs that can be looked at no more, because retention has released them since the last checkpoint before.
+    pub versions: u64,
+}
+
 /// What a run would give up of its history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetentionPreview {

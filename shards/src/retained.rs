@@ -42,19 +42,21 @@ pub(crate) enum Keeping {
     Nothing,
 }
 
-/// An image is worth keeping when so many bytes of records would have to be applied without it, or as many as it has itself.
+/// An image is worth keeping when so many bytes of records would have to be applied without it, or so many records, and not
+/// fewer bytes than it has itself.
 const ANCHOR_DISTANCE: u64 = 16 << 20;
+const ANCHOR_COMMITS: u64 = 10_000;
 
 impl Retained {
-    /// What is kept from now on, where `newest` is the newest image and took the place of `superseded`, and `forked` is the oldest
-    /// version that a fork began as.
+    /// What is kept from now on, where `newest` is the newest image and took the place of `superseded`, and `forked` are the
+    /// versions that forks began as, the oldest first.
     #[must_use]
     pub(crate) fn follow(
         &self,
         newest: &RunImage,
         superseded: Option<&RunImage>,
         keeping: Keeping,
-        forked: Option<Version>,
+        forked: &[Version],
         now: Timestamp,
     ) -> Retained {
         let mut anchors = self.anchors.clone();
@@ -72,7 +74,7 @@ impl Retained {
             }
         };
         let floor = self.floor.max(wanted);
-        let oldest = forked.map_or(floor, |forked| forked.min(floor));
+        let oldest = forked.first().map_or(floor, |forked| *forked.min(&floor));
         // The newest one from which the oldest version can be made; what lies before it is of no use.
         let base = anchors.iter().rposition(|image| image.stamp.version <= oldest);
         match base {
@@ -85,11 +87,35 @@ impl Retained {
         if let Some((last, before)) = anchors.split_last()
             && candidate == Some(last)
             && last.stamp.version > oldest
-            && !is_worth_keeping(last, before.last(), keeping)
+            && !is_worth_keeping(last, before.last(), keeping, is_forked_from(last, newest, forked))
         {
             anchors.pop();
         }
-        Retained { floor, anchors }
+        let mut retained = Retained { floor, anchors };
+        retained.thin(newest, forked);
+        retained
+    }
+
+    /// Drops the anchors below the floor from which no version is made: each of `forked` is made from the one nearest to it.
+    fn thin(&mut self, newest: &RunImage, forked: &[Version]) {
+        let nexts = self.anchors.iter().skip(1).chain([newest]).map(|image| image.stamp.version);
+        let nexts: Vec<Version> = nexts.collect();
+        let mut nexts = nexts.into_iter();
+        let floor = self.floor;
+        self.anchors.retain(|anchor| {
+            let (from, next) = (anchor.stamp.version, nexts.next().expect("one comes behind each"));
+            let first_behind = forked.partition_point(|forked| *forked < from);
+            floor < next || forked.get(first_behind).is_some_and(|forked| *forked < next)
+        });
+    }
+
+    /// The commits whose records are needed: of each stretch those behind the first version, up to the second.
+    pub(crate) fn needed(&self, newest: &RunImage, forked: &[Version]) -> Vec<(Version, Version)> {
+        let images = || self.anchors.iter().chain([newest]).rev().map(|image| image.stamp.version);
+        let made_from = |version| images().find(|image| *image <= version).unwrap_or(Version::NEVER);
+        let below = forked.iter().filter(|version| **version < self.floor);
+        let stretches = below.map(|version| (made_from(*version), *version));
+        stretches.chain([(made_from(self.floor), Version(u64::MAX))]).collect()
     }
 
     /// Takes over what a checkpoint has decided, while the run may have been deleted.
@@ -99,13 +125,8 @@ impl Retained {
     }
 
     /// Where the records begin without which not every version can be made; `None` when the newest image is all there is.
-    pub(crate) fn needed_from(
-        &self,
-        newest: &RunImage,
-        forked: Option<Version>,
-        trail: &Trail,
-    ) -> Option<Lsn> {
-        let oldest = forked.map_or(self.floor, |forked| forked.min(self.floor));
+    pub(crate) fn needed_from(&self, newest: &RunImage, forked: &[Version], trail: &Trail) -> Option<Lsn> {
+        let oldest = forked.first().map_or(self.floor, |forked| *forked.min(&self.floor));
         if newest.stamp.version <= oldest {
             return None;
         }
@@ -114,20 +135,27 @@ impl Retained {
     }
 }
 
-/// Whether an image is far enough from the one kept before it, or from the beginning.
-fn is_worth_keeping(image: &RunImage, before: Option<&RunImage>, keeping: Keeping) -> bool {
+/// Whether the image is the last one before a version that a fork began as.
+fn is_forked_from(image: &RunImage, next: &RunImage, forked: &[Version]) -> bool {
+    let behind = forked.partition_point(|forked| *forked < image.stamp.version);
+    forked.get(behind).is_some_and(|forked| *forked < next.stamp.version)
+}
+
+/// Whether an image is far enough from the one kept before it, or from the beginning: or as far as pays, where a fork is made
+/// from it.
+fn is_worth_keeping(image: &RunImage, before: Option<&RunImage>, keeping: Keeping, is_forked: bool) -> bool {
     let records = image.history_size - before.map_or(0, |before| before.history_size);
+    let commits = image.stamp.version.0 - before.map_or(0, |before| before.stamp.version.0);
     let is_needed_soon = match keeping {
-        Keeping::Policy(Retention::KeepLast(count)) => {
-            image.stamp.version.0 - before.map_or(0, |before| before.stamp.version.0) >= count
-        }
+        Keeping::Policy(Retention::KeepLast(count)) => commits >= count,
         Keeping::Policy(Retention::KeepFor(duration)) => before.is_none_or(|before| {
             let between = image.stamp.timestamp.0 - before.stamp.timestamp.0;
             u128::from(between) >= duration.as_micros()
         }),
         Keeping::Policy(Retention::KeepAll) | Keeping::Nothing => false,
     };
-    is_needed_soon || records >= ANCHOR_DISTANCE.max(image.place.size)
+    let is_far = records >= ANCHOR_DISTANCE || commits >= ANCHOR_COMMITS || is_forked;
+    is_needed_soon || (is_far && records >= image.place.size)
 }
 
 #[cfg(test)]
@@ -157,10 +185,10 @@ mod tests {
         for version in versions {
             let newest = image(*version);
             let now = Timestamp(newest.stamp.timestamp.0 + 500_000);
-            retained = retained.follow(&newest, before.as_ref(), Keeping::Policy(retention), None, now);
+            retained = retained.follow(&newest, before.as_ref(), Keeping::Policy(retention), &[], now);
             before = Some(newest);
         }
-        let from = retained.needed_from(&before.unwrap(), None, &trail()).map(|lsn| lsn.0);
+        let from = retained.needed_from(&before.unwrap(), &[], &trail()).map(|lsn| lsn.0);
         (retained.floor.0, retained.anchors.iter().map(|image| image.stamp.version.0).collect(), from)
     }
 
@@ -174,9 +202,9 @@ mod tests {
     fn an_image_that_is_larger_than_the_records_before_it_is_not_worth_keeping() {
         let large = |version| RunImage { place: ImagePlace { offset: 0, size: 40 << 20 }, ..image(version) };
         let keeping = Keeping::Policy(Retention::KeepAll);
-        let retained = Retained::default().follow(&image(30), Some(&large(20)), keeping, None, Timestamp(0));
+        let retained = Retained::default().follow(&image(30), Some(&large(20)), keeping, &[], Timestamp(0));
         assert_eq!(retained.anchors, []);
-        let retained = Retained::default().follow(&image(50), Some(&large(41)), keeping, None, Timestamp(0));
+        let retained = Retained::default().follow(&image(50), Some(&large(41)), keeping, &[], Timestamp(0));
         assert_eq!(retained.anchors, [large(41)]);
     }
 
@@ -204,10 +232,10 @@ mod tests {
         let keeping = Keeping::Policy(Retention::KeepFor(Duration::from_secs(10)));
         let retained = Retained { floor: Version(2), anchors: vec![image(2), image(8)] };
         let now = |seconds: u64| Timestamp(seconds * 1_000_000);
-        assert_eq!(retained.follow(&image(9), None, keeping, None, now(12)), retained);
-        let later = retained.follow(&image(9), None, keeping, None, now(18));
+        assert_eq!(retained.follow(&image(9), None, keeping, &[], now(12)), retained);
+        let later = retained.follow(&image(9), None, keeping, &[], now(18));
         assert_eq!(later, Retained { floor: Version(8), anchors: vec![image(8)] });
-        let last = later.follow(&image(9), None, keeping, None, now(60));
+        let last = later.follow(&image(9), None, keeping, &[], now(60));
         assert_eq!(last, Retained { floor: Version(9), anchors: vec![] });
     }
 
@@ -215,41 +243,55 @@ mod tests {
     fn what_was_given_up_does_not_come_back() {
         let retained = Retained { floor: Version(26), anchors: vec![image(20)] };
         let keeping = Keeping::Policy(Retention::KeepAll);
-        let after = retained.follow(&image(31), Some(&image(30)), keeping, None, Timestamp(0));
+        let after = retained.follow(&image(31), Some(&image(30)), keeping, &[], Timestamp(0));
         assert_eq!(after, retained, "and the image from which the floor is made stays");
-        assert_eq!(after.needed_from(&image(31), None, &trail()), Some(Lsn(160)));
+        assert_eq!(after.needed_from(&image(31), &[], &trail()), Some(Lsn(160)));
     }
 
     #[test]
-    fn what_a_fork_began_as_is_kept_below_the_floor() {
+    fn what_forks_began_as_is_kept_below_the_floor_and_nothing_between() {
+        let (versions, stretch) = (
+            |versions: &[u64]| versions.iter().copied().map(Version).collect::<Vec<_>>(),
+            |from, to| (Version(from), Version(to)),
+        );
         for keeping in [Keeping::Policy(Retention::KeepLast(1)), Keeping::Nothing] {
             let mut retained = Retained { floor: Version(20), anchors: vec![] };
+            let forked = versions(&[20, 60]);
             for version in 21..=100 {
-                let superseded = image(version - 1);
-                retained = retained.follow(
-                    &image(version),
-                    Some(&superseded),
-                    keeping,
-                    Some(Version(20)),
-                    Timestamp(0),
-                );
+                let (newest, superseded) = (image(version), image(version - 1));
+                // The second fork is made when the run is there.
+                let forked = if version < 60 { &forked[..1] } else { &forked };
+                retained = retained.follow(&newest, Some(&superseded), keeping, forked, Timestamp(0));
             }
             let kept: Vec<u64> = retained.anchors.iter().map(|image| image.stamp.version.0).collect();
-            assert_eq!((retained.floor.0, kept), (100, vec![20, 36, 52, 68, 84]));
-            assert_eq!(retained.needed_from(&image(100), Some(Version(20)), &trail()), Some(Lsn(160)));
-            let after =
-                retained.follow(&image(101), Some(&image(100)), keeping, Some(Version(60)), Timestamp(0));
-            assert_eq!((after.anchors[0], after.anchors.len()), (image(52), 4), "an older fork has gone");
-            let after = after.follow(&image(102), Some(&image(101)), keeping, None, Timestamp(0));
-            assert_eq!((after.anchors.len(), after.needed_from(&image(102), None, &trail())), (0, None));
+            assert_eq!((retained.floor.0, kept), (100, vec![20, 60]));
+            assert_eq!(retained.needed_from(&image(100), &forked, &trail()), Some(Lsn(160)));
+            assert_eq!(
+                retained.needed(&image(100), &forked),
+                [stretch(20, 20), stretch(60, 60), stretch(100, u64::MAX)]
+            );
+            let after = retained.follow(&image(101), Some(&image(100)), keeping, &forked[1..], Timestamp(0));
+            assert_eq!((after.anchors[0], after.anchors.len()), (image(60), 1), "an older fork has gone");
+            let after = after.follow(&image(102), Some(&image(101)), keeping, &[], Timestamp(0));
+            assert_eq!((after.anchors.len(), after.needed_from(&image(102), &[], &trail())), (0, None));
         }
+    }
+
+    #[test]
+    fn the_records_behind_the_image_that_the_floor_is_made_from_are_needed() {
+        let retained = Retained { floor: Version(26), anchors: vec![image(20), image(40)] };
+        let all = |from| vec![(Version(from), Version(u64::MAX))];
+        assert_eq!(retained.needed(&image(50), &[]), all(20));
+        assert_eq!(retained.needed(&image(50), &[Version(30)]), all(20), "that is needed anyway");
+        assert_eq!(Retained::default().needed(&image(50), &[]), all(0));
+        assert_eq!(Retained { floor: Version(50), anchors: vec![] }.needed(&image(50), &[]), all(50));
     }
 
     #[test]
     fn nothing_is_kept_of_a_run_that_was_deleted() {
         let retained = Retained { floor: Version(0), anchors: vec![image(16)] };
-        let after = retained.follow(&image(31), Some(&image(30)), Keeping::Nothing, None, Timestamp(0));
+        let after = retained.follow(&image(31), Some(&image(30)), Keeping::Nothing, &[], Timestamp(0));
         assert_eq!(after, Retained { floor: Version(31), anchors: vec![] });
-        assert_eq!(after.needed_from(&image(31), None, &trail()), None);
+        assert_eq!(after.needed_from(&image(31), &[], &trail()), None);
     }
 }

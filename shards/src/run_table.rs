@@ -303,9 +303,14 @@ impl RunTable {
         base
     }
 
-    /// The oldest version of a run that a fork needs.
-    pub(crate) fn oldest_fork(&self, id: RunId) -> Option<Version> {
-        self.forks.oldest(id)
+    /// The versions of all runs that forks need.
+    pub(crate) fn forked_points(&self) -> Vec<ForkPoint> {
+        self.forks.all()
+    }
+
+    /// The versions of a run that forks need, the oldest first.
+    pub(crate) fn forked_versions(&self, id: RunId) -> Vec<Version> {
+        self.forks.versions(id)
     }
 
     /// A run needs no more what it began as: it was deleted, and nobody needs a version of it.

@@ -353,7 +353,8 @@ impl Shard {
                 reply.send(Ok(Answer::Done));
             }
             Control::Sync(run) => self.sync(run, reply),
-            Control::Checkpoint => self.checkpoint(reply),
+            Control::Checkpoint(kind) => self.checkpoint(kind, reply),
+            Control::Settle => self.settle(reply),
             Control::PreviewRetention(run, retention) => self.preview_retention(run, retention, reply),
             Control::Stats => {
                 let stats = self.statistics();

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use crate::creation::{create_store_dir, sync_parent, write_first_manifest};
 use crate::directory::StoreDirectory;
 use crate::error::WalError;
-use crate::history::{all_segment_numbers, open_anywhere};
-use crate::image_file::{image_path, images_dir};
+use crate::history::{HistoryFiles, open_anywhere};
+use crate::image_file::{FileKind, history_dir, images_dir};
 use crate::lsn::Lsn;
 use crate::manifest::{LogEntry, Manifest};
 use crate::prepare::write_zeros;
@@ -20,7 +20,6 @@ use crate::scan::position_behind;
 use crate::segment::{SEGMENT_HEADER_SIZE, segment_name, segment_path, segments_dir};
 use crate::source::{LiveSegment, LogSource, open_for_reading, open_segments};
 use crate::storage::{Access, Buffer, Storage};
-use crate::truncation::history_dir;
 
 /// Bytes that are copied at once.
 const PIECE_SIZE: usize = 1 << 20;
@@ -78,7 +77,7 @@ impl StoreSource {
         let (mut files, mut entries) = (Vec::new(), Vec::new());
         for (source, images) in self.logs.iter().zip(images) {
             for number in images {
-                files.push(whole(source, &image_path(&source.store_path, source.log, *number))?);
+                files.push(whole(source, &FileKind::Image.path(&source.store_path, source.log, *number))?);
             }
             entries.push(cut_log(source, &mut files)?);
         }
@@ -135,7 +134,10 @@ fn cut_log(source: &LogSource, files: &mut Vec<CopiedFile>) -> Result<LogEntry, 
     let (through, chain) = end_of(source)?;
     let mut entry = source.entry.clone();
     (entry.durable_through, entry.end_lsn, entry.end_chain) = (through, through, chain);
-    let numbers = all_segment_numbers(source)?;
+    let HistoryFiles { sorted, segments: numbers } = HistoryFiles::list(source)?;
+    if let Some(number) = sorted {
+        files.push(whole(source, &FileKind::History.path(&source.store_path, source.log, number))?);
+    }
     if let (Some(first), Some(last)) = (numbers.first(), numbers.last())
         && last - first + 1 != numbers.len() as u64
     {

@@ -1,4 +1,5 @@
-//! Single records of a log, by their position: in the segments that recovery needs, and in those that were put away.
+//! Single records of a log, by their position: in the segments that recovery needs, in those that were put away, and in the
+//! file that such ones were sorted into.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -6,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::WalError;
 use crate::frame::{FRAME_HEADER_SIZE, FrameHead, decode_frame, frame_size};
+use crate::history_file::{GroupId, HistoryFile, RecordKey};
+use crate::image_file::{FileKind, history_dir};
 use crate::lsn::Lsn;
 use crate::options::LogMode;
 use crate::reader::SegmentReader;
@@ -13,7 +16,6 @@ use crate::scan::RecordRef;
 use crate::segment::{parse_segment_name, segment_name, segment_path, segments_dir};
 use crate::source::{LiveSegment, LogSource, open_segment_file};
 use crate::storage::Access;
-use crate::truncation::history_dir;
 
 /// Bytes read at once: who looks for a few records in many reads little of each segment.
 const WINDOW_SIZE: usize = 64 << 10;
@@ -28,8 +30,10 @@ pub struct LogHistory {
     source: LogSource,
     /// Segments of a log in direct mode are not read through the page cache while they are written past it.
     live_access: Access,
-    /// The numbers of the segments that were there when it was made.
-    numbers: Vec<u64>,
+    /// The files that were there when it was made, or when it last missed one.
+    files: HistoryFiles,
+    /// That of the sorted ones.
+    sorted: Option<HistoryFile>,
     /// Those that were looked at last, the newest at the end.
     open: Vec<OpenSegment>,
 }
@@ -48,19 +52,60 @@ impl LogHistory {
     /// # Errors
     /// [`WalError::Io`].
     pub fn new(source: &LogSource, mode: LogMode) -> Result<LogHistory, WalError> {
-        Ok(LogHistory {
+        let mut history = LogHistory {
             live_access: if mode == LogMode::Direct { Access::ReadDirect } else { Access::Read },
             source: source.clone(),
-            numbers: all_segment_numbers(source)?,
+            files: HistoryFiles::default(),
+            sorted: None,
             open: Vec::new(),
-        })
+        };
+        history.look()?;
+        Ok(history)
     }
 
-    /// The record at `lsn`; `None` when its segment is no longer there.
+    /// The record of a group at `lsn`; `None` when it is no longer there.
     ///
     /// # Errors
     /// [`WalError::Corrupt`] when there is no whole record at this place, [`WalError::Io`].
-    pub fn record(&mut self, lsn: Lsn) -> Result<Option<RecordRef<'_>>, WalError> {
+    pub fn record(&mut self, group: GroupId, lsn: Lsn) -> Result<Option<RecordRef<'_>>, WalError> {
+        let is_missed = !self.is_sorted(lsn) && self.segment_of(lsn)?.is_none();
+        if is_missed && HistoryFiles::list(&self.source)?.sorted != self.files.sorted {
+            // It was sorted into a file meanwhile.
+            self.look()?;
+        }
+        if !self.is_sorted(lsn) {
+            return self.record_in_segment(lsn);
+        }
+        let key = RecordKey { group, log: self.source.log, lsn };
+        self.sorted.as_mut().map_or(Ok(None), |sorted| sorted.record(key))
+    }
+
+    /// Whether a record at this place has been sorted into a file, if it is still there.
+    fn is_sorted(&self, lsn: Lsn) -> bool {
+        self.sorted.as_ref().is_some_and(|sorted| lsn < sorted.through())
+    }
+
+    /// Looks which files there are.
+    fn look(&mut self) -> Result<(), WalError> {
+        loop {
+            self.files = HistoryFiles::list(&self.source)?;
+            let Some(number) = self.files.sorted else {
+                self.sorted = None;
+                return Ok(());
+            };
+            match HistoryFile::open(&self.source, FileKind::History, number) {
+                Ok(sorted) => {
+                    self.sorted = Some(sorted);
+                    return Ok(());
+                }
+                // Another one took its place between the two looks.
+                Err(_) if HistoryFiles::list(&self.source)?.sorted != Some(number) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn record_in_segment(&mut self, lsn: Lsn) -> Result<Option<RecordRef<'_>>, WalError> {
         let Some(segment) = self.segment_of(lsn)? else { return Ok(None) };
         let offset = lsn.0 - segment.first.0;
         let OpenSegment { path, reader, .. } = segment;
@@ -77,8 +122,11 @@ impl LogHistory {
         Ok(Some(RecordRef { lsn, kind: frame.kind, body: frame.body }))
     }
 
-    /// For whoever reads the record at `lsn`, and finds that it is not what it should be.
-    pub fn corrupt(&mut self, lsn: Lsn, reason: String) -> WalError {
+    /// For whoever reads the record of a group at `lsn`, and finds that it is not what it should be.
+    pub fn corrupt(&mut self, group: GroupId, lsn: Lsn, reason: String) -> WalError {
+        if let Some(sorted) = self.sorted.as_ref().filter(|sorted| lsn < sorted.through()) {
+            return sorted.corrupt(RecordKey { group, log: self.source.log, lsn }, reason);
+        }
         match self.segment_of(lsn) {
             Ok(Some(segment)) => WalError::corrupt(&segment.path, lsn.0 - segment.first.0, reason),
             Ok(None) => WalError::corrupt(&self.source.store_path, lsn.0, reason),
@@ -93,10 +141,10 @@ impl LogHistory {
             return Ok(self.open.get_mut(at));
         }
         // Segments with greater numbers hold later positions.
-        let (mut low, mut high) = (0, self.numbers.len());
+        let (mut low, mut high) = (0, self.files.segments.len());
         while low < high {
             let middle = low + (high - low) / 2;
-            let Some(segment) = self.open(self.numbers[middle])? else {
+            let Some(segment) = self.open(self.files.segments[middle])? else {
                 // Retention removes the oldest ones first.
                 low = middle + 1;
                 continue;
@@ -157,24 +205,45 @@ impl std::fmt::Debug for LogHistory {
     }
 }
 
-/// The numbers of the segments of a log, those of the history among them, in order.
-pub(crate) fn all_segment_numbers(source: &LogSource) -> Result<Vec<u64>, WalError> {
-    let mut numbers = BTreeSet::new();
-    for dir in [history_dir(&source.store_path), segments_dir(&source.store_path)] {
-        numbers.extend(numbers_in(source, &dir)?);
-    }
-    Ok(numbers.into_iter().collect())
+/// The files that hold the records of a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HistoryFiles {
+    /// The number of the file of sorted ones.
+    pub(crate) sorted: Option<u64>,
+    /// The numbers of the segments whose records are not in that, those of the history among them, in order.
+    pub(crate) segments: Vec<u64>,
 }
 
-fn numbers_in(source: &LogSource, dir: &Path) -> Result<Vec<u64>, WalError> {
+impl HistoryFiles {
+    /// Looks which there are.
+    pub(crate) fn list(source: &LogSource) -> Result<HistoryFiles, WalError> {
+        let history = history_dir(&source.store_path);
+        // A file of sorted records has its name before the segments lose theirs, so it is looked for behind them.
+        let mut segments = BTreeSet::new();
+        for dir in [segments_dir(&source.store_path), history.clone()] {
+            // Behind the newest one there may be one under preparation.
+            let numbers = numbers_in(source, &dir, parse_segment_name)?;
+            segments.extend(numbers.into_iter().filter(|number| *number <= source.entry.newest_segment));
+        }
+        let sorted = numbers_in(source, &history, |name| FileKind::History.parse_name(name))?;
+        let sorted = sorted.into_iter().max();
+        segments.retain(|number| Some(*number) > sorted);
+        Ok(HistoryFiles { sorted, segments: segments.into_iter().collect() })
+    }
+}
+
+/// The numbers of the files of a log in a directory, which may be missing, with names of a kind.
+pub(crate) fn numbers_in(
+    source: &LogSource,
+    dir: &Path,
+    parse: impl Fn(&str) -> Option<(u32, u64)>,
+) -> Result<Vec<u64>, WalError> {
     let entries = match source.storage.entries(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(|error| WalError::io(dir, "list", error))?,
     };
-    let of_log = entries.iter().filter_map(|entry| parse_segment_name(&entry.name));
-    // Behind the newest one there may be one under preparation.
-    let is_named = |(log, number): &(u32, u64)| *log == source.log && *number <= source.entry.newest_segment;
-    Ok(of_log.filter(is_named).map(|(_, number)| number).collect())
+    let names = entries.iter().filter_map(|entry| parse(&entry.name));
+    Ok(names.filter(|(log, _)| *log == source.log).map(|(_, number)| number).collect())
 }
 
 /// Compares the sum of a body that is larger than a window, before its length is believed.

@@ -1,5 +1,7 @@
 //! An image file: copies of what a log's records led to, so that recovery begins there and not at the first record.
 //!
+//! Files of the history have the same form, and so have those that are sorted into one (`history_file`).
+//!
 //! A file holds slices, whatever they mean, and between them pages of a directory that says which slices are what:
 //!
 //! ```text
@@ -22,7 +24,52 @@ use crate::segment::{checksum_without_field, parse_numbered_name};
 use crate::storage::BLOCK_SIZE;
 use crate::store_id::StoreId;
 
-const IMAGE_MAGIC: [u8; 8] = *b"STRATAIM";
+/// What is in a file of this form, and so where it lies and how it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// Images of runs, with their directory: `SNAPSHOTS/<log>-<number>.img`.
+    Image,
+    /// Records that no recovery needs, sorted: `DATA/<log>-<number>.his`.
+    History,
+    /// Some of those, on their way into such a file: `DATA/<log>-<number>.part`.
+    HistoryPart,
+}
+
+impl FileKind {
+    fn magic(self) -> [u8; 8] {
+        match self {
+            FileKind::Image => *b"STRATAIM",
+            FileKind::History => *b"STRATAHI",
+            FileKind::HistoryPart => *b"STRATAHP",
+        }
+    }
+
+    fn extension(self) -> &'static str {
+        match self {
+            FileKind::Image => "img",
+            FileKind::History => "his",
+            FileKind::HistoryPart => "part",
+        }
+    }
+
+    /// The directory of a store that holds such files.
+    pub(crate) fn dir(self, store: &Path) -> PathBuf {
+        match self {
+            FileKind::Image => images_dir(store),
+            FileKind::History | FileKind::HistoryPart => history_dir(store),
+        }
+    }
+
+    /// File `number` of log `log`.
+    pub(crate) fn path(self, store: &Path, log: u32, number: u64) -> PathBuf {
+        self.dir(store).join(format!("{log:03}-{number:010}.{}", self.extension()))
+    }
+
+    /// The log and number in the name of such a file; `None` for any other name.
+    pub(crate) fn parse_name(self, name: &str) -> Option<(u32, u64)> {
+        parse_numbered_name(name.strip_suffix(self.extension())?.strip_suffix('.')?)
+    }
+}
 
 /// Version of image files; a newer one is refused.
 pub const IMAGE_FORMAT_VERSION: u32 = 1;
@@ -43,13 +90,15 @@ pub(crate) const PAGE_LINK_SIZE: usize = 16;
 /// What the header block of an image file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageHeader {
+    /// What is in the file.
+    pub kind: FileKind,
     /// The store it belongs to.
     pub store: StoreId,
     /// Index of the log whose records it stands for.
     pub log: u32,
-    /// Number of the image of its log; the first one is 1.
+    /// Its number among those of its kind and log; the first one is 1.
     pub number: u64,
-    /// Every record below this position is in it.
+    /// Every record below this position is in it, or no longer needed.
     pub through: Lsn,
     /// Microseconds since the epoch at which it was begun.
     pub created_micros: u64,
@@ -152,7 +201,7 @@ impl ImageHeader {
     ///
     /// ```text
     /// offset  size  field
-    ///      0     8  magic "STRATAIM"
+    ///      0     8  magic "STRATAIM", "STRATAHI" or "STRATAHP"
     ///      8     4  format version, 1
     ///     12     4  CRC-32 of the whole block with these four bytes zero
     ///     16    16  store id
@@ -165,7 +214,7 @@ impl ImageHeader {
     /// ```
     pub(crate) fn encode(&self) -> [u8; BLOCK_SIZE] {
         let mut block = [0; BLOCK_SIZE];
-        block[0..8].copy_from_slice(&IMAGE_MAGIC);
+        block[0..8].copy_from_slice(&self.kind.magic());
         put_u32(&mut block, 8, IMAGE_FORMAT_VERSION);
         block[16..32].copy_from_slice(&self.store.0);
         put_u32(&mut block, 32, self.log);
@@ -178,9 +227,9 @@ impl ImageHeader {
     }
 
     /// Reads a header block; nothing in it is believed before its checksum.
-    pub(crate) fn decode(block: &[u8]) -> Result<ImageHeader, BadImage> {
+    pub(crate) fn decode(kind: FileKind, block: &[u8]) -> Result<ImageHeader, BadImage> {
         let damaged = |reason: String| Err(BadImage::Damaged(reason));
-        if block.len() != BLOCK_SIZE || block[0..8] != IMAGE_MAGIC {
+        if block.len() != BLOCK_SIZE || block[0..8] != kind.magic() {
             return damaged("no header of an image".into());
         }
         let (stored, computed) = (u32_at(block, 12), checksum_without_field(block));
@@ -195,6 +244,7 @@ impl ImageHeader {
             return damaged(format!("version {version}, codec {codec} make no image"));
         }
         Ok(ImageHeader {
+            kind,
             store: StoreId(block[16..32].try_into().expect("sixteen bytes")),
             log: u32_at(block, 32),
             number: u64_at(block, 40),
@@ -223,19 +273,14 @@ impl ImageEnd {
     }
 }
 
-/// The log and number in an image's file name; `None` for any other name.
-pub(crate) fn parse_image_name(name: &str) -> Option<(u32, u64)> {
-    parse_numbered_name(name.strip_suffix(".img")?)
-}
-
 /// The directory of a store that holds its images.
 pub(crate) fn images_dir(store: &Path) -> PathBuf {
     store.join("SNAPSHOTS")
 }
 
-/// The file of image `number` of log `log`.
-pub(crate) fn image_path(store: &Path, log: u32, number: u64) -> PathBuf {
-    images_dir(store).join(format!("{log:03}-{number:010}.img"))
+/// The directory of a store that holds its history: what no recovery needs.
+pub(crate) fn history_dir(store: &Path) -> PathBuf {
+    store.join("DATA")
 }
 
 #[cfg(test)]
@@ -244,6 +289,7 @@ mod tests {
 
     fn header() -> ImageHeader {
         ImageHeader {
+            kind: FileKind::Image,
             store: StoreId(*b"0123456789abcdef"),
             log: 3,
             number: 0x0102_0304_0506_0708,
@@ -266,7 +312,13 @@ mod tests {
         let checksum = crc32fast::hash(&golden);
         golden[12..16].copy_from_slice(&checksum.to_le_bytes());
         assert_eq!(header().encode()[..], golden[..]);
-        assert_eq!(ImageHeader::decode(&golden), Ok(header()));
+        assert_eq!(ImageHeader::decode(FileKind::Image, &golden), Ok(header()));
+        let history = ImageHeader { kind: FileKind::History, ..header() }.encode();
+        assert_eq!(history[..8], *b"STRATAHI");
+        assert!(
+            ImageHeader::decode(FileKind::Image, &history).is_err(),
+            "a file of one kind is none of another"
+        );
     }
 
     #[test]
@@ -275,13 +327,16 @@ mod tests {
         for bit in 0..BLOCK_SIZE * 8 {
             let mut damaged = block;
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert!(ImageHeader::decode(&damaged).is_err(), "bit {bit} was flipped unnoticed");
+            assert!(
+                ImageHeader::decode(FileKind::Image, &damaged).is_err(),
+                "bit {bit} was flipped unnoticed"
+            );
         }
         let mut newer = block;
         put_u32(&mut newer, 8, 2);
         let sum = checksum_without_field(&newer);
         put_u32(&mut newer, 12, sum);
-        assert_eq!(ImageHeader::decode(&newer), Err(BadImage::Newer(2)));
+        assert_eq!(ImageHeader::decode(FileKind::Image, &newer), Err(BadImage::Newer(2)));
     }
 
     #[test]
@@ -297,10 +352,17 @@ mod tests {
 
     #[test]
     fn names_say_log_and_number_and_other_names_do_not() {
-        assert_eq!(image_path(Path::new("/s"), 2, 17), Path::new("/s/SNAPSHOTS/002-0000000017.img"));
-        assert_eq!(parse_image_name("002-0000000017.img"), Some((2, 17)));
-        for name in ["002-0000000017.tmp", "2-17.img", "002-0000000017.seg"] {
-            assert_eq!(parse_image_name(name), None, "{name}");
+        let names = [
+            (FileKind::Image, "SNAPSHOTS/002-0000000017.img"),
+            (FileKind::History, "DATA/002-0000000017.his"),
+            (FileKind::HistoryPart, "DATA/002-0000000017.part"),
+        ];
+        for (kind, name) in names {
+            assert_eq!(kind.path(Path::new("/s"), 2, 17), Path::new("/s").join(name));
+            assert_eq!(kind.parse_name(name.split_once('/').unwrap().1), Some((2, 17)));
+        }
+        for name in ["002-0000000017.tmp", "2-17.img", "002-0000000017.seg", "002-0000000017img"] {
+            assert_eq!(FileKind::Image.parse_name(name), None, "{name}");
         }
     }
 

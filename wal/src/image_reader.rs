@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::error::WalError;
 use crate::frame::{Frame, decode_frame, frame_size};
 use crate::image_file::{
-    BadImage, END, END_SIZE, IMAGE_FORMAT_VERSION, ImageEnd, ImageHeader, ImagePlace, PAGE, PAGE_LINK_SIZE,
-    SLICE, image_path,
+    BadImage, END, END_SIZE, FileKind, IMAGE_FORMAT_VERSION, ImageEnd, ImageHeader, ImagePlace, PAGE,
+    PAGE_LINK_SIZE, SLICE,
 };
 use crate::little_endian::{u32_at, u64_at};
 use crate::reader::SegmentReader;
@@ -29,7 +29,7 @@ pub struct ImageReader {
 }
 
 impl ImageReader {
-    /// Opens image `number` of log `log` of the store `id` at `store`.
+    /// Opens file `number` of this kind and log of the store `id` at `store`.
     ///
     /// # Errors
     /// [`WalError::Corrupt`] when the file is not what it should be, also when it is missing; [`WalError::NewerFormat`];
@@ -38,10 +38,9 @@ impl ImageReader {
         storage: &dyn Storage,
         store: &Path,
         id: StoreId,
-        log: u32,
-        number: u64,
+        (kind, log, number): (FileKind, u32, u64),
     ) -> Result<ImageReader, WalError> {
-        let path = image_path(store, log, number);
+        let path = kind.path(store, log, number);
         let file = storage.open(&path, Access::Read).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => WalError::corrupt(&path, 0, "the image is missing"),
             _ => WalError::io(&path, "open", error),
@@ -51,7 +50,7 @@ impl ImageReader {
             return Err(WalError::corrupt(&path, 0, format!("{size} bytes are too few for an image")));
         }
         let block = read(&*file, &path, 0, FRAMES_BEGIN)?;
-        let header = ImageHeader::decode(&block).map_err(|bad| match bad {
+        let header = ImageHeader::decode(kind, &block).map_err(|bad| match bad {
             BadImage::Newer(found) => {
                 let supported = IMAGE_FORMAT_VERSION;
                 WalError::NewerFormat { path: path.clone(), found, supported }

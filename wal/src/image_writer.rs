@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use crate::error::WalError;
 use crate::frame::encode_frame;
-use crate::image_file::{
-    END, ImageCursor, ImageEnd, ImageHeader, ImagePlace, PAGE, PAGE_LINK_SIZE, SLICE, image_path, images_dir,
-};
+use crate::image_file::{END, ImageCursor, ImageEnd, ImageHeader, ImagePlace, PAGE, PAGE_LINK_SIZE, SLICE};
 use crate::image_reader::ImageReader;
 use crate::little_endian::u32_at;
 use crate::prepare::create_anew;
@@ -49,9 +47,9 @@ impl ImageWriter {
         store: &Path,
         header: &ImageHeader,
     ) -> Result<ImageWriter, WalError> {
-        let dir = images_dir(store);
+        let dir = header.kind.dir(store);
         storage.create_dir(&dir).map_err(|error| WalError::io(&dir, "create", error))?;
-        let path = image_path(store, header.log, header.number);
+        let path = header.kind.path(store, header.log, header.number);
         let temporary = path.with_extension("tmp");
         let file = create_anew(&*storage, &temporary)?;
         let mut buffer = Buffer::with_capacity(WRITE_SIZE);
@@ -125,7 +123,7 @@ impl ImageWriter {
         renamed.map_err(|error| WalError::io(&self.path, "name", error))?;
         self.is_named = true;
         let sync = |dir: &Path| self.storage.sync_dir(dir).map_err(|error| WalError::io(dir, "sync", error));
-        sync(&images_dir(&self.store))?;
+        sync(self.path.parent().expect("a file of a store lies in a directory of it"))?;
         // The directory itself may be new.
         sync(&self.store)?;
         Ok(self.offset)

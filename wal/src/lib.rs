@@ -2,7 +2,8 @@
 //!
 //! A store's log in this order: positions and formats (`lsn` to `manifest`), the directory that names the
 //! segments, the live log, recovery, the images that let it begin later (`image_file` and its two sides), what they
-//! make unnecessary (`truncation`), single records of it, however old (`history`), and copies (`copy`). Under them lies the I/O seam: `storage`, `buffer`, then its two sides, `disk` and
+//! make unnecessary (`truncation`), single records of it, however old (`history`), what becomes of those that no recovery
+//! needs (`history_file`, `compaction`), and copies (`copy`). Under them lies the I/O seam: `storage`, `buffer`, then its two sides, `disk` and
 //! `sim`.
 #![deny(unsafe_code)]
 
@@ -52,15 +53,19 @@ pub mod image_reader;
 pub mod image_writer;
 pub mod truncation;
 
+pub mod compaction;
 pub mod copy;
 pub mod history;
+pub mod history_file;
 
+pub use compaction::Compacted;
 pub use copy::{CopiedFile, StoreSource};
 pub use directory::StoreDirectory;
 pub use error::{AppendError, LogFailed, WalError};
 pub use frame::RECORD_BODY_SIZE_MAX;
 pub use history::LogHistory;
-pub use image_file::{ImageCursor, ImageHeader, ImagePlace, NamedImage};
+pub use history_file::GroupId;
+pub use image_file::{FileKind, ImageCursor, ImageHeader, ImagePlace, NamedImage};
 pub use image_reader::ImageReader;
 pub use image_writer::ImageWriter;
 pub use log::{Appended, Log, LogStatistics};

@@ -163,6 +163,42 @@ impl Log {
         self.check().map(|()| has_progress)
     }
 
+    /// Begins a new segment, a small one, with a batch without records, so that all batches before lie in older ones, which a checkpoint
+    /// can put away. Nothing happens when the segment that is there has no batch.
+    ///
+    /// # Errors
+    /// Those of [`append`](Self::append).
+    pub fn begin_segment(&mut self) -> Result<(), AppendError> {
+        if self.failed.is_some() {
+            return Err(AppendError::Failed);
+        }
+        if self.writing_through.is_some() {
+            return Err(AppendError::Stalled);
+        }
+        if !self.open.is_empty() {
+            self.write_open().map_err(|_| AppendError::Failed)?;
+            if self.writing_through.is_some() {
+                return Err(AppendError::Stalled);
+            }
+        }
+        if self.active.offset == SEGMENT_HEADER_SIZE {
+            return Ok(());
+        }
+        let segment = self.supply.take_smallest()?;
+        self.enter_segment(segment);
+        let buffer = self.spare_buffers.pop().unwrap_or_default();
+        self.open.open(self.active.lsn(), BATCH_HEADER_SIZE, buffer);
+        self.appended_through = self.active.lsn().after(BATCH_HEADER_SIZE as u64);
+        self.write_open().map_err(|_| AppendError::Failed)
+    }
+
+    /// Goes on in the next segment.
+    fn enter_segment(&mut self, segment: PreparedSegment) {
+        let PreparedSegment { header, file } = segment;
+        self.active = ActiveSegment { header, file, offset: SEGMENT_HEADER_SIZE, filled_through: 0 };
+        self.statistics.segments += 1;
+    }
+
     /// Asks that everything appended so far become durable soon: the next [`submit`](Self::submit) that may start
     /// a sync does.
     pub fn request_sync(&mut self) {
@@ -300,9 +336,8 @@ impl Log {
         }
         let needed = (BATCH_HEADER_SIZE + size) as u64;
         if needed > self.active.header.size - self.active.offset {
-            let PreparedSegment { header, file } = self.supply.take(needed)?;
-            self.active = ActiveSegment { header, file, offset: SEGMENT_HEADER_SIZE, filled_through: 0 };
-            self.statistics.segments += 1;
+            let segment = self.supply.take(needed)?;
+            self.enter_segment(segment);
         }
         let room = self.active.header.size - self.active.offset;
         let size_max = (self.options.batch_size_max as u64).max(needed).min(room);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 
 use crate::error::WalError;
-use crate::image_file::{ImageHeader, NamedImage};
+use crate::image_file::{FileKind, ImageHeader, NamedImage};
 use crate::image_reader::ImageReader;
 use crate::image_writer::ImageWriter;
 use crate::lsn::Lsn;
@@ -52,7 +52,8 @@ impl LogSource {
     /// # Errors
     /// Those of [`ImageReader::open`].
     pub fn open_image(&self, number: u64) -> Result<ImageReader, WalError> {
-        ImageReader::open(&*self.storage, &self.store_path, self.store, self.log, number)
+        let file = (FileKind::Image, self.log, number);
+        ImageReader::open(&*self.storage, &self.store_path, self.store, file)
     }
 
     /// Begins to write an image of the log.
@@ -65,7 +66,8 @@ impl LogSource {
         through: Lsn,
         created_micros: u64,
     ) -> Result<ImageWriter, WalError> {
-        let header = ImageHeader { store: self.store, log: self.log, number, through, created_micros };
+        let (kind, store, log) = (FileKind::Image, self.store, self.log);
+        let header = ImageHeader { kind, store, log, number, through, created_micros };
         ImageWriter::create(Arc::clone(&self.storage), &self.store_path, &header)
     }
 }

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use crate::error::AppendError;
 use crate::lsn::Lsn;
 use crate::prepare::{PreparedSegment, SegmentRequest};
-use crate::segment::{SEGMENT_HEADER_SIZE, SEGMENT_SIZE_MAX, SegmentHeader, next_segment_size};
+use crate::segment::{
+    SEGMENT_HEADER_SIZE, SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN, SegmentHeader, next_segment_size,
+};
 use crate::storage::Access;
 
 /// The prepared segments a log has not begun yet, and what it has asked for.
@@ -99,6 +101,18 @@ impl SegmentSupply {
         }
         self.needed = self.needed.max(needed);
         Err(AppendError::Stalled)
+    }
+
+    /// A segment of the smallest size, with which sizes begin to double again. Larger spares are passed over for good.
+    ///
+    /// # Errors
+    /// Those of [`take`](Self::take).
+    pub(crate) fn take_smallest(&mut self) -> Result<PreparedSegment, AppendError> {
+        while self.spares.pop_front_if(|spare| spare.header.size > SEGMENT_SIZE_MIN).is_some() {}
+        if self.spares.is_empty() {
+            self.newest.2 = 0;
+        }
+        self.take(1)
     }
 
     /// What to prepare next: once per need, and one ahead of need when `is_half_full`.

@@ -1,27 +1,25 @@
 //! What a new image makes unnecessary: the segments below the one before it, and the images that neither refers to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use crate::compaction::Compacted;
 use crate::directory::StoreDirectory;
 use crate::error::WalError;
-use crate::image_file::{NamedImage, images_dir, parse_image_name};
+use crate::history::numbers_in;
+use crate::image_file::{FileKind, NamedImage, history_dir, images_dir};
+use crate::image_reader::ImageReader;
 use crate::lsn::Lsn;
 use crate::manifest::LogEntry;
-use crate::segment::{parse_segment_name, segment_name, segment_path, segments_dir};
+use crate::segment::{parse_numbered_name, parse_segment_name, segment_name, segment_path, segments_dir};
 use crate::source::open_segment;
-
-/// The directory of a store that holds its history: the segments that no recovery needs.
-pub(crate) fn history_dir(store: &Path) -> PathBuf {
-    store.join("DATA")
-}
 
 /// What was put away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PutAway {
     /// Segments that went from the log to the history.
     pub retired: u64,
-    /// Segments that are gone, from the log or from the history.
+    /// Segments that are gone, from the log or from the history, and files of sorted records.
     pub removed: u64,
     /// Images that were removed.
     pub images: u64,
@@ -110,10 +108,79 @@ impl StoreDirectory {
     ) -> Result<PutAway, WalError> {
         self.check_writable()?;
         // The oldest first, so that what is left has no gap wherever this is interrupted.
+        let sorted = self.trim_sorted(log, kept_from)?;
         let oldest = self.trim_history(log, kept_from)?;
         let (retired, unneeded) = self.retire_segments(log, kept_from)?;
-        let removed = oldest + unneeded;
+        let removed = sorted + oldest + unneeded;
         Ok(PutAway { retired, removed, images: self.remove_images(log, image, kept)? })
+    }
+
+    /// The files of the store but its lock and MANIFEST, by their names alone, and their sizes in bytes: a segment that goes into
+    /// the history stays the same.
+    ///
+    /// # Errors
+    /// [`WalError::Io`].
+    pub fn usage(&self) -> Result<BTreeMap<PathBuf, u64>, WalError> {
+        let mut usage = BTreeMap::new();
+        for dir in [segments_dir(&self.path), images_dir(&self.path), history_dir(&self.path)] {
+            match self.storage.entries(&dir) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(WalError::io(&dir, "list", error)),
+                Ok(entries) => usage.extend(entries.into_iter().map(|entry| (entry.name.into(), entry.size))),
+            }
+        }
+        Ok(usage)
+    }
+
+    /// Removes what a compaction has sorted into a file, or has found that nobody needs.
+    ///
+    /// # Errors
+    /// [`WalError::Io`]. What is left over costs space and nothing else; the next [`put_away`](Self::put_away) tries again.
+    pub fn remove_compacted(&self, log: u32, compacted: &Compacted) -> Result<PutAway, WalError> {
+        self.check_writable()?;
+        let Compacted { through, kept, .. } = *compacted;
+        let kept_file = (kept > 0).then_some(through);
+        Ok(PutAway { removed: self.remove_sorted(log, through, kept_file)?, ..PutAway::default() })
+    }
+
+    /// Removes all files of sorted records but one, and all segments up to one, the oldest first. How many.
+    fn remove_sorted(&self, log: u32, through: u64, kept_file: Option<u64>) -> Result<u64, WalError> {
+        let mut removed = 0;
+        let history = history_dir(&self.path);
+        let files = self.numbers_in(&history, log, |name| FileKind::History.parse_name(name))?;
+        let files = files.into_iter().filter(|number| Some(*number) != kept_file && *number <= through);
+        let files: Vec<_> = files.map(|number| FileKind::History.path(&self.path, log, number)).collect();
+        removed += self.remove_all(&history, &files)?;
+        for dir in [history, segments_dir(&self.path)] {
+            let segments = self.segments_in(&dir, log)?.into_iter().take_while(|number| *number <= through);
+            let segments: Vec<_> = segments.map(|number| dir.join(segment_name(log, number))).collect();
+            removed += self.remove_all(&dir, &segments)?;
+        }
+        Ok(removed)
+    }
+
+    /// Removes these files of a directory, in order. How many.
+    fn remove_all(&self, dir: &Path, paths: &[PathBuf]) -> Result<u64, WalError> {
+        for path in paths {
+            self.storage.remove(path).map_err(|error| WalError::io(path, "remove", error))?;
+        }
+        if !paths.is_empty() {
+            self.sync_dir(dir)?;
+        }
+        Ok(paths.len() as u64)
+    }
+
+    /// Removes what the newest file of sorted records stands for, and that too where all in it ends at `kept_from` or before.
+    /// How many.
+    fn trim_sorted(&self, log: u32, kept_from: Lsn) -> Result<u64, WalError> {
+        let dir = history_dir(&self.path);
+        let files = self.numbers_in(&dir, log, |name| FileKind::History.parse_name(name))?;
+        let Some(newest) = files.last().copied() else { return Ok(0) };
+        let source = self.log_source(log);
+        let file = (FileKind::History, log, newest);
+        let reader = ImageReader::open(&*self.storage, &self.path, source.store, file)?;
+        let is_needed = reader.header().through > kept_from;
+        self.remove_sorted(log, newest, is_needed.then_some(newest))
     }
 
     /// How many segments went into the history, and how many of the log were removed.
@@ -177,9 +244,17 @@ impl StoreDirectory {
 
     /// The numbers of the segments of a log in a directory, which may be missing, in order.
     fn segments_in(&self, dir: &Path, log: u32) -> Result<Vec<u64>, WalError> {
-        let names = self.names(dir, |name| parse_segment_name(name).is_some_and(|(of, _)| of == log))?;
-        let mut numbers: Vec<u64> =
-            names.iter().filter_map(|name| parse_segment_name(name)).map(|(_, number)| number).collect();
+        self.numbers_in(dir, log, parse_segment_name)
+    }
+
+    /// The numbers of the files of a log in a directory, which may be missing, with names of a kind, in order.
+    fn numbers_in(
+        &self,
+        dir: &Path,
+        log: u32,
+        parse: impl Fn(&str) -> Option<(u32, u64)>,
+    ) -> Result<Vec<u64>, WalError> {
+        let mut numbers = numbers_in(&self.log_source(log), dir, parse)?;
         numbers.sort_unstable();
         Ok(numbers)
     }
@@ -192,27 +267,18 @@ impl StoreDirectory {
                 || kept.contains(&number)
                 || named.iter().flatten().any(|named| named.number == number)
         };
-        let names = self.names(&dir, |name| {
-            parse_image_name(name).is_some_and(|(of, number)| of == log && !is_needed(number))
-        })?;
-        for name in &names {
-            let path = dir.join(name);
-            self.storage.remove(&path).map_err(|error| WalError::io(&path, "remove", error))?;
-        }
-        if !names.is_empty() {
-            self.sync_dir(&dir)?;
-        }
-        Ok(names.len() as u64)
-    }
-
-    /// The names in a directory, which may be missing, that `is_wanted` wants.
-    fn names(&self, dir: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<String>, WalError> {
-        match self.storage.entries(dir) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(WalError::io(dir, "list", error)),
-            Ok(entries) => {
-                Ok(entries.into_iter().map(|entry| entry.name).filter(|name| is_wanted(name)).collect())
-            }
-        }
+        let images = self.numbers_in(&dir, log, |name| FileKind::Image.parse_name(name))?;
+        let images = images.into_iter().filter(|number| !is_needed(*number));
+        let mut paths: Vec<_> = images.map(|number| FileKind::Image.path(&self.path, log, number)).collect();
+        let count = paths.len() as u64;
+        // What was never finished and could not be removed then.
+        let unfinished =
+            self.numbers_in(&dir, log, |name| parse_numbered_name(name.strip_suffix(".tmp")?))?;
+        let unfinished = unfinished.into_iter().filter(|number| *number < image);
+        paths.extend(
+            unfinished.map(|number| FileKind::Image.path(&self.path, log, number).with_extension("tmp")),
+        );
+        self.remove_all(&dir, &paths)?;
+        Ok(count)
     }
 }

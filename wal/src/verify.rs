@@ -1,7 +1,9 @@
 //! Reading all of a log that there is, to see that it is whole.
 
 use crate::error::WalError;
-use crate::history::{all_segment_numbers, open_anywhere};
+use crate::history::{HistoryFiles, open_anywhere};
+use crate::history_file::HistoryFile;
+use crate::image_file::FileKind;
 use crate::lsn::Lsn;
 use crate::scan::{RecordRef, first_content, scan_segment};
 use crate::segment::SegmentHeader;
@@ -11,7 +13,7 @@ use crate::storage::Access;
 /// What was read of a log.
 #[derive(Debug, Default)]
 pub struct VerifiedLog {
-    /// Segments, those of the history among them.
+    /// Segments, those of the history among them that are not sorted.
     pub segments: u64,
     /// Records in them.
     pub records: u64,
@@ -19,9 +21,12 @@ pub struct VerifiedLog {
     pub damage: Vec<WalError>,
 }
 
+/// Where a log is read on, and its chain there.
+pub(crate) type Position = (Lsn, u64);
+
 impl LogSource {
     /// Reads every batch of the log from its oldest segment, those that were put away among them, up to `through` or further,
-    /// and hands every record to `visit`. Whoever writes the log has written up to there, and puts nothing away meanwhile.
+    /// and before them those that were sorted, and hands every record to `visit`. Whoever writes the log has written up to there, and puts nothing away meanwhile.
     /// Behind damage the next segment is read.
     ///
     /// # Errors
@@ -33,9 +38,19 @@ impl LogSource {
     ) -> Result<VerifiedLog, WalError> {
         let mut verified = VerifiedLog::default();
         // Where the log is to be read on; unknown before the first segment, and behind damage.
-        let mut position: Option<(Lsn, u64)> = None;
+        let mut position: Option<Position> = None;
         let mut before: Option<SegmentHeader> = None;
-        for number in all_segment_numbers(self)? {
+        let files = HistoryFiles::list(self)?;
+        if let Some(number) = files.sorted {
+            let read =
+                HistoryFile::open(self, FileKind::History, number).and_then(|file| file.read_all(visit));
+            match read {
+                Ok(records) => verified.records += records,
+                Err(damage @ WalError::Corrupt { .. }) => verified.damage.push(damage),
+                Err(error) => return Err(error),
+            }
+        }
+        for number in files.segments {
             let segment = match open_anywhere(self, number, Access::ReadDirect) {
                 Ok(Some(segment)) => segment,
                 Ok(None) => continue,
@@ -60,7 +75,7 @@ impl LogSource {
             match self.verify_segment(&segment, position, through, visit) {
                 Ok((end, records)) => {
                     verified.records += records;
-                    position = Some(end);
+                    position = end;
                 }
                 Err(damage @ WalError::Corrupt { .. }) => {
                     verified.damage.push(damage);
@@ -72,24 +87,29 @@ impl LogSource {
         Ok(verified)
     }
 
-    /// Reads one segment, and says where it leaves the log and how many records it has.
-    fn verify_segment(
+    /// Reads one segment, and says where it leaves the log, if that is known, and how many records it has.
+    pub(crate) fn verify_segment(
         &self,
         segment: &LiveSegment,
-        position: Option<(Lsn, u64)>,
+        position: Option<Position>,
         through: Lsn,
         visit: &mut dyn FnMut(RecordRef<'_>) -> Result<(), String>,
-    ) -> Result<((Lsn, u64), u64), WalError> {
+    ) -> Result<(Option<Position>, u64), WalError> {
         let scan = scan_segment(self, segment, position, visit)?;
         let wanted = through.min(segment.header.end_lsn());
         let content = first_content(&segment.file, segment.header.size, scan.end_offset);
         let content = content.map_err(|error| WalError::io(&segment.path, "read", error))?;
+        // A segment that a larger record had no room in, or that was larger than was wanted, was passed over. Had it been begun, the
+        // next one would not continue what came before.
+        if content.is_none() && scan.summaries[0].batches == 0 && segment.header.end_lsn() <= through {
+            return Ok((position, 0));
+        }
         // Where a batch found no room, the rest of its segment has only zeros. Behind `through` anything may lie.
         let is_read = scan.end_lsn >= wanted || (content.is_none() && scan.summaries[0].batches > 0);
         if !is_read && (segment.header.first_lsn < through || scan.summaries[0].batches > 0) {
             let offset = content.unwrap_or(scan.end_offset);
             return Err(WalError::corrupt(&segment.path, offset, scan.stop.reason));
         }
-        Ok(((scan.end_lsn, scan.chain), scan.summaries[0].records))
+        Ok((Some((scan.end_lsn, scan.chain)), scan.summaries[0].records))
     }
 }

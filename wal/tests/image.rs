@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
 use strata_wal::storage::Storage;
-use strata_wal::{ImageCursor, ImageHeader, ImagePlace, ImageReader, ImageWriter, Lsn, StoreId, WalError};
+use strata_wal::{
+    FileKind, ImageCursor, ImageHeader, ImagePlace, ImageReader, ImageWriter, Lsn, StoreId, WalError,
+};
 
 const STORE: &str = "/store";
 const ID: StoreId = StoreId(*b"0123456789abcdef");
@@ -18,7 +20,14 @@ fn disk() -> SimDisk {
 }
 
 fn header(number: u64) -> ImageHeader {
-    ImageHeader { store: ID, log: 2, number, through: Lsn(4_096 * number), created_micros: 5 }
+    ImageHeader {
+        kind: FileKind::Image,
+        store: ID,
+        log: 2,
+        number,
+        through: Lsn(4_096 * number),
+        created_micros: 5,
+    }
 }
 
 fn path(number: u64) -> PathBuf {
@@ -44,7 +53,7 @@ fn write(disk: &SimDisk, number: u64) -> Result<Vec<ImagePlace>, WalError> {
 }
 
 fn open(disk: &SimDisk, number: u64) -> Result<ImageReader, WalError> {
-    ImageReader::open(disk, Path::new(STORE), ID, 2, number)
+    ImageReader::open(disk, Path::new(STORE), ID, (FileKind::Image, 2, number))
 }
 
 fn slices_at(image: &ImageReader, place: ImagePlace) -> Result<Vec<Vec<u8>>, WalError> {
@@ -191,7 +200,8 @@ fn an_image_cut_short_or_of_another_place_is_refused() {
     let error = open(&disk, 3).unwrap_err();
     assert!(error.to_string().contains("image 1 of log 2 of another place"), "{error}");
     disk.set_bytes(&path(1), &whole);
-    let other = ImageReader::open(&disk, Path::new(STORE), StoreId([9; 16]), 2, 1).unwrap_err();
+    let other =
+        ImageReader::open(&disk, Path::new(STORE), StoreId([9; 16]), (FileKind::Image, 2, 1)).unwrap_err();
     assert!(matches!(other, WalError::Corrupt { .. }), "{other}");
     let image = open(&disk, 1).unwrap();
     for place in [(0, 48), (4_096, 8), (4_096, u64::MAX), (u64::MAX, 8), (whole.len() as u64, 16)] {

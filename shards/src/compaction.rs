@@ -1,0 +1,151 @@
+//! Compaction: the store gives back what nothing needs any more.
+//!
+//! 1. Every shard goes on in a new segment and makes a checkpoint; `Full` copies all images of runs into one file.
+//! 2. It makes another one, so that the image to fall back to is as new, and the log reaches back no further than both. What is in
+//!    front of that goes into the history.
+//! 3. `Full` sorts the history of each log into one file, by run, without the records that no version is made from which can be
+//!    looked at or which a fork began as.
+//!
+//! Records keep their places: whoever knows one finds it as before. So nobody who reads notices, and who is interrupted goes on
+//! with what is there.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{MutexGuard, TryLockError};
+
+use rustc_hash::FxHashMap;
+use strata_primitives::{Error, ErrorKind, ForkPoint, RunId, Version};
+use strata_wal::{GroupId, LogSource, RecordRef};
+
+use crate::checkpoint_kind::CheckpointKind;
+use crate::engine::Engine;
+use crate::image_directory::read_directory;
+use crate::maintenance::Errand;
+use crate::message::{Answer, Control};
+use crate::record;
+use crate::report::CompactReport;
+use crate::store_error::store_error;
+
+/// How much a compaction does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compaction {
+    /// The logs are put away as far as they can be.
+    WalOnly,
+    /// Images and history are rewritten as well, without what nothing needs.
+    Full,
+}
+
+/// The commits of a run whose records are needed: of each stretch those behind the first version, up to the second.
+type Stretches = Vec<(Version, Version)>;
+
+impl Engine {
+    /// Gives back what nothing needs any more, while the store serves. One call at a time.
+    ///
+    /// # Errors
+    /// `Busy` while another call is under way, or a checkpoint is held; `Unsupported` for a store in memory or one that is only
+    /// read; `Full`, `Corrupt` and `Io`; `Closed` when the store is closed meanwhile. What was done by then stays done, and nothing
+    /// is lost.
+    pub fn compact(&self, compaction: Compaction) -> Result<CompactReport, Error> {
+        let _alone = self.compact_alone()?;
+        let before = self.usage()?;
+        let floors = self.floors()?;
+        let is_whole = compaction == Compaction::Full;
+        let first = CheckpointKind { begins_segment: true, is_whole, is_unconditional: false };
+        self.checkpoint_of(first)?;
+        self.checkpoint_of(CheckpointKind { is_unconditional: true, ..CheckpointKind::default() })?;
+        let forked = self.settle()?;
+        if compaction == Compaction::Full {
+            let source = self.source()?;
+            for (log, source) in source.logs().iter().enumerate() {
+                self.compact_history(source, &forked[log])?;
+            }
+        }
+        let versions = self.floors()?.into_iter().map(|(run, floor)| {
+            let first = |floor: Version| floor.max(Version::NEVER.next()).0;
+            first(floor).saturating_sub(first(floors.get(&run).copied().unwrap_or_default()))
+        });
+        let versions = versions.sum();
+        let after = self.usage()?;
+        let size = |usage: &BTreeMap<PathBuf, u64>| usage.values().sum::<u64>();
+        let is_segment = |name: &PathBuf| name.extension().is_some_and(|extension| extension == "seg");
+        let segments = before.keys().filter(|name| is_segment(name) && !after.contains_key(*name)).count();
+        let reclaimed = size(&before).saturating_sub(size(&after));
+        tracing::info!(?compaction, reclaimed, segments, versions, "compacted");
+        Ok(CompactReport { reclaimed, segments: segments as u64, versions })
+    }
+
+    /// No other compaction begins, and the store does not end, before this one is over.
+    fn compact_alone(&self) -> Result<MutexGuard<'_, ()>, Error> {
+        let refuse = |message: &str| Err(Error::new(ErrorKind::Busy, message));
+        let guard = match self.compacting.try_lock() {
+            Err(TryLockError::WouldBlock) => return refuse("another compaction is under way"),
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Ok(guard) => guard,
+        };
+        if self.holds.is_any() {
+            return refuse("a checkpoint is held, and its files stay: let it go first");
+        }
+        if self.is_read_only || self.recovery.shards.is_empty() {
+            let message = "only a store on disk that is written is compacted";
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        Ok(guard)
+    }
+
+    /// Waits until what images make unnecessary is put away, and tells of every shard which versions its forks began as.
+    fn settle(&self) -> Result<Vec<Vec<ForkPoint>>, Error> {
+        let answers = self.ask_all(|| Control::Settle)?;
+        let of_shard = |answer| match answer {
+            Answer::Forked(points) => points,
+            other => unreachable!("a shard settled with {other:?}"),
+        };
+        Ok(answers.into_iter().map(of_shard).collect())
+    }
+
+    /// The files of the store, wherever they lie, and their sizes.
+    fn usage(&self) -> Result<BTreeMap<PathBuf, u64>, Error> {
+        self.ask_maintenance(|reply| Errand::Usage { reply })
+    }
+
+    /// The oldest version of every run that can be made, as the newest images say.
+    fn floors(&self) -> Result<FxHashMap<RunId, Version>, Error> {
+        let mut floors = FxHashMap::default();
+        for source in self.source()?.logs() {
+            if let Some(image) = source.images().next() {
+                let (entries, _) = read_directory(source, &image).map_err(store_error)?;
+                floors.extend(entries.into_iter().map(|entry| (entry.run, entry.retained.floor)));
+            }
+        }
+        Ok(floors)
+    }
+
+    fn compact_history(&self, source: &LogSource, forked: &[ForkPoint]) -> Result<(), Error> {
+        let needed = needed_of(source, forked)?;
+        let mut keep = |found: RecordRef<'_>| {
+            let head = record::decode_head(found.body)?;
+            let is_needed = needed.get(&head.run).is_some_and(|stretches| {
+                stretches.iter().any(|(from, through)| *from < head.version && head.version <= *through)
+            });
+            Ok(is_needed.then(|| GroupId(*head.run.as_bytes())))
+        };
+        let compacted = source.compact_history(self.clock.now().0, None, &mut keep).map_err(store_error)?;
+        self.ask_maintenance(|reply| Errand::RemoveCompacted { log: source.log(), compacted, reply })
+    }
+}
+
+/// The records that recovery, views and forks need, whichever of the two images is begun with.
+fn needed_of(source: &LogSource, forked: &[ForkPoint]) -> Result<FxHashMap<RunId, Stretches>, Error> {
+    let mut versions: BTreeMap<RunId, Vec<Version>> = BTreeMap::new();
+    for ForkPoint { run, version } in forked {
+        versions.entry(*run).or_default().push(*version);
+    }
+    let mut needed: FxHashMap<RunId, Stretches> = FxHashMap::default();
+    for image in source.images() {
+        let (entries, _) = read_directory(source, &image).map_err(store_error)?;
+        for entry in entries {
+            let forked = versions.get(&entry.run).map_or(&[][..], Vec::as_slice);
+            needed.entry(entry.run).or_default().extend(entry.retained.needed(&entry.image, forked));
+        }
+    }
+    Ok(needed)
+}

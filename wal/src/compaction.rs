@@ -1,0 +1,349 @@
+//! Sorting the history of a log: the records of the segments that no recovery needs go into one file, those of one group
+//! together, and what is not needed any more stays behind.
+//!
+//! An external merge sort (Knuth, The Art of Computer Programming 3, 5.4): what is read is sorted in memory piece by piece, each
+//! piece is written to a file of its own, and those are merged with the file that an earlier call left. Nothing that is there
+//! is touched: once the new file has its name, what it stands for is removed by the owner of the directory.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::error::WalError;
+use crate::history::{HistoryFiles, numbers_in, open_anywhere};
+use crate::history_file::{
+    GroupId, HistoryFile, HistoryWriter, RecordKey, SortedRecord, take_record_at, whole_size,
+};
+use crate::image_file::{FileKind, ImageHeader, history_dir};
+use crate::lsn::Lsn;
+use crate::scan::RecordRef;
+use crate::segment::parse_numbered_name;
+use crate::source::{LiveSegment, LogSource};
+use crate::storage::Access;
+use crate::verify::Position;
+
+/// Tells to which group a record belongs, if it is kept.
+pub type Keep<'a> = dyn FnMut(RecordRef<'_>) -> Result<Option<GroupId>, String> + 'a;
+
+/// What became of the history of a log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// The newest segment that was sorted; 0 when there was nothing.
+    pub(crate) through: u64,
+    /// Records that are in the file.
+    pub kept: u64,
+    /// Records that are in it no longer.
+    pub dropped: u64,
+}
+
+/// About how many bytes are sorted in memory at a time.
+const SORTED_SIZE: usize = 64 << 20;
+
+impl LogSource {
+    /// Sorts the records of the segments that no recovery needs, and those that were sorted before, into one file. `keep` says
+    /// which are needed; it is asked once for each. Whoever calls this sees to it that it is called once at a time for a log, and
+    /// has what it stands for [removed](crate::StoreDirectory::remove_compacted).
+    ///
+    /// It takes some 64 MiB of memory, and on disk as much as the new file and as the segments again.
+    ///
+    /// # Errors
+    /// [`WalError::Corrupt`] when something that is to be sorted is damaged, or `keep` refuses a record; [`WalError::NoSpace`],
+    /// [`WalError::Io`]. Nothing has changed.
+    pub fn compact_history(
+        &self,
+        created_micros: u64,
+        sorted_size: Option<usize>,
+        keep: &mut Keep<'_>,
+    ) -> Result<Compacted, WalError> {
+        self.remove_leftovers()?;
+        let files = HistoryFiles::list(self)?;
+        let before = files.sorted.map(|number| HistoryFile::open(self, FileKind::History, number));
+        let before = before.transpose()?;
+        let mut through =
+            (files.sorted.unwrap_or(0), before.as_ref().map_or(Lsn::ZERO, HistoryFile::through));
+        let mut sorter = Sorter::new(self, created_micros, sorted_size.unwrap_or(SORTED_SIZE));
+        let mut compacted = Compacted::default();
+        let mut position = None;
+        for number in files.segments.into_iter().filter(|number| *number < self.entry.oldest_segment) {
+            // One that is gone was not needed any more.
+            let Some(segment) = open_anywhere(self, number, Access::ReadDirect)? else {
+                position = None;
+                continue;
+            };
+            through = (number, segment.header.end_lsn());
+            position = self.read_segment(&segment, position, &mut sorter, &mut compacted, keep)?;
+        }
+        compacted.through = through.0;
+        if through.0 == 0 {
+            return Ok(compacted);
+        }
+        let mut merge = sorter.into_merge(before)?;
+        let header = ImageHeader { number: through.0, through: through.1, ..header(self, created_micros) };
+        let mut writer = HistoryWriter::create(Arc::clone(&self.storage), &self.store_path, &header)?;
+        while let Some((input, record)) = merge.next()? {
+            let kept = match input {
+                // What comes from a segment was asked for when it was read.
+                Some(file) => {
+                    let SortedRecord { key, kind, body } = record;
+                    let asked = keep(RecordRef { lsn: key.lsn, kind, body });
+                    asked.map_err(|reason| file.corrupt(key, reason))?.is_some()
+                }
+                None => true,
+            };
+            match kept {
+                true => writer.add(&record)?,
+                false => compacted.dropped += 1,
+            }
+        }
+        compacted.kept = writer.record_count;
+        if compacted.kept > 0 {
+            writer.finish()?;
+        }
+        Ok(compacted)
+    }
+
+    /// Hands what is kept of a segment to the sorter, and tells where it leaves the log.
+    fn read_segment(
+        &self,
+        segment: &LiveSegment,
+        position: Option<Position>,
+        sorter: &mut Sorter<'_>,
+        compacted: &mut Compacted,
+        keep: &mut Keep<'_>,
+    ) -> Result<Option<Position>, WalError> {
+        let end = segment.header.end_lsn();
+        let mut failed = None;
+        let (behind, _) = self.verify_segment(segment, position, end, &mut |record| {
+            match keep(record)? {
+                None => compacted.dropped += 1,
+                // The first failure is told in the end.
+                Some(_) if failed.is_some() => {}
+                Some(group) => failed = sorter.add(group, record).err(),
+            }
+            Ok(())
+        })?;
+        failed.map_or(Ok(behind), Err)
+    }
+
+    /// Removes what a call that was interrupted left behind.
+    fn remove_leftovers(&self) -> Result<(), WalError> {
+        let dir = history_dir(&self.store_path);
+        self.storage.create_dir(&dir).map_err(|error| WalError::io(&dir, "create", error))?;
+        for extension in ["part", "tmp"] {
+            let parse = |name: &str| parse_numbered_name(name.strip_suffix(extension)?.strip_suffix('.')?);
+            for number in numbers_in(self, &dir, parse)? {
+                let path = dir.join(format!("{:03}-{number:010}.{extension}", self.log));
+                self.storage.remove(&path).map_err(|error| WalError::io(&path, "remove", error))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The header of a file that holds nothing yet.
+fn header(source: &LogSource, created_micros: u64) -> ImageHeader {
+    let (kind, store, log, through) = (FileKind::History, source.store, source.log, Lsn::ZERO);
+    ImageHeader { kind, store, log, number: 0, through, created_micros }
+}
+
+/// Takes records in any order, and has them sorted.
+struct Sorter<'a> {
+    source: &'a LogSource,
+    created_micros: u64,
+    sorted_size: usize,
+    pending: Pending,
+    parts: Parts,
+}
+
+/// Records in memory.
+#[derive(Default)]
+struct Pending {
+    bodies: Vec<u8>,
+    records: Vec<(RecordKey, u8, Range<usize>)>,
+    next: usize,
+}
+
+/// Files of sorted records, which are removed in the end.
+struct Parts {
+    source: LogSource,
+    paths: Vec<PathBuf>,
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        for path in &self.paths {
+            // What stays is removed before the next time.
+            let _ = self.source.storage.remove(path);
+        }
+    }
+}
+
+impl<'a> Sorter<'a> {
+    fn new(source: &'a LogSource, created_micros: u64, sorted_size: usize) -> Sorter<'a> {
+        let parts = Parts { source: source.clone(), paths: Vec::new() };
+        Sorter { source, created_micros, sorted_size, pending: Pending::default(), parts }
+    }
+
+    fn add(&mut self, group: GroupId, record: RecordRef<'_>) -> Result<(), WalError> {
+        let RecordRef { lsn, kind, body } = record;
+        let begin = self.pending.bodies.len();
+        self.pending.bodies.extend_from_slice(body);
+        let place = begin..self.pending.bodies.len();
+        self.pending.records.push((RecordKey { group, log: self.source.log, lsn }, kind, place));
+        // What is known of a record beside its body counts as well.
+        let size = self.pending.bodies.len()
+            + self.pending.records.len() * size_of::<(RecordKey, u8, Range<usize>)>();
+        if size >= self.sorted_size {
+            self.write_part()?;
+        }
+        Ok(())
+    }
+
+    fn write_part(&mut self) -> Result<(), WalError> {
+        let number = self.parts.paths.len() as u64 + 1;
+        let (source, kind) = (self.source, FileKind::HistoryPart);
+        let header = ImageHeader { kind, number, ..header(source, self.created_micros) };
+        let mut writer = HistoryWriter::create(Arc::clone(&source.storage), &source.store_path, &header)?;
+        self.parts.paths.push(kind.path(&source.store_path, source.log, number));
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.sort();
+        while let Some(record) = pending.current() {
+            writer.add(&record)?;
+            pending.next += 1;
+        }
+        writer.finish()?;
+        Ok(())
+    }
+
+    /// All records, with those that were sorted before.
+    fn into_merge(mut self, before: Option<HistoryFile>) -> Result<Merge, WalError> {
+        self.pending.sort();
+        let mut inputs = vec![Input::Memory(self.pending)];
+        for number in 1..=self.parts.paths.len() as u64 {
+            let file = HistoryFile::open(self.source, FileKind::HistoryPart, number)?;
+            inputs.push(Input::File { cursor: Box::new(FileCursor::new(file)?), is_asked_for: true });
+        }
+        if let Some(file) = before {
+            inputs.push(Input::File { cursor: Box::new(FileCursor::new(file)?), is_asked_for: false });
+        }
+        let heads = inputs.iter().enumerate().filter_map(|(at, input)| Some(Reverse((input.key()?, at))));
+        Ok(Merge { heads: heads.collect(), inputs, last: None, _parts: self.parts })
+    }
+}
+
+impl Pending {
+    fn sort(&mut self) {
+        self.records.sort_unstable_by_key(|(key, _, _)| *key);
+    }
+
+    fn current(&self) -> Option<SortedRecord<'_>> {
+        let (key, kind, place) = self.records.get(self.next)?;
+        Some(SortedRecord { key: *key, kind: *kind, body: &self.bodies[place.clone()] })
+    }
+}
+
+/// A file of sorted records that is read from its beginning to its end.
+struct FileCursor {
+    file: HistoryFile,
+    /// The slice that is read, and how far it is.
+    index: usize,
+    slice: Vec<u8>,
+    at: usize,
+    key: Option<RecordKey>,
+}
+
+impl FileCursor {
+    fn new(file: HistoryFile) -> Result<FileCursor, WalError> {
+        let mut cursor = FileCursor { file, index: 0, slice: Vec::new(), at: 0, key: None };
+        cursor.find()?;
+        Ok(cursor)
+    }
+
+    /// Finds the record at this place, or the first one of the next slice.
+    fn find(&mut self) -> Result<(), WalError> {
+        while self.at >= self.slice.len() {
+            if self.index == self.file.slice_count() {
+                self.key = None;
+                return Ok(());
+            }
+            self.slice = self.file.slice(self.index)?;
+            (self.index, self.at) = (self.index + 1, 16);
+        }
+        let before = self.key;
+        let key = take_record_at(&self.slice, self.at).map(|record| record.key);
+        let key = key.and_then(|key| match before < Some(key) {
+            true => Ok(key),
+            false => Err("records are not in their order".to_string()),
+        });
+        self.key = Some(key.map_err(|reason| self.file.corrupt(before.unwrap_or_default(), reason))?);
+        Ok(())
+    }
+
+    fn advance(&mut self) -> Result<(), WalError> {
+        let record = self.current().expect("what was found is there");
+        self.at += whole_size(record.body.len());
+        self.find()
+    }
+
+    fn current(&self) -> Option<SortedRecord<'_>> {
+        self.key?;
+        take_record_at(&self.slice, self.at).ok()
+    }
+}
+
+enum Input {
+    Memory(Pending),
+    File { cursor: Box<FileCursor>, is_asked_for: bool },
+}
+
+impl Input {
+    fn current(&self) -> Option<SortedRecord<'_>> {
+        match self {
+            Input::Memory(pending) => pending.current(),
+            Input::File { cursor, .. } => cursor.current(),
+        }
+    }
+
+    fn key(&self) -> Option<RecordKey> {
+        self.current().map(|record| record.key)
+    }
+
+    fn advance(&mut self) -> Result<(), WalError> {
+        match self {
+            Input::Memory(pending) => {
+                pending.next += 1;
+                Ok(())
+            }
+            Input::File { cursor, .. } => cursor.advance(),
+        }
+    }
+}
+
+/// The records of all inputs in their order.
+struct Merge {
+    heads: BinaryHeap<Reverse<(RecordKey, usize)>>,
+    inputs: Vec<Input>,
+    /// The input whose record was handed out last: it stands still until the next one is wanted.
+    last: Option<usize>,
+    _parts: Parts,
+}
+
+impl Merge {
+    /// The next record, and its file if nobody was asked yet whether it is kept.
+    fn next(&mut self) -> Result<Option<(Option<&HistoryFile>, SortedRecord<'_>)>, WalError> {
+        if let Some(at) = self.last.take() {
+            self.inputs[at].advance()?;
+            self.heads.extend(self.inputs[at].key().map(|key| Reverse((key, at))));
+        }
+        let Some(Reverse((_, at))) = self.heads.pop() else { return Ok(None) };
+        self.last = Some(at);
+        let input = &self.inputs[at];
+        let file = match input {
+            Input::File { cursor, is_asked_for: false } => Some(&cursor.file),
+            _ => None,
+        };
+        Ok(Some((file, input.current().expect("an input stands in the heap with a record"))))
+    }
+}
