@@ -10,6 +10,7 @@ pub(crate) mod model;
 pub(crate) mod process;
 pub(crate) mod script;
 pub(crate) mod serial;
+pub(crate) mod small_disk;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -32,6 +32,15 @@ pub(crate) fn command_of(binary: &Path, name: &str) -> Command {
     command
 }
 
+/// The command that runs test `name` of this binary as a child of another program, which gets it as its arguments.
+pub(crate) fn command_behind(program: &[&str], name: &str) -> Command {
+    let child = command(name);
+    let mut command = Command::new(program[0]);
+    command.args(&program[1..]).arg(child.get_program()).args(child.get_args());
+    command.env(OWN_PROCESS, name).stdin(Stdio::null());
+    command
+}
+
 /// A child that ran no test at all would pass too, so its count is looked at.
 pub(crate) fn expect_passed(name: &str, output: &Output) {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
