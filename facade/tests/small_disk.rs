@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 use strata::{
     Database, Durability, Error, ErrorKind, Options, Reads, Retention, RunHandle, ShardState, Value,
 };
+use strata_wal::disk::Disk;
+use strata_wal::storage::Storage;
 use support::small_disk::{SmallDisk, in_own_mounts, say};
 use support::{Dice, eventually, number, options, process, script, seed};
 
@@ -374,6 +376,20 @@ fn create_with_more_and_more_blocks() {
             }
         }
     }
+}
+
+/// A Strict store that was opened while the disk was full wrote and synced on its shards' threads ever after, and they served
+/// nobody meanwhile: what was looked at, whether blocks can be written directly, had been refused for want of one.
+#[test]
+fn a_full_disk_is_no_reason_to_write_otherwise_than_on_one_with_space() {
+    in_own_mounts("a_full_disk_is_no_reason_to_write_otherwise_than_on_one_with_space", || {
+        let disk = SmallDisk::mount(SIZE, 4096);
+        let capabilities = || Disk::new().probe(&disk.path()).unwrap();
+        let with_space = capabilities();
+        disk.fill_up();
+        assert_eq!(capabilities().direct, with_space.direct);
+        assert_eq!(capabilities().ring, with_space.ring);
+    });
 }
 
 /// Fills a directory with names until its last block has room for one more of the length of a segment's or an image's.

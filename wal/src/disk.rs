@@ -6,6 +6,7 @@
 //! on the caller's thread where there is none.
 
 use std::fs;
+use std::io::ErrorKind::{QuotaExceeded, StorageFull};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -105,8 +106,13 @@ impl Disk {
         let file = scratch_file(dir).map_err(|error| format!("a direct file cannot be opened: {error}"))?;
         let mut block = Buffer::default();
         block.resize(BLOCK_SIZE);
-        file.write_all_at(&block, BLOCK_SIZE as u64)
-            .map_err(|error| format!("a block of {BLOCK_SIZE} bytes cannot be written directly: {error}"))
+        match file.write_all_at(&block, BLOCK_SIZE as u64) {
+            // It opened the file and took the block as it is, and has no room: it will where a log has its segments.
+            Err(error) if matches!(error.kind(), StorageFull | QuotaExceeded) => Ok(()),
+            written => written.map_err(|error| {
+                format!("a block of {BLOCK_SIZE} bytes cannot be written directly: {error}")
+            }),
+        }
     }
 
     fn probe_ring(&self) -> Result<(), String> {
