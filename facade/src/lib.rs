@@ -63,11 +63,11 @@ pub use strata_primitives::{
     TraceId, Usage, Value, Version, Versioned,
 };
 pub use strata_shards::{
-    BatchReceipt, Clock, CommitNotice, CompactReport, Compaction, Durations, HeldCheckpoint as Checkpoint,
+    BatchReceipt, Clock, CommitNotice, CompactReport, Compaction, HeldCheckpoint as Checkpoint,
     RecoveryReport, RetentionPreview, RunPage, ShardCheckpoint, ShardRecovery, ShardState, ShardStats,
     VerifyProgress, VerifyReport,
 };
-pub use strata_wal::{Cut, LogRecovery, LogStatistics, Lsn};
+pub use strata_wal::{Cut, Durations, LogRecovery, LogStatistics, Lsn};
 
 /// What a call on a store gives, or why it could not.
 pub type Result<T> = std::result::Result<T, Error>;

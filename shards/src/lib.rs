@@ -14,7 +14,6 @@
 pub mod checkpoint_kind;
 pub mod clock;
 pub mod compaction;
-pub mod durations;
 pub mod engine;
 pub mod execute;
 pub mod held_checkpoint;
@@ -68,7 +67,6 @@ mod withheld;
 pub use checkpoint_kind::CheckpointKind;
 pub use clock::Clock;
 pub use compaction::Compaction;
-pub use durations::Durations;
 pub use engine::Engine;
 pub use execute::{Shipped, Turn};
 pub use held_checkpoint::HeldCheckpoint;

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use crate::durations::Durations;
 use strata_primitives::Version;
-use strata_wal::{LogRecovery, LogStatistics, Lsn};
+use strata_wal::{Durations, LogRecovery, LogStatistics, Lsn};
 
 /// What opening a store found and did.
 #[derive(Clone, Debug)]

@@ -1,9 +1,10 @@
 //! Bytes in, durable bytes out.
 //!
 //! A store's log in this order: positions and formats (`lsn` to `manifest`), the directory that names the
-//! segments, the live log, recovery, the images that let it begin later (`image_file` and its two sides), what they
-//! make unnecessary (`truncation`), single records of it, however old (`history`), what becomes of those that no recovery
-//! needs (`history_file`, `compaction`), and copies (`copy`). Under them lies the I/O seam: `storage`, `buffer`, then its two sides, `disk` and
+//! segments, the live log and how long it takes (`durations`), recovery, the images that let it begin later (`image_file` and
+//! its two sides), what they make unnecessary (`truncation`), single records of it, however old (`history`), what becomes of
+//! those that no recovery needs (`history_file`, `compaction`), and copies (`copy`). Under them lies the I/O seam: `storage`,
+//! `buffer`, then its two sides, `disk` and
 //! `sim`.
 #![deny(unsafe_code)]
 
@@ -18,6 +19,7 @@ mod uring;
 #[cfg(any(test, feature = "simulation"))]
 pub mod sim;
 
+pub mod durations;
 pub mod error;
 mod little_endian;
 pub mod lsn;
@@ -61,6 +63,7 @@ pub mod history_file;
 pub use compaction::Compacted;
 pub use copy::{CopiedFile, StoreSource};
 pub use directory::StoreDirectory;
+pub use durations::Durations;
 pub use error::{AppendError, LogFailed, WalError};
 pub use frame::RECORD_BODY_SIZE_MAX;
 pub use history::LogHistory;

@@ -30,7 +30,8 @@ impl Durations {
         Duration::from_micros(self.0.max())
     }
 
-    pub(crate) fn record(&mut self, micros: u64) {
+    /// Adds one, in microseconds.
+    pub fn record(&mut self, micros: u64) {
         self.0.saturating_record(micros.min(LONGEST));
     }
 }
