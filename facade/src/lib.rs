@@ -67,7 +67,7 @@ pub use strata_shards::{
     RecoveryReport, RetentionPreview, RunPage, ShardCheckpoint, ShardRecovery, ShardState, ShardStats,
     VerifyProgress, VerifyReport,
 };
-pub use strata_wal::{Cut, Durations, LogRecovery, LogStatistics, Lsn};
+pub use strata_wal::{Cut, Durations, LogRecovery, LogStatistics, Lsn, Sizes};
 
 /// What a call on a store gives, or why it could not.
 pub type Result<T> = std::result::Result<T, Error>;

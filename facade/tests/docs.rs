@@ -166,6 +166,21 @@ fn every_mutation_is_on_the_page_of_the_format() {
 }
 
 #[test]
+fn every_counter_is_on_the_page_of_observing() {
+    let document = read("docs/observing.md");
+    for (heading, file, name) in [
+        ("| shard | unit | what it counts |", "shards/src/report.rs", "ShardStats"),
+        ("| log | unit | what it counts |", "wal/src/log.rs", "LogStatistics"),
+    ] {
+        let rows = rows(&document, heading);
+        let told: Vec<&str> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
+        let source = read(file);
+        assert_eq!(told.iter().copied().collect::<BTreeSet<_>>(), fields_of(&source, name), "{name}");
+        assert_eq!(told.len(), fields_of(&source, name).len(), "{name}: each once");
+    }
+}
+
+#[test]
 fn every_part_of_the_format_names_its_golden_test() {
     let document = read("docs/format.md");
     for section in document.split("\n## ").skip(1) {

@@ -76,6 +76,7 @@ struct Checkpoint {
     /// The image stands for the log up to here.
     through: Lsn,
     asked: Vec<Reply>,
+    begun_at: Instant,
     /// It was to write runs that were rebuilt.
     has_rebuilt: bool,
     is_whole: bool,
@@ -89,9 +90,9 @@ enum Stage {
     /// Runs are being written.
     Writing(Box<Writing>),
     /// All is handed over but the end: the log is to be durable up to `needed` first.
-    Syncing { writing: Box<Writing>, needed: Lsn },
+    Syncing { writing: Box<Writing>, needed: Lsn, image_time: Duration },
     /// The thread finishes the image, and MANIFEST names it.
-    Naming(Box<ImageOfRuns>),
+    Naming { runs: Box<ImageOfRuns>, image_time: Duration },
     /// An image is there, and runs take note of it. Then other files are unnecessary.
     Noting { noted: std::vec::IntoIter<Noted>, unnecessary: Unnecessary },
 }
@@ -112,6 +113,7 @@ struct Writing {
     parts: Sender<Vec<ImagePart>>,
     /// Parts that found no room.
     waiting: Vec<ImagePart>,
+    begun_at: Instant,
 }
 
 /// When runs are to leave memory that have no image, this part of the memory's size in log is worth one.
@@ -327,10 +329,9 @@ impl Shard {
         }
         let through = through.lsn;
         let has_rebuilt = std::mem::take(&mut self.checkpoints.has_rebuilt);
-        let stage = Stage::Starting;
-        let is_whole = kind.is_whole;
+        let (begun_at, stage, is_whole) = (Instant::now(), Stage::Starting, kind.is_whole);
         self.checkpoints.under_way =
-            Some(Checkpoint { request, through, asked, has_rebuilt, is_whole, stage });
+            Some(Checkpoint { request, through, asked, begun_at, has_rebuilt, is_whole, stage });
         true
     }
 
@@ -354,16 +355,20 @@ impl Shard {
                 let begin = ImageBegin { number, through, incoming, retention, now, is_whole };
                 let Checkpoints { end, unreadable, .. } = &self.checkpoints;
                 let runs = ImageOfRuns::new(begin, &end.files, unreadable);
-                let writing = Writing { runs, parts, waiting: Vec::new() };
+                let writing = Writing { runs, parts, waiting: Vec::new(), begun_at: Instant::now() };
                 self.set_stage(Stage::Writing(Box::new(writing)));
             }
-            (ImageProgress::Finished(Ok(image)), Stage::Naming(runs)) => {
+            (ImageProgress::Finished(Ok((image, size))), Stage::Naming { runs, image_time }) => {
                 let (end, noted) = runs.take();
                 let asked = std::mem::take(&mut checkpoint.asked);
+                let (image_time, begun_at) = (*image_time, checkpoint.begun_at);
                 let unnecessary = self.checkpoints.follow(image, end, self.now);
                 self.set_stage(Stage::Noting { noted: noted.into_iter(), unnecessary });
                 tracing::info!(shard = self.index, number = image.number, through = %image.through, "checkpoint");
                 self.stats.images += 1;
+                self.stats.image_bytes.record(size);
+                self.stats.image_times.record(image_time.as_micros() as u64);
+                self.stats.checkpoint_times.record_between(begun_at, Instant::now());
                 if let Some(log) = &mut self.log {
                     log.bound_segments(self.checkpoints.segment_size_max());
                 }
@@ -396,23 +401,23 @@ impl Shard {
                 }
                 let log = self.log.as_mut().expect("only a shard with a log makes checkpoints");
                 log.request_sync();
-                let needed = log.appended_through();
-                (Some(Stage::Syncing { writing, needed }), true)
+                let (needed, image_time) = (log.appended_through(), writing.begun_at.elapsed());
+                (Some(Stage::Syncing { writing, needed, image_time }), true)
             }
-            Stage::Syncing { mut writing, needed } => {
+            Stage::Syncing { mut writing, needed, image_time } => {
                 let log = self.log.as_mut().expect("only a shard with a log makes checkpoints");
                 let durable_through = log.durable_through();
                 if durable_through < needed {
-                    return (Some(Stage::Syncing { writing, needed }), false);
+                    return (Some(Stage::Syncing { writing, needed, image_time }), false);
                 }
                 if writing.waiting.is_empty() {
                     let naming = self.checkpoints.naming(durable_through);
                     writing.waiting.push(ImagePart::End(naming));
                 }
                 if !writing.hand_over() {
-                    return (Some(Stage::Syncing { writing, needed }), false);
+                    return (Some(Stage::Syncing { writing, needed, image_time }), false);
                 }
-                (Some(Stage::Naming(Box::new(writing.runs))), true)
+                (Some(Stage::Naming { runs: Box::new(writing.runs), image_time }), true)
             }
             Stage::Noting { mut noted, unnecessary } => {
                 for Noted { run, image, retained, has_origin } in noted.by_ref().take(NOTED_MAX) {
@@ -437,7 +442,7 @@ impl Shard {
                 self.waiting.forget_files(unnecessary);
                 (None, true)
             }
-            Stage::Starting | Stage::Naming(_) => (Some(stage), false),
+            Stage::Starting | Stage::Naming { .. } => (Some(stage), false),
         }
     }
 

@@ -46,8 +46,8 @@ pub(crate) struct ImageNews {
 pub(crate) enum ImageProgress {
     /// It is being written; parts are taken here.
     Begun { number: u64, parts: Sender<Vec<ImagePart>> },
-    /// It has its name in MANIFEST, or there is none.
-    Finished(Result<NamedImage, ImageFailure>),
+    /// It has its name in MANIFEST and is a file of so many bytes, or there is none.
+    Finished(Result<(NamedImage, u64), ImageFailure>),
 }
 
 /// Why there is no image.
@@ -99,10 +99,10 @@ impl ImageJob {
         let panicked = |_| Err(failed("the thread that writes images panicked").into());
         let written = catch_unwind(AssertUnwindSafe(|| self.write(parts))).unwrap_or_else(panicked);
         let failure = match written {
-            Ok(Some(naming)) => {
+            Ok(Some((naming, size))) => {
                 let LogEnd { lsn: through, chain, .. } = self.through;
                 let image = NamedImage { number, through, chain };
-                let errand = Errand::NameImage { request: self.request, log, image, naming };
+                let errand = Errand::NameImage { request: self.request, log, image, size, naming };
                 match self.errands.send(errand) {
                     Ok(()) => return,
                     Err(_) => failed("the maintenance thread has ended").into(),
@@ -118,8 +118,8 @@ impl ImageJob {
         self.shard.wake();
     }
 
-    /// Writes parts until the end comes; `None` when it does not.
-    fn write(&self, parts: &Receiver<Vec<ImagePart>>) -> Result<Option<Naming>, ImageFailure> {
+    /// Writes parts until the end comes, and tells how large the file is; `None` when it does not.
+    fn write(&self, parts: &Receiver<Vec<ImagePart>>) -> Result<Option<(Naming, u64)>, ImageFailure> {
         let mut writer = self.source.create_image(self.number, self.through.lsn, self.begun.0)?;
         let mut copied: Option<(u64, ImageReader)> = None;
         while let Ok(list) = parts.recv() {
@@ -131,8 +131,7 @@ impl ImageJob {
                     ImagePart::Page(page) => writer.append_page(&page)?,
                     ImagePart::Copy { file, place } => self.copy(&mut writer, &mut copied, file, place)?,
                     ImagePart::End(naming) => {
-                        writer.finish()?;
-                        return Ok(Some(naming));
+                        return Ok(Some((naming, writer.finish()?)));
                     }
                 }
             }

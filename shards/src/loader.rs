@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, SendError, Sender};
 use strata_primitives::{Error, ErrorKind, ForkPoint, RunId};
@@ -27,6 +28,7 @@ pub(crate) enum LoadRequest {
     /// Bring back a run, with the commits behind its image; a fork over what it began as.
     Load {
         request: u64,
+        asked_at: Instant,
         entry: Box<RunEntry>,
         tail: Arc<Vec<(Lsn, Record)>>,
         lineage: Result<Lineage, Error>,
@@ -52,8 +54,8 @@ pub(crate) enum Dropped {
 /// What has come of a request.
 #[derive(Debug)]
 pub(crate) enum Loaded {
-    /// A run is back, or cannot be.
-    Run { request: u64, run: RunId, outcome: Result<Box<Run>, Error> },
+    /// A run that was asked for then is back, or cannot be.
+    Run { request: u64, asked_at: Instant, run: RunId, outcome: Result<Box<Run>, Error> },
     /// A run as it was.
     Past { request: u64, outcome: Result<Box<MadePast>, Error> },
 }
@@ -82,11 +84,11 @@ impl Loader {
     pub(crate) fn run(mut self) {
         while let Ok(wanted) = self.requests.recv() {
             match wanted {
-                LoadRequest::Load { request, entry, tail, lineage } => {
+                LoadRequest::Load { request, asked_at, entry, tail, lineage } => {
                     let run = entry.run;
                     let outcome = lineage
                         .and_then(|lineage| or_panicked(|| self.load(&entry, &tail, &lineage).map(Box::new)));
-                    self.tell(Loaded::Run { request, run, outcome });
+                    self.tell(Loaded::Run { request, asked_at, run, outcome });
                 }
                 LoadRequest::Past { request, past, lineage } => {
                     let outcome = or_panicked(|| self.make(&past, &lineage).map(Box::new));

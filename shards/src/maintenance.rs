@@ -29,8 +29,8 @@ pub(crate) enum Errand {
     Prepare { shard: u32, request: SegmentRequest },
     /// Have an image written that stands for a log up to here.
     BeginImage { request: u64, through: LogEnd, begun: Timestamp },
-    /// Name an image that is written.
-    NameImage { request: u64, log: u32, image: NamedImage, naming: Naming },
+    /// Name an image that is written, a file of so many bytes.
+    NameImage { request: u64, log: u32, image: NamedImage, size: u64, naming: Naming },
     /// Put away what an image has made unnecessary: segments and other image files.
     PutAway { log: u32, unnecessary: Unnecessary },
     /// Somebody holds files no longer.
@@ -114,12 +114,12 @@ impl Maintenance {
                 delivery.mailbox.wake();
             }
             Errand::BeginImage { request, through, begun } => self.begin_image(request, through, begun),
-            Errand::NameImage { request, log, image, naming } => {
+            Errand::NameImage { request, log, image, size, naming } => {
                 let Naming { durable_through, before } = naming;
                 let named = self.directory.name_image(log, image, before, durable_through);
                 let outcome = named.map_err(ImageFailure::from);
                 let delivery = &self.deliveries[log as usize];
-                let what = ImageProgress::Finished(outcome.map(|()| image));
+                let what = ImageProgress::Finished(outcome.map(|()| (image, size)));
                 let _ = delivery.images.send(ImageNews { request, what });
                 delivery.mailbox.wake();
             }

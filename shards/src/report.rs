@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use strata_primitives::Version;
-use strata_wal::{Durations, LogRecovery, LogStatistics, Lsn};
+use strata_wal::{Durations, LogRecovery, LogStatistics, Lsn, Sizes};
 
 /// What opening a store found and did.
 #[derive(Clone, Debug)]
@@ -132,10 +132,18 @@ pub struct ShardStats {
     pub evictions: u64,
     /// Runs that were brought into memory.
     pub loads: u64,
+    /// How long each of these took, from when it was asked for until the shard had it.
+    pub load_times: Durations,
     /// Runs that could not be, for damage.
     pub load_failures: u64,
     /// Images written.
     pub images: u64,
+    /// How many bytes the file of each of these has.
+    pub image_bytes: Sizes,
+    /// How long the shard was at each of these: from its first slice until all of it was handed to the thread that writes it.
+    pub image_times: Durations,
+    /// How long the checkpoint of each of these took, from its beginning until MANIFEST named the image.
+    pub checkpoint_times: Durations,
     /// Images that could not be written; the log has everything all the same.
     pub image_failures: u64,
     /// The log's own counters; `None` for an in-memory database.

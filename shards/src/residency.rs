@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
 use rustc_hash::FxHashMap;
@@ -135,7 +136,8 @@ impl Shard {
         let origin = entry.origin.filter(|_| entry.is_over_origin());
         let lineage = self.lineage(origin);
         self.waiting.loading_count += 1;
-        self.waiting.request(LoadRequest::Load { request, entry, tail, lineage });
+        let asked_at = Instant::now();
+        self.waiting.request(LoadRequest::Load { request, asked_at, entry, tail, lineage });
     }
 
     /// How what a run began as is made.
@@ -162,8 +164,8 @@ impl Shard {
     }
 
     fn take_in(&mut self, loaded: Loaded) {
-        let (request, run, outcome) = match loaded {
-            Loaded::Run { request, run, outcome } => (request, run, outcome),
+        let (request, asked_at, run, outcome) = match loaded {
+            Loaded::Run { request, asked_at, run, outcome } => (request, asked_at, run, outcome),
             Loaded::Past { request, outcome } => return self.take_in_past(request, outcome),
         };
         // One that was asked for before a restart is nobody's any more.
@@ -176,6 +178,7 @@ impl Shard {
                 self.checkpoints.note_rebuilt(loaded.image.is_none());
                 self.runs.make_resident(loaded, self.turn_number);
                 self.stats.loads += 1;
+                self.stats.load_times.record_between(asked_at, Instant::now());
                 self.waiting.ready.extend(parked);
             }
             Err(error) => {

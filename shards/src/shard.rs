@@ -407,7 +407,7 @@ impl Shard {
         stats.transactions = self.transactions.count() as u64;
         stats.past_views = self.pasts.count() as u64;
         stats.followers = self.followers.count() as u64;
-        stats.log = self.log.as_ref().map(Log::statistics);
+        stats.log = self.log.as_ref().map(|log| log.statistics().clone());
         if self.log.as_ref().is_some_and(Log::has_failed) {
             stats.state = ShardState::LogFailed;
         }

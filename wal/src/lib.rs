@@ -63,7 +63,7 @@ pub mod history_file;
 pub use compaction::Compacted;
 pub use copy::{CopiedFile, StoreSource};
 pub use directory::StoreDirectory;
-pub use durations::Durations;
+pub use durations::{Durations, Sizes};
 pub use error::{AppendError, LogFailed, WalError};
 pub use frame::RECORD_BODY_SIZE_MAX;
 pub use history::LogHistory;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::active_segment::{ActiveSegment, WriteWay};
 use crate::batch::{BATCH_HEADER_SIZE, BatchSeed, enter_segment};
+use crate::durations::{Durations, Sizes};
 use crate::error::{AppendError, LogFailed, WalError};
 use crate::frame::{RECORD_BODY_SIZE_MAX, frame_size};
 use crate::lsn::Lsn;
@@ -47,11 +48,20 @@ pub struct Log {
     appended_through: Lsn,
     written_through: Lsn,
     durable_through: Lsn,
-    /// End of the batch whose direct write has not completed.
-    writing_through: Option<Lsn>,
+    /// The batch whose direct write has not completed.
+    writing: Option<Writing>,
     syncing: Syncing,
     failed: Option<LogFailed>,
     statistics: LogStatistics,
+}
+
+/// A batch that is on its way to the device.
+#[derive(Clone, Copy, Debug)]
+struct Writing {
+    /// Where it ends.
+    through: Lsn,
+    opened_at: Instant,
+    begun_at: Instant,
 }
 
 /// Where an appended record lies.
@@ -64,7 +74,7 @@ pub struct Appended {
 }
 
 /// What a log has done since it was recovered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct LogStatistics {
     /// Records staged.
     pub appends: u64,
@@ -80,6 +90,17 @@ pub struct LogStatistics {
     pub segments: u64,
     /// Writes and syncs that failed.
     pub failures: u64,
+    /// How many records each sealed batch has.
+    pub batch_records: Sizes,
+    /// How many bytes each sealed batch has, its header included, padding not.
+    pub batch_bytes: Sizes,
+    /// How long the first record of each batch waited, from its append until the batch was where the log takes it by itself:
+    /// with the kernel, or on the device in a direct log. None of the batch waited longer. Batches whose write failed are left
+    /// out.
+    pub waits: Durations,
+    /// How long each round of syncs took, from its beginning until everything written before was on the device, and in a direct
+    /// log how long each write took. Rounds in which one failed are left out.
+    pub sync_times: Durations,
 }
 
 /// What recovery hands to a new log.
@@ -109,7 +130,7 @@ impl Log {
             appended_through: end.lsn,
             written_through: end.lsn,
             durable_through: end.lsn,
-            writing_through: None,
+            writing: None,
             syncing: Syncing::default(),
             failed: None,
             statistics: LogStatistics::default(),
@@ -144,10 +165,12 @@ impl Log {
     /// flight. Direct: submits the open batch when nothing is in flight.
     pub fn submit(&mut self) -> Result<(), LogFailed> {
         self.check()?;
-        if !self.open.is_empty() && self.writing_through.is_none() {
-            self.write_open()?;
+        let mut now = None;
+        if !self.open.is_empty() && self.writing.is_none() {
+            now = self.write_open()?;
         }
-        if self.way == WriteWay::Cached && self.syncing.is_due(self.durable_through, &self.options) {
+        let now = || now.unwrap_or_else(Instant::now);
+        if self.way == WriteWay::Cached && self.syncing.is_due(self.durable_through, &self.options, now) {
             self.start_sync()?;
         }
         Ok(())
@@ -163,8 +186,8 @@ impl Log {
         self.check().map(|()| has_progress)
     }
 
-    /// Begins a new segment, a small one, with a batch without records, so that all batches before lie in older ones, which a checkpoint
-    /// can put away. Nothing happens when the segment that is there has no batch.
+    /// Begins a new segment, a small one, with a batch without records, so that all batches before lie in older ones, which a
+    /// checkpoint can put away. Nothing happens when the segment that is there has no batch.
     ///
     /// # Errors
     /// Those of [`append`](Self::append).
@@ -172,12 +195,12 @@ impl Log {
         if self.failed.is_some() {
             return Err(AppendError::Failed);
         }
-        if self.writing_through.is_some() {
+        if self.writing.is_some() {
             return Err(AppendError::Stalled);
         }
         if !self.open.is_empty() {
             self.write_open().map_err(|_| AppendError::Failed)?;
-            if self.writing_through.is_some() {
+            if self.writing.is_some() {
                 return Err(AppendError::Stalled);
             }
         }
@@ -189,7 +212,7 @@ impl Log {
         let buffer = self.spare_buffers.pop().unwrap_or_default();
         self.open.open(self.active.lsn(), BATCH_HEADER_SIZE, buffer);
         self.appended_through = self.active.lsn().after(BATCH_HEADER_SIZE as u64);
-        self.write_open().map_err(|_| AppendError::Failed)
+        self.write_open().map(drop).map_err(|_| AppendError::Failed)
     }
 
     /// Goes on in the next segment.
@@ -222,7 +245,7 @@ impl Log {
 
     /// Where the last sealed batch ends: what is appended from now on lies behind.
     pub fn sealed_end(&self) -> LogEnd {
-        let lsn = self.writing_through.unwrap_or(self.written_through);
+        let lsn = self.writing.map_or(self.written_through, |writing| writing.through);
         LogEnd { log: self.log, lsn, chain: self.chain }
     }
 
@@ -314,8 +337,8 @@ impl Log {
     }
 
     /// What the log has done so far.
-    pub fn statistics(&self) -> LogStatistics {
-        self.statistics
+    pub fn statistics(&self) -> &LogStatistics {
+        &self.statistics
     }
 
     fn check(&self) -> Result<(), LogFailed> {
@@ -329,7 +352,7 @@ impl Log {
             return Err(AppendError::Failed);
         }
         if !self.open.is_empty() {
-            if self.writing_through.is_some() {
+            if self.writing.is_some() {
                 return Err(AppendError::Stalled);
             }
             self.write_open().map_err(|_| AppendError::Failed)?;
@@ -346,8 +369,8 @@ impl Log {
         Ok(())
     }
 
-    /// Seals the open batch and hands it over.
-    fn write_open(&mut self) -> Result<(), LogFailed> {
+    /// Seals the open batch and hands it over. Returns what time it is where that was looked at.
+    fn write_open(&mut self) -> Result<Option<Instant>, LogFailed> {
         let header = &self.active.header;
         let is_first = self.active.offset == SEGMENT_HEADER_SIZE;
         let previous = if is_first { enter_segment(self.chain, header.chain_seed) } else { self.chain };
@@ -359,30 +382,37 @@ impl Log {
         self.statistics.batches += 1;
         self.statistics.writes += 1;
         self.statistics.bytes += batch.buffer.len() as u64;
+        self.statistics.batch_records.record(u64::from(batch.record_count));
+        self.statistics.batch_bytes.record(batch.buffer.len() as u64);
         match self.way {
             WriteWay::Queued => self.write_queued(batch),
             WriteWay::Synced => self.write_synced(batch)?,
-            WriteWay::Cached => self.write_cached(batch)?,
+            WriteWay::Cached => return self.write_cached(batch).map(Some),
         }
-        Ok(())
+        Ok(None)
     }
 
     fn write_queued(&mut self, mut batch: SealedBatch) {
         batch.buffer.pad_to_block();
         let queue = self.queue.as_mut().expect("queued writes have a queue");
-        queue.write_durable(TOKEN_WRITE, &self.active.file, batch.buffer, self.active.offset);
+        let SealedBatch { buffer, end_lsn: through, opened_at, .. } = batch;
+        self.writing = Some(Writing { through, opened_at, begun_at: Instant::now() });
+        queue.write_durable(TOKEN_WRITE, &self.active.file, buffer, self.active.offset);
         self.statistics.syncs += 1;
-        self.writing_through = Some(batch.end_lsn);
-        self.active.move_behind(batch.end_lsn, BLOCK_SIZE as u64);
+        self.active.move_behind(through, BLOCK_SIZE as u64);
     }
 
     fn write_synced(&mut self, mut batch: SealedBatch) -> Result<(), LogFailed> {
         batch.buffer.pad_to_block();
+        let begun_at = Instant::now();
         let written = self.active.file.write_at(&batch.buffer, self.active.offset);
         self.latch("write", written)?;
         self.statistics.syncs += 1;
         let synced = self.active.file.sync();
         self.latch("sync", synced)?;
+        let now = Instant::now();
+        self.statistics.sync_times.record_between(begun_at, now);
+        self.statistics.waits.record_between(batch.opened_at, now);
         self.written_through = batch.end_lsn;
         self.durable_through = batch.end_lsn;
         self.active.move_behind(batch.end_lsn, BLOCK_SIZE as u64);
@@ -390,7 +420,7 @@ impl Log {
         Ok(())
     }
 
-    fn write_cached(&mut self, mut batch: SealedBatch) -> Result<(), LogFailed> {
+    fn write_cached(&mut self, mut batch: SealedBatch) -> Result<Instant, LogFailed> {
         let bytes = batch.buffer.len() as u64;
         let offset = self.active.offset;
         let block_end = (offset + bytes).next_multiple_of(BLOCK_SIZE as u64);
@@ -402,11 +432,13 @@ impl Log {
         }
         let written = self.active.file.write_at(&batch.buffer, offset);
         self.latch("write", written)?;
+        let now = Instant::now();
+        self.statistics.waits.record_between(batch.opened_at, now);
         self.written_through = batch.end_lsn;
-        self.syncing.wrote(&self.active.file, bytes);
+        self.syncing.wrote(&self.active.file, bytes, now);
         self.active.move_behind(batch.end_lsn, 1);
         self.recycle(batch.buffer);
-        Ok(())
+        Ok(now)
     }
 
     /// Starts one sync of every file with unsynced bytes. What is written from now on begins on a fresh block, so
@@ -431,10 +463,15 @@ impl Log {
         // Once the log has failed nothing becomes durable any more: what a later success covers is unknown.
         if self.latch(action, result).is_ok() && self.failed.is_none() {
             if token == TOKEN_WRITE {
-                let end = self.writing_through.take().expect("one write is in flight");
-                (self.written_through, self.durable_through) = (end, end);
-            } else if let Some(through) = self.syncing.complete_one() {
+                let Writing { through, opened_at, begun_at } =
+                    self.writing.take().expect("one write is in flight");
+                (self.written_through, self.durable_through) = (through, through);
+                let now = Instant::now();
+                self.statistics.sync_times.record_between(begun_at, now);
+                self.statistics.waits.record_between(opened_at, now);
+            } else if let Some((through, begun_at)) = self.syncing.complete_one() {
                 self.durable_through = through;
+                self.statistics.sync_times.record_between(begun_at, Instant::now());
             }
         }
         if let Some(buffer) = buffer {

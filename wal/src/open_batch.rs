@@ -1,5 +1,7 @@
 //! The batch that is being filled.
 
+use std::time::Instant;
+
 use crate::batch::{BATCH_HEADER_SIZE, BatchHeader, BatchSeed, next_chain};
 use crate::frame::{encode_frame, frame_size};
 use crate::lsn::Lsn;
@@ -14,6 +16,8 @@ pub(crate) struct OpenBatch {
     record_count: u32,
     /// Bytes it may grow to; 0 while no batch is open.
     size_max: usize,
+    /// When it was opened, for its first record.
+    opened_at: Option<Instant>,
 }
 
 impl OpenBatch {
@@ -32,7 +36,8 @@ impl OpenBatch {
         debug_assert!(self.is_empty(), "an open batch is closed first");
         buffer.clear();
         buffer.resize(BATCH_HEADER_SIZE);
-        *self = OpenBatch { buffer, first_lsn, record_count: 0, size_max };
+        let opened_at = Some(Instant::now());
+        *self = OpenBatch { buffer, first_lsn, record_count: 0, size_max, opened_at };
     }
 
     /// Stages one record that [`fits`](Self::fits); returns where it begins and ends.
@@ -64,9 +69,10 @@ impl OpenBatch {
             record_count: self.record_count,
         };
         header.encode_into(seed, &mut buffer);
-        let first_lsn = self.first_lsn;
-        *self = OpenBatch::default();
-        SealedBatch { end_lsn: first_lsn.after(buffer.len() as u64), buffer, first_lsn, chain }
+        let OpenBatch { first_lsn, record_count, opened_at, .. } = std::mem::take(self);
+        let opened_at = opened_at.expect("a batch is opened before it is sealed");
+        let end_lsn = first_lsn.after(buffer.len() as u64);
+        SealedBatch { end_lsn, buffer, first_lsn, chain, record_count, opened_at }
     }
 }
 
@@ -77,4 +83,6 @@ pub(crate) struct SealedBatch {
     pub(crate) first_lsn: Lsn,
     pub(crate) end_lsn: Lsn,
     pub(crate) chain: u64,
+    pub(crate) record_count: u32,
+    pub(crate) opened_at: Instant,
 }

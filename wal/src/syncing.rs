@@ -27,16 +27,17 @@ struct Round {
     /// What is durable when all of them are.
     through: Lsn,
     remaining: usize,
+    begun_at: Instant,
 }
 
 impl Syncing {
-    /// Notes a write that the kernel has taken.
-    pub(crate) fn wrote(&mut self, file: &Arc<dyn File>, bytes: u64) {
+    /// Notes a write that the kernel has taken by now.
+    pub(crate) fn wrote(&mut self, file: &Arc<dyn File>, bytes: u64, now: Instant) {
         if !self.unsynced_files.last().is_some_and(|last| Arc::ptr_eq(last, file)) {
             self.unsynced_files.push(Arc::clone(file));
         }
         self.unsynced_bytes += bytes;
-        self.unsynced_since.get_or_insert_with(Instant::now);
+        self.unsynced_since.get_or_insert(now);
     }
 
     /// Notes that everything up to `through` is waited for.
@@ -44,12 +45,17 @@ impl Syncing {
         self.requested_through = through;
     }
 
-    /// Whether a sync must start now: asked for, or by bytes, or by time; one at a time.
-    pub(crate) fn is_due(&self, durable_through: Lsn, options: &LogOptions) -> bool {
+    /// Whether a sync must start now: asked for, or by bytes, or by time; one at a time. `now` is asked where it matters.
+    pub(crate) fn is_due(
+        &self,
+        durable_through: Lsn,
+        options: &LogOptions,
+        now: impl FnOnce() -> Instant,
+    ) -> bool {
         let (None, Some(since)) = (&self.round, self.unsynced_since) else { return false };
         self.requested_through > durable_through
             || self.unsynced_bytes >= options.unsynced_bytes_max
-            || since.elapsed() >= options.sync_interval
+            || now().saturating_duration_since(since) >= options.sync_interval
     }
 
     /// Time until [`is_due`](Self::is_due) by interval; `None` while nothing waits or a sync is under way.
@@ -62,19 +68,19 @@ impl Syncing {
     pub(crate) fn start(&mut self, through: Lsn) -> Vec<Arc<dyn File>> {
         let files = std::mem::take(&mut self.unsynced_files);
         assert!(self.round.is_none() && !files.is_empty(), "one sync at a time, of something");
-        self.round = Some(Round { through, remaining: files.len() });
+        self.round = Some(Round { through, remaining: files.len(), begun_at: Instant::now() });
         self.unsynced_bytes = 0;
         self.unsynced_since = None;
         files
     }
 
-    /// One file of the round is done; after the last, what is durable now.
-    pub(crate) fn complete_one(&mut self) -> Option<Lsn> {
+    /// One file of the round is done; after the last, what is durable now, and when the round began.
+    pub(crate) fn complete_one(&mut self) -> Option<(Lsn, Instant)> {
         let round = self.round.as_mut().expect("a sync is under way");
         round.remaining -= 1;
         if round.remaining > 0 {
             return None;
         }
-        self.round.take().map(|round| round.through)
+        self.round.take().map(|round| (round.through, round.begun_at))
     }
 }

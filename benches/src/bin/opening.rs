@@ -75,7 +75,10 @@ fn against_log(arguments: &Arguments, mib: u64, report: &mut Report) {
     let store = Store::with(&arguments.dir, options()).expect("a new store opens");
     let runs = fill(&store, arguments.pick(1_000_000, 10_000));
     store.database.checkpoint().expect("there is space");
-    let log_size = || store.database.stats().expect("it is open").shards[0].log.map_or(0, |log| log.bytes);
+    let log_size = || {
+        let stats = store.database.stats().expect("it is open");
+        stats.shards[0].log.as_ref().map_or(0, |log| log.bytes)
+    };
     let (before, value) = (log_size(), value(VALUE_SIZE));
     for number in 0.. {
         if log_size() - before >= mib * MIB {
