@@ -18,7 +18,8 @@ pub enum FaultKind {
     /// part or wholly and for good: a later sync reports success without it (Rebello et al., "Can
     /// applications recover from fsync failures?", USENIX ATC 2020).
     Error,
-    /// `ENOSPC`, where the call needs new space: creating and extending. Other calls are spared.
+    /// `ENOSPC`, where the call needs new space: creating, extending, and renaming, whose name may need a block of its
+    /// directory. Other calls are spared.
     NoSpace,
     /// The first sectors of a write are applied, then `EIO`. On other calls the same as `Error`.
     Torn,

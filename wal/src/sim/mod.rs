@@ -236,7 +236,7 @@ impl fmt::Debug for SimDisk {
 
 impl Storage for SimDisk {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.pass(|_| false)?.tree.create_dir(path)
+        self.pass(|world| world.tree.node(path).is_none())?.tree.create_dir(path)
     }
 
     fn entries(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
@@ -268,7 +268,7 @@ impl Storage for SimDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.pass(|_| false)?.tree.rename(from, to)
+        self.pass(|_| true)?.tree.rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
