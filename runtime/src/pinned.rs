@@ -105,7 +105,7 @@ fn allowed_cpus() -> Vec<Cpu> {
 
 fn pin(cpu: Cpu) {
     if !core_affinity::set_for_current(CoreId { id: cpu.0 }) {
-        tracing::warn!(cpu = cpu.0, "the kernel refused to pin a shard thread; it runs unpinned");
+        tracing::warn!(target: "strata", cpu = cpu.0, "the kernel refused to pin a shard thread; it runs unpinned");
     }
 }
 

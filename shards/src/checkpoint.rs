@@ -364,11 +364,14 @@ impl Shard {
                 let (image_time, begun_at) = (*image_time, checkpoint.begun_at);
                 let unnecessary = self.checkpoints.follow(image, end, self.now);
                 self.set_stage(Stage::Noting { noted: noted.into_iter(), unnecessary });
-                tracing::info!(shard = self.index, number = image.number, through = %image.through, "checkpoint");
                 self.stats.images += 1;
                 self.stats.image_bytes.record(size);
                 self.stats.image_times.record(image_time.as_micros() as u64);
-                self.stats.checkpoint_times.record_between(begun_at, Instant::now());
+                let now = Instant::now();
+                self.stats.checkpoint_times.record_between(begun_at, now);
+                let NamedImage { number, through, .. } = image;
+                let took_micros = (now - begun_at).as_micros() as u64;
+                tracing::info!(target: "strata", shard = self.index, number, %through, bytes = size, took_micros, "a checkpoint is made");
                 if let Some(log) = &mut self.log {
                     log.bound_segments(self.checkpoints.segment_size_max());
                 }
@@ -462,6 +465,7 @@ impl Shard {
     /// There is no image; everything is as it was before.
     fn fail_checkpoint(&mut self, failure: ImageFailure) {
         self.stats.image_failures += 1;
+        tracing::warn!(target: "strata", shard = self.index, error = %failure.error, "a checkpoint has failed");
         self.checkpoints.unreadable.extend(failure.unreadable);
         self.checkpoints.not_before = Instant::now() + PAUSE_FAILED;
         self.give_up_checkpoint(&store_error(failure.error));

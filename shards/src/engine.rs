@@ -258,7 +258,9 @@ impl Engine {
             }
             let _ = maintenance.join();
         }
-        outcome
+        outcome.inspect_err(|error| {
+            tracing::error!(target: "strata", %error, "the store is not closed in order");
+        })
     }
 
     /// Where the maintenance thread is sent errands, while the store is open.

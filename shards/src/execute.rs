@@ -110,7 +110,8 @@ impl fmt::Debug for Shipped {
 fn is_over_budget(run: RunId, took: Duration, setup: &Setup) -> bool {
     let is_over = took > setup.execute_budget;
     if is_over {
-        tracing::warn!(%run, ?took, "a closure held its shard longer than execute_budget");
+        let took_micros = took.as_micros() as u64;
+        tracing::warn!(target: "strata", %run, took_micros, "a closure held its shard longer than execute_budget");
     }
     is_over
 }

@@ -97,7 +97,7 @@ impl PastVersion {
                         (made, _) => return made,
                     },
                     Err(error @ WalError::Corrupt { .. }) => {
-                        tracing::warn!(run = %self.run, %error, "an image is damaged: an older one is taken");
+                        tracing::warn!(target: "strata", shard = self.newest.log, run = %self.run, %error, "an image is damaged: an older one is taken");
                         damage = Some(error);
                     }
                     Err(error) => return Err(store_error(error)),

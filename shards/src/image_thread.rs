@@ -112,7 +112,6 @@ impl ImageJob {
             Ok(None) => return,
             Err(failure) => failure,
         };
-        tracing::warn!(log, number, error = %failure.error, "an image could not be written");
         let what = ImageProgress::Finished(Err(failure));
         let _ = self.news.send(ImageNews { request: self.request, what });
         self.shard.wake();

@@ -169,11 +169,11 @@ impl Loader {
         base: Option<&Arc<Base>>,
         damage: WalError,
     ) -> Result<Run, Error> {
-        tracing::warn!(log = self.log, run = %entry.run, %damage, "an image is damaged: the run is rebuilt from the one before");
+        tracing::warn!(target: "strata", shard = self.log, run = %entry.run, error = %damage, "an image is damaged: the run is rebuilt from the one before");
         let source = self.source()?;
         // What cannot be rebuilt is damaged as it was found first.
         self.shelf.rebuild(entry, base, &source).map_err(|error| {
-            tracing::error!(log = self.log, run = %entry.run, %error, "the run cannot be rebuilt");
+            tracing::error!(target: "strata", shard = self.log, run = %entry.run, %error, "the run cannot be rebuilt");
             store_error(damage)
         })
     }

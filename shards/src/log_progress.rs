@@ -98,6 +98,16 @@ impl Shard {
     /// Hands a segment to the log, or remembers why there is none, for the writes that are refused for it.
     fn offer_segment(&mut self, prepared: Result<PreparedSegment, WalError>) {
         let log = self.log.as_mut().expect("only a shard with a log asks for segments");
+        // Told when it begins and when it ends, not for each write that is refused.
+        match (&prepared, &self.no_segment) {
+            (Err(error), None) => {
+                tracing::warn!(target: "strata", shard = self.index, %error, "no segment can be prepared: writes that need one are refused");
+            }
+            (Ok(_), Some(_)) => {
+                tracing::info!(target: "strata", shard = self.index, "segments can be prepared again");
+            }
+            _ => {}
+        }
         self.no_segment = prepared.as_ref().err().map(|error| {
             let (kind, advice) = match error {
                 WalError::NoSpace { .. } => (ErrorKind::Full, "writes resume once there is space"),

@@ -104,9 +104,6 @@ impl Maintenance {
         match errand {
             Errand::Prepare { shard, request } => {
                 let prepared = self.directory.prepare_segment(&request);
-                if let Err(error) = &prepared {
-                    tracing::warn!(shard, %error, "no segment could be prepared");
-                }
                 let delivery = &self.deliveries[shard as usize];
                 // A shard has one request under way, so there is room; a shard that has ended
                 // leaves its segment to the next recovery, which knows it from MANIFEST.
@@ -132,10 +129,12 @@ impl Maintenance {
                 let Unnecessary { image, kept, kept_from } = unnecessary;
                 match self.directory.put_away(log, image, &kept, kept_from) {
                     Ok(PutAway { retired, removed, images }) => {
-                        tracing::info!(log, retired, removed, images, "put away");
+                        tracing::info!(target: "strata", shard = log, retired, removed, images, "segments and images are put away");
                     }
                     // It costs space until the next image.
-                    Err(error) => tracing::warn!(log, %error, "what images make unnecessary stays"),
+                    Err(error) => {
+                        tracing::warn!(target: "strata", shard = log, %error, "what images make unnecessary stays")
+                    }
                 }
             }
             Errand::Source { log, reply } => {

@@ -85,11 +85,16 @@ impl Engine {
     pub fn open(options: EngineOptions) -> Result<Engine, Error> {
         let started = Instant::now();
         check(&options)?;
-        let mut engine = match &options.path {
-            Some(path) => open_on_disk(&options, path)?,
-            None => open_in_memory(&options)?,
+        let Some(path) = &options.path else {
+            let mut engine = open_in_memory(&options)?;
+            engine.recovery.elapsed = started.elapsed();
+            return Ok(engine);
         };
+        let mut engine = open_on_disk(&options, path).inspect_err(|error| {
+            tracing::error!(target: "strata", path = %path.display(), %error, "the store cannot be opened");
+        })?;
         engine.recovery.elapsed = started.elapsed();
+        engine.recovery.tell(path);
         Ok(engine)
     }
 }

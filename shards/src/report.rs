@@ -1,5 +1,6 @@
 //! What a store tells about itself: what recovery found, and what its shards have done.
 
+use std::path::Path;
 use std::time::Duration;
 
 use strata_primitives::Version;
@@ -21,6 +22,14 @@ pub struct RecoveryReport {
 }
 
 impl RecoveryReport {
+    /// Tells that the store at `path` is open.
+    pub(crate) fn tell(&self, path: &Path) {
+        let RecoveryReport { created, boot, was_clean, .. } = *self;
+        let (shards, records, bytes_cut) = (self.shards.len(), self.records(), self.bytes_cut());
+        let (path, took_micros) = (path.display(), self.elapsed.as_micros() as u64);
+        tracing::info!(target: "strata", %path, shards, boot, created, was_clean, records, bytes_cut, took_micros, "the store is open");
+    }
+
     /// Records replayed by all shards.
     pub fn records(&self) -> u64 {
         self.shards.iter().map(|shard| shard.log.records).sum()

@@ -182,7 +182,7 @@ impl Shard {
                 self.waiting.ready.extend(parked);
             }
             Err(error) => {
-                tracing::error!(%run, %error, "a run cannot be loaded; the others are served");
+                tracing::error!(target: "strata", shard = self.index, %run, %error, "a run cannot be loaded; the others are served");
                 self.stats.load_failures += 1;
                 self.runs.note_failure(run);
                 parked.into_iter().for_each(|parked| self.refuse_parked(parked, &error));

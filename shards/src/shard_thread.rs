@@ -7,7 +7,7 @@ use crossbeam_channel::Sender;
 use strata_primitives::{Error, ErrorKind};
 use strata_runtime::mailbox::Mailbox;
 use strata_runtime::spin::Spin;
-use strata_wal::{LogOptions, LogSource};
+use strata_wal::{LogOptions, LogRecovery, LogSource};
 
 use crate::boot::Boot;
 use crate::checkpoint::KnownImages;
@@ -63,10 +63,7 @@ impl ShardThread {
                 Ok(Served::Closed) => return,
                 Ok(Served::Restart(reply)) => Some(reply),
                 Err(_) => {
-                    tracing::error!(
-                        shard = self.index,
-                        "the shard panicked and answers Closed until it is restarted"
-                    );
+                    tracing::error!(target: "strata", shard = self.index, "the shard panicked and answers Closed until it is restarted");
                     None
                 }
             };
@@ -156,6 +153,10 @@ impl ShardThread {
         let options = (!setup.is_read_only).then_some(&disk.options);
         let Restored { runs, log, images, found } = restore(&disk.source, options, self.hash_seed)?;
         let recovery = ShardRecovery { shard: index as usize, runs: runs.count() as u64, log: found };
+        let ShardRecovery { runs: count, log: LogRecovery { image, records, bytes, elapsed, .. }, .. } =
+            &recovery;
+        let took_micros = elapsed.as_micros() as u64;
+        tracing::info!(target: "strata", shard = index, image, records, bytes, runs = count, took_micros, "the shard is recovered");
         let loads = Some(disk.maintained.loads.clone());
         Ok((Shard::new(index, setup, runs, log, images, loads), Some(recovery)))
     }

@@ -281,6 +281,7 @@ impl StoreDirectory {
         if spares.into_iter().filter(|spare| self.storage.remove(spare).is_ok()).count() > 0 {
             let _ = self.sync_dir(&segments_dir(&self.path));
         }
+        tracing::info!(target: "strata", path = %self.path.display(), "the store is closed");
         Ok(())
     }
 
@@ -344,6 +345,7 @@ impl StoreDirectory {
             let written = file.write_at(&next.encode(), offset as u64).and_then(|()| file.sync());
             if let Err(error) = written {
                 let error = WalError::io(&manifest_path(&self.path), "update", error);
+                tracing::error!(target: "strata", %error, "MANIFEST cannot be written: no segment and no image is named any more");
                 self.failed = Some(error.to_string());
                 return Err(error);
             }

@@ -94,7 +94,7 @@ impl Disk {
 
     fn fall_back(&self, error: &io::Error) -> Box<dyn Queue> {
         if !self.has_warned.swap(true, Ordering::Relaxed) {
-            tracing::warn!(%error, "io_uring cannot be used, writes and syncs block their shard");
+            tracing::warn!(target: "strata", %error, "io_uring cannot be used, writes and syncs block their shard");
         }
         Box::new(BlockingQueue::default())
     }

@@ -303,10 +303,7 @@ impl Log {
     pub fn offer_segment(&mut self, prepared: Result<PreparedSegment, WalError>) {
         match prepared {
             Ok(segment) => self.supply.add(segment),
-            Err(error) => {
-                tracing::warn!(log = self.log, %error, "no segment could be prepared");
-                self.supply.refuse();
-            }
+            Err(_) => self.supply.refuse(),
         }
     }
 
@@ -494,7 +491,10 @@ impl Log {
         let number = self.active.header.number;
         let failed =
             LogFailed { reason: format!("could not {action} log {} at segment {number}: {error}", self.log) };
-        tracing::error!(log = self.log, reason = %failed.reason, "the log has failed");
+        // Told once: what fails behind the first failure was under way with it.
+        if self.failed.is_none() {
+            tracing::error!(target: "strata", log = self.log, error = %failed.reason, "the log has failed");
+        }
         Err(self.failed.get_or_insert(failed).clone())
     }
 }

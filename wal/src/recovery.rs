@@ -51,6 +51,10 @@ pub fn recover(
     let (survey, mut report) = examine(source, from, visit)?;
     remove_leftovers(source, &report.leftovers)?;
     repair(source, &survey)?;
+    if let Some(Cut { segment, offset, bytes, from, to, reason, .. }) = &report.cut {
+        let log = source.log;
+        tracing::warn!(target: "strata", log, segment, offset, bytes, %from, %to, error = %reason, "a torn tail is cut");
+    }
     let log = start_log(source, options, &survey, report.end)?;
     report.elapsed = survey.started.elapsed();
     Ok((log, report))
@@ -273,7 +277,7 @@ fn choose_way(source: &LogSource, options: &LogOptions) -> WriteWay {
         Ok(()) => WriteWay::Queued,
         Err(reason) => {
             source.fallback_warning.call_once(|| {
-                tracing::warn!(%reason, "durable writes wait for the device: no background direct I/O here");
+                tracing::warn!(target: "strata", error = %reason, "durable writes wait for the device: no background direct I/O here");
             });
             WriteWay::Synced
         }

@@ -190,7 +190,7 @@ impl Drop for UringQueue {
     fn drop(&mut self) {
         while self.in_flight() > 0 {
             if let Err(error) = self.try_wait() {
-                tracing::error!(%error, "the ring cannot be waited for, its buffers are given up");
+                tracing::error!(target: "strata", %error, "the ring cannot be waited for, its buffers are given up");
                 std::mem::forget(std::mem::take(&mut self.slots));
                 return;
             }
