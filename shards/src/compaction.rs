@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{MutexGuard, TryLockError};
+use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 use strata_primitives::{Error, ErrorKind, ForkPoint, RunId, Version};
@@ -47,31 +48,43 @@ impl Engine {
     /// is lost.
     pub fn compact(&self, compaction: Compaction) -> Result<CompactReport, Error> {
         let _alone = self.compact_alone()?;
-        let before = self.usage()?;
-        let floors = self.floors()?;
-        let is_whole = compaction == Compaction::Full;
-        let first = CheckpointKind { begins_segment: true, is_whole, is_unconditional: false };
+        let (started, is_full) = (Instant::now(), compaction == Compaction::Full);
+        let compacted = self.compact_and_report(is_full);
+        let took_micros = started.elapsed().as_micros() as u64;
+        match &compacted {
+            Ok(CompactReport { reclaimed, segments, versions }) => {
+                tracing::info!(target: "strata", is_full, reclaimed, segments, versions, took_micros, "the store is compacted");
+            }
+            Err(error) => tracing::warn!(target: "strata", %error, "a compaction has failed"),
+        }
+        compacted
+    }
+
+    fn compact_and_report(&self, is_full: bool) -> Result<CompactReport, Error> {
+        let (before, floors_before) = (self.usage()?, self.floors()?);
+        let first = CheckpointKind { begins_segment: true, is_whole: is_full, is_unconditional: false };
         self.checkpoint_of(first)?;
         self.checkpoint_of(CheckpointKind { is_unconditional: true, ..CheckpointKind::default() })?;
         let forked = self.settle()?;
-        if compaction == Compaction::Full {
+        if is_full {
             let source = self.source()?;
             for (log, source) in source.logs().iter().enumerate() {
                 self.compact_history(source, &forked[log])?;
             }
         }
-        let versions = self.floors()?.into_iter().map(|(run, floor)| {
-            let first = |floor: Version| floor.max(Version::NEVER.next()).0;
-            first(floor).saturating_sub(first(floors.get(&run).copied().unwrap_or_default()))
+        let (after, floors) = (self.usage()?, self.floors()?);
+        let first = |floor: Version| floor.max(Version::NEVER.next()).0;
+        let released = floors.into_iter().map(|(run, floor)| {
+            first(floor).saturating_sub(first(floors_before.get(&run).copied().unwrap_or_default()))
         });
-        let versions = versions.sum();
-        let after = self.usage()?;
         let size = |usage: &BTreeMap<PathBuf, u64>| usage.values().sum::<u64>();
         let is_segment = |name: &PathBuf| name.extension().is_some_and(|extension| extension == "seg");
         let segments = before.keys().filter(|name| is_segment(name) && !after.contains_key(*name)).count();
-        let reclaimed = size(&before).saturating_sub(size(&after));
-        tracing::info!(?compaction, reclaimed, segments, versions, "compacted");
-        Ok(CompactReport { reclaimed, segments: segments as u64, versions })
+        Ok(CompactReport {
+            reclaimed: size(&before).saturating_sub(size(&after)),
+            segments: segments as u64,
+            versions: released.sum(),
+        })
     }
 
     /// No other compaction begins, and the store does not end, before this one is over.

@@ -155,7 +155,8 @@ impl Maintenance {
             }
             Errand::RemoveCompacted { log, compacted, reply } => {
                 let removed = self.directory.remove_compacted(log, &compacted);
-                tracing::info!(log, ?compacted, "history sorted");
+                let Compacted { kept, dropped, .. } = compacted;
+                tracing::info!(target: "strata", log, kept, dropped, "the history of a log is sorted");
                 let _ = reply.send(removed.map(drop).map_err(store_error));
             }
             Errand::Close { .. } | Errand::End => unreachable!("the end is no errand among others"),
