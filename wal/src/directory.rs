@@ -191,6 +191,7 @@ impl StoreDirectory {
             is_newest_slot: self.slots.damaged.is_none(),
             capabilities: self.capabilities.clone(),
             fallback_warning: Arc::clone(&self.fallback_warning),
+            is_salvaged: false,
         }
     }
 
@@ -378,11 +379,11 @@ fn check_log_count(slots: &Slots, wanted: Option<u32>) -> Result<(), WalError> {
     }
 }
 
-fn lock_path(store: &Path) -> PathBuf {
+pub(crate) fn lock_path(store: &Path) -> PathBuf {
     store.join("LOCK")
 }
 
-fn take_lock(answer: io::Result<Lock>, path: &Path) -> Result<LockGuard, WalError> {
+pub(crate) fn take_lock(answer: io::Result<Lock>, path: &Path) -> Result<LockGuard, WalError> {
     match answer.map_err(|error| WalError::io(&lock_path(path), "lock", error))? {
         Lock::Held(guard) => Ok(guard),
         Lock::Owned { owner } if owner.is_empty() => {
@@ -393,7 +394,7 @@ fn take_lock(answer: io::Result<Lock>, path: &Path) -> Result<LockGuard, WalErro
 }
 
 /// A copy on a medium that cannot be written has no lock file to share, and nobody who could write it.
-fn is_read_only_place(error: &io::Error) -> bool {
+pub(crate) fn is_read_only_place(error: &io::Error) -> bool {
     use io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem};
     matches!(error.kind(), NotFound | PermissionDenied | ReadOnlyFilesystem)
 }

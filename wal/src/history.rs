@@ -63,6 +63,13 @@ impl LogHistory {
         Ok(history)
     }
 
+    /// The same, for whom these segments are not there.
+    #[must_use]
+    pub fn without(mut self, numbers: &BTreeSet<u64>) -> LogHistory {
+        self.files.segments.retain(|number| !numbers.contains(number));
+        self
+    }
+
     /// The record of a group at `lsn`; `None` when it is no longer there.
     ///
     /// # Errors
@@ -96,6 +103,11 @@ impl LogHistory {
             match HistoryFile::open(&self.source, FileKind::History, number) {
                 Ok(sorted) => {
                     self.sorted = Some(sorted);
+                    return Ok(());
+                }
+                // Of a damaged store what cannot be opened is not there.
+                Err(_) if self.source.is_salvaged => {
+                    self.sorted = None;
                     return Ok(());
                 }
                 // Another one took its place between the two looks.

@@ -1,5 +1,6 @@
 //! Reading an image file, as a whole or one slice of it.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,7 +26,8 @@ pub struct ImageReader {
     path: PathBuf,
     size: u64,
     header: ImageHeader,
-    end: ImageEnd,
+    /// `None` when the file was opened without it.
+    end: Option<ImageEnd>,
 }
 
 impl ImageReader {
@@ -38,7 +40,28 @@ impl ImageReader {
         storage: &dyn Storage,
         store: &Path,
         id: StoreId,
+        file: (FileKind, u32, u64),
+    ) -> Result<ImageReader, WalError> {
+        ImageReader::open_as(storage, store, id, file, false)
+    }
+
+    /// The same of a file that may lack its end, and with it the way to its directory: what lies at a place that is known is
+    /// there all the same.
+    pub(crate) fn open_cut(
+        storage: &dyn Storage,
+        store: &Path,
+        id: StoreId,
+        file: (FileKind, u32, u64),
+    ) -> Result<ImageReader, WalError> {
+        ImageReader::open_as(storage, store, id, file, true)
+    }
+
+    fn open_as(
+        storage: &dyn Storage,
+        store: &Path,
+        id: StoreId,
         (kind, log, number): (FileKind, u32, u64),
+        is_cut: bool,
     ) -> Result<ImageReader, WalError> {
         let path = kind.path(store, log, number);
         let file = storage.open(&path, Access::Read).map_err(|error| match error.kind() {
@@ -46,9 +69,6 @@ impl ImageReader {
             _ => WalError::io(&path, "open", error),
         })?;
         let size = file.size().map_err(|error| WalError::io(&path, "read", error))?;
-        if size < FRAMES_BEGIN + END_SIZE {
-            return Err(WalError::corrupt(&path, 0, format!("{size} bytes are too few for an image")));
-        }
         let block = read(&*file, &path, 0, FRAMES_BEGIN)?;
         let header = ImageHeader::decode(kind, &block).map_err(|bad| match bad {
             BadImage::Newer(found) => {
@@ -61,10 +81,20 @@ impl ImageReader {
             let reason = format!("this is image {} of log {} of another place", header.number, header.log);
             return Err(WalError::corrupt(&path, 0, reason));
         }
-        let bytes = read(&*file, &path, size - END_SIZE, END_SIZE)?;
+        let mut reader = ImageReader { file, path, size, header, end: None };
+        if !is_cut {
+            reader.end = Some(reader.read_end()?);
+        }
+        Ok(reader)
+    }
+
+    fn read_end(&self) -> Result<ImageEnd, WalError> {
+        let Some(offset) = self.size.checked_sub(END_SIZE).filter(|offset| *offset >= FRAMES_BEGIN) else {
+            return Err(self.corrupt(0, format!("{} bytes are too few for an image", self.size)));
+        };
+        let bytes = read(&*self.file, &self.path, offset, END_SIZE)?;
         let end = frame_of(&bytes, END).and_then(|frame| ImageEnd::decode(frame.body));
-        let end = end.map_err(|reason| WalError::corrupt(&path, size - END_SIZE, reason))?;
-        Ok(ImageReader { file, path, size, header, end })
+        end.map_err(|reason| self.corrupt(offset, reason))
     }
 
     /// What its first block says.
@@ -77,21 +107,55 @@ impl ImageReader {
     /// # Errors
     /// [`WalError::Corrupt`] and [`WalError::Io`].
     pub fn pages(&self) -> Result<Vec<Vec<u8>>, WalError> {
-        let mut pages = Vec::new();
+        let mut pages = BTreeMap::new();
+        self.pages_back(&mut pages)?;
+        Ok(pages.into_values().collect())
+    }
+
+    /// The pages of its directory that something leads to which holds: those that are met on the way back from the end, and,
+    /// where that way breaks, those behind whole frames from the beginning on. Beside them, what breaks the two ways.
+    ///
+    /// A frame that only looks like a page is none: a value may hold the bytes of one.
+    pub fn pages_left(&self) -> (Vec<Vec<u8>>, Vec<WalError>) {
+        let (mut pages, mut damage) = (BTreeMap::new(), Vec::new());
+        if let Err(error) = self.pages_back(&mut pages) {
+            damage.push(error);
+            damage.extend(self.pages_on(&mut pages).err());
+        }
+        (pages.into_values().collect(), damage)
+    }
+
+    /// Collects pages from the last one to the first.
+    fn pages_back(&self, pages: &mut BTreeMap<u64, Vec<u8>>) -> Result<(), WalError> {
         let mut reader = self.reader();
-        let mut place = self.end.last_page;
+        let end = self.end.map_or_else(|| self.read_end(), Ok)?;
+        let mut place = end.last_page;
         while place.size > 0 {
             let page = self.frame(&mut reader, place.offset, place.offset.saturating_add(place.size))?;
             let (before, page) = self.take_page(place, &page)?;
-            pages.push(page.to_vec());
+            pages.insert(place.offset, page.to_vec());
             // Each lies in front of the one it came before, so there is an end.
             if before.size > 0 && before.offset.saturating_add(before.size) > place.offset {
                 return Err(self.corrupt(place.offset, "the page before this one lies behind it"));
             }
             place = before;
         }
-        pages.reverse();
-        Ok(pages)
+        Ok(())
+    }
+
+    /// Collects pages from the first frame on.
+    fn pages_on(&self, pages: &mut BTreeMap<u64, Vec<u8>>) -> Result<(), WalError> {
+        let (mut reader, mut offset) = (self.reader(), FRAMES_BEGIN);
+        while offset < self.size {
+            let bytes = self.frame(&mut reader, offset, self.size)?;
+            let frame = decode_frame(&bytes).map_err(|reason| self.corrupt(offset, reason))?;
+            let place = ImagePlace { offset, size: frame.size as u64 };
+            if frame.kind == PAGE {
+                pages.insert(offset, self.take_page(place, &bytes)?.1.to_vec());
+            }
+            offset += place.size;
+        }
+        Ok(())
     }
 
     /// Hands over the slices that lie at a place, one after the other, for as long as `take` wants more.
@@ -127,6 +191,7 @@ impl ImageReader {
         let (mut offset, mut frame_count, mut last_page) = (FRAMES_BEGIN, 0, ImagePlace::default());
         let mut checksum = crc32fast::Hasher::new();
         let mut reader = self.reader();
+        let end = self.end.map_or_else(|| self.read_end(), Ok)?;
         let frames_end = self.size - END_SIZE;
         while offset < frames_end {
             let bytes = self.frame(&mut reader, offset, frames_end)?;
@@ -141,7 +206,7 @@ impl ImageReader {
             (offset, frame_count) = (offset + place.size, frame_count + 1);
         }
         let found = ImageEnd { frame_count, last_page, checksum: checksum.finalize() };
-        if found != self.end {
+        if found != end {
             return Err(self.corrupt(frames_end, "the end tells of other frames"));
         }
         Ok(())

@@ -70,9 +70,21 @@ pub(crate) fn scan_segment(
     visit: &mut Visitor<'_>,
 ) -> Result<Scan, WalError> {
     let (through, chain) = position.unwrap_or((segment.header.first_lsn, 0));
-    let begin = NamedImage { number: 0, through: through.max(segment.header.first_lsn), chain };
+    scan_from(source, segment, through, position.map(|_| chain), visit)
+}
+
+/// The same from a position at which a batch may lie; without the chain there the first one is taken as it is.
+pub(crate) fn scan_from(
+    source: &LogSource,
+    segment: &LiveSegment,
+    through: Lsn,
+    chain: Option<u64>,
+    visit: &mut Visitor<'_>,
+) -> Result<Scan, WalError> {
+    let through = through.max(segment.header.first_lsn);
+    let begin = NamedImage { number: 0, through, chain: chain.unwrap_or_default() };
     let mut scanner = Scanner::new(source, std::slice::from_ref(segment), Some(&begin));
-    scanner.is_begin_unknown = position.is_none();
+    scanner.is_begin_unknown = chain.is_none();
     scanner.run(visit)
 }
 

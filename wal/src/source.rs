@@ -12,6 +12,7 @@ use crate::image_writer::ImageWriter;
 use crate::lsn::Lsn;
 use crate::manifest::LogEntry;
 use crate::reader::SegmentReader;
+use crate::salvage::rebuild_header;
 use crate::segment::{BadHeader, SEGMENT_FORMAT_VERSION, SegmentHeader, segment_path};
 use crate::storage::{Access, BLOCK_SIZE, Buffer, Capabilities, File, Storage};
 use crate::store_id::StoreId;
@@ -33,6 +34,8 @@ pub struct LogSource {
     pub(crate) capabilities: Capabilities,
     /// One line a store, however many logs fall back.
     pub(crate) fallback_warning: Arc<Once>,
+    /// Files are taken as far as they hold: one that was cut, or that lacks its header or its end, is opened all the same.
+    pub(crate) is_salvaged: bool,
 }
 
 impl LogSource {
@@ -52,8 +55,8 @@ impl LogSource {
     /// # Errors
     /// Those of [`ImageReader::open`].
     pub fn open_image(&self, number: u64) -> Result<ImageReader, WalError> {
-        let file = (FileKind::Image, self.log, number);
-        ImageReader::open(&*self.storage, &self.store_path, self.store, file)
+        let open = if self.is_salvaged { ImageReader::open_cut } else { ImageReader::open };
+        open(&*self.storage, &self.store_path, self.store, (FileKind::Image, self.log, number))
     }
 
     /// Begins to write an image of the log.
@@ -170,7 +173,10 @@ pub(crate) fn open_segment_file(
             let supported = SEGMENT_FORMAT_VERSION;
             return Err(WalError::NewerFormat { path: path.to_path_buf(), found, supported });
         }
-        Err(BadHeader::Damaged(reason)) => return Err(WalError::corrupt(path, 0, reason)),
+        Err(BadHeader::Damaged(reason)) => {
+            let rebuilt = rebuild_header(source, &*file, size, number).map_err(read_error)?;
+            rebuilt.ok_or_else(|| WalError::corrupt(path, 0, reason))?
+        }
     };
     if (header.store, header.log, header.number) != (source.store, source.log, number) {
         let reason = format!(
@@ -179,7 +185,10 @@ pub(crate) fn open_segment_file(
         );
         return Err(WalError::corrupt(path, 0, reason));
     }
-    if header.size != size {
+    if source.is_salvaged && size < header.size {
+        return Ok((SegmentHeader { size, ..header }, file));
+    }
+    if header.size != size && !source.is_salvaged {
         let reason = format!("the segment has {size} bytes, its header says {}", header.size);
         return Err(WalError::corrupt(path, size.min(header.size), reason));
     }

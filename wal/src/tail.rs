@@ -108,7 +108,7 @@ impl Inspection<'_> {
 }
 
 /// The part of `bytes` that is not zero, and every place in it where a batch might begin.
-fn look_at(bytes: &[u8], candidates: &mut Vec<usize>) -> Range<usize> {
+pub(crate) fn look_at(bytes: &[u8], candidates: &mut Vec<usize>) -> Range<usize> {
     const ZERO: [u8; BLOCK_SIZE] = [0; BLOCK_SIZE];
     let mut range = 0..0;
     for (index, block) in bytes.chunks(BLOCK_SIZE).enumerate() {

@@ -7,11 +7,12 @@ mod store;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 use store::{STORE, Store, options, read_only};
-use strata_wal::LogMode;
 use strata_wal::sim::SimDisk;
+use strata_wal::{LogMode, StoreRemains};
 
 /// Far above what these stores need, far below what a length with a flipped high bit asks for.
 const ADDRESS_SPACE_MAX: u64 = 768 << 20;
@@ -63,12 +64,18 @@ fn read_damaged_stores() {
                 damaged.flip(&path, offset as u64, bit);
                 // Refused or read: either is right, and neither may ask for memory by what it read.
                 let _ = read_only(&damaged);
+                read_remains(&damaged);
                 let _ = Store::open(&damaged, &options(LogMode::Buffered));
                 count += 1;
             }
         }
     }
     println!("{count} stores were read");
+}
+
+fn read_remains(disk: &SimDisk) {
+    let Ok(store) = StoreRemains::open(Arc::new(disk.clone()), Path::new(STORE)) else { return };
+    store.logs().iter().for_each(|source| drop(source.read_remains(&mut |_| {})));
 }
 
 fn file(name: &str) -> PathBuf {

@@ -222,3 +222,30 @@ fn a_full_device_is_told_and_leaves_nothing() {
     write(&disk, 2).unwrap();
     expect_whole(&disk, 2);
 }
+
+#[test]
+fn pages_are_reached_from_both_ends_of_a_damaged_file_and_what_only_looks_like_one_is_none() {
+    let (disk, number) = (disk(), 1);
+    let mut writer = ImageWriter::create(Arc::new(disk.clone()), Path::new(STORE), &header(number)).unwrap();
+    writer.append_page(b"first").unwrap();
+    writer.append(&[5; 100]).unwrap();
+    writer.append_page(b"second").unwrap();
+    writer.append(&[6; 100]).unwrap();
+    writer.append_page(b"third").unwrap();
+    writer.finish().unwrap();
+    let whole = disk.bytes(&path(number));
+    // A value that holds the bytes of a page, at a place where one could be.
+    let second = whole.windows(6).position(|bytes| bytes == b"second").unwrap();
+    let page = whole[second - 32..second + 8].to_vec();
+    let mut damaged = whole.clone();
+    let inside = damaged.windows(20).position(|bytes| bytes == [6; 20]).unwrap().next_multiple_of(8);
+    damaged[inside..inside + page.len()].copy_from_slice(&page);
+    disk.set_bytes(&path(number), &damaged);
+    let (pages, damage) = open(&disk, number).unwrap().pages_left();
+    assert_eq!((pages, damage.len()), (vec![b"first".to_vec(), b"second".to_vec(), b"third".to_vec()], 0));
+    damaged[second] ^= 1;
+    disk.set_bytes(&path(number), &damaged);
+    let (pages, damage) = open(&disk, number).unwrap().pages_left();
+    assert_eq!((pages, damage.len()), (vec![b"first".to_vec(), b"third".to_vec()], 2));
+    assert!(open(&disk, number).unwrap().pages().is_err());
+}
