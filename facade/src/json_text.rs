@@ -38,6 +38,14 @@ pub fn to_json(value: &Value) -> Result<String, Error> {
         .map_err(|error| invalid(format!("the value has no JSON text: {error}")).with_source(error))
 }
 
+/// The JSON text of a value that holds only what JSON can, however deep.
+///
+/// # Panics
+/// If it holds bytes.
+pub(crate) fn json_line(value: &Value) -> String {
+    serde_json::to_string(&Written(value)).expect("a value that JSON has has a text")
+}
+
 /// Refuses nesting that would overflow the stack, and whole numbers the parser would round to floats.
 ///
 /// Right for text that is JSON, and for other text as far as the parser will come.

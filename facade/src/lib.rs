@@ -33,9 +33,12 @@ mod reads;
 mod request;
 mod retry;
 mod runs;
+mod salvage;
+mod salvage_lines;
 mod scope;
 mod snapshot;
 mod subscription;
+mod tagged;
 mod traces;
 mod transaction;
 mod writes;
@@ -49,6 +52,7 @@ pub use json_text::{parse_json, to_json};
 pub use kv::{KeyPage, KvScan, ValuePage};
 pub use open_options::Options;
 pub use reads::Reads;
+pub use salvage::{SalvageOutcome, SalvageReport, SalvagedRun, salvage, salvage_from};
 pub use scope::Scope;
 pub use snapshot::Snapshot;
 pub use subscription::{CommitSubscription, EventSubscription, Notice};
@@ -63,7 +67,7 @@ pub use strata_primitives::{
     TraceId, Usage, Value, Version, Versioned,
 };
 pub use strata_shards::{
-    BatchReceipt, Clock, CommitNotice, CompactReport, Compaction, HeldCheckpoint as Checkpoint,
+    BatchReceipt, Clock, CommitNotice, CompactReport, Compaction, Damage, HeldCheckpoint as Checkpoint,
     RecoveryReport, RetentionPreview, RunPage, ShardCheckpoint, ShardRecovery, ShardState, ShardStats,
     VerifyProgress, VerifyReport,
 };

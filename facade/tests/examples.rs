@@ -147,6 +147,37 @@ fn inspect_shows_a_crashed_store_as_the_next_open_finds_it() {
 }
 
 #[test]
+fn salvage_dumps_a_store_that_does_not_open_and_says_what_is_lost() {
+    let (folder, place) = (small_folder(), tempfile::tempdir().unwrap());
+    let store = place.path().join("agent.db");
+    succeed(example("agent").arg(folder.path()).arg("--store").arg(&store));
+    let whole = place.path().join("whole");
+    let shown = succeed(example("salvage").arg(&store).arg(&whole));
+    assert!(shown.contains("1 runs: 1 whole, 0 partial, 0 deleted, 0 lost"), "{shown}");
+    let error = fail(1, example("salvage").arg(&store).arg(&whole));
+    assert!(error.contains("is not empty"), "{error}");
+
+    std::fs::write(store.join("MANIFEST"), [0xff; 32_768]).unwrap();
+    assert!(Database::open(&store, Options::default()).is_err());
+    let before = files(&store);
+    let dump = place.path().join("dump");
+    let output = example("salvage").arg(&store).arg(&dump).output().unwrap();
+    let (shown, error) = texts(&output);
+    assert_eq!(output.status.code(), Some(1), "{shown}{error}");
+    assert!(shown.contains("1 whole") && shown.contains("MANIFEST at offset 16384: slot 1"), "{shown}");
+    assert!(error.contains("what is proven is in the dump"), "{error}");
+    assert_eq!(files(&store), before, "the store is as it was");
+    let of_run = |files: BTreeMap<PathBuf, Vec<u8>>| {
+        files
+            .into_iter()
+            .find(|(path, _)| path.extension().is_some_and(|extension| extension == "jsonl"))
+            .unwrap()
+            .1
+    };
+    assert!(of_run(files(&dump)) == of_run(files(&whole)), "nothing of the run is lost");
+}
+
+#[test]
 fn inspect_ends_in_order_when_its_reader_goes_away() {
     let place = tempfile::tempdir().unwrap();
     Database::open(place.path().join("empty.db"), Options::default()).unwrap().close().unwrap();
@@ -160,7 +191,7 @@ fn inspect_ends_in_order_when_its_reader_goes_away() {
 fn examples_refuse_bad_arguments_with_advice_and_create_nothing() {
     let place = tempfile::tempdir().unwrap();
     let missing = place.path().join("missing");
-    for name in ["agent", "import_runs", "inspect", "transfer", "document", "coordination"] {
+    for name in ["agent", "import_runs", "inspect", "salvage", "transfer", "document", "coordination"] {
         assert!(succeed(example(name).arg("--help")).contains("usage:"));
         let error = fail(2, example(name).arg("--frobnicate"));
         assert!(error.contains("not an option") && error.contains("usage:"), "{error}");
@@ -179,6 +210,8 @@ fn examples_refuse_bad_arguments_with_advice_and_create_nothing() {
         assert!(fail(2, &mut example(name)).contains("is missing"));
         assert!(fail(1, example(name).arg(&missing)).starts_with("error: "));
     }
+    assert!(fail(2, example("salvage").arg(&missing)).contains("INTO is missing"));
+    assert!(fail(1, example("salvage").arg(&missing).arg(place.path().join("dump"))).contains("no store"));
     let error = fail(1, example("agent").arg(&missing).arg("--store").arg(place.path().join("a.db")));
     assert!(error.contains("name a folder"), "{error}");
     let not_json = place.path().join("not.json");

@@ -16,10 +16,11 @@ use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 use strata_primitives::{Error, ErrorKind, ForkPoint, RunId, Version};
-use strata_wal::{GroupId, LogSource, RecordRef};
+use strata_wal::{LogSource, RecordRef};
 
 use crate::checkpoint_kind::CheckpointKind;
 use crate::engine::Engine;
+use crate::history::group_of;
 use crate::image_directory::read_directory;
 use crate::maintenance::Errand;
 use crate::message::{Answer, Control};
@@ -139,7 +140,7 @@ impl Engine {
             let is_needed = needed.get(&head.run).is_some_and(|stretches| {
                 stretches.iter().any(|(from, through)| *from < head.version && head.version <= *through)
             });
-            Ok(is_needed.then(|| GroupId(*head.run.as_bytes())))
+            Ok(is_needed.then(|| group_of(head.run)))
         };
         let compacted = source.compact_history(self.clock.now().0, None, &mut keep).map_err(store_error)?;
         self.ask_maintenance(|reply| Errand::RemoveCompacted { log: source.log(), compacted, reply })

@@ -26,6 +26,11 @@ pub(crate) struct PastVersion {
     pub(crate) floor: Version,
 }
 
+/// Records of one run lie together once they are sorted.
+pub(crate) fn group_of(run: RunId) -> GroupId {
+    GroupId(*run.as_bytes())
+}
+
 /// A run as it was.
 #[derive(Debug)]
 pub(crate) struct MadePast {
@@ -196,9 +201,8 @@ impl PastVersion {
         head.map(Some).map_err(|reason| store_error(log.corrupt(self.group(), place.lsn, reason)))
     }
 
-    /// Records of one run lie together once they are sorted.
     fn group(&self) -> GroupId {
-        GroupId(*self.run.as_bytes())
+        group_of(self.run)
     }
 
     fn trimmed(&self) -> Error {

@@ -148,7 +148,8 @@ fn put_number(page: &mut Vec<u8>, number: u64) {
 struct DirectoryReader {
     run_count: u64,
     end: DirectoryEnd,
-    is_whole: bool,
+    /// How many runs it should have had, once its end has come.
+    counted: Option<u64>,
 }
 
 impl DirectoryReader {
@@ -160,7 +161,7 @@ impl DirectoryReader {
     ) -> Result<(), String> {
         let mut rest = page;
         while let Some((tag, after)) = rest.split_first() {
-            if self.is_whole {
+            if self.counted.is_some() {
                 return Err("the directory goes on behind its end".to_string());
             }
             rest = after;
@@ -176,10 +177,7 @@ impl DirectoryReader {
                 END => {
                     let [count, kept_from] = take_numbers(&mut rest)?;
                     self.end.kept_from = Lsn(kept_from);
-                    if count != self.run_count {
-                        return Err(format!("{} runs, and the end counts {count}", self.run_count));
-                    }
-                    self.is_whole = true;
+                    self.counted = Some(count);
                 }
                 tag => return Err(format!("unknown tag {tag} in a directory")),
             }
@@ -189,9 +187,10 @@ impl DirectoryReader {
 
     /// What it says at its end, once all pages have come.
     fn finish(self) -> Result<DirectoryEnd, String> {
-        match self.is_whole {
-            true => Ok(self.end),
-            false => Err(format!("the directory ends behind {} runs, before its end", self.run_count)),
+        match self.counted {
+            Some(count) if count == self.run_count => Ok(self.end),
+            Some(count) => Err(format!("{} runs, and the end counts {count}", self.run_count)),
+            None => Err(format!("the directory ends behind {} runs, before its end", self.run_count)),
         }
     }
 }
@@ -216,6 +215,24 @@ pub(crate) fn read_directory(
         taken.map_err(damaged)?;
     }
     Ok((entries, directory.finish().map_err(damaged)?))
+}
+
+/// The runs of those pages that are left of a directory, as far as each can be read; beside them, what cannot.
+pub(crate) fn read_pages_left(source: &LogSource, number: u64) -> (Vec<RunEntry>, Vec<WalError>) {
+    let file = match source.open_image(number) {
+        Ok(file) => file,
+        Err(error) => return (Vec::new(), vec![error]),
+    };
+    let (pages, mut damage) = file.pages_left();
+    let mut entries = Vec::new();
+    for page in pages {
+        let taken = DirectoryReader::default().take_page(&page, |entry| {
+            entries.push(entry);
+            Ok(())
+        });
+        damage.extend(taken.err().map(|reason| file.corrupt(0, format!("its directory: {reason}"))));
+    }
+    (entries, damage)
 }
 
 fn decode_run(rest: &mut &[u8]) -> Result<RunEntry, String> {

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use strata_primitives::{Error, RunId};
-use strata_wal::{LogHistory, LogMode, LogSource};
+use strata_wal::{LogHistory, LogMode, LogSource, WalError};
 
-use crate::base::{Base, Bases, Known, Lineage};
+use crate::base::{Base, Bases, Known, Lineage, Origin};
 use crate::cold_run::ImageShelf;
 use crate::image_directory::RunEntry;
 use crate::store_error::store_error;
@@ -25,7 +25,11 @@ const BASES_MAX: usize = 8;
 
 impl Kin {
     pub(crate) fn new(entries: &[RunEntry]) -> Kin {
-        let known = entries.iter().map(|entry| (entry.run, Known { live: None, ..entry.known() })).collect();
+        Kin::of(entries.iter().map(|entry| (entry.run, Known { live: None, ..entry.known() })).collect())
+    }
+
+    /// The same where a directory is not all that is known of them.
+    pub(crate) fn of(known: BTreeMap<RunId, Known<'static>>) -> Kin {
         Kin { known, bases: Bases::default(), latest: VecDeque::new() }
     }
 
@@ -39,14 +43,26 @@ impl Kin {
         shelf: &mut ImageShelf,
         source: &LogSource,
     ) -> Result<Option<Arc<Base>>, Error> {
+        // Whoever writes the log may write past the page cache.
+        self.base_at(entry.origin, shelf, || LogHistory::new(source, LogMode::Direct))
+    }
+
+    /// What lies at an origin, made from the images and what `log` finds.
+    ///
+    /// # Errors
+    /// As [`base_of`](Self::base_of).
+    pub(crate) fn base_at(
+        &mut self,
+        origin: Option<Origin>,
+        shelf: &mut ImageShelf,
+        log: impl FnOnce() -> Result<LogHistory, WalError>,
+    ) -> Result<Option<Arc<Base>>, Error> {
         let Self { known, bases, latest } = self;
-        let Some(origin) = entry.origin else { return Ok(None) };
+        let Some(origin) = origin else { return Ok(None) };
         let lineage = Lineage::of(Some(origin), bases, |run| known.get(&run).cloned())?;
         let base = lineage.base().cloned();
         if base.as_ref().is_some_and(|base| base.state().is_none()) {
-            // Whoever writes the log may write past the page cache.
-            let mut log = LogHistory::new(source, LogMode::Direct).map_err(store_error)?;
-            lineage.make(shelf, &mut log)?;
+            lineage.make(shelf, &mut log().map_err(store_error)?)?;
         }
         latest.extend(base.clone());
         if latest.len() > BASES_MAX {

@@ -7,8 +7,9 @@
 //! Read in this order: `message`, `record`, `run`, `run_table`, `shard`, `batches`, `stage`, `commit`, `transaction`,
 //! `transact`, `execute`, `subscription`, `subscribe`, `withheld`, `log_progress`, `shard_thread`; `checkpoint`, `checkpoint_kind`,
 //! `image_walk`, `retained`, `trail`, `image_directory`, `image_thread` and `restore`; `cold_run`, `loader`, `residency` and `eviction`;
-//! `history`, `pasts`, `fork`, `base`, `forks`, `shared_memory` and `kin`; then `maintenance`, `held_checkpoint`, `compaction`, `verify`, `open`, `engine` and `calls`, which start,
-//! reach and stop all of them.
+//! `history`, `pasts`, `fork`, `base`, `forks`, `shared_memory` and `kin`; then `maintenance`, `held_checkpoint`, `compaction`,
+//! `verify`, `open`, `engine` and `calls`, which start, reach and stop all of them; and `salvage` with its `salvage_index`, for
+//! stores that do not open any more.
 #![forbid(unsafe_code)]
 
 pub mod checkpoint_kind;
@@ -21,6 +22,7 @@ pub mod message;
 pub mod record;
 pub mod report;
 pub mod restore;
+pub mod salvage;
 pub mod subscription;
 pub mod transaction;
 pub mod verify;
@@ -53,6 +55,7 @@ mod retained;
 mod rewrite;
 mod run;
 mod run_table;
+mod salvage_index;
 mod setup;
 mod shard;
 mod shard_thread;
@@ -75,6 +78,7 @@ pub use open::EngineOptions;
 pub use report::{
     CompactReport, RecoveryReport, RetentionPreview, ShardCheckpoint, ShardRecovery, ShardState, ShardStats,
 };
+pub use salvage::{Damage, Salvaged, SalvagedStore, salvage};
 pub use stage::repeated;
 pub use subscription::{CommitNotice, News, NewsFrom, SubscriptionId};
 pub use transaction::{Purpose, TransactionId, TransactionStep};

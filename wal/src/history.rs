@@ -251,7 +251,7 @@ pub(crate) fn numbers_in(
     parse: impl Fn(&str) -> Option<(u32, u64)>,
 ) -> Result<Vec<u64>, WalError> {
     let entries = match source.storage.entries(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound || source.is_salvaged => return Ok(Vec::new()),
         entries => entries.map_err(|error| WalError::io(dir, "list", error))?,
     };
     let names = entries.iter().filter_map(|entry| parse(&entry.name));

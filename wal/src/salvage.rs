@@ -162,7 +162,8 @@ impl LogSource {
     /// If the source is not that of [`StoreRemains`].
     pub fn read_remains(&self, visit: &mut dyn FnMut(RecordRef<'_>)) -> LogRemains {
         assert!(self.is_salvaged, "a log that is whole is read by `scan`");
-        let mut reading = Reading { source: self, remains: LogRemains::default(), chain: None, open: None };
+        let remains = LogRemains::default();
+        let mut reading = Reading { source: self, remains, chain: None, open: None, suspected: None };
         let files = HistoryFiles::list(self).unwrap_or_else(|error| {
             reading.begin_gap(error);
             HistoryFiles::default()
@@ -174,9 +175,16 @@ impl LogSource {
         let mut expected: Option<(u64, Lsn)> = None;
         for number in numbers {
             let segment = match open_anywhere(self, number, Access::ReadDirect) {
-                Ok(Some(segment)) => segment,
+                Ok(Some(segment))
+                    if segment.header.first_lsn.0.checked_add(segment.header.size).is_some() =>
+                {
+                    segment
+                }
                 Ok(None) => continue,
-                Err(error) => {
+                other => {
+                    let path = segments_dir(&self.store_path);
+                    let reason = format!("segment {number} says it lies behind the last position there is");
+                    let error = other.err().unwrap_or_else(|| WalError::corrupt(&path, 0, reason));
                     reading.begin_gap(error);
                     reading.remains.unreadable.insert(number);
                     expected = None;
@@ -215,13 +223,16 @@ struct Reading<'a> {
     chain: Option<u64>,
     /// A gap whose end is not found yet: where it begins, and why.
     open: Option<(Lsn, WalError)>,
+    /// The same where nothing may be missing: the next batch tells.
+    suspected: Option<(Lsn, WalError)>,
 }
 
 impl Reading<'_> {
     /// Something is missing behind the last batch. Of several things the first is told.
     fn begin_gap(&mut self, damage: WalError) {
         self.chain = None;
-        self.open.get_or_insert((self.remains.end, damage));
+        let suspected = self.suspected.take();
+        self.open.get_or_insert(suspected.unwrap_or((self.remains.end, damage)));
     }
 
     /// A batch was found again.
@@ -251,6 +262,16 @@ impl Reading<'_> {
     }
 
     fn read_segment(&mut self, segment: &LiveSegment, visit: &mut Visitor<'_>) {
+        self.read_batches(segment, visit);
+        let (header, size) = (&segment.header, segment.file.size().unwrap_or_default());
+        if size < header.size {
+            // What is cut may have been zeros: then the next segment continues the chain.
+            let reason = format!("the file ends there, its header says {} bytes", header.size);
+            self.suspected.get_or_insert((self.remains.end, WalError::corrupt(&segment.path, size, reason)));
+        }
+    }
+
+    fn read_batches(&mut self, segment: &LiveSegment, visit: &mut Visitor<'_>) {
         let (header, path) = (&segment.header, &segment.path);
         let mut offset = SEGMENT_HEADER_SIZE;
         // The seed of a header that was put together again is not known.
@@ -266,6 +287,7 @@ impl Reading<'_> {
                 Ok(scan) => {
                     let summary = &scan.summaries[0];
                     if summary.batches > 0 {
+                        self.suspected = None;
                         self.end_gap(begin);
                         self.remains.records += summary.records;
                         (self.remains.end, self.chain) = (scan.end_lsn, Some(scan.chain));
@@ -331,8 +353,9 @@ impl Reading<'_> {
                 "records of log {} up to LSN {} were durable, only those up to LSN {end} are there",
                 self.source.log, entry.durable_through
             );
-            self.open = Some((end, WalError::corrupt(&segments_dir(&self.source.store_path), 0, reason)));
+            self.begin_gap(WalError::corrupt(&segments_dir(&self.source.store_path), 0, reason));
         }
+        self.open = self.open.take().or(self.suspected.take());
         self.end_gap(Lsn(u64::MAX));
         self.remains
     }

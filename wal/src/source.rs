@@ -185,9 +185,6 @@ pub(crate) fn open_segment_file(
         );
         return Err(WalError::corrupt(path, 0, reason));
     }
-    if source.is_salvaged && size < header.size {
-        return Ok((SegmentHeader { size, ..header }, file));
-    }
     if header.size != size && !source.is_salvaged {
         let reason = format!("the segment has {size} bytes, its header says {}", header.size);
         return Err(WalError::corrupt(path, size.min(header.size), reason));
