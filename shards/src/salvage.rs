@@ -400,7 +400,9 @@ fn damage_of(error: &WalError, store: &Path) -> Damage {
         WalError::Corrupt { file, offset, reason } => {
             Damage { file: file.clone(), offset: *offset, reason: reason.clone() }
         }
-        WalError::Io { path, .. } | WalError::NewerFormat { path, .. } => {
+        WalError::Io { path, .. }
+        | WalError::NewerFormat { path, .. }
+        | WalError::UnknownCodec { path, .. } => {
             Damage { file: path.clone(), offset: 0, reason: error.to_string() }
         }
         _ => Damage { file: store.to_path_buf(), offset: 0, reason: error.to_string() },

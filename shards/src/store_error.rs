@@ -8,7 +8,9 @@ pub(crate) fn store_error(error: WalError) -> Error {
     let kind = match &error {
         WalError::AlreadyOpen { .. } => ErrorKind::AlreadyOpen,
         WalError::NotADirectory { .. } | WalError::ForeignDirectory { .. } => ErrorKind::InvalidArgument,
-        WalError::NewerFormat { .. } | WalError::Unsupported { .. } => ErrorKind::Unsupported,
+        WalError::NewerFormat { .. } | WalError::UnknownCodec { .. } | WalError::Unsupported { .. } => {
+            ErrorKind::Unsupported
+        }
         WalError::Corrupt { .. } => ErrorKind::Corrupt,
         WalError::NoSpace { .. } => ErrorKind::Full,
         WalError::Failed { .. } => ErrorKind::LogFailed,

@@ -37,6 +37,14 @@ pub enum WalError {
         /// The newest version that can be read here.
         supported: u32,
     },
+    /// The file is written in a way that this release cannot read, encrypted say; nothing was written.
+    #[error("{} is written with codec {found}, this release reads 0, as it is: open it with a release that knows it", path.display())]
+    UnknownCodec {
+        /// The file.
+        path: PathBuf,
+        /// The number of its codec.
+        found: u32,
+    },
     /// A file is damaged below what was proven durable: opening would lose acknowledged records.
     #[error("{} is corrupt at offset {offset}: {reason}", file.display())]
     Corrupt {

@@ -192,6 +192,8 @@ pub(crate) struct ImageEnd {
 pub(crate) enum BadImage {
     /// Written by a newer library.
     Newer(u32),
+    /// Its slices and pages are written with a codec that is not known.
+    UnknownCodec(u32),
     /// Damaged, or never a header.
     Damaged(String),
 }
@@ -240,8 +242,11 @@ impl ImageHeader {
         if version > IMAGE_FORMAT_VERSION {
             return Err(BadImage::Newer(version));
         }
-        if version == 0 || codec != 0 {
-            return damaged(format!("version {version}, codec {codec} make no image"));
+        if codec != 0 {
+            return Err(BadImage::UnknownCodec(codec));
+        }
+        if version == 0 {
+            return damaged("version 0 makes no image".to_string());
         }
         Ok(ImageHeader {
             kind,
@@ -322,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_bit_of_the_header_is_noticed_and_a_newer_version_is_named() {
+    fn every_flipped_bit_of_the_header_is_noticed_and_a_newer_version_or_codec_is_named() {
         let block = header().encode();
         for bit in 0..BLOCK_SIZE * 8 {
             let mut damaged = block;
@@ -337,6 +342,11 @@ mod tests {
         let sum = checksum_without_field(&newer);
         put_u32(&mut newer, 12, sum);
         assert_eq!(ImageHeader::decode(FileKind::Image, &newer), Err(BadImage::Newer(2)));
+        put_u32(&mut newer, 8, IMAGE_FORMAT_VERSION);
+        put_u32(&mut newer, 36, 5);
+        let sum = checksum_without_field(&newer);
+        put_u32(&mut newer, 12, sum);
+        assert_eq!(ImageHeader::decode(FileKind::Image, &newer), Err(BadImage::UnknownCodec(5)));
     }
 
     #[test]

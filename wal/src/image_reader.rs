@@ -75,6 +75,7 @@ impl ImageReader {
                 let supported = IMAGE_FORMAT_VERSION;
                 WalError::NewerFormat { path: path.clone(), found, supported }
             }
+            BadImage::UnknownCodec(found) => WalError::UnknownCodec { path: path.clone(), found },
             BadImage::Damaged(reason) => WalError::corrupt(&path, 0, reason),
         })?;
         if (header.store, header.log, header.number) != (id, log, number) {

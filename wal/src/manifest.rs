@@ -72,6 +72,8 @@ pub(crate) enum BadSlot {
     Foreign,
     /// Written whole, by a newer library.
     Newer(u32),
+    /// Written whole, with a codec for records that is not known.
+    UnknownCodec(u32),
     /// Torn or damaged.
     Damaged(String),
 }
@@ -143,8 +145,11 @@ impl Manifest {
         }
         let (codec, flags) = (u32_at(slot, 64), u32_at(slot, 68));
         let log_count = u32_at(slot, 72);
-        if version == 0 || codec != 0 || flags > 1 || !(1..=LOG_COUNT_MAX).contains(&log_count) {
-            return damaged(format!("version {version}, codec {codec}, flags {flags:#x}, {log_count} logs"));
+        if codec != 0 {
+            return Err(BadSlot::UnknownCodec(codec));
+        }
+        if version == 0 || flags > 1 || !(1..=LOG_COUNT_MAX).contains(&log_count) {
+            return damaged(format!("version {version}, flags {flags:#x}, {log_count} logs"));
         }
         let entry_size = if version == 1 { ENTRY_SIZE_V1 } else { ENTRY_SIZE };
         let entries_end = HEADER_SIZE + log_count as usize * entry_size;
@@ -335,13 +340,18 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_version_is_named_only_when_the_slot_is_whole() {
+    fn a_newer_version_or_codec_is_named_only_when_the_slot_is_whole() {
         let mut slot = manifest().encode();
         put_u32(&mut slot, 12, 7);
         assert!(matches!(Manifest::decode(&slot), Err(BadSlot::Damaged(_))));
         let checksum = crc32fast::hash(&slot[12..]);
         put_u32(&mut slot, 8, checksum);
         assert_eq!(Manifest::decode(&slot), Err(BadSlot::Newer(7)));
+        put_u32(&mut slot, 12, MANIFEST_FORMAT_VERSION);
+        put_u32(&mut slot, 64, 5);
+        let checksum = crc32fast::hash(&slot[12..]);
+        put_u32(&mut slot, 8, checksum);
+        assert_eq!(Manifest::decode(&slot), Err(BadSlot::UnknownCodec(5)));
     }
 
     #[test]

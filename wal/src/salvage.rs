@@ -442,6 +442,7 @@ fn read_what_holds(
                 let supported = MANIFEST_FORMAT_VERSION;
                 return Err(WalError::NewerFormat { path, found, supported });
             }
+            Err(BadSlot::UnknownCodec(found)) => return Err(WalError::UnknownCodec { path, found }),
             Err(BadSlot::Foreign) => "it does not begin like a slot".to_string(),
             Err(BadSlot::Damaged(reason)) => reason,
         };

@@ -53,6 +53,8 @@ pub struct SegmentHeader {
 pub(crate) enum BadHeader {
     /// Written by a newer library.
     Newer(u32),
+    /// Its records are written with a codec that is not known.
+    UnknownCodec(u32),
     /// Damaged, or never a header.
     Damaged(String),
 }
@@ -111,7 +113,10 @@ impl SegmentHeader {
         if version > SEGMENT_FORMAT_VERSION {
             return Err(BadHeader::Newer(version));
         }
-        let flags = u32_at(block, 80);
+        let (flags, codec) = (u32_at(block, 80), u32_at(block, 84));
+        if codec != 0 {
+            return Err(BadHeader::UnknownCodec(codec));
+        }
         let size = u64_at(block, 48);
         if version == 0 || flags != 0 || !size.is_multiple_of(SEGMENT_HEADER_SIZE) {
             return damaged(format!("version {version}, flags {flags:#x}, size {size} make no segment"));
@@ -241,6 +246,11 @@ mod tests {
         let checksum = checksum_without_field(&block);
         put_u32(&mut block, 12, checksum);
         assert_eq!(SegmentHeader::decode(&block), Err(BadHeader::Newer(2)));
+        put_u32(&mut block, 8, SEGMENT_FORMAT_VERSION);
+        put_u32(&mut block, 84, 5);
+        let checksum = checksum_without_field(&block);
+        put_u32(&mut block, 12, checksum);
+        assert_eq!(SegmentHeader::decode(&block), Err(BadHeader::UnknownCodec(5)));
     }
 
     #[test]

@@ -34,13 +34,14 @@ pub(crate) fn read_slots(storage: &dyn Storage, path: &Path) -> Result<Slots, Wa
     Ok(Slots { current, next, damaged })
 }
 
-/// Why a slot does not count; a newer one is no damage, and refuses the store.
+/// Why a slot does not count; one that is newer or written otherwise is no damage, and refuses the store.
 fn describe_slot(bad: BadSlot, slot: usize, manifest: &Path) -> Result<String, WalError> {
     match bad {
         BadSlot::Newer(found) => {
             let supported = MANIFEST_FORMAT_VERSION;
             Err(WalError::NewerFormat { path: manifest.to_path_buf(), found, supported })
         }
+        BadSlot::UnknownCodec(found) => Err(WalError::UnknownCodec { path: manifest.to_path_buf(), found }),
         BadSlot::Foreign => Ok(format!("slot {slot} does not begin like a slot")),
         BadSlot::Damaged(reason) => Ok(format!("slot {slot}: {reason}")),
     }

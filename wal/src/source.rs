@@ -173,6 +173,9 @@ pub(crate) fn open_segment_file(
             let supported = SEGMENT_FORMAT_VERSION;
             return Err(WalError::NewerFormat { path: path.to_path_buf(), found, supported });
         }
+        Err(BadHeader::UnknownCodec(found)) => {
+            return Err(WalError::UnknownCodec { path: path.to_path_buf(), found });
+        }
         Err(BadHeader::Damaged(reason)) => {
             let rebuilt = rebuild_header(source, &*file, size, number).map_err(read_error)?;
             rebuilt.ok_or_else(|| WalError::corrupt(path, 0, reason))?
