@@ -2,7 +2,8 @@
 //!
 //! One client overwrites 10,000 keys of a run that keeps its last commit, one a commit, Buffered, one shard. While it writes, the size of the directory is
 //! read again and again, against the bytes of the keys and values. Beside it the same without checkpoints: what they cost
-//! writers, and how long a turn of the shard takes with and without.
+//! writers, and how long a turn of the shard takes with and without. Sizes are those of ten times as many commits, the last one
+//! after a compaction and a close.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use strata::{Database, Durability, Options, Retention, RunSpec, Writes};
+use strata::{CompactReport, Compaction, Database, Durability, Options, Retention, RunSpec, Writes};
 use strata_benches::arguments::Arguments;
 use strata_benches::figure::{Figure, Goal};
 use strata_benches::report::Report;
@@ -25,7 +26,8 @@ const VALUE_SIZE: usize = 1_024;
 struct Answer {
     puts_a_second: f64,
     largest: f64,
-    at_the_end: f64,
+    compacted: f64,
+    compaction: Duration,
     turn_p999: Duration,
     turn_max: Duration,
     images: u64,
@@ -38,10 +40,14 @@ fn micros(duration: Duration) -> f64 {
 fn main() -> ExitCode {
     let arguments = Arguments::read();
     let mut report = Report::begin("footprint", &arguments);
-    let (mut with, mut without) = (Vec::new(), Vec::new());
-    for _ in 0..arguments.pick(3, 1) {
-        for (checkpoint_log_size, answers) in [(4 << 20, &mut with), (u64::MAX, &mut without)] {
-            match overwrite(arguments.pick(1_000_000, 100_000), checkpoint_log_size) {
+    let (mut with, mut without, mut long) = (Vec::new(), Vec::new(), Vec::new());
+    let count = arguments.pick(1_000_000, 20_000);
+    for round in 0..arguments.pick(3, 1) {
+        let kinds =
+            [(4 << 20, count, &mut with), (u64::MAX, count, &mut without), (4 << 20, 10 * count, &mut long)];
+        // One of the long ones is enough.
+        for (checkpoint_log_size, count, answers) in kinds.into_iter().take(if round == 0 { 3 } else { 2 }) {
+            match overwrite(count, checkpoint_log_size) {
                 Ok(answer) => answers.push(answer),
                 Err(error) => {
                     eprintln!("footprint: {error}");
@@ -62,11 +68,14 @@ fn main() -> ExitCode {
     let p999 = Figure::new("turn_p999", "us", p999).against("without checkpoints", &p999_without);
     report.add(&p999.goal(Goal::AtMost(1_000.0)));
     report.add(&Figure::new("turn_max", "us", rounds(&with, |answer| micros(answer.turn_max))));
-    report.add(
-        &Figure::new("largest", "x payload", rounds(&with, |answer| answer.largest)).goal(Goal::AtMost(8.0)),
-    );
-    report.add(&Figure::new("at_the_end", "x payload", rounds(&with, |answer| answer.at_the_end)));
-    report.add(&Figure::new("images", "", rounds(&with, |answer| answer.images as f64)));
+    let long = |of: fn(&Answer) -> f64| rounds(&long, of);
+    let p999 = Figure::new("turn_p999_of_ten_times", "us", long(|answer| micros(answer.turn_p999)));
+    report.add(&p999.goal(Goal::AtMost(1_000.0)));
+    report.add(&Figure::new("largest", "x payload", long(|answer| answer.largest)).goal(Goal::AtMost(8.0)));
+    let compacted = Figure::new("compacted", "x payload", long(|answer| answer.compacted));
+    report.add(&compacted.goal(Goal::AtMost(3.0)));
+    report.add(&Figure::new("compaction", "ms", long(|answer| micros(answer.compaction) / 1e3)));
+    report.add(&Figure::new("images", "", long(|answer| answer.images as f64)));
     report.end()
 }
 
@@ -102,11 +111,15 @@ fn overwrite(count: usize, checkpoint_log_size: u64) -> Result<Answer, Box<dyn E
         elapsed
     });
     let stats = database.stats()?.shards.swap_remove(0);
+    let mut compacted = Ok(CompactReport::default());
+    let compaction = time(|| compacted = database.compact(Compaction::Full));
+    compacted?;
     database.close()?;
     Ok(Answer {
         puts_a_second: rate(count, elapsed),
         largest: largest.into_inner() as f64 / payload,
-        at_the_end: size_of_store(&path) as f64 / payload,
+        compacted: size_of_store(&path) as f64 / payload,
+        compaction,
         turn_p999: stats.turns.quantile(0.999),
         turn_max: stats.turns.max(),
         images: stats.images,

@@ -1,7 +1,7 @@
 //! An agent surveys a folder, is killed half-way, and goes on exactly where it was.
 //!
 //! ```text
-//! cargo run --release --example agent -- [DIR]
+//! cargo run --example agent -- [DIR]
 //! ```
 //!
 //! The agent works in a process of its own: it plans, lists, reads, counts and searches the real files of DIR, and
@@ -41,7 +41,7 @@ use crate::survey::{Agent, Brief, Receipt};
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const USAGE: &str = "\
-usage: cargo run --release --example agent -- [DIR] [--store PATH] [--record FILE] [--steps N] [--kill-after N] [--all]
+usage: cargo run --example agent -- [DIR] [--store PATH] [--record FILE] [--steps N] [--kill-after N] [--all]
 
   DIR             the folder to survey; this repository when absent
   --store PATH    keep the store here, to look into it with the example `inspect`
