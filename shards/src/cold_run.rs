@@ -4,7 +4,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use strata_primitives::{ImageLoad, RunId, RunState, Timestamp, Version};
+use strata_primitives::{ImageLoad, RunId, RunState, Stamp, Timestamp, Version};
 use strata_wal::{ImageReader, LogSource, Lsn, WalError, scan};
 
 use crate::base::Base;
@@ -147,7 +147,7 @@ impl ImageShelf {
         let older = entries.into_iter().find(|older| older.run == entry.run);
         let mut run = match &older {
             // Nothing is left of it but the commit that deleted it.
-            _ if entry.summary.meta.is_none() => Run::new(left_of(entry)),
+            _ if entry.summary.meta.is_none() => Run::new(left_of(entry.run, entry.summary.stamp)),
             Some(older) => self.load(older, base)?,
             None => match base {
                 Some(base) => Run::forked(entry.run, Arc::clone(base)),
@@ -190,10 +190,10 @@ impl ImageShelf {
 }
 
 /// What is left of a run that was deleted.
-fn left_of(entry: &RunEntry) -> RunState {
-    let mut left = RunState::new(entry.run, 0);
-    if entry.summary.stamp.version > Version::NEVER {
-        left.commit(entry.summary.stamp);
+pub(crate) fn left_of(run: RunId, stamp: Stamp) -> RunState {
+    let mut left = RunState::new(run, 0);
+    if stamp.version > Version::NEVER {
+        left.commit(stamp);
     }
     left
 }

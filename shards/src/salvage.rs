@@ -14,7 +14,7 @@ use strata_wal::storage::Storage;
 use strata_wal::{Gap, GroupId, LogHistory, LogMode, LogRemains, LogSource, Lsn, StoreRemains, WalError};
 
 use crate::base::Base;
-use crate::cold_run::ImageShelf;
+use crate::cold_run::{ImageShelf, left_of};
 use crate::history::group_of;
 use crate::image_directory::read_pages_left;
 use crate::kin::Kin;
@@ -304,11 +304,14 @@ impl<'a> SalvagedLog<'a> {
         let mut failures = Vec::new();
         let base = self.base_of(seen);
         for candidate in &seen.images {
-            let SeenImage { image, is_over_origin, .. } = candidate;
+            let SeenImage { image, is_over_origin, is_left_over, .. } = candidate;
             let base = if *is_over_origin { base.clone() } else { Ok(None) };
-            let read = base.and_then(|base| {
-                self.shelf.read(id, image, base.as_ref()).map_err(|error| damage_of(&error, self.path))
-            });
+            let read = match is_left_over {
+                true => Ok(left_of(id, image.stamp)),
+                false => base.and_then(|base| {
+                    self.shelf.read(id, image, base.as_ref()).map_err(|error| damage_of(&error, self.path))
+                }),
+            };
             match read {
                 Ok(state) => {
                     let run = Run { place: image.record, logged: image.stamp, ..Run::new(state) };

@@ -45,6 +45,8 @@ pub(crate) struct SeenImage {
     pub(crate) is_over_origin: bool,
     /// Whether the directory is one that MANIFEST names: then what it says was durable in the log.
     pub(crate) is_named: bool,
+    /// Whether the run was deleted at this commit: then nothing in it need be read.
+    pub(crate) is_left_over: bool,
 }
 
 /// Records of a run that name each other, without a gap.
@@ -100,11 +102,14 @@ impl SalvageIndex {
         seen.known = seen.known.max(entry.summary.stamp.version);
         seen.settled = seen.settled.max(named_through.unwrap_or_default());
         let is_over_origin = entry.origin.is_some();
+        // What is left of a deleted run is known without its image.
+        let left_over = entry.newest_image().filter(|_| meta.is_none());
         for image in entry.retained.anchors.iter().copied().chain(entry.newest_image()) {
+            let is_left_over = left_over == Some(image);
             seen.known = seen.known.max(image.stamp.version);
             match seen.images.iter_mut().find(|known| known.image == image) {
                 Some(known) => known.is_named |= is_named,
-                None => seen.images.push(SeenImage { image, is_over_origin, is_named }),
+                None => seen.images.push(SeenImage { image, is_over_origin, is_named, is_left_over }),
             }
         }
     }
