@@ -143,7 +143,7 @@ impl Engine {
             Ok(is_needed.then(|| group_of(head.run)))
         };
         let compacted = source.compact_history(self.clock.now().0, None, &mut keep).map_err(store_error)?;
-        self.ask_maintenance(|reply| Errand::RemoveCompacted { log: source.log(), compacted, reply })
+        self.ask_maintenance(|reply| Errand::TakeCompacted { log: source.log(), compacted, reply })
     }
 }
 

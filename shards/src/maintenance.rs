@@ -43,8 +43,8 @@ pub(crate) enum Errand {
     Settle { forked: Vec<ForkPoint>, reply: Reply },
     /// Tell which files the store has, and their sizes.
     Usage { reply: Sender<Result<BTreeMap<PathBuf, u64>, Error>> },
-    /// Remove what was sorted.
-    RemoveCompacted { log: u32, compacted: Compacted, reply: Sender<Result<(), Error>> },
+    /// Have a file take the place of what was sorted into it.
+    TakeCompacted { log: u32, compacted: Compacted, reply: Sender<Result<(), Error>> },
     /// Mark the store as closed in order, and end.
     Close { ends: Vec<LogEnd>, reply: Sender<Result<(), Error>> },
     /// End without that: some shard could not be closed in order.
@@ -145,17 +145,23 @@ impl Maintenance {
                 let failure = self.directory.failure().map(store_error);
                 let _ = reply.send(failure.map_or_else(|| Ok(self.directory.store_source()), Err));
             }
-            Errand::Settle { forked, reply } => reply.send(Ok(Answer::Forked(forked))),
+            Errand::Settle { forked, reply } => {
+                // Whoever held something may have found no room to tell that it is over.
+                self.put_away_deferred();
+                reply.send(Ok(Answer::Forked(forked)));
+            }
             Errand::Usage { reply } => {
                 let _ = reply.send(self.directory.usage().map_err(store_error));
             }
-            Errand::RemoveCompacted { reply, .. } if self.holds.is_any() => {
+            // What is held needs records that younger images do not, and looks for them where they were. Who holds something later
+            // asks for it later than this.
+            Errand::TakeCompacted { reply, .. } if self.holds.is_any() => {
                 let message = "a checkpoint is held since a compaction began, and its files stay: let it go and compact again";
                 let _ = reply.send(Err(Error::new(ErrorKind::Busy, message)));
             }
-            Errand::RemoveCompacted { log, compacted, reply } => {
-                let removed = self.directory.remove_compacted(log, &compacted);
+            Errand::TakeCompacted { log, compacted, reply } => {
                 let Compacted { kept, dropped, .. } = compacted;
+                let removed = self.directory.take_compacted(log, compacted);
                 tracing::info!(target: "strata", log, kept, dropped, "the history of a log is sorted");
                 let _ = reply.send(removed.map(drop).map_err(store_error));
             }

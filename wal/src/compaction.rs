@@ -3,7 +3,7 @@
 //!
 //! An external merge sort (Knuth, The Art of Computer Programming 3, 5.4): what is read is sorted in memory piece by piece, each
 //! piece is written to a file of its own, and those are merged with the file that an earlier call left. Nothing that is there
-//! is touched: once the new file has its name, what it stands for is removed by the owner of the directory.
+//! is touched: the owner of the directory gives the new file its name, and removes what it stands for.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -17,6 +17,7 @@ use crate::history_file::{
     GroupId, HistoryFile, HistoryWriter, RecordKey, SortedRecord, take_record_at, whole_size,
 };
 use crate::image_file::{FileKind, ImageHeader, history_dir};
+use crate::image_writer::ImageWriter;
 use crate::lsn::Lsn;
 use crate::scan::RecordRef;
 use crate::segment::parse_numbered_name;
@@ -27,11 +28,13 @@ use crate::verify::Position;
 /// Tells to which group a record belongs, if it is kept.
 pub type Keep<'a> = dyn FnMut(RecordRef<'_>) -> Result<Option<GroupId>, String> + 'a;
 
-/// What became of the history of a log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What is to become of the history of a log. Nothing does, and nothing is left behind, where it is dropped.
+#[derive(Debug, Default)]
 pub struct Compacted {
     /// The newest segment that was sorted; 0 when there was nothing.
     pub(crate) through: u64,
+    /// The file, whole and durable and without its name; none when no record is kept.
+    pub(crate) file: Option<ImageWriter>,
     /// Records that are in the file.
     pub kept: u64,
     /// Records that are in it no longer.
@@ -44,7 +47,7 @@ const SORTED_SIZE: usize = 64 << 20;
 impl LogSource {
     /// Sorts the records of the segments that no recovery needs, and those that were sorted before, into one file. `keep` says
     /// which are needed; it is asked once for each. Whoever calls this sees to it that it is called once at a time for a log, and
-    /// has what it stands for [removed](crate::StoreDirectory::remove_compacted).
+    /// has the file [take the place](crate::StoreDirectory::take_compacted) of what it stands for.
     ///
     /// It takes some 64 MiB of memory, and on disk as much as the new file and as the segments again.
     ///
@@ -99,7 +102,7 @@ impl LogSource {
         }
         compacted.kept = writer.record_count;
         if compacted.kept > 0 {
-            writer.finish()?;
+            compacted.file = Some(writer.end()?);
         }
         Ok(compacted)
     }
@@ -213,8 +216,7 @@ impl<'a> Sorter<'a> {
             writer.add(&record)?;
             pending.next += 1;
         }
-        writer.finish()?;
-        Ok(())
+        writer.end()?.name()
     }
 
     /// All records, with those that were sorted before.

@@ -120,15 +120,16 @@ impl HistoryWriter {
         Ok(())
     }
 
-    /// Ends the file, makes it durable, and gives it its name.
-    pub(crate) fn finish(mut self) -> Result<u64, WalError> {
+    /// Ends the file and makes it durable. It is to be given its name.
+    pub(crate) fn end(mut self) -> Result<ImageWriter, WalError> {
         if !self.slice.is_empty() {
             self.hand_over_slice()?;
         }
         if !self.page.is_empty() {
             self.writer.append_page(&self.page)?;
         }
-        self.writer.finish()
+        self.writer.end()?;
+        Ok(self.writer)
     }
 }
 

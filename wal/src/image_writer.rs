@@ -114,19 +114,29 @@ impl ImageWriter {
     /// Those of [`create`](Self::create). After a failed sync of the directory the file may have its name all the same: it
     /// is whole then.
     pub fn finish(mut self) -> Result<u64, WalError> {
+        self.end()?;
+        self.name()?;
+        Ok(self.offset)
+    }
+
+    /// Ends the image and makes it durable, without its name.
+    pub(crate) fn end(&mut self) -> Result<(), WalError> {
         let checksum = self.checksum.clone().finalize();
         let end = ImageEnd { frame_count: self.frame_count, last_page: self.last_page, checksum };
         self.add(END, &end.encode())?;
         self.flush()?;
-        self.file.sync().map_err(|error| WalError::io(&self.temporary, "sync", error))?;
+        self.file.sync().map_err(|error| WalError::io(&self.temporary, "sync", error))
+    }
+
+    /// Gives an image its name that was [ended](Self::end).
+    pub(crate) fn name(&mut self) -> Result<(), WalError> {
         let renamed = self.storage.rename(&self.temporary, &self.path);
         renamed.map_err(|error| WalError::io(&self.path, "name", error))?;
         self.is_named = true;
         let sync = |dir: &Path| self.storage.sync_dir(dir).map_err(|error| WalError::io(dir, "sync", error));
         sync(self.path.parent().expect("a file of a store lies in a directory of it"))?;
         // The directory itself may be new.
-        sync(&self.store)?;
-        Ok(self.offset)
+        sync(&self.store)
     }
 
     fn add(&mut self, kind: u8, body: &[u8]) -> Result<(), WalError> {

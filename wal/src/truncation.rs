@@ -132,14 +132,17 @@ impl StoreDirectory {
         Ok(usage)
     }
 
-    /// Removes what a compaction has sorted into a file, or has found that nobody needs.
+    /// Gives the file of a compaction its name, and removes what was sorted into it, or what nobody needs.
     ///
     /// # Errors
     /// [`WalError::Io`]. What is left over costs space and nothing else; the next [`put_away`](Self::put_away) tries again.
-    pub fn remove_compacted(&self, log: u32, compacted: &Compacted) -> Result<PutAway, WalError> {
+    pub fn take_compacted(&self, log: u32, compacted: Compacted) -> Result<PutAway, WalError> {
         self.check_writable()?;
-        let Compacted { through, kept, .. } = *compacted;
-        let kept_file = (kept > 0).then_some(through);
+        let Compacted { through, mut file, .. } = compacted;
+        if let Some(file) = &mut file {
+            file.name()?;
+        }
+        let kept_file = file.is_some().then_some(through);
         Ok(PutAway { removed: self.remove_sorted(log, through, kept_file)?, ..PutAway::default() })
     }
 

@@ -8,9 +8,7 @@ use std::sync::Arc;
 
 use store::{LOG_COUNT, Random, STORE, Store, body, kind_of, options, sweep};
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
-use strata_wal::{
-    Compacted, GroupId, LogHistory, LogMode, Lsn, NamedImage, StoreDirectory, WalError, recover,
-};
+use strata_wal::{GroupId, LogHistory, LogMode, Lsn, NamedImage, StoreDirectory, WalError, recover};
 
 /// Appends this many records, and puts away all segments that are full.
 fn grow(store: &mut Store, places: &mut Vec<Lsn>, count: u64) -> Result<(), String> {
@@ -39,20 +37,28 @@ fn group(index: u64) -> GroupId {
     GroupId([(index % 7) as u8; 16])
 }
 
+/// How many records are kept, and how many are not.
+#[derive(Debug)]
+struct Told {
+    kept: u64,
+    dropped: u64,
+}
+
 /// Sorts the history; of the records that `is_kept` knows.
 fn compact(
     store: &Store,
     places: &[Lsn],
     sorted_size: Option<usize>,
     is_kept: impl Fn(u64) -> bool,
-) -> Result<Compacted, WalError> {
+) -> Result<Told, WalError> {
     let compacted = store.directory.log_source(0).compact_history(1, sorted_size, &mut |record| {
         let index = places.iter().position(|place| *place == record.lsn).ok_or("nobody appended this")?;
         assert!(record.body == body(index as u64), "record {index} is another one");
         Ok(is_kept(index as u64).then(|| group(index as u64)))
     })?;
-    store.directory.remove_compacted(0, &compacted)?;
-    Ok(compacted)
+    let told = Told { kept: compacted.kept, dropped: compacted.dropped };
+    store.directory.take_compacted(0, compacted)?;
+    Ok(told)
 }
 
 fn grown(disk: &SimDisk, rounds: usize) -> (Store, Vec<Lsn>) {

@@ -6,6 +6,7 @@ pub(crate) mod contents;
 pub(crate) mod counted;
 pub(crate) mod gate;
 pub(crate) mod history;
+pub(crate) mod hooked;
 pub(crate) mod model;
 pub(crate) mod process;
 pub(crate) mod script;
