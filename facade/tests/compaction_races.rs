@@ -2,17 +2,20 @@
 
 mod support;
 
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use strata::{
-    Checkpoint, Compaction, Database, Durability, ErrorKind, Options, Reads, Retention, RunId, RunSpec,
-    Version, Writes,
+    Checkpoint, Compaction, Database, Durability, ErrorKind, Options, Reads, Retention, RunHandle, RunId,
+    RunSpec, Version, Writes,
 };
 use strata_wal::sim::SimDisk;
-use support::contents::of_run;
+use support::contents::{inherited, of_run};
+use support::gate::{messages, settled_messages};
 use support::hooked::{Hooks, open_hooked};
-use support::{options, sim_path};
+use support::{busy_options, eventually, open_on, options, sim_path};
 
 fn keep_last(count: u64) -> Options {
     Options {
@@ -53,7 +56,7 @@ fn a_checkpoint_that_is_held_since_a_compaction_began_keeps_its_history() {
             put(&database, run, 200, &mut known.lock().unwrap());
         }
     };
-    hooks.before_opening(move |path| is_image(path) && thread::current().id() == compacting, act);
+    hooks.before(move |path| is_image(path) && thread::current().id() == compacting, act);
     assert_eq!(database.compact(Compaction::Full).unwrap_err().kind(), ErrorKind::Busy);
     let held = held.lock().unwrap().take().unwrap();
     let copy = sim_path().with_file_name("copy.db");
@@ -73,6 +76,111 @@ fn a_checkpoint_that_is_held_since_a_compaction_began_keeps_its_history() {
     assert_eq!(of_run(&database.run(run).at(Version(352)).unwrap()), known[352]);
 }
 
-fn is_image(path: &std::path::Path) -> bool {
+fn is_image(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "img")
+}
+
+/// A fork that was deleted between the two images of a compaction is in the older one, so what it began as has to stay as long as
+/// that may be begun with. The compaction asked the shard alone, which had forgotten the fork with the younger image.
+#[test]
+fn what_a_fork_began_as_stays_while_the_image_to_fall_back_to_has_the_fork() {
+    let (disk, hooks) = (SimDisk::new(2), Hooks::default());
+    let database = open_hooked(&disk, &hooks, keep_last(1));
+    let run = database.create_run(RunSpec::named("parent")).unwrap().id();
+    let mut known = Vec::new();
+    put(&database, run, 20, &mut known);
+    let fork = database.run(run).fork().unwrap().id();
+    put(&database, run, 20, &mut known);
+    let deleting = {
+        let database = Arc::downgrade(&database);
+        move || _ = database.upgrade().unwrap().run(fork).delete_run().unwrap()
+    };
+    // The first image is whole, and the second one not begun.
+    let storage = disk.clone();
+    hooks.before(move |path| is_image(path) && !storage.files().iter().any(|file| file == path), deleting);
+    database.compact(Compaction::Full).unwrap();
+    let disk = disk.kill();
+    drop(database);
+    let newest = disk.files().into_iter().filter(|path| is_image(path)).max().unwrap();
+    disk.flip(&newest, 20, 1);
+    let database = open_on(&disk, keep_last(1)).unwrap();
+    assert_eq!(database.run(fork).info().unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(of_run(&database.run(run)), *known.last().unwrap());
+    drop(database.checkpoint().unwrap());
+    assert!(database.verify(|_| {}).unwrap().damage.is_empty());
+}
+
+/// A shard that had told what its forks need waited for the others, and made two checkpoints meanwhile. What a fork began as that
+/// was made before those lay below the floor of both images, and the compaction knew nothing of it: its records went.
+#[test]
+fn a_fork_that_is_made_while_another_shard_is_waited_for_keeps_what_it_began_as() {
+    let options = || Options { retention: Retention::KeepLast(1), ..busy_options(Durability::Buffered, 2) };
+    let (disk, hooks) = (SimDisk::new(3), Hooks::default());
+    let database = open_hooked(&disk, &hooks, options());
+    let on_shard = |shard: usize| loop {
+        let run = database.create_run(RunSpec::default()).unwrap().id();
+        if database.shard_of(run) == shard {
+            break run;
+        }
+    };
+    let (here, there) = (on_shard(0), on_shard(1));
+    // So much that the next checkpoint is due at once.
+    let write = |run: RunHandle| {
+        (0..200_i64).for_each(|number| _ = run.put("much", "x".repeat(999) + &number.to_string()).unwrap())
+    };
+    write(database.run(here));
+    drop(database.checkpoint().unwrap());
+    let nth_image = |log, nth| {
+        let images = AtomicU64::new(0);
+        move |path: &Path| is_new_image(path, log) && images.fetch_add(1, Ordering::Relaxed) + 1 == nth
+    };
+    let (forked, served) = (Arc::new(Mutex::new(None)), settled_messages(&database));
+    // The other shard is at its third image when this one has made both of the compaction.
+    let has_begun = Arc::new(AtomicBool::new(false));
+    let meanwhile = {
+        let (database, forked) = (Arc::downgrade(&database), Arc::clone(&forked));
+        let has_begun = Arc::clone(&has_begun);
+        move || {
+            let database = database.upgrade().unwrap();
+            has_begun.store(true, Ordering::Relaxed);
+            let mut asked = 0;
+            eventually("two checkpoints are made, and the shard is asked what its forks need", || {
+                asked += 1;
+                messages(&database) >= served + asked + 3
+            });
+            let run = database.run(here);
+            (0..5).for_each(|number| _ = run.put("few", number).unwrap());
+            *forked.lock().unwrap() = Some((run.fork().unwrap().id(), inherited(&run)));
+            let images = || database.stats().unwrap().shards[0].images;
+            let there_were = images();
+            eventually("there are other images", || {
+                write(database.run(here));
+                images() > there_were + 3
+            });
+        }
+    };
+    hooks.before(nth_image(1, 3), meanwhile);
+    let first = Arc::downgrade(&database);
+    hooks.before(nth_image(0, 2), move || {
+        let database = first.upgrade().unwrap();
+        eventually("the other shard is at its third image", || {
+            write(database.run(there));
+            has_begun.load(Ordering::Relaxed)
+        });
+    });
+    database.compact(Compaction::Full).unwrap();
+    let (fork, was) = forked.lock().unwrap().take().expect("a third image was written meanwhile");
+    let disk = disk.kill();
+    drop(database);
+    let database = open_on(&disk, options()).unwrap();
+    assert_eq!(inherited(&database.run(fork)), was);
+    assert!(database.verify(|_| {}).unwrap().damage.is_empty());
+}
+
+/// Whether it is an image of a log that is being written.
+fn is_new_image(path: &Path, log: u32) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    path.parent().is_some_and(|dir| dir.ends_with("SNAPSHOTS"))
+        && name.starts_with(&format!("{log:03}-"))
+        && name.ends_with(".tmp")
 }

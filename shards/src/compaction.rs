@@ -40,6 +40,9 @@ pub enum Compaction {
 /// The commits of a run whose records are needed: of each stretch those behind the first version, up to the second.
 type Stretches = Vec<(Version, Version)>;
 
+/// Those of all runs of a log.
+type Needed = FxHashMap<RunId, Stretches>;
+
 impl Engine {
     /// Gives back what nothing needs any more, while the store serves. One call at a time.
     ///
@@ -66,13 +69,12 @@ impl Engine {
         let first = CheckpointKind { begins_segment: true, is_whole: is_full, is_unconditional: false };
         self.checkpoint_of(first)?;
         self.checkpoint_of(CheckpointKind { is_unconditional: true, ..CheckpointKind::default() })?;
-        let forked = self.settle()?;
         if is_full {
-            let source = self.source()?;
-            for (log, source) in source.logs().iter().enumerate() {
-                self.compact_history(source, &forked[log])?;
+            for (source, needed) in self.needed()? {
+                self.compact_history(&source, &needed)?;
             }
         }
+        self.settle()?;
         let (after, floors) = (self.usage()?, self.floors()?);
         let first = |floor: Version| floor.max(Version::NEVER.next()).0;
         let released = floors.into_iter().map(|(run, floor)| {
@@ -123,6 +125,8 @@ impl Engine {
 
     /// The oldest version of every run that can be made, as the newest images say.
     fn floors(&self) -> Result<FxHashMap<RunId, Version>, Error> {
+        // The images stay while they are read.
+        let _hold = self.holds.take(self.errands());
         let mut floors = FxHashMap::default();
         for source in self.source()?.logs() {
             if let Some(image) = source.images().next() {
@@ -133,8 +137,20 @@ impl Engine {
         Ok(floors)
     }
 
-    fn compact_history(&self, source: &LogSource, forked: &[ForkPoint]) -> Result<(), Error> {
-        let needed = needed_of(source, forked)?;
+    /// Of each log the records that recovery, views and forks need from now on.
+    fn needed(&self) -> Result<Vec<(LogSource, Needed)>, Error> {
+        // The images stay while they are read.
+        let _hold = self.holds.take(self.errands());
+        let source = self.source()?;
+        // Shards are asked when it is known which images there are: what is forked or looked at later is kept by those.
+        let forked = self.settle()?;
+        let of_log = |(source, forked): (&LogSource, Vec<ForkPoint>)| {
+            needed_of(source, forked).map(|needed| (source.clone(), needed))
+        };
+        source.logs().iter().zip(forked).map(of_log).collect()
+    }
+
+    fn compact_history(&self, source: &LogSource, needed: &Needed) -> Result<(), Error> {
         let mut keep = |found: RecordRef<'_>| {
             let head = record::decode_head(found.body)?;
             let is_needed = needed.get(&head.run).is_some_and(|stretches| {
@@ -147,19 +163,20 @@ impl Engine {
     }
 }
 
-/// The records that recovery, views and forks need, whichever of the two images is begun with.
-fn needed_of(source: &LogSource, forked: &[ForkPoint]) -> Result<FxHashMap<RunId, Stretches>, Error> {
-    let mut versions: BTreeMap<RunId, Vec<Version>> = BTreeMap::new();
-    for ForkPoint { run, version } in forked {
-        versions.entry(*run).or_default().push(*version);
-    }
-    let mut needed: FxHashMap<RunId, Stretches> = FxHashMap::default();
+/// The records that are needed whichever of the two images is begun with: that may have forks of which the shard knows no more.
+fn needed_of(source: &LogSource, forked: Vec<ForkPoint>) -> Result<Needed, Error> {
+    let (mut versions, mut images) = (BTreeMap::<RunId, Vec<Version>>::new(), Vec::new());
+    let mut note = |ForkPoint { run, version }| versions.entry(run).or_default().push(version);
+    forked.into_iter().for_each(&mut note);
     for image in source.images() {
         let (entries, _) = read_directory(source, &image).map_err(store_error)?;
-        for entry in entries {
-            let forked = versions.get(&entry.run).map_or(&[][..], Vec::as_slice);
-            needed.entry(entry.run).or_default().extend(entry.retained.needed(&entry.image, forked));
-        }
+        entries.iter().filter_map(|entry| entry.origin).for_each(|origin| note(origin.point));
+        images.extend(entries.into_iter().map(|entry| (entry.run, entry.image, entry.retained)));
+    }
+    let mut needed = Needed::default();
+    for (run, image, retained) in images {
+        let forked = versions.get(&run).map_or(&[][..], Vec::as_slice);
+        needed.entry(run).or_default().extend(retained.needed(&image, forked));
     }
     Ok(needed)
 }

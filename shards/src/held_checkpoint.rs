@@ -21,14 +21,14 @@ pub(crate) struct Holds(Arc<AtomicUsize>);
 
 /// Keeps files where they are until it is dropped.
 #[derive(Debug)]
-struct Hold {
+pub(crate) struct Hold {
     holds: Holds,
     /// Whoever puts away is told then.
     errands: Option<Sender<Errand>>,
 }
 
 impl Holds {
-    fn take(&self, errands: Option<Sender<Errand>>) -> Hold {
+    pub(crate) fn take(&self, errands: Option<Sender<Errand>>) -> Hold {
         // SeqCst: whoever puts away looks at it after, or is asked something after, in another thread.
         self.0.fetch_add(1, Ordering::SeqCst);
         Hold { holds: self.clone(), errands }

@@ -1,4 +1,4 @@
-//! A simulated disk that does something else first when a certain file is opened: so a test chooses the moment.
+//! A simulated disk that does something else first when a certain file is opened or named: so a test chooses the moment.
 
 use std::io;
 use std::path::Path;
@@ -12,13 +12,13 @@ use super::{TestClock, sim_path};
 
 type Hook = (Box<dyn FnMut(&Path) -> bool + Send>, Box<dyn FnOnce() + Send>);
 
-/// What is done when the next file is opened that is meant. Nothing is done twice.
+/// What is done in front of what is meant. Nothing is done twice.
 #[derive(Clone, Default)]
 pub(crate) struct Hooks(Arc<Mutex<Vec<Hook>>>);
 
 impl Hooks {
-    /// Does this in front of the first opening of a file that is meant, on the thread that opens it.
-    pub(crate) fn before_opening(
+    /// Does this in front of the first time that a file which is meant is opened, or given this name, on the thread that does it.
+    pub(crate) fn before(
         &self,
         is_meant: impl FnMut(&Path) -> bool + Send + 'static,
         act: impl FnOnce() + Send + 'static,
@@ -26,7 +26,7 @@ impl Hooks {
         self.0.lock().unwrap().push((Box::new(is_meant), Box::new(act)));
     }
 
-    fn open(&self, path: &Path) {
+    fn act(&self, path: &Path) {
         let mut hooks = self.0.lock().unwrap();
         let due = hooks.iter_mut().position(|(is_meant, _)| is_meant(path));
         let due = due.map(|place| hooks.remove(place));
@@ -68,11 +68,12 @@ impl Storage for HookedStorage {
     }
 
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
-        self.hooks.open(path);
+        self.hooks.act(path);
         self.disk.open(path, access)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.hooks.act(to);
         self.disk.rename(from, to)
     }
 
