@@ -13,7 +13,9 @@ use strata::{
 use strata_wal::sim::SimDisk;
 use strata_wal::storage::Storage;
 use support::contents::{contents, inherited, of_run};
-use support::{Dice, busy_options, eventually, open_on, options, script, seed, sim_path};
+use support::{
+    Dice, busy_options, damage_newest_image, eventually, open_on, options, script, seed, sim_path,
+};
 
 /// Keeps as little as can be, and makes no checkpoint by itself.
 fn keep_one() -> Options {
@@ -189,6 +191,31 @@ fn what_retention_released_is_counted_and_gone() {
     assert_eq!(run.at(Version(91)).unwrap().get("number").unwrap().unwrap().value.as_int(), Some(88));
     let CompactReport { versions, .. } = database.compact(Compaction::Full).unwrap();
     assert_eq!(versions, 0);
+    // What a fork inherits is not its own, and was counted as if it had gone with the fork's first commits.
+    let fork = run.fork().unwrap();
+    fork.set_retention(Retention::KeepLast(2)).unwrap();
+    (0..3).for_each(|number| _ = fork.put("number", number).unwrap());
+    assert_eq!(fork.info().unwrap().version, Version(105));
+    assert_eq!(database.compact(Compaction::Full).unwrap().versions, 3, "of its five the last 2 are kept");
+}
+
+/// After the newest image was found to be damaged, the first compaction was refused for that, though it makes two others.
+#[test]
+fn a_store_that_was_opened_with_an_older_image_is_compacted() {
+    let disk = SimDisk::new(7);
+    let database = open_on(&disk, keep_one()).unwrap();
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    for _ in 0..2 {
+        overwrite(&run, 3);
+        drop(database.checkpoint().unwrap());
+    }
+    let held = contents(&database);
+    drop(database);
+    damage_newest_image(&disk);
+    let database = open_on(&disk, keep_one()).unwrap();
+    database.compact(Compaction::Full).unwrap();
+    assert_eq!(contents(&database), held);
+    assert!(database.verify(|_| {}).unwrap().damage.is_empty());
 }
 
 #[test]

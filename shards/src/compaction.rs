@@ -16,12 +16,12 @@ use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 use strata_primitives::{Error, ErrorKind, ForkPoint, RunId, Version};
-use strata_wal::{LogSource, RecordRef};
+use strata_wal::{LogSource, RecordRef, WalError};
 
 use crate::checkpoint_kind::CheckpointKind;
 use crate::engine::Engine;
 use crate::history::group_of;
-use crate::image_directory::read_directory;
+use crate::image_directory::{RunEntry, read_directory};
 use crate::maintenance::Errand;
 use crate::message::{Answer, Control};
 use crate::record;
@@ -39,6 +39,21 @@ pub enum Compaction {
 
 /// The commits of a run whose records are needed: of each stretch those behind the first version, up to the second.
 type Stretches = Vec<(Version, Version)>;
+
+/// Which versions there are of a run.
+struct Kept {
+    /// The first one that it ever had itself: what a fork began as is its parent's.
+    begin: Version,
+    /// The first one that can still be made.
+    first: Version,
+}
+
+impl Kept {
+    fn of(entry: &RunEntry) -> Kept {
+        let begin = entry.origin.map_or(Version::NEVER, |origin| origin.point.version).next();
+        Kept { begin, first: entry.retained.floor.max(begin) }
+    }
+}
 
 /// Those of all runs of a log.
 type Needed = FxHashMap<RunId, Stretches>;
@@ -76,9 +91,9 @@ impl Engine {
         }
         self.settle()?;
         let (after, floors) = (self.usage()?, self.floors()?);
-        let first = |floor: Version| floor.max(Version::NEVER.next()).0;
-        let released = floors.into_iter().map(|(run, floor)| {
-            first(floor).saturating_sub(first(floors_before.get(&run).copied().unwrap_or_default()))
+        let released = floors.into_iter().map(|(run, Kept { begin, first })| {
+            let before = floors_before.get(&run).map_or(begin, |before| before.first);
+            first.0.saturating_sub(before.0)
         });
         let size = |usage: &BTreeMap<PathBuf, u64>| usage.values().sum::<u64>();
         let is_segment = |name: &PathBuf| name.extension().is_some_and(|extension| extension == "seg");
@@ -123,15 +138,22 @@ impl Engine {
         self.ask_maintenance(|reply| Errand::Usage { reply })
     }
 
-    /// The oldest version of every run that can be made, as the newest images say.
-    fn floors(&self) -> Result<FxHashMap<RunId, Version>, Error> {
+    /// The versions of every run that can be made, as the newest images say.
+    fn floors(&self) -> Result<FxHashMap<RunId, Kept>, Error> {
         // The images stay while they are read.
         let _hold = self.holds.take(self.errands());
         let mut floors = FxHashMap::default();
         for source in self.source()?.logs() {
-            if let Some(image) = source.images().next() {
-                let (entries, _) = read_directory(source, &image).map_err(store_error)?;
-                floors.extend(entries.into_iter().map(|entry| (entry.run, entry.retained.floor)));
+            for image in source.images() {
+                match read_directory(source, &image) {
+                    Ok((entries, _)) => {
+                        floors.extend(entries.iter().map(|entry| (entry.run, Kept::of(entry))))
+                    }
+                    // Recovery began with the one before, and the first checkpoint takes its place.
+                    Err(WalError::Corrupt { .. }) => continue,
+                    Err(error) => return Err(store_error(error)),
+                }
+                break;
             }
         }
         Ok(floors)

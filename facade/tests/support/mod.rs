@@ -13,6 +13,7 @@ pub(crate) mod script;
 pub(crate) mod serial;
 pub(crate) mod small_disk;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -154,4 +155,14 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(started.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
         std::thread::yield_now();
     }
+}
+
+/// Makes the newest image of every log unreadable.
+pub(crate) fn damage_newest_image(disk: &SimDisk) {
+    let images =
+        disk.files().into_iter().filter(|file| file.extension().is_some_and(|suffix| suffix == "img"));
+    // By the log in front of the number; a later one is greater.
+    let of_log = |image: &PathBuf| image.file_name().map(|name| name.as_encoded_bytes()[..3].to_vec());
+    let newest: BTreeMap<_, _> = images.map(|image| (of_log(&image), image)).collect();
+    newest.values().for_each(|image| disk.flip(image, 20, 1));
 }
