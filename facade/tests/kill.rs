@@ -1,8 +1,8 @@
 //! A process is killed with SIGKILL at any moment, and what it was told is still there.
 //!
-//! A child (this binary again) writes to one store from several threads, forks a run of it again and again, and says on a pipe
-//! what was acknowledged. It is killed, the store is reopened, and the two are compared. 40 kills by default;
-//! `STRATA_KILLS=500` is the long form.
+//! A child (this binary again) writes to one store from several threads, forks a run of it and compacts it again and again, and says
+//! on a pipe what was acknowledged. It is killed, the store is reopened, and the two are compared, older versions among
+//! them. 40 kills by default; `STRATA_KILLS=500` is the long form.
 
 mod support;
 
@@ -15,7 +15,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use strata::{
-    Database, Direction, Durability, OperationId, Options, Reads, RunHandle, RunId, RunSpec, Value, Writes,
+    Compaction, Database, Direction, Durability, ErrorKind, OperationId, Options, Reads, Retention,
+    RunHandle, RunId, RunSpec, Value, Version, Writes,
 };
 use support::{Dice, busy_options, number, process, script, seed};
 
@@ -59,10 +60,10 @@ fn no_acknowledged_commit_is_lost_to_a_sigkill_and_none_is_half_there() {
             kill_one(name, &store, mode, &mut dice, &mut told);
             // Some crashes are recovered by the next child, which is killed in its turn.
             if dice.below(4) > 0 {
-                reopen_and_compare(&store, mode, &mut told);
+                reopen_and_compare(&store, mode, &mut told, &mut dice);
             }
         }
-        reopen_and_compare(&store, mode, &mut told);
+        reopen_and_compare(&store, mode, &mut told, &mut dice);
         acknowledged_count += told.count();
     }
     println!("{kills} kills, {acknowledged_count} acknowledged commits, all there");
@@ -158,7 +159,7 @@ fn lines_of(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
-fn reopen_and_compare(store: &Path, mode: Mode, told: &mut Told) {
+fn reopen_and_compare(store: &Path, mode: Mode, told: &mut Told, dice: &mut Dice) {
     let database = Database::open(store, store_options(mode)).expect("a killed store opens again");
     for writer in 0..WRITERS {
         let name = writer_name(writer);
@@ -176,10 +177,32 @@ fn reopen_and_compare(store: &Path, mode: Mode, told: &mut Told) {
         script::step(&run, known + 1).expect("a resent step is answered");
         assert_eq!(script::expect_whole(&database, &name), known + 2, "step {} happened once", known + 1);
         told.steps[writer as usize] = known + 1;
+        (0..3).for_each(|_| compare_past(&run, &name, 1 + dice.below(known + 2), known + 2, mode));
+    }
+    if dice.below(4) == 0 {
+        // Nothing that was left is in its way.
+        database.compact(Compaction::Full).expect("a killed store is compacted");
+        let verified = database.verify(|_| {}).expect("a killed store is read");
+        assert!(verified.damage.is_empty(), "{:?}", verified.damage);
     }
     compare_shared(&database, told);
     compare_forks(&database, told);
     database.close().expect("a reopened store closes");
+}
+
+/// A version of a writer's run that is kept is what it was.
+fn compare_past(run: &RunHandle, name: &str, version: u64, newest: u64, mode: Mode) {
+    let kept = match store_options(mode).retention {
+        Retention::KeepLast(count) => count,
+        _ => newest,
+    };
+    match run.at(Version(version)) {
+        Ok(past) => script::expect_whole_at(&past, name, version),
+        Err(error) => {
+            let is_trimmed = error.kind() == ErrorKind::HistoryTrimmed && version + kept <= newest;
+            assert!(is_trimmed, "{name} at {version} of {newest}: {error}");
+        }
+    }
 }
 
 /// Every entry that was acknowledged stands where its writer was told, and none is there twice.
@@ -265,6 +288,7 @@ fn write_until_killed() -> ! {
             scope.spawn(move || write(database, writer, mode));
         }
         scope.spawn(|| fork(&database));
+        scope.spawn(|| compact(&database));
     });
     unreachable!("writers write until they are killed");
 }
@@ -307,6 +331,16 @@ fn fork(database: &Database) {
             say(&format!("unfork {}", oldest.id()));
             oldest.delete_run().expect("a fork is deleted");
         }
+    }
+}
+
+/// Compacts for ever, most often all there is.
+fn compact(database: &Database) {
+    for number in 0_u64.. {
+        let compaction = if number % 4 == 0 { Compaction::WalOnly } else { Compaction::Full };
+        database.compact(compaction).expect("the store is compacted");
+        // The writers are to come to something meanwhile.
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

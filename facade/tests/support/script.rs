@@ -144,21 +144,26 @@ pub(crate) fn expect_whole(database: &Database, name: &str) -> u64 {
     if version == 0 {
         return 0;
     }
-    let (run, steps) = (database.run(id_of(name)), version - 1);
+    expect_whole_at(&database.run(id_of(name)), name, version);
+    version
+}
+
+/// Reads everything that there is of the run, now or as it was, and fails unless it is exactly the state at this version.
+pub(crate) fn expect_whole_at(run: &dyn Reads, name: &str, version: u64) {
+    let steps = version - 1;
     let page = run.list_values(&KvScan::default()).expect("a run that exists can be listed");
     assert_eq!(page.version, Version(version), "{name}: nobody else writes");
     let found: BTreeMap<String, (Value, u64)> =
         page.items.into_iter().map(|(key, read)| (key, (read.value, read.version.0))).collect();
     assert!(found == state_after(steps), "{name} is not as step {steps} left it: {}", summary(&found));
-    expect_events(&run, name, steps);
+    expect_events(run, name, steps);
     if steps > 0 {
-        expect_cell_and_diary(&run, name, steps);
+        expect_cell_and_diary(run, name, steps);
     }
-    expect_traces(&run, name, steps);
-    version
+    expect_traces(run, name, steps);
 }
 
-fn expect_cell_and_diary(run: &RunHandle, name: &str, steps: u64) {
+fn expect_cell_and_diary(run: &dyn Reads, name: &str, steps: u64) {
     let cells = run.cell_list(&KvScan::default()).expect("cells can be listed").items;
     let cells: Vec<_> = cells.into_iter().map(|(cell, read)| (cell, read.value, read.version.0)).collect();
     assert_eq!(cells, [("turn".to_owned(), Value::Int(steps as i64), steps + 1)], "{name}: the cell");
@@ -170,7 +175,7 @@ fn expect_cell_and_diary(run: &RunHandle, name: &str, steps: u64) {
 }
 
 /// Each span with its version and whether it has ended, and what was recorded below it.
-fn expect_traces(run: &RunHandle, name: &str, steps: u64) {
+fn expect_traces(run: &dyn Reads, name: &str, steps: u64) {
     let page = run.trace_list(&TraceFilter::default(), None, 1_000_000, Direction::Forward);
     let traces = page.expect("traces can be listed").traces;
     assert_eq!(traces.len() as u64, steps, "{name}: one trace for each step");
@@ -188,7 +193,7 @@ fn expect_traces(run: &RunHandle, name: &str, steps: u64) {
     }
 }
 
-fn expect_events(run: &RunHandle, name: &str, steps: u64) {
+fn expect_events(run: &dyn Reads, name: &str, steps: u64) {
     let mut next = Some(0);
     let mut expected = 0;
     while let Some(start) = next {
