@@ -5,12 +5,15 @@ mod support;
 use std::time::Duration;
 
 use strata::{
-    Database, Durability, Error, ErrorKind, Options, Reads, Retention, RunHandle, RunSpec, RunStatus,
-    Snapshot, Version, Writes,
+    Compaction, Database, Durability, Error, ErrorKind, Options, Reads, Retention, RunHandle, RunSpec,
+    RunStatus, Snapshot, Version, Writes,
 };
 use strata_wal::sim::SimDisk;
 use support::contents::of_run;
-use support::{Dice, TestClock, busy_options, eventually, number, open_on, options, script, seed, sim_path};
+use support::{
+    Dice, TestClock, busy_options, damage_newest_image, eventually, number, open_on, options, script, seed,
+    sim_path,
+};
 
 /// What a run was at each version, by its number less one.
 type Known = Vec<String>;
@@ -38,10 +41,10 @@ fn refused(answer: Result<Snapshot, Error>) -> (ErrorKind, String) {
 }
 
 #[test]
-fn every_version_is_what_it_was_whatever_checkpoints_and_recovery_did_meanwhile() {
+fn every_version_is_what_it_was_whatever_checkpoints_compactions_and_recovery_did_meanwhile() {
     let mut dice = Dice::new(seed());
     for durability in [Durability::Buffered, Durability::Strict] {
-        let disk = SimDisk::new(dice.roll());
+        let mut disk = SimDisk::new(dice.roll());
         let (mut known, mut others) = (Known::new(), Known::new());
         for round in 0..4 {
             let chosen = if round % 2 == 0 { busy_options } else { options };
@@ -53,15 +56,28 @@ fn every_version_is_what_it_was_whatever_checkpoints_and_recovery_did_meanwhile(
                 let first = (round * 3 + part) * 10 + 1;
                 note_steps(&run, first..=first + 9, &mut known);
                 note_steps(&other, first..=first + 9, &mut others);
-                if dice.below(2) == 0 {
-                    database.checkpoint().unwrap();
+                match dice.below(4) {
+                    0 => drop(database.checkpoint().unwrap()),
+                    1 => _ = database.compact(Compaction::WalOnly).unwrap(),
+                    2 => _ = database.compact(Compaction::Full).unwrap(),
+                    _ => {}
                 }
                 for _ in 0..6 {
                     assert_was(&run, 1 + dice.below(known.len() as u64), &known);
                     assert_was(&other, 1 + dice.below(others.len() as u64), &others);
                 }
             }
-            if dice.below(2) == 0 { database.close().unwrap() } else { drop(database) }
+            match dice.below(4) {
+                0 => database.close().unwrap(),
+                1 => drop(database),
+                damage => {
+                    disk = disk.kill();
+                    drop(database);
+                    if damage == 2 {
+                        damage_newest_image(&disk);
+                    }
+                }
+            }
         }
         let database = open_on(&disk, options(durability, 1)).unwrap();
         let run = database.run(script::id_of("a"));
