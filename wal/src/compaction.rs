@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::WalError;
-use crate::history::{HistoryFiles, numbers_in, open_anywhere};
+use crate::history::{HistoryFiles, numbers_in, open_whole};
 use crate::history_file::{
     GroupId, HistoryFile, HistoryWriter, RecordKey, SortedRecord, take_record_at, whole_size,
 };
@@ -22,7 +22,6 @@ use crate::lsn::Lsn;
 use crate::scan::RecordRef;
 use crate::segment::parse_numbered_name;
 use crate::source::{LiveSegment, LogSource};
-use crate::storage::Access;
 use crate::verify::Position;
 
 /// Tells to which group a record belongs, if it is kept.
@@ -71,7 +70,7 @@ impl LogSource {
         let mut position = None;
         for number in files.segments.into_iter().filter(|number| *number < self.entry.oldest_segment) {
             // One that is gone was not needed any more.
-            let Some(segment) = open_anywhere(self, number, Access::ReadDirect)? else {
+            let Some(segment) = open_whole(self, number)? else {
                 position = None;
                 continue;
             };

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::creation::{create_store_dir, sync_parent, write_first_manifest};
 use crate::directory::StoreDirectory;
 use crate::error::WalError;
-use crate::history::{HistoryFiles, open_anywhere};
+use crate::history::{HistoryFiles, open_whole};
 use crate::image_file::{FileKind, history_dir, images_dir};
 use crate::lsn::Lsn;
 use crate::manifest::{LogEntry, Manifest};
@@ -145,7 +145,7 @@ fn cut_log(source: &LogSource, files: &mut Vec<CopiedFile>) -> Result<LogEntry, 
         return Err(WalError::corrupt(&source.store_path, 0, reason));
     }
     for number in numbers {
-        let segment = open_anywhere(source, number, Access::ReadDirect)?;
+        let segment = open_whole(source, number)?;
         let LiveSegment { header, path, .. } = segment.ok_or_else(|| {
             WalError::corrupt(
                 &segment_path(&source.store_path, source.log, number),

@@ -178,7 +178,8 @@ impl LogHistory {
 
     /// A segment; `None` when it was removed.
     fn open(&self, number: u64) -> Result<Option<OpenSegment>, WalError> {
-        let opened = open_anywhere(&self.source, number, self.live_access)?;
+        // Whoever looks for a record knows that it is there, so what else the page cache shows does not matter.
+        let opened = open_anywhere(&self.source, number, [self.live_access, Access::Read])?;
         Ok(opened.map(|LiveSegment { header, path, file }| {
             let reader = SegmentReader::with_window(file, header.size, WINDOW_SIZE);
             OpenSegment { number, first: header.first_lsn, end: header.end_lsn(), path, reader }
@@ -186,17 +187,23 @@ impl LogHistory {
     }
 }
 
-/// Opens a segment to read it, wherever it is at the moment; `None` when it was removed.
-pub(crate) fn open_anywhere(
+/// Opens a segment to read it as a whole, wherever it is at the moment: past the page cache, which may still show behind the
+/// end of a log what a failed sync left there. `None` when it was removed.
+pub(crate) fn open_whole(source: &LogSource, number: u64) -> Result<Option<LiveSegment>, WalError> {
+    open_anywhere(source, number, [Access::ReadDirect; 2])
+}
+
+/// The same, in one way where it is live and in another where it was put away.
+fn open_anywhere(
     source: &LogSource,
     number: u64,
-    live_access: Access,
+    [live_access, retired_access]: [Access; 2],
 ) -> Result<Option<LiveSegment>, WalError> {
     let LogSource { store_path, log, .. } = source;
     let live = segment_path(store_path, *log, number);
     let retired = history_dir(store_path).join(segment_name(*log, number));
     // A segment is renamed from the one to the other place, so one that is missed there is found here.
-    for (path, access) in [(live, live_access), (retired, Access::Read)] {
+    for (path, access) in [(live, live_access), (retired, retired_access)] {
         match open_segment_file(source, &path, number, access) {
             Ok((header, file)) => return Ok(Some(LiveSegment { header, path, file })),
             Err(WalError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}

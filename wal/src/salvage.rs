@@ -13,7 +13,7 @@ use crate::batch::{BATCH_HEADER_SIZE, BatchHeader, BatchSeed};
 use crate::creation::{manifest_path, read_manifest};
 use crate::directory::{is_read_only_place, lock_path, take_lock};
 use crate::error::WalError;
-use crate::history::{HistoryFiles, open_anywhere};
+use crate::history::{HistoryFiles, open_whole};
 use crate::history_file::{HistoryFile, SortedRecord, records};
 use crate::image_file::{FileKind, ImageHeader, history_dir, images_dir};
 use crate::little_endian::u64_at;
@@ -174,7 +174,7 @@ impl LogSource {
         let numbers = files.segments;
         let mut expected: Option<(u64, Lsn)> = None;
         for number in numbers {
-            let segment = match open_anywhere(self, number, Access::ReadDirect) {
+            let segment = match open_whole(self, number) {
                 Ok(Some(segment))
                     if segment.header.first_lsn.0.checked_add(segment.header.size).is_some() =>
                 {

@@ -1,14 +1,13 @@
 //! Reading all of a log that there is, to see that it is whole.
 
 use crate::error::WalError;
-use crate::history::{HistoryFiles, open_anywhere};
+use crate::history::{HistoryFiles, open_whole};
 use crate::history_file::HistoryFile;
 use crate::image_file::FileKind;
 use crate::lsn::Lsn;
 use crate::scan::{RecordRef, first_content, scan_segment};
 use crate::segment::SegmentHeader;
 use crate::source::{LiveSegment, LogSource};
-use crate::storage::Access;
 
 /// What was read of a log.
 #[derive(Debug, Default)]
@@ -51,7 +50,7 @@ impl LogSource {
             }
         }
         for number in files.segments {
-            let segment = match open_anywhere(self, number, Access::ReadDirect) {
+            let segment = match open_whole(self, number) {
                 Ok(Some(segment)) => segment,
                 Ok(None) => continue,
                 Err(damage @ WalError::Corrupt { .. }) => {

@@ -226,6 +226,36 @@ fn reopen(disk: &SimDisk) -> Result<Store, WalError> {
     Ok(Store { directory, logs, found: Vec::new(), reports })
 }
 
+/// After a failed sync the page cache shows what the device never got, as long as it likes. Recovery reads past it, and the log went
+/// on in another segment; a segment that was put away was read through it again, and said to be damaged.
+#[test]
+fn what_a_failed_sync_left_in_memory_is_no_damage_of_a_segment_that_was_put_away() {
+    for seed in 0..20 {
+        let disk = SimDisk::new(seed);
+        let (mut store, mut places) = grown(&disk, 1);
+        for index in 0..20 {
+            store.append(0, kind_of(index), &body(index)).unwrap();
+            store.turn(0).unwrap();
+        }
+        disk.set_faults(Faults::forever(disk.points() + 1, FaultKind::Error));
+        store.logs[0].flush().unwrap_err();
+        let disk = disk.kill();
+        drop(store);
+        let mut store = reopen(&disk).unwrap();
+        while store.logs[0].begin_segment().is_err() {
+            store.turn(0).unwrap();
+            store.logs[0].wait();
+        }
+        let kept = store.logs[0].sealed_end().lsn;
+        (0..2).for_each(|_| grow(&mut store, &mut places, 1).unwrap());
+        let through = store.logs[0].sealed_end().lsn;
+        let verified = store.directory.log_source(0).verify(through, &mut |_| Ok(())).unwrap();
+        assert!(verified.damage.is_empty(), "seed {seed}: {:?}", verified.damage);
+        let compacted = store.directory.log_source(0).compact_history(1, None, &mut |_| Ok(Some(group(0))));
+        compacted.unwrap_or_else(|error| panic!("seed {seed}, a segment up to {kept}: {error}"));
+    }
+}
+
 #[test]
 fn whatever_fails_while_history_is_sorted_nothing_that_is_kept_is_lost() {
     let quiet = SimDisk::new(5);
