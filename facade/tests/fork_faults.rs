@@ -1,18 +1,20 @@
 //! A family of forks on a simulated disk that fails at every point of its work, in every way: whatever fork was acknowledged is
-//! there with what it began as, while its parent is overwritten, imaged, put away and deleted.
+//! there with what it began as, while its parent is overwritten, imaged, put away, sorted and deleted, and whichever image recovery
+//! begins with.
 //!
 //! By default a sample of the points is tried, another one every time; `STRATA_SWEEP=full` tries all.
 
 mod support;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use strata::{
-    Database, Durability, ErrorKind, KvScan, Reads, Result, RunHandle, RunId, RunSpec, ShardState, Version,
-    Writes,
+    Compaction, Database, Durability, ErrorKind, KvScan, Reads, Result, RunHandle, RunId, RunSpec,
+    ShardState, Version, Writes,
 };
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
-use support::{Dice, busy_options, open_on, seed};
+use support::{Dice, busy_options, damage_newest_image, open_on, seed};
 
 /// What a run holds, with the commit that it is at.
 type Held = (u64, BTreeMap<String, i64>);
@@ -88,7 +90,15 @@ fn fork_at(database: &Database, ledger: &mut Ledger, place: usize, then: Held) -
     Ok(ledger.enter(&fork, (then.0 + 1, then.1)))
 }
 
-/// Goes on until something fails.
+/// One that fails costs nothing, and what comes behind it goes on.
+fn compact(database: &Database, compaction: Compaction) {
+    if let Err(error) = database.compact(compaction) {
+        let expected = [ErrorKind::Io, ErrorKind::Full, ErrorKind::LogFailed, ErrorKind::Closed];
+        assert!(expected.contains(&error.kind()), "a disk that fails is not mistaken for damage: {error:?}");
+    }
+}
+
+/// Goes on until something fails that is no compaction.
 fn work(database: &Database, ledger: &mut Ledger) -> Result<()> {
     let root = database.create_run(RunSpec::named("root"))?;
     let root = ledger.enter(&root, (1, BTreeMap::new()));
@@ -102,19 +112,19 @@ fn work(database: &Database, ledger: &mut Ledger) -> Result<()> {
     let older = fork_at(database, ledger, root, before)?;
     let second = ledger.fork(database, first)?;
     ledger.put(database, root, 30)?;
-    drop(database.checkpoint()?);
+    compact(database, Compaction::WalOnly);
     ledger.put(database, older, 10)?;
     ledger.delete(database, first)?;
     ledger.put(database, second, 10)?;
     ledger.put(database, root, 30)?;
-    drop(database.checkpoint()?);
+    compact(database, Compaction::Full);
     ledger.delete(database, root)?;
     let third = ledger.fork(database, second)?;
     ledger.put(database, third, 10)?;
     drop(database.checkpoint()?);
     ledger.put(database, second, 30)?;
     ledger.delete(database, older)?;
-    drop(database.checkpoint()?);
+    compact(database, Compaction::Full);
     ledger.put(database, third, 30)?;
     Ok(())
 }
@@ -140,6 +150,11 @@ fn compare(database: &Database, ledger: &Ledger, may_lose: bool, story: &str) {
     }
 }
 
+/// Whether it is a file of the history or an image that was never finished.
+fn is_unfinished(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "tmp" || extension == "part")
+}
+
 fn sweep(durability: Durability, kinds: &[FaultKind]) {
     let mut dice = Dice::new(seed());
     let whole = SimDisk::new(dice.roll());
@@ -147,7 +162,7 @@ fn sweep(durability: Durability, kinds: &[FaultKind]) {
     work(&database, &mut ledger).unwrap();
     compare(&database, &ledger, false, "without faults");
     drop(database);
-    let (count, stride) = (whole.points(), 24);
+    let (count, stride) = (whole.points(), 60);
     let full = std::env::var("STRATA_SWEEP").is_ok_and(|sweep| sweep == "full");
     let (first, step) = if full { (1, 1) } else { (1 + dice.below(stride), stride as usize) };
     for point in (first..=count).step_by(step) {
@@ -165,6 +180,11 @@ fn sweep(durability: Durability, kinds: &[FaultKind]) {
             let may_lose = durability == Durability::Buffered && opened.as_ref().is_ok_and(has_failed);
             let after = if loses_power { disk.power_cycle(dice.roll()) } else { disk.kill() };
             drop(opened);
+            let is_damaged = dice.below(3) == 0;
+            let story = format!("{story}, the newest image damaged: {is_damaged}");
+            if is_damaged {
+                damage_newest_image(&after);
+            }
             let database = open_on(&after, busy_options(durability, 1));
             let database = database.unwrap_or_else(|error| panic!("it opens again: {error}: {story}"));
             compare(&database, &ledger, may_lose, &story);
@@ -172,6 +192,13 @@ fn sweep(durability: Durability, kinds: &[FaultKind]) {
                 // And goes on.
                 let there = ledger.0.iter().position(|told| told.now.is_some());
                 there.into_iter().for_each(|place| ledger.put(&database, place, 3).unwrap());
+            }
+            if is_damaged || dice.below(3) == 0 {
+                // It is done with whatever was left, damage and remains.
+                database.compact(Compaction::Full).unwrap_or_else(|error| panic!("{error:?}: {story}"));
+                compare(&database, &ledger, may_lose, &story);
+                let remains = after.files().into_iter().find(|file| is_unfinished(file));
+                assert_eq!(remains, None, "{story}");
             }
             let damage = database.verify(|_| {}).unwrap().damage;
             assert!(damage.is_empty(), "{damage:?}: {story}");
