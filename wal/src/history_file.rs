@@ -159,11 +159,13 @@ impl HistoryFile {
         let mut slices: Vec<SliceEntry> = Vec::new();
         for page in reader.pages()? {
             let entries = page.chunks_exact(ENTRY_SIZE);
-            let is_whole = entries.remainder().is_empty();
-            slices.extend(entries.map(SliceEntry::decode));
-            if !is_whole || !slices.is_sorted_by(|before, after| before.first < after.first) {
-                return Err(reader.corrupt(0, "the index of its records is none"));
+            if !entries.remainder().is_empty() {
+                return Err(reader.corrupt(0, "a page of the index of its records is cut"));
             }
+            slices.extend(entries.map(SliceEntry::decode));
+        }
+        if !slices.is_sorted_by(|before, after| before.first < after.first) {
+            return Err(reader.corrupt(0, "the index of its records is not in their order"));
         }
         Ok(HistoryFile { reader, slices, latest: None })
     }
