@@ -230,7 +230,7 @@ impl<'a> Sorter<'a> {
             inputs.push(Input::File { cursor: Box::new(FileCursor::new(file)?), is_asked_for: false });
         }
         let heads = inputs.iter().enumerate().filter_map(|(at, input)| Some(Reverse((input.key()?, at))));
-        Ok(Merge { heads: heads.collect(), inputs, last: None, _parts: self.parts })
+        Ok(Merge { heads: heads.collect(), inputs, last: None, parts: self.parts })
     }
 }
 
@@ -327,24 +327,73 @@ struct Merge {
     heads: BinaryHeap<Reverse<(RecordKey, usize)>>,
     inputs: Vec<Input>,
     /// The input whose record was handed out last: it stands still until the next one is wanted.
-    last: Option<usize>,
-    _parts: Parts,
+    last: Option<(usize, RecordKey)>,
+    parts: Parts,
 }
 
 impl Merge {
     /// The next record, and its file if nobody was asked yet whether it is kept.
     fn next(&mut self) -> Result<Option<(Option<&HistoryFile>, SortedRecord<'_>)>, WalError> {
-        if let Some(at) = self.last.take() {
+        let before = self.last.take();
+        if let Some((at, _)) = before {
             self.inputs[at].advance()?;
             self.heads.extend(self.inputs[at].key().map(|key| Reverse((key, at))));
         }
-        let Some(Reverse((_, at))) = self.heads.pop() else { return Ok(None) };
-        self.last = Some(at);
+        let Some(Reverse((key, at))) = self.heads.pop() else { return Ok(None) };
+        self.last = Some((at, key));
         let input = &self.inputs[at];
+        if before.is_some_and(|(_, before)| before == key) {
+            // Each input is in order, but files may say what they like of where their records were.
+            let reason = format!("two records of one group have LSN {}", key.lsn);
+            return Err(match input {
+                Input::File { cursor, .. } => cursor.file.corrupt(key, reason),
+                Input::Memory(_) => WalError::corrupt(&history_dir(&self.parts.source.store_path), 0, reason),
+            });
+        }
         let file = match input {
             Input::File { cursor, is_asked_for: false } => Some(&cursor.file),
             _ => None,
         };
         Ok(Some((file, input.current().expect("an input stands in the heap with a record"))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::directory::StoreDirectory;
+    use crate::sim::SimDisk;
+
+    const STORE: &str = "/store.db";
+
+    #[test]
+    fn a_file_that_has_a_record_of_a_later_segment_is_damaged() {
+        let disk = SimDisk::new(1);
+        let directory =
+            StoreDirectory::open(Arc::new(disk), Path::new(STORE), None, 1, 1).expect("a store is made");
+        let (source, group) = (directory.log_source(0), GroupId([3; 16]));
+        let header = ImageHeader { number: 4, through: Lsn(1 << 20), ..header(&source, 1) };
+        let mut writer =
+            HistoryWriter::create(Arc::clone(&source.storage), &source.store_path, &header).unwrap();
+        for lsn in [8, 16] {
+            let key = RecordKey { group, log: 0, lsn: Lsn(lsn) };
+            writer.add(&SortedRecord { key, kind: 1, body: b"sorted" }).unwrap();
+        }
+        writer.end().unwrap().name().unwrap();
+        let mut sorter = Sorter::new(&source, 1, SORTED_SIZE);
+        sorter.add(group, RecordRef { lsn: Lsn(16), kind: 1, body: b"again" }).unwrap();
+        let before = HistoryFile::open(&source, FileKind::History, 4).unwrap();
+        let mut merge = sorter.into_merge(Some(before)).unwrap();
+        let mut found = Vec::new();
+        let refused = loop {
+            match merge.next() {
+                Ok(record) => found.push(record.expect("it ends with the damage").1.key.lsn.0),
+                Err(refused) => break refused,
+            }
+        };
+        assert_eq!(found, [8, 16]);
+        assert!(refused.to_string().ends_with("two records of one group have LSN 16"), "{refused}");
     }
 }
