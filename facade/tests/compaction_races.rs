@@ -177,6 +177,40 @@ fn a_fork_that_is_made_while_another_shard_is_waited_for_keeps_what_it_began_as(
     assert!(database.verify(|_| {}).unwrap().damage.is_empty());
 }
 
+/// While a compaction ran, checkpoints found that nobody needed the sorted file any more and removed it, between the moment when it was
+/// found and that when it was opened. It was said to be missing, as if it were damaged.
+#[test]
+fn a_sorted_file_that_goes_before_it_is_read_is_no_damage() {
+    let (disk, hooks) = (SimDisk::new(4), Hooks::default());
+    let database = open_hooked(&disk, &hooks, keep_last(1));
+    let keeper = database
+        .create_run(RunSpec { retention: Some(Retention::KeepAll), ..RunSpec::named("keeper") })
+        .unwrap()
+        .id();
+    let other = database.create_run(RunSpec::named("other")).unwrap().id();
+    put(&database, keeper, 20, &mut Vec::new());
+    database.compact(Compaction::Full).unwrap();
+    let sorted = |disk: &SimDisk| disk.files().into_iter().find(|path| is_sorted(path));
+    assert!(sorted(&disk).is_some());
+    let (compacting, weak, storage) = (thread::current().id(), Arc::downgrade(&database), disk.clone());
+    let meanwhile = move || {
+        let database = weak.upgrade().unwrap();
+        database.run(keeper).delete_run().unwrap();
+        for _ in 0..3 {
+            put(&database, other, 1, &mut Vec::new());
+            drop(database.checkpoint().unwrap());
+        }
+        eventually("the file is gone", || sorted(&storage).is_none());
+    };
+    hooks.before(move |path| is_sorted(path) && thread::current().id() == compacting, meanwhile);
+    database.compact(Compaction::Full).unwrap();
+    assert!(database.verify(|_| {}).unwrap().damage.is_empty());
+}
+
+fn is_sorted(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "his")
+}
+
 /// Whether it is an image of a log that is being written.
 fn is_new_image(path: &Path, log: u32) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();

@@ -60,9 +60,7 @@ impl LogSource {
         keep: &mut Keep<'_>,
     ) -> Result<Compacted, WalError> {
         self.remove_leftovers()?;
-        let files = HistoryFiles::list(self)?;
-        let before = files.sorted.map(|number| HistoryFile::open(self, FileKind::History, number));
-        let before = before.transpose()?;
+        let (files, before) = HistoryFiles::open(self)?;
         let mut through =
             (files.sorted.unwrap_or(0), before.as_ref().map_or(Lsn::ZERO, HistoryFile::through));
         let mut sorter = Sorter::new(self, created_micros, sorted_size.unwrap_or(SORTED_SIZE));

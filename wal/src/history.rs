@@ -94,27 +94,12 @@ impl LogHistory {
 
     /// Looks which files there are.
     fn look(&mut self) -> Result<(), WalError> {
-        loop {
-            self.files = HistoryFiles::list(&self.source)?;
-            let Some(number) = self.files.sorted else {
-                self.sorted = None;
-                return Ok(());
-            };
-            match HistoryFile::open(&self.source, FileKind::History, number) {
-                Ok(sorted) => {
-                    self.sorted = Some(sorted);
-                    return Ok(());
-                }
-                // Of a damaged store what cannot be opened is not there.
-                Err(_) if self.source.is_salvaged => {
-                    self.sorted = None;
-                    return Ok(());
-                }
-                // Another one took its place between the two looks.
-                Err(_) if HistoryFiles::list(&self.source)?.sorted != Some(number) => {}
-                Err(error) => return Err(error),
-            }
-        }
+        (self.files, self.sorted) = match HistoryFiles::open(&self.source) {
+            // Of a damaged store what cannot be opened is not there.
+            Err(_) if self.source.is_salvaged => (HistoryFiles::list(&self.source)?, None),
+            opened => opened?,
+        };
+        Ok(())
     }
 
     fn record_in_segment(&mut self, lsn: Lsn) -> Result<Option<RecordRef<'_>>, WalError> {
@@ -234,6 +219,20 @@ pub(crate) struct HistoryFiles {
 }
 
 impl HistoryFiles {
+    /// Looks which there are, and opens the file of sorted ones.
+    pub(crate) fn open(source: &LogSource) -> Result<(HistoryFiles, Option<HistoryFile>), WalError> {
+        loop {
+            let files = HistoryFiles::list(source)?;
+            let Some(number) = files.sorted else { return Ok((files, None)) };
+            match HistoryFile::open(source, FileKind::History, number) {
+                Ok(sorted) => return Ok((files, Some(sorted))),
+                // It went between the two looks, and another one took its place, or none.
+                Err(_) if HistoryFiles::list(source)?.sorted != Some(number) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Looks which there are.
     pub(crate) fn list(source: &LogSource) -> Result<HistoryFiles, WalError> {
         let history = history_dir(&source.store_path);
