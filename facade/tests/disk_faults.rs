@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, Once};
 use std::time::Duration;
 
-use strata::{Database, Durability, ErrorKind, Options, Reads, Result, RunHandle, ShardState};
+use strata::{Compaction, Database, Durability, ErrorKind, Options, Reads, Result, RunHandle, ShardState};
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
 use support::{Dice, busy_options, open_on, script, seed};
 
@@ -99,7 +99,7 @@ fn sweep_workload(durability: Durability) {
         "without faults all is taken: {ledger:?}"
     );
     let count = whole.points();
-    for point in sample(count, 24, &mut dice) {
+    for point in sample(count, 90, &mut dice) {
         for (kind, forever) in FAULTS {
             let story = format!("{durability:?}, {kind:?} at {point} of {count}, for ever: {forever}");
             one_fault(durability, point, kind, forever, &mut dice, &story);
@@ -191,8 +191,19 @@ fn work(disk: &SimDisk, options: Options) -> (Option<Database>, Ledger) {
         if round % 5 == 4 {
             advance_all(&database, &mut ledger);
         }
+        if round % 6 == 5 {
+            compact(&database, if round == 5 { Compaction::WalOnly } else { Compaction::Full });
+        }
     }
     (Some(database), ledger)
+}
+
+/// One that fails costs nothing.
+fn compact(database: &Database, compaction: Compaction) {
+    if let Err(error) = database.compact(compaction) {
+        let expected = [ErrorKind::Io, ErrorKind::Full, ErrorKind::LogFailed];
+        assert!(expected.contains(&error.kind()), "a disk that fails is not mistaken for damage: {error:?}");
+    }
 }
 
 /// The next commit of one run: its creation, or its next step.
