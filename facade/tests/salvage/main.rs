@@ -128,7 +128,8 @@ fn damage(disk: &SimDisk, file: &Path, dice: &mut Dice) -> String {
         0 => dice.below(end.min(4_096) as u64) as usize,
         _ => dice.below(end as u64) as usize,
     };
-    let kind = dice.below(5);
+    // Of an empty file nothing can be damaged: a kill may leave one that was just begun.
+    let kind = if bytes.is_empty() { 4 } else { dice.below(5) };
     let what = ["flipped a bit", "flipped a bit", "zeroed a block", "cut", "removed"][kind as usize];
     match kind {
         0 | 1 => bytes[at] ^= 1 << dice.below(8),
