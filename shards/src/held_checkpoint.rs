@@ -44,7 +44,9 @@ impl Drop for Hold {
     fn drop(&mut self) {
         self.holds.0.fetch_sub(1, Ordering::SeqCst);
         // Without anybody to put away, or room to tell, the next image or the close does it.
-        let _ = self.errands.as_ref().map(|errands| errands.try_send(Errand::Released));
+        if let Some(errands) = &self.errands {
+            let _ = errands.try_send(Errand::Released);
+        }
     }
 }
 
