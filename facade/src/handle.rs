@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::{Arc, mpsc};
 
 use strata_primitives::{
-    Cause, Commit, Durability, Effect, Error, ErrorKind, Limits, Operation, OperationId, Outcome, Retention,
-    RunId, Value, Version,
+    Cause, Commit, Durability, Effect, EntityRef, ErasedVersions, Error, ErrorKind, Limits, Operation,
+    OperationId, Outcome, Retention, RunId, Value, Version,
 };
 use strata_shards::message::{CallOptions, SentOptions};
 use strata_shards::{BatchReceipt, Engine, Purpose, RetentionPreview, Shipped, repeated};
@@ -116,6 +116,74 @@ impl RunHandle {
     pub fn delete_run(&self) -> Result<Commit> {
         let (commit, _) = self.write(Operation::RunDelete)?;
         Ok(commit.expect("the deletion of a run that is there is a commit"))
+    }
+
+    /// Erases what the run has written of one thing: a marker, [`Value::Erased`](crate::Value::Erased), stands in its place from now
+    /// on, in every version of the run that shows it, in open snapshots, and in every run that was forked from it and inherited it.
+    /// On disk it is gone once [`compact(Compaction::Full)`](crate::Database::compact) has returned that was called afterwards.
+    /// It is allowed in every status of a run, and it is a commit of its own; `None` when there was nothing to erase.
+    ///
+    /// Keys, cells and events are erased as `versions` says; a trace or a document only with all of its versions. Names, types,
+    /// tags, versions, times and deadlines stay, and so does the place of a trace in its tree; of an event the hash stays, and with
+    /// it the chain. `reason` stays with the run. What somebody was told already, the note of a cause and the receipt of an operation
+    /// id are none of the thing's payload.
+    ///
+    /// Whatever was erased can be written again. A transaction that has read something in the run before conflicts.
+    ///
+    /// # Errors
+    /// `VersionNotFound` for a commit that has not written the thing, `NotFound` for an event or a trace that is not there,
+    /// `Unsupported` for single versions of a trace or a document, `InvalidArgument` for what the run has inherited (it names the
+    /// run in which to erase it), for a run, and for a reason of more than 1,024 bytes.
+    ///
+    /// ```
+    /// use strata::{Database, EntityRef, ErasedVersions, Reads, RunSpec, Value, Writes};
+    ///
+    /// # fn main() -> Result<(), strata::Error> {
+    /// let database = Database::in_memory()?;
+    /// let run = database.begin_run(RunSpec::named("trip"))?;
+    /// run.put("traveller", "Ada Lovelace")?;
+    /// run.erase(&EntityRef::kv(run.id(), "traveller"), ErasedVersions::All, "she asked for it")?;
+    /// assert_eq!(run.get("traveller")?.unwrap().value, Value::Erased);
+    /// # database.close()
+    /// # }
+    /// ```
+    pub fn erase(
+        &self,
+        entity: &EntityRef,
+        versions: ErasedVersions,
+        reason: impl Into<Arc<str>>,
+    ) -> Result<Option<Commit>> {
+        let (entity, reason) = (Box::new(entity.clone()), reason.into());
+        let operation = Operation::RunErase { entity, versions, reason };
+        if let ErasedVersions::At(version) = versions {
+            self.check_written(&operation, version)?;
+        }
+        Ok(self.write(operation)?.0)
+    }
+
+    /// Refuses to erase what a commit has not written. What is not kept any more is not asked: a fork may have inherited it.
+    fn check_written(&self, operation: &Operation, version: Version) -> Result<()> {
+        operation.check(self.id, self.limits())?;
+        let entity = operation.entity(self.id);
+        if matches!(entity, EntityRef::Run { .. } | EntityRef::Trace { .. } | EntityRef::Json { .. }) {
+            return Ok(());
+        }
+        let view = match self.at(version) {
+            Ok(view) => view,
+            Err(error) if [ErrorKind::HistoryTrimmed, ErrorKind::Unsupported].contains(&error.kind()) => {
+                return Ok(());
+            }
+            Err(error) => return Err(error.with_entity(entity)),
+        };
+        let written = view.stat(&entity)?.map(|found| found.version);
+        if written == Some(version) {
+            return Ok(());
+        }
+        let message = match written {
+            Some(written) => format!("commit {version} has not written it: commit {written} had"),
+            None => format!("commit {version} has not written it: it was not there"),
+        };
+        Err(Error::new(ErrorKind::VersionNotFound, message).with_entity(entity))
     }
 
     /// A picture of the run as it is now, which commits that follow do not change.

@@ -94,7 +94,7 @@ fn invalid(message: String) -> Error {
 
 fn to_serde(value: &Value) -> serde_json::Value {
     match value {
-        Value::Null | Value::Bytes(_) => serde_json::Value::Null,
+        Value::Null | Value::Bytes(_) | Value::Erased => serde_json::Value::Null,
         Value::Bool(value) => (*value).into(),
         Value::Int(value) => (*value).into(),
         Value::Float(value) => Number::from_f64(*value).map_or(serde_json::Value::Null, Into::into),

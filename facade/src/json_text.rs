@@ -186,6 +186,7 @@ impl Serialize for Written<'_> {
             Value::Float(value) => serializer.serialize_f64(*value),
             Value::String(text) => serializer.serialize_str(text),
             Value::Bytes(_) => Err(serde::ser::Error::custom("bytes")),
+            Value::Erased => Err(serde::ser::Error::custom("what is left of an erased value")),
             Value::Array(items) => {
                 let mut sequence = serializer.serialize_seq(Some(items.len()))?;
                 items.iter().try_for_each(|item| sequence.serialize_element(&Written(item)))?;

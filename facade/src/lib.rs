@@ -61,10 +61,10 @@ pub use transaction::{StagedWrite, Transacted, Transaction};
 pub use writes::Writes;
 
 pub use strata_primitives::{
-    Cause, ChainReport, Commit, Condition, Deadline, Direction, Durability, Effect, EntityRef, Error,
-    ErrorKind, ForkPoint, Limits, Namespace, NewTrace, Operation, OperationId, Outcome, Receipt, Retention,
-    RunFilter, RunId, RunInfo, RunSpec, RunStatus, Stamp, Timestamp, TraceContent, TraceEnd, TraceFilter,
-    TraceId, Usage, Value, Version, Versioned,
+    Cause, ChainReport, Commit, Condition, Deadline, Direction, Durability, Effect, EntityRef,
+    ErasedVersions, Error, ErrorKind, ForkPoint, Limits, Namespace, NewTrace, Operation, OperationId,
+    Outcome, Receipt, Retention, RunFilter, RunId, RunInfo, RunSpec, RunStatus, Stamp, Timestamp,
+    TraceContent, TraceEnd, TraceFilter, TraceId, Usage, Value, Version, Versioned,
 };
 pub use strata_shards::{
     BatchReceipt, Clock, CommitNotice, CompactReport, Compaction, Damage, HeldCheckpoint as Checkpoint,

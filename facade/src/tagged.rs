@@ -8,6 +8,7 @@
 //! | float | a number with `.` or an exponent, the shortest that is read as the same one |
 //! | NaN, the infinities | `{"$float": "NaN"}`, `{"$float": "Infinity"}`, `{"$float": "-Infinity"}` |
 //! | bytes | `{"$bytes": "00ff"}`, two hexadecimal digits each |
+//! | what is left of an erased value | `{"$erased": null}` |
 //! | object | itself, members in their order; one with a single member whose name begins with `$` is `{"$object": {...}}` |
 //!
 //! So an object with a single member whose name begins with `$` is always one of these tags, and never somebody's own.
@@ -27,6 +28,7 @@ pub(crate) fn tagged(value: Value) -> Value {
         Value::Float(f64::INFINITY) => tag("$float", "Infinity".into()),
         Value::Float(f64::NEG_INFINITY) => tag("$float", "-Infinity".into()),
         Value::Bytes(bytes) => tag("$bytes", hex(&bytes)),
+        Value::Erased => Value::Object(vec![("$erased".into(), Value::Null)]),
         Value::Array(items) => Value::Array(items.into_iter().map(tagged).collect()),
         Value::Object(members) => {
             let is_like_a_tag = matches!(&members[..], [(name, _)] if name.starts_with('$'));
@@ -78,6 +80,7 @@ mod tests {
                     let byte = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
                     Value::Bytes((0..text.len()).step_by(2).map(byte).collect())
                 }
+                (name, Value::Null) if name == "$erased" => Value::Erased,
                 (name, Value::Object(members)) if name == "$object" => each(members),
                 other => panic!("{other:?} is no tag"),
             },
@@ -108,6 +111,7 @@ mod tests {
             ("a\n".into(), r#""a\n""#),
             (Value::Bytes(vec![0, 255]), r#"{"$bytes":"00ff"}"#),
             (vec![Value::Bytes(vec![])].into(), r#"[{"$bytes":""}]"#),
+            (Value::Erased, r#"{"$erased":null}"#),
             (Value::from([("b", Value::Int(1)), ("a", Value::Int(2))]), r#"{"b":1,"a":2}"#),
             (Value::from([("$bytes", Value::from("00"))]), r#"{"$object":{"$bytes":"00"}}"#),
             (Value::from([("$", Value::Null)]), r#"{"$object":{"$":null}}"#),
@@ -133,6 +137,7 @@ mod tests {
             any::<f64>().prop_map(Value::Float),
             any::<String>().prop_map(Value::String),
             any::<Vec<u8>>().prop_map(Value::Bytes),
+            Just(Value::Erased),
         ];
         let name = prop_oneof!["[a-c]", Just("$int".to_string()), Just("$object".to_string()), "\\$[a-b]?"];
         leaf.prop_recursive(4, 30, 4, move |inner| {

@@ -11,9 +11,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use strata::{
-    Cause, Database, Direction, Durability, KvScan, NewTrace, OperationId, Options, Reads, Retention,
-    RunFilter, RunHandle, RunId, RunSpec, RunStatus, TraceContent, TraceEnd, TraceFilter, Value, Writes,
-    new_trace, parse_json,
+    Cause, Database, Direction, Durability, EntityRef, ErasedVersions, KvScan, NewTrace, OperationId,
+    Options, Reads, Retention, RunFilter, RunHandle, RunId, RunSpec, RunStatus, TraceContent, TraceEnd,
+    TraceFilter, Value, Writes, new_trace, parse_json,
 };
 
 #[test]
@@ -77,6 +77,8 @@ fn work(database: &Database) {
     run.cell_set("phase", "booked").unwrap();
     run.cell_set("lock", 1).unwrap();
     run.cell_delete("lock").unwrap();
+    run.put("secret", "of one who wants to be forgotten").unwrap();
+    run.erase(&EntityRef::kv(run.id(), "secret"), ErasedVersions::All, "asked").unwrap().unwrap();
     work_on_documents_and_traces(&run);
     run.set_tags(["trip", "north"]).unwrap();
     run.set_metadata(Value::from(3)).unwrap();
@@ -438,6 +440,15 @@ impl<'a> Fields<'a> {
                 });
             }
             16 => assert!(run.documents.remove(&self.text()).is_some()),
+            19 => {
+                let through = self.u64();
+                assert!(1 <= first && first <= through && through < run.version);
+                assert_eq!(self.u8(), 2, "a key");
+                self.take(16);
+                let key = self.text();
+                run.keys.insert(key, Value::Erased);
+                assert_eq!(self.text(), "asked");
+            }
             other => panic!("a mutation {other}"),
         }
     }
@@ -488,6 +499,7 @@ impl<'a> Fields<'a> {
             6 => Value::Bytes(self.bytes().to_vec()),
             7 => Value::Array((0..self.u32()).map(|_| self.value()).collect()),
             8 => Value::Object((0..self.u32()).map(|_| (self.text(), self.value())).collect()),
+            9 => Value::Erased,
             other => panic!("a value {other}"),
         }
     }

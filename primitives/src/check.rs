@@ -1,6 +1,7 @@
 //! What can be refused without looking at a run: sizes, names and shapes.
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
+use crate::erasure::ERASURE_REASON_SIZE_MAX;
 use crate::error::{Error, ErrorKind};
 use crate::id::RunId;
 use crate::json::{Pointer, check_json};
@@ -93,6 +94,15 @@ impl Operation {
             Self::RunSetTags { tags } => check.of_run(limits.check_tags(tags)),
             Self::RunSetMetadata { metadata } => encode_metadata(metadata, run, limits).map(drop),
             Self::RunSetRetention { retention } => check.retention(*retention),
+            Self::RunErase { entity, reason, .. } => {
+                check.entity(entity)?;
+                check.of_run(limits.check_size(
+                    "the longest reason",
+                    ERASURE_REASON_SIZE_MAX,
+                    reason.len(),
+                    "reason of an erasure",
+                ))
+            }
             Self::TraceRecord { trace } => check.of_trace(trace.id, trace.check(limits)),
             Self::TraceBegin { trace } => check.of_trace(trace.id, trace.check_span(limits)),
             Self::TraceEnd { id, end } => check.of_trace(*id, end.check(limits)),

@@ -1,5 +1,6 @@
 //! What a run holds from its creation to its deletion.
 use crate::encoded::Encoded;
+use crate::erasure::Erasure;
 use crate::event::EventLog;
 use crate::fork::{ForkChanges, ForkPoint, Names, Shared};
 use crate::json::Document;
@@ -26,6 +27,8 @@ pub(crate) struct Content {
     pub(crate) events: EventLog,
     pub(crate) traces: TraceLog,
     pub(crate) past: Past,
+    /// What was erased, oldest first; a deletion leaves it.
+    pub(crate) erasures: Arc<Vec<Erasure>>,
     /// What it has changed of what it began with, where that was another run.
     pub(crate) fork: Option<Box<ForkChanges>>,
 }
@@ -41,13 +44,14 @@ impl Content {
             events: EventLog::new(hash_seed),
             traces: TraceLog::new(hash_seed),
             past: Past::new(hash_seed),
+            erasures: Arc::default(),
             fork: None,
         }
     }
 
     /// The same, shared until either is changed, without what is kept for snapshots.
     pub(crate) fn share(&self, hash_seed: usize) -> Self {
-        let Self { meta, meta_version, kv, cells, documents, events, traces, past: _, fork: _ } = self;
+        let Self { meta, meta_version, kv, cells, documents, events, traces, erasures, .. } = self;
         Self {
             meta: meta.clone(),
             meta_version: *meta_version,
@@ -57,6 +61,7 @@ impl Content {
             events: events.clone(),
             traces: traces.clone(),
             past: Past::new(hash_seed),
+            erasures: Arc::clone(erasures),
             fork: None,
         }
     }
@@ -75,7 +80,8 @@ impl Content {
             own_memory: 0,
             document_memory: 0,
         };
-        Self { meta: None, fork: Some(Box::new(changes)), ..self.share(hash_seed) }
+        let (fork, erasures) = (Some(Box::new(changes)), Arc::default());
+        Self { meta: None, fork, erasures, ..self.share(hash_seed) }
     }
 
     /// How much memory a fork of it shares.
@@ -199,8 +205,10 @@ impl Content {
 
     /// Whether two runs hold the same; what they keep for snapshots is left out, and what they share with others.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let Self { meta, meta_version, kv, cells, documents, events, traces, past: _, fork: _ } = self;
+        let Self { meta, meta_version, kv, cells, documents, events, traces, erasures, past: _, fork: _ } =
+            self;
         *meta == other.meta
+            && *erasures == other.erasures
             && *meta_version == other.meta_version
             && kv.is_same(&other.kv)
             && cells.is_same(&other.cells)

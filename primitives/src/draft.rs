@@ -2,7 +2,7 @@
 use crate::chunks::Ascending;
 use crate::encoded::Encoded;
 use crate::error::{Error, ErrorKind};
-use crate::event::{CHAIN_START, Event, StoredEvent};
+use crate::event::{CHAIN_START, Event, Seal, StoredEvent};
 use crate::id::RunId;
 use crate::json::{self, Document, JsonWrite, Pointer};
 use crate::key_kind::KeyKind;
@@ -310,6 +310,12 @@ impl<'a> Draft<'a> {
         None
     }
 
+    /// How many payloads of events are erased.
+    pub(crate) fn erased_event_count(&self) -> u64 {
+        let base = (!self.staged.overlay.hides_content).then(|| self.view.events());
+        base.into_iter().flatten().filter(|event| event.is_erased()).count() as u64
+    }
+
     /// What events take together, staged ones included, bytes.
     fn event_size(&self) -> u64 {
         let Staged { mutations, overlay, .. } = &self.staged;
@@ -332,7 +338,7 @@ impl<'a> Draft<'a> {
             unreachable!("only places of events are noted");
         };
         let (kind, payload) = (Arc::clone(kind), payload.clone());
-        Some(Event { kind, payload, salt: *salt, hash: *hash, stamp: self.stamp(now) })
+        Some(Event { kind, payload, seal: Seal::Salt(*salt), hash: *hash, stamp: self.stamp(now) })
     }
 }
 

@@ -7,8 +7,9 @@
 //! 1 false   -                      5 string  u32 size, UTF-8
 //! 2 true    -                      6 bytes   u32 size, bytes
 //! 3 int     i64                    7 array   u32 count, values
-//!                                  8 object  u32 count, (u32 size, UTF-8 name, value)
+//! 9 erased  -                      8 object  u32 count, (u32 size, UTF-8 name, value)
 //! ```
+//! What is left of an erased value stands alone, never inside another.
 use crate::codec::{self, DecodeError, size_u32};
 use crate::entity::EntityRef;
 use crate::error::{Error, ErrorKind};
@@ -16,7 +17,7 @@ use crate::limits::{Limits, VALUE_DEPTH_MAX};
 use crate::value::{Value, canonical_bits};
 use rustc_hash::FxHashSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub(crate) const NULL: u8 = 0;
 pub(crate) const FALSE: u8 = 1;
@@ -27,6 +28,7 @@ pub(crate) const STRING: u8 = 5;
 pub(crate) const BYTES: u8 = 6;
 pub(crate) const ARRAY: u8 = 7;
 pub(crate) const OBJECT: u8 = 8;
+pub(crate) const ERASED: u8 = 9;
 
 /// Tag and length before the content of a string, bytes, array or object.
 pub(crate) const HEAD_SIZE: usize = 1 + 4;
@@ -63,6 +65,17 @@ impl Encoded {
         let mut bytes = [INT; 9];
         bytes[1..].copy_from_slice(&value.to_le_bytes());
         Self(Arc::from(&bytes[..]))
+    }
+
+    /// What is left of a value that was erased; all of them share it.
+    pub fn erased() -> Self {
+        static ERASED_VALUE: OnceLock<Encoded> = OnceLock::new();
+        ERASED_VALUE.get_or_init(|| Self(Arc::from(&[ERASED][..]))).clone()
+    }
+
+    /// Whether this is what is left of a value that was erased.
+    pub fn is_erased(&self) -> bool {
+        *self.as_bytes() == [ERASED]
     }
 
     /// Takes over bytes that are trusted to be a canonical encoding, as read back from a checked record.
@@ -106,6 +119,7 @@ impl Encoded {
             Some(&BYTES) => "bytes",
             Some(&ARRAY) => "array",
             Some(&OBJECT) => "object",
+            Some(&ERASED) => "erased",
             _ => "damaged",
         }
     }
@@ -130,8 +144,11 @@ impl Encoded {
         &self.0
     }
 
-    /// Refuses an encoding that is larger than `limits` allow, without decoding it.
+    /// Refuses an encoding that is larger than `limits` allow, without decoding it, and what only an erasure leaves.
     pub fn check(&self, limits: &Limits) -> Result<(), Error> {
+        if self.is_erased() {
+            return Err(erased_is_not_stored());
+        }
         if self.len() <= limits.value_size_max.saturating_add(HEAD_SIZE) {
             return Ok(());
         }
@@ -165,6 +182,11 @@ fn too_large(limits: &Limits, size: usize) -> Error {
 }
 
 #[cold]
+fn erased_is_not_stored() -> Error {
+    invalid("what is left of an erased value is read only: it cannot be stored".to_owned())
+}
+
+#[cold]
 fn invalid(message: String) -> Error {
     Error::new(ErrorKind::InvalidArgument, message)
 }
@@ -180,6 +202,7 @@ fn measure(value: &Value, limits: &Limits, depth_left: usize) -> Result<usize, E
         })
     };
     let content = match value {
+        Value::Erased => return Err(erased_is_not_stored()),
         Value::Null | Value::Bool(_) => return Ok(1),
         Value::Int(_) | Value::Float(_) => return Ok(1 + 8),
         Value::String(text) => text.len(),
@@ -223,6 +246,7 @@ fn refuse_repeated_names(members: &[(String, Value)]) -> Result<(), Error> {
 fn put_value(out: &mut &mut [u8], value: &Value) {
     match value {
         Value::Null => put(out, &[NULL]),
+        Value::Erased => put(out, &[ERASED]),
         Value::Bool(false) => put(out, &[FALSE]),
         Value::Bool(true) => put(out, &[TRUE]),
         Value::Int(number) => put_number(out, INT, number.to_le_bytes()),
@@ -275,6 +299,7 @@ fn take_value(input: &mut &[u8], depth: usize) -> Result<Value, DecodeError> {
     }
     Ok(match codec::take_u8(input)? {
         NULL => Value::Null,
+        ERASED if depth == 0 => Value::Erased,
         FALSE => Value::Bool(false),
         TRUE => Value::Bool(true),
         INT => Value::Int(codec::take_i64(input)?),

@@ -105,8 +105,9 @@ fn an_object_names_every_member_once() {
 #[test]
 fn damaged_bytes_are_reported_and_never_believed() {
     let too_deep = [[ARRAY, 1, 0, 0, 0].repeat(200), vec![NULL]].concat();
-    let cases: [(&[u8], &str); 6] = [
-        (&[9], "unknown value tag 9"),
+    let cases: [(&[u8], &str); 7] = [
+        (&[ARRAY, 1, 0, 0, 0, ERASED], "unknown value tag 9"),
+        (&[10], "unknown value tag 10"),
         (&[NULL, NULL], "1 bytes left over"),
         (&[ARRAY, 0xff, 0xff, 0xff, 0xff], "truncated: 4294967295 bytes needed, 0 left"),
         (&[FLOAT, 0, 0, 0, 0, 0, 0, 0, 0x80], "float 0x8000000000000000 is not canonical"),

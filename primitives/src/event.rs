@@ -54,12 +54,35 @@ pub fn event_hash(
     payload: &Encoded,
     salt: &[u8; 16],
 ) -> [u8; 32] {
-    let payload = blake3::Hasher::new().update(salt).update(payload.as_bytes()).finalize();
+    hash_of_digest(previous, sequence, kind, timestamp, &payload_digest(payload, salt))
+}
+
+/// The salted hash of a payload: all of it that enters the chain, and all that stays when it is erased.
+pub fn payload_digest(payload: &Encoded, salt: &[u8; 16]) -> [u8; 32] {
+    *blake3::Hasher::new().update(salt).update(payload.as_bytes()).finalize().as_bytes()
+}
+
+fn hash_of_digest(
+    previous: &[u8; 32],
+    sequence: u64,
+    kind: &str,
+    timestamp: Timestamp,
+    digest: &[u8; 32],
+) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(previous).update(&sequence.to_le_bytes());
     hasher.update(&(kind.len() as u64).to_le_bytes()).update(kind.as_bytes());
-    hasher.update(&timestamp.0.to_le_bytes()).update(payload.as_bytes());
+    hasher.update(&timestamp.0.to_le_bytes()).update(digest);
     *hasher.finalize().as_bytes()
+}
+
+/// What binds the payload of an event into its hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Seal {
+    /// The payload is there, and this is hashed with it.
+    Salt([u8; 16]),
+    /// The payload was erased, and this is what the two were hashed to.
+    Digest(Box<[u8; 32]>),
 }
 
 /// An event as it is kept; its sequence is its place.
@@ -67,7 +90,7 @@ pub fn event_hash(
 pub(crate) struct Event {
     pub(crate) kind: Arc<str>,
     pub(crate) payload: Encoded,
-    pub(crate) salt: [u8; 16],
+    pub(crate) seal: Seal,
     pub(crate) hash: [u8; 32],
     pub(crate) stamp: Stamp,
 }
@@ -91,9 +114,27 @@ impl Event {
 
     /// Whether this is what was hashed onto `previous`.
     pub(crate) fn is_hashed_onto(&self, previous: &[u8; 32], sequence: u64) -> bool {
-        let hash =
-            event_hash(previous, sequence, &self.kind, self.stamp.timestamp, &self.payload, &self.salt);
-        hash == self.hash
+        let digest = self.digest();
+        hash_of_digest(previous, sequence, &self.kind, self.stamp.timestamp, &digest) == self.hash
+    }
+
+    /// The salted hash of its payload.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        match &self.seal {
+            Seal::Salt(salt) => payload_digest(&self.payload, salt),
+            Seal::Digest(digest) => **digest,
+        }
+    }
+
+    /// Whether its payload is erased.
+    pub(crate) fn is_erased(&self) -> bool {
+        matches!(self.seal, Seal::Digest(_))
+    }
+
+    /// The same without its payload.
+    pub(crate) fn erased(&self) -> Self {
+        let (kind, seal) = (Arc::clone(&self.kind), Seal::Digest(Box::new(self.digest())));
+        Self { kind, payload: Encoded::erased(), seal, hash: self.hash, stamp: self.stamp }
     }
 }
 
@@ -164,6 +205,21 @@ impl EventLog {
         self.events.push(event);
     }
 
+    /// Puts another state of the same event in its place, and returns the one it had.
+    ///
+    /// # Panics
+    /// If there is no such event.
+    pub(crate) fn replace(&mut self, sequence: u64, mut event: Event) -> Event {
+        let held = self.events.get_mut(sequence).expect("only an event that is there is replaced");
+        assert!(
+            (held.hash, held.stamp) == (event.hash, event.stamp),
+            "an event keeps its hash and its commit"
+        );
+        event.kind = Arc::clone(&held.kind);
+        self.size = self.size - held.size() + event.size();
+        std::mem::replace(held, event)
+    }
+
     /// Takes the newest event back.
     pub(crate) fn take_back(&mut self) {
         let event = self.events.pop().expect("an event was appended");
@@ -190,7 +246,7 @@ mod tests {
         Event {
             kind: kind.into(),
             payload: Encoded::from_int(number as i64),
-            salt: [0; 16],
+            seal: Seal::Salt([0; 16]),
             hash: [number as u8; 32],
             stamp: Stamp { version: Version(number), timestamp: Timestamp(number) },
         }

@@ -2,6 +2,7 @@
 use crate::deadline::Deadline;
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
+use crate::erasure::ErasedVersions;
 use crate::id::RunId;
 use crate::json::{PatchOperation, Pointer};
 use crate::limits::Limits;
@@ -82,6 +83,19 @@ impl Digest {
             }
             Operation::RunSetMetadata { metadata } => self.value(metadata),
             Operation::RunSetRetention { retention } => self.retention(*retention),
+            Operation::RunErase { entity, versions, reason } => {
+                let mut bytes = Vec::new();
+                entity.encode(&mut bytes);
+                self.bytes(&bytes);
+                let (which, version) = match versions {
+                    ErasedVersions::All => (0, 0),
+                    ErasedVersions::At(version) => (1, version.0),
+                    ErasedVersions::Through(version) => (2, version.0),
+                };
+                self.number(which);
+                self.number(version);
+                self.bytes(reason.as_bytes());
+            }
             Operation::TraceRecord { trace } | Operation::TraceBegin { trace } => self.trace(trace),
             Operation::TraceEnd { id, end } => {
                 self.bytes(id.as_bytes());
@@ -326,6 +340,11 @@ mod tests {
             value: value(),
             expected: Version(expected),
         };
+        let erase = |versions, reason: &str| Operation::RunErase {
+            entity: Box::new(EntityRef::kv(RunId::from_bytes([1; 16]), "a")),
+            versions,
+            reason: reason.into(),
+        };
         let spec = |metadata: i64| Box::new(RunSpec { metadata: metadata.into(), ..RunSpec::default() });
         let writes: Vec<Vec<Operation>> = vec![
             vec![],
@@ -362,6 +381,10 @@ mod tests {
             vec![Operation::RunSetRetention { retention: Some(Retention::KeepAll) }],
             vec![Operation::RunSetRetention { retention: Some(Retention::KeepLast(1)) }],
             vec![Operation::RunSetRetention { retention: Some(Retention::KeepLast(2)) }],
+            vec![erase(ErasedVersions::All, "a")],
+            vec![erase(ErasedVersions::All, "b")],
+            vec![erase(ErasedVersions::At(Version(1)), "a")],
+            vec![erase(ErasedVersions::Through(Version(1)), "a")],
             vec![Operation::RunDelete],
             vec![Operation::CellInit { name: key(), value: value(), deadline: Deadline::None }],
             vec![Operation::CellSet { name: key(), value: value(), deadline: Deadline::None }],

@@ -7,7 +7,7 @@ use crate::key_range::KeyRange;
 use crate::memory::{ALLOCATION_SIZE, DEADLINE_SIZE, NODE_SIZE, ORDER_SIZE};
 use crate::operation::Direction;
 use crate::split_map::SplitMap;
-use crate::version::{Stamp, Timestamp};
+use crate::version::{Stamp, Timestamp, Version};
 use imbl::OrdSet;
 use std::sync::Arc;
 
@@ -18,9 +18,16 @@ pub(crate) struct Entry<V> {
     /// The commit that last wrote it.
     pub(crate) stamp: Stamp,
     pub(crate) deadline: Option<Timestamp>,
+    /// The commit that wrote the value: an earlier one where the last has only moved the deadline.
+    pub(crate) written: Version,
 }
 
 impl<V> Entry<V> {
+    /// A value that is written by this commit.
+    pub(crate) fn new(value: V, stamp: Stamp, deadline: Option<Timestamp>) -> Self {
+        Self { value, stamp, deadline, written: stamp.version }
+    }
+
     /// Whether it is there for a reader at `now`.
     pub(crate) fn is_live(&self, now: Timestamp) -> bool {
         !is_expired(self.deadline, now)
@@ -250,7 +257,7 @@ mod tests {
 
     fn entry(version: u64, deadline: Option<u64>) -> Entry<u64> {
         let stamp = Stamp { version: Version(version), timestamp: Timestamp(version) };
-        Entry { value: version, stamp, deadline: deadline.map(Timestamp) }
+        Entry::new(version, stamp, deadline.map(Timestamp))
     }
 
     fn map(keys: &[&str]) -> KeyMap<u64> {

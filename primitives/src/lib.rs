@@ -5,7 +5,7 @@
 //! mutations between them are what the log holds. Read in this order: `operation` and its table,
 //! `outcome`, `mutation`, `run_state` and `content`; `view`, `draft` and `validate`; `past`, `snapshot` and
 //! `read_set`; then what a run holds: `key_map` on its `split_map`, `event` and `trace_log` on `chunks`, `trace`, `json`, `run_meta`; what
-//! it shares with others, `fork`; and how all of it becomes bytes at once, and what is known without it: `image`, `run_summary`.
+//! it shares with others, `fork`; what is taken out of it, `erasure` and `redaction`; and how all of it becomes bytes at once, and what is known without it: `image`, `run_summary`.
 #![forbid(unsafe_code)]
 
 pub mod cause;
@@ -17,6 +17,7 @@ pub mod draft;
 pub mod effect;
 pub mod encoded;
 pub mod entity;
+pub mod erasure;
 pub mod error;
 pub mod event;
 pub mod fingerprint;
@@ -34,6 +35,7 @@ pub mod operation_table;
 pub mod outcome;
 pub mod read_set;
 pub mod receipt;
+pub mod redaction;
 pub mod retention;
 pub mod run_filter;
 pub mod run_meta;
@@ -64,6 +66,7 @@ mod memory;
 mod overlay;
 mod past;
 mod place;
+mod redacted;
 mod trace_changes;
 mod traces;
 
@@ -74,12 +77,13 @@ pub use draft::{Draft, Staged};
 pub use effect::Effect;
 pub use encoded::Encoded;
 pub use entity::EntityRef;
+pub use erasure::{ERASURE_REASON_SIZE_MAX, ErasedVersions, Erasure};
 pub use error::{Error, ErrorKind};
 pub use event::{ChainReport, StoredEvent};
 pub use fingerprint::Fingerprint;
 pub use fork::ForkPoint;
 pub use id::{Namespace, OperationId, RunId};
-pub use image::{ImageEntry, ImageLoad, ImageWalk, Removed};
+pub use image::{GAP_HEAD_SIZE, ImageEntry, ImageLoad, ImageWalk, Removed};
 pub use json::{Document, JsonWrite, PatchOperation, Pointer};
 pub use key_kind::{KeyKind, OrderIndex};
 pub use limits::Limits;
@@ -90,10 +94,11 @@ pub use operation_table::{Access, OperationRow, mutations_of};
 pub use outcome::{EventPage, KvItem, KvPage, Outcome, TracePage, Ttl};
 pub use read_set::{Interval, ReadSet, conflict};
 pub use receipt::Receipt;
+pub use redaction::Redaction;
 pub use retention::Retention;
 pub use run_filter::RunFilter;
 pub use run_meta::{RunInfo, RunMeta, RunSpec, RunStatus};
-pub use run_state::{Replaced, RunState};
+pub use run_state::{Redacted, Replaced, RunState};
 pub use run_summary::{RunCounts, RunSummary};
 pub use snapshot::Snapshot;
 pub use split_map::SplitMap;

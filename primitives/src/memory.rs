@@ -19,6 +19,8 @@ pub(crate) const NODE_SIZE: usize = 120;
 const RUN_SIZE: usize = 1 << 10;
 /// What a trace takes beside itself, its texts and its body: its places by id and below its parent, and allocations.
 const TRACE_PLACES_SIZE: usize = 160;
+/// What an erasure takes, with a name and a reason of the usual length.
+const ERASURE_SIZE: usize = 256;
 /// What a remembered write takes.
 const RECEIPT_SIZE: usize = 190;
 
@@ -26,7 +28,8 @@ impl RunState {
     /// About how many bytes of memory the run takes, with what it keeps for snapshots; a fork without what it shares. It counts
     /// in constant time.
     pub fn memory(&self) -> usize {
-        RUN_SIZE + self.content().memory() + self.kept_size() + self.receipt_count() * RECEIPT_SIZE
+        let erasures = self.erasures().len() * ERASURE_SIZE;
+        RUN_SIZE + self.content().memory() + self.kept_size() + self.receipt_count() * RECEIPT_SIZE + erasures
     }
 }
 

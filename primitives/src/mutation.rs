@@ -22,11 +22,13 @@
 //! 16 json_destroy u64 previous, name
 //! 17 run_retention u64 previous, u8 1 and retention, or u8 0
 //! 18 run_fork     u64 version of the run that is forked, [16] that run, meta
+//! 19 erase        u64 from, u64 through, entity, reason
+//! 20 event_erased u64 sequence, [32] digest, [32] hash, kind
 //! ```
 //! A key, name, value, kind, payload, tag, metadata or body is a `u32` size and its bytes. `meta` is an optional name
 //! (u8, then text), three texts of namespace, an optional parent (u8, then 16 bytes), tags, metadata, u8 status,
 //! u64 created, u64 boot, u8 durability (0 none). A `trace` is drawn at [`Trace::encode`], a `write` above
-//! [`JsonWrite`], a `retention` is u8 1 (all), u8 2 and u64 commits, or u8 3 and u64 microseconds. Tags are never changed or reused.
+//! [`JsonWrite`], an `entity` at [`EntityRef::encode`], a `retention` is u8 1 (all), u8 2 and u64 commits, or u8 3 and u64 microseconds. Tags are never changed or reused.
 use crate::codec::{self, DecodeError, put_option, take_option};
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
@@ -80,6 +82,11 @@ pub enum Mutation {
     RunRetention { retention: Option<Retention>, previous: Version },
     /// The run, which holds what another one held, is there with this description.
     RunFork { point: ForkPoint, meta: Box<RunMeta> },
+    /// What these commits wrote of a thing is gone: a marker stands in its place.
+    Erase { entity: Box<EntityRef>, from: Version, through: Version, reason: Arc<str> },
+    /// The event with this sequence happened, and its payload was erased: what is left of an
+    /// [`EventAppend`](Self::EventAppend) in a record that was rewritten.
+    EventErased { sequence: u64, kind: Arc<str>, digest: [u8; 32], hash: [u8; 32] },
 }
 
 /// One line of the table of mutations.
@@ -109,8 +116,10 @@ const JSON_WRITE: u8 = 15;
 const JSON_DESTROY: u8 = 16;
 const RUN_RETENTION: u8 = 17;
 const RUN_FORK: u8 = 18;
+const ERASE: u8 = 19;
+const EVENT_ERASED: u8 = 20;
 
-static TABLE: [MutationRow; 18] = [
+static TABLE: [MutationRow; 20] = [
     MutationRow { name: "kv_put", tag: KV_PUT },
     MutationRow { name: "kv_delete", tag: KV_DELETE },
     MutationRow { name: "kv_deadline", tag: KV_DEADLINE },
@@ -129,6 +138,8 @@ static TABLE: [MutationRow; 18] = [
     MutationRow { name: "json_destroy", tag: JSON_DESTROY },
     MutationRow { name: "run_retention", tag: RUN_RETENTION },
     MutationRow { name: "run_fork", tag: RUN_FORK },
+    MutationRow { name: "erase", tag: ERASE },
+    MutationRow { name: "event_erased", tag: EVENT_ERASED },
 ];
 
 impl Mutation {
@@ -158,6 +169,8 @@ impl Mutation {
             Self::JsonDestroy { .. } => JSON_DESTROY,
             Self::RunRetention { .. } => RUN_RETENTION,
             Self::RunFork { .. } => RUN_FORK,
+            Self::Erase { .. } => ERASE,
+            Self::EventErased { .. } => EVENT_ERASED,
         }
     }
 
@@ -175,7 +188,10 @@ impl Mutation {
             Self::CellSet { name, .. } | Self::CellDelete { name, .. } => {
                 EntityRef::cell(run, Arc::clone(name))
             }
-            Self::EventAppend { sequence, .. } => EntityRef::event(run, *sequence),
+            Self::EventAppend { sequence, .. } | Self::EventErased { sequence, .. } => {
+                EntityRef::event(run, *sequence)
+            }
+            Self::Erase { entity, .. } => (**entity).clone(),
             Self::TraceRecord { trace } => EntityRef::trace(run, trace.id),
             Self::TraceEnd { id, .. } => EntityRef::trace(run, *id),
             Self::JsonWrite { name, .. } | Self::JsonDestroy { name, .. } => {
@@ -216,6 +232,7 @@ impl Mutation {
             | Self::JsonDestroy { name: key, .. } => 1 + 8 + 4 + key.len(),
             Self::KvDeadline { key, .. } => 1 + 8 + 8 + 4 + key.len(),
             Self::EventAppend { kind, payload, .. } => 1 + 8 + 16 + 32 + 4 + kind.len() + 4 + payload.len(),
+            Self::EventErased { kind, .. } => 1 + 8 + 32 + 32 + 4 + kind.len(),
             Self::TraceRecord { trace } => 1 + trace.encoded_size(),
             Self::JsonWrite { name, write, .. } => 1 + 8 + 4 + name.len() + write.encoded_size(),
             Self::TraceEnd { body, .. } => 1 + 8 + 16 + 8 + 4 + body.len(),
@@ -260,6 +277,18 @@ impl Mutation {
                 out.extend_from_slice(hash);
                 codec::put_str(out, kind);
                 codec::put_bytes(out, payload.as_bytes());
+            }
+            Self::EventErased { sequence, kind, digest, hash } => {
+                codec::put_u64(out, *sequence);
+                out.extend_from_slice(digest);
+                out.extend_from_slice(hash);
+                codec::put_str(out, kind);
+            }
+            Self::Erase { entity, from, through, reason } => {
+                codec::put_u64(out, from.0);
+                codec::put_u64(out, through.0);
+                entity.encode(out);
+                codec::put_str(out, reason);
             }
             Self::RunCreate { meta, previous } => {
                 codec::put_u64(out, previous.0);
@@ -306,6 +335,8 @@ impl Mutation {
         let tag = codec::take_u8(input)?;
         match tag {
             EVENT_APPEND => return take_event(input),
+            EVENT_ERASED => return take_erased_event(input),
+            ERASE => return take_erase(input),
             TRACE_RECORD => return Ok(Self::TraceRecord { trace: Box::new(Trace::decode(input)?) }),
             _ => {}
         }
@@ -363,6 +394,24 @@ fn take_event(input: &mut &[u8]) -> Result<Mutation, DecodeError> {
         hash: codec::take_array(input)?,
         kind: codec::take_str(input)?.into(),
         payload: take_encoded(input)?,
+    })
+}
+
+fn take_erased_event(input: &mut &[u8]) -> Result<Mutation, DecodeError> {
+    Ok(Mutation::EventErased {
+        sequence: codec::take_u64(input)?,
+        digest: codec::take_array(input)?,
+        hash: codec::take_array(input)?,
+        kind: codec::take_str(input)?.into(),
+    })
+}
+
+fn take_erase(input: &mut &[u8]) -> Result<Mutation, DecodeError> {
+    Ok(Mutation::Erase {
+        from: Version(codec::take_u64(input)?),
+        through: Version(codec::take_u64(input)?),
+        entity: Box::new(EntityRef::decode(input)?),
+        reason: codec::take_str(input)?.into(),
     })
 }
 

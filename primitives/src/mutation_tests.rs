@@ -41,6 +41,20 @@ fn golden() -> Vec<(Mutation, &'static str)> {
     let bare = RunMeta { name: None, parent: None, tags: vec![], durability: None, ..meta() };
     vec![
         (
+            Mutation::Erase {
+                entity: Box::new(EntityRef::kv(RunId::from_bytes([1; 16]), "k")),
+                from: Version(1),
+                through: Version(4),
+                reason: "why".into(),
+            },
+            "13 0100000000000000 0400000000000000 02 01010101010101010101010101010101 010000006b 03000000776879",
+        ),
+        (
+            Mutation::EventErased { sequence: 5, kind: "e".into(), digest: [8; 32], hash: [9; 32] },
+            "14 0500000000000000 0808080808080808080808080808080808080808080808080808080808080808 \
+             0909090909090909090909090909090909090909090909090909090909090909 0100000065",
+        ),
+        (
             Mutation::KvPut { key: "k".into(), value: value(), deadline: None, previous },
             "01 0400000000000000 0000000000000000 010000006b 0100000002",
         ),

@@ -2,6 +2,7 @@
 use crate::deadline::Deadline;
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
+use crate::erasure::ErasedVersions;
 use crate::error::{Error, ErrorKind};
 use crate::id::{OperationId, RunId};
 use crate::json::{PatchOperation, Pointer};
@@ -142,6 +143,8 @@ pub enum Operation {
     JsonDestroy { name: Arc<str> },
     /// Replaces what the run says of the history that is kept of it.
     RunSetRetention { retention: Option<Retention> },
+    /// Erases what the run has written of one thing.
+    RunErase { entity: Box<EntityRef>, versions: ErasedVersions, reason: Arc<str> },
 }
 
 /// How many traces one [`TraceList`](Operation::TraceList) looks at: what a filter leaves out takes time too.
@@ -242,7 +245,7 @@ impl Operation {
             | Self::JsonAppend { name, .. }
             | Self::JsonDestroy { name } => EntityRef::json(run, Arc::clone(name)),
             Self::EventRead { sequence } => EntityRef::event(run, *sequence),
-            Self::EntityStat { entity } => (**entity).clone(),
+            Self::EntityStat { entity } | Self::RunErase { entity, .. } => (**entity).clone(),
             Self::TraceRecord { trace } | Self::TraceBegin { trace } => EntityRef::trace(run, trace.id),
             Self::TraceEnd { id, .. } | Self::TraceGet { id } | Self::TraceTree { id, .. } => {
                 EntityRef::trace(run, *id)

@@ -32,6 +32,7 @@ impl Operation {
             Self::TraceEnd { end, .. } => of_end(end),
             Self::RunSetTags { tags } => tags.iter().map(|tag| size_of_val(tag) + tag.len()).sum(),
             Self::RunSetMetadata { metadata } => of_value(metadata),
+            Self::RunErase { entity, reason, .. } => size_of_val(&**entity) + reason.len(),
             Self::KvDelete { key: name }
             | Self::KvDeletePrefix { prefix: name }
             | Self::KvIncrement { key: name, .. }
@@ -77,6 +78,7 @@ fn of_trace(trace: &NewTrace) -> usize {
         TraceContent::Thought { text, .. } => text.len(),
         TraceContent::Error { kind, message, .. } => kind.len() + message.len(),
         TraceContent::Custom { kind, content } => kind.len() + of_value(content),
+        TraceContent::Erased { kind } => kind.len(),
     };
     let tags: usize = trace.tags.iter().map(|tag| size_of_val(tag) + tag.len()).sum();
     size_of_val(trace) + content + tags + of_value(&trace.metadata)
@@ -89,7 +91,7 @@ fn of_end(end: &TraceEnd) -> usize {
 /// No deeper than the value: those in checked operations are bounded.
 fn of_value(value: &Value) -> usize {
     let held = match value {
-        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => 0,
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Erased => 0,
         Value::String(text) => text.len(),
         Value::Bytes(bytes) => bytes.len(),
         Value::Array(items) => items.iter().map(of_value).sum(),

@@ -42,7 +42,7 @@ const fn alone(tag: u8, name: &'static str, access: Access, mutations: &'static 
     OperationRow { joins: false, ..write(tag, name, access, mutations) }
 }
 
-static TABLE: [OperationRow; 57] = [
+static TABLE: [OperationRow; 58] = [
     read(1, "kv_get"),
     read(2, "kv_get_many"),
     read(3, "kv_exists"),
@@ -101,6 +101,8 @@ static TABLE: [OperationRow; 57] = [
     read(55, "json_list"),
     write(56, "json_destroy", Access::Active, &[16]),
     write(57, "run_set_retention", Access::Existing, &[17]),
+    // It is a commit of its own: what a transaction has read would change under it.
+    alone(58, "run_erase", Access::Existing, &[19]),
 ];
 
 /// The mutations that the operation with this tag may produce.
@@ -189,6 +191,7 @@ impl Operation {
             Self::JsonList { .. } => 55,
             Self::JsonDestroy { .. } => 56,
             Self::RunSetRetention { .. } => 57,
+            Self::RunErase { .. } => 58,
         }
     }
 }
@@ -220,8 +223,10 @@ mod tests {
         }
         for mutation in Mutation::table() {
             let has_writer = Operation::table().iter().any(|row| row.mutations.contains(&mutation.tag));
-            // A fork is made of another run, which no operation on one run can do.
-            assert_eq!(has_writer, mutation.name != "run_fork", "{}", mutation.name);
+            // A fork is made of another run, which no operation on one run can do; an erased event is what a compaction
+            // leaves of one that was appended.
+            let is_made = ["run_fork", "event_erased"].contains(&mutation.name);
+            assert_eq!(has_writer, !is_made, "{}", mutation.name);
         }
         assert!(mutations_of(0).is_empty());
     }

@@ -45,7 +45,9 @@ impl Overlay {
             | Mutation::JsonWrite { .. }
             | Mutation::JsonDestroy { .. }
             | Mutation::TraceRecord { .. }
-            | Mutation::TraceEnd { .. } => {}
+            | Mutation::TraceEnd { .. }
+            | Mutation::Erase { .. }
+            | Mutation::EventErased { .. } => {}
             Mutation::EventAppend { hash, .. } => {
                 self.event_count += 1;
                 self.head_hash = Some(*hash);
@@ -63,24 +65,25 @@ impl Overlay {
         for (index, mutation) in mutations.iter().enumerate().skip(self.indexed) {
             match mutation {
                 Mutation::KvPut { key, value, deadline, .. } => {
-                    let entry = Entry { value: value.clone(), stamp, deadline: *deadline };
+                    let entry = Entry::new(value.clone(), stamp, *deadline);
                     self.kv.insert(Arc::clone(key), Some(entry));
                 }
                 Mutation::KvDelete { key, .. } => drop(self.kv.insert(Arc::clone(key), None)),
                 Mutation::KvDeadline { key, deadline, .. } => {
                     let held = self.keys_over(KeyKind::Kv, view).get(key);
-                    let value = held.expect("a deadline is given to a key that is there").value.clone();
-                    self.kv.insert(Arc::clone(key), Some(Entry { value, stamp, deadline: *deadline }));
+                    let held = held.expect("a deadline is given to a key that is there");
+                    let entry = Entry { stamp, deadline: *deadline, ..held.clone() };
+                    self.kv.insert(Arc::clone(key), Some(entry));
                 }
                 Mutation::CellSet { name, value, deadline, .. } => {
-                    let entry = Entry { value: value.clone(), stamp, deadline: *deadline };
+                    let entry = Entry::new(value.clone(), stamp, *deadline);
                     self.cells.insert(Arc::clone(name), Some(entry));
                 }
                 Mutation::CellDelete { name, .. } => drop(self.cells.insert(Arc::clone(name), None)),
                 Mutation::JsonWrite { name, write, .. } => {
                     let held = self.documents_over(view).get(name);
                     let value = written(held.map(|entry| &entry.value), write, stamp);
-                    self.documents.insert(Arc::clone(name), Some(Entry { value, stamp, deadline: None }));
+                    self.documents.insert(Arc::clone(name), Some(Entry::new(value, stamp, None)));
                 }
                 Mutation::JsonDestroy { name, .. } => drop(self.documents.insert(Arc::clone(name), None)),
                 Mutation::EventAppend { .. } => self.events.push(index),

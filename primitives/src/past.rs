@@ -4,6 +4,8 @@
 //! what it is now. So only the replaced things are kept, and only while a snapshot that needs them is open: a run
 //! that nobody looks at in this way keeps nothing.
 use crate::encoded::Encoded;
+use crate::entity::EntityRef;
+use crate::erasure::Erasure;
 use crate::json::Document;
 use crate::key_map::Entry;
 use crate::run_meta::RunMeta;
@@ -38,6 +40,27 @@ impl Past {
         }
     }
 
+    /// Puts the marker in the place of what an erasure covers. Whether there was any.
+    pub(crate) fn redact(&mut self, erasure: &Erasure) -> bool {
+        let Self { kv, cells, documents, traces, meta: _ } = self;
+        match &erasure.entity {
+            EntityRef::Kv { key, .. } => kv.change(&**key, |was| redact_value(was, erasure)),
+            EntityRef::Cell { name, .. } => cells.change(&**name, |was| redact_value(was, erasure)),
+            EntityRef::Json { name, .. } => documents.change(&**name, |was| {
+                let erased = was.as_mut().filter(|was| erasure.covers_document(name, &was.value));
+                erased.map(|was| was.value = Document::erased(was.stamp)).is_some()
+            }),
+            EntityRef::Trace { .. } => traces.change_all(|was| {
+                let is_erased = erasure.covers_trace(was) && !was.body.is_erased();
+                if is_erased {
+                    was.body = Encoded::erased();
+                }
+                is_erased
+            }),
+            EntityRef::Event { .. } | EntityRef::Run { .. } => false,
+        }
+    }
+
     /// Forgets what no snapshot at `floor` or behind it needs, as many things as `budget` allows, and takes them from it.
     pub(crate) fn trim(&mut self, floor: Version, budget: &mut usize) {
         let Self { kv, cells, documents, traces, meta } = self;
@@ -53,6 +76,11 @@ impl Past {
         let Self { kv, cells, documents, traces, meta } = self;
         kv.size + cells.size + documents.size + traces.size + meta.size
     }
+}
+
+fn redact_value(was: &mut Option<Entry<Encoded>>, erasure: &Erasure) -> bool {
+    let erased = was.as_mut().filter(|was| erasure.covers(was.written) && !was.value.is_erased());
+    erased.map(|was| was.value = Encoded::erased()).is_some()
 }
 
 /// What keys held; nothing where a commit put a new one.
@@ -129,6 +157,21 @@ impl<K: Clone + Eq + Hash, T> Replacements<K, T> {
         if chain.is_empty() {
             self.chains.remove(key);
         }
+    }
+
+    /// Changes all that is kept under a key. Whether there was anything to change.
+    fn change<Q: Eq + Hash + ?Sized>(&mut self, key: &Q, mut change: impl FnMut(&mut T) -> bool) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        let links = self.chains.get_mut(key).into_iter().flatten();
+        links.fold(false, |is_any, link| change(&mut link.was) | is_any)
+    }
+
+    /// Changes all that is kept. Whether there was anything to change.
+    fn change_all(&mut self, mut change: impl FnMut(&mut T) -> bool) -> bool {
+        let keys: Vec<K> = self.order.iter().map(|(_, key)| key.clone()).collect();
+        keys.iter().fold(false, |is_any, key| self.change(key, &mut change) | is_any)
     }
 
     /// What the first commit behind `version` replaced under this key, if one did.

@@ -125,6 +125,11 @@ impl ReadSet {
             return Ok(());
         }
         let run = state.id();
+        if state.is_redacted_since(snapshot) {
+            let message = "something was erased in the run since the transaction began, and it may have read that: \
+                           read again and retry";
+            return Err(Error::new(ErrorKind::Conflict, message).with_entity(EntityRef::run(run)));
+        }
         let Some(view) = state.view_at(snapshot) else {
             let message = "what the transaction saw is no longer kept: too much was replaced since it began";
             return Err(Error::new(ErrorKind::Conflict, message).with_entity(EntityRef::run(run)));

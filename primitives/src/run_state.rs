@@ -2,7 +2,8 @@
 use crate::content::{Content, DOCUMENT_PATH_SIZE};
 use crate::draft::Draft;
 use crate::encoded::Encoded;
-use crate::event::Event;
+use crate::erasure::Erasure;
+use crate::event::{Event, Seal};
 use crate::fork::ForkPoint;
 use crate::id::{OperationId, RunId};
 use crate::json::{Document, JsonWrite, check_json_encoded};
@@ -13,6 +14,7 @@ use crate::mutation::Mutation;
 use crate::past::kept_by;
 pub use crate::receipt::Receipt;
 use crate::receipt::Receipts;
+pub use crate::redacted::Redacted;
 use crate::run_meta::{RunInfo, RunMeta, RunStatus};
 use crate::snapshot::{Snapshot, Snapshots};
 use crate::trace::Trace;
@@ -34,6 +36,8 @@ pub struct RunState {
     receipts: Receipts,
     content: Content,
     snapshots: Snapshots,
+    /// How often something was erased in it since it is in memory: whoever looked at it before knows what is not there.
+    redaction_count: u64,
 }
 
 /// What one mutation replaced: enough to take it back.
@@ -51,6 +55,7 @@ enum Undo {
     TraceEnd { place: u64, was: Box<Trace>, kept: Option<Version> },
     Meta { meta: Option<Box<RunMeta>>, version: Version, kept: Option<Version> },
     Content { content: Arc<Content> },
+    Erasure { redacted: Redacted },
 }
 
 impl RunState {
@@ -63,6 +68,7 @@ impl RunState {
             receipts: Receipts::default(),
             content: Content::new(hash_seed, Version::NEVER),
             snapshots: Snapshots::default(),
+            redaction_count: 0,
         }
     }
 
@@ -83,7 +89,7 @@ impl RunState {
     fn with_content(&self, id: RunId, content: Content) -> Self {
         let Self { hash_seed, stamp, .. } = *self;
         let (receipts, snapshots) = (Receipts::default(), Snapshots::default());
-        Self { id, hash_seed, stamp, receipts, content, snapshots }
+        Self { id, hash_seed, stamp, receipts, content, snapshots, redaction_count: 0 }
     }
 
     /// Applies one mutation of the commit `stamp` and returns what it replaced. The only thing that changes a run.
@@ -94,16 +100,16 @@ impl RunState {
     pub fn apply(&mut self, mutation: Mutation, stamp: Stamp) -> Replaced {
         Replaced(match mutation {
             Mutation::KvPut { key, value, deadline, .. } => {
-                self.put_key(KeyKind::Kv, key, Some(Entry { value, stamp, deadline }), stamp)
+                self.put_key(KeyKind::Kv, key, Some(Entry::new(value, stamp, deadline)), stamp)
             }
             Mutation::KvDelete { key, .. } => self.put_key(KeyKind::Kv, key, None, stamp),
             Mutation::KvDeadline { key, deadline, .. } => {
                 let held = self.content.kv.get(&key).expect("a deadline is given to a key that is there");
-                let value = held.value.clone();
-                self.put_key(KeyKind::Kv, key, Some(Entry { value, stamp, deadline }), stamp)
+                let (value, written) = (held.value.clone(), held.written);
+                self.put_key(KeyKind::Kv, key, Some(Entry { value, stamp, deadline, written }), stamp)
             }
             Mutation::CellSet { name, value, deadline, .. } => {
-                self.put_key(KeyKind::Cell, name, Some(Entry { value, stamp, deadline }), stamp)
+                self.put_key(KeyKind::Cell, name, Some(Entry::new(value, stamp, deadline)), stamp)
             }
             Mutation::CellDelete { name, .. } => self.put_key(KeyKind::Cell, name, None, stamp),
             Mutation::JsonWrite { name, write, .. } => {
@@ -112,14 +118,29 @@ impl RunState {
                 if let Some(fork) = &mut self.content.fork {
                     fork.document_memory += written_memory(&write, &value);
                 }
-                let entry = Entry { value, stamp, deadline: None };
+                let entry = Entry::new(value, stamp, None);
                 self.put_document(name, Some(entry), stamp, |was| was.detached_size(&write))
             }
             Mutation::JsonDestroy { name, .. } => self.put_document(name, None, stamp, Document::size),
             Mutation::EventAppend { sequence, kind, payload, salt, hash } => {
                 assert!(sequence == self.content.events.len(), "events are appended in order, without gaps");
-                self.content.events.append(Event { kind, payload, salt, hash, stamp });
+                let seal = Seal::Salt(salt);
+                self.content.events.append(Event { kind, payload, seal, hash, stamp });
                 Undo::Event
+            }
+            Mutation::EventErased { sequence, kind, digest, hash } => {
+                assert!(sequence == self.content.events.len(), "events are appended in order, without gaps");
+                let (payload, seal) = (Encoded::erased(), Seal::Digest(Box::new(digest)));
+                self.content.events.append(Event { kind, payload, seal, hash, stamp });
+                Undo::Event
+            }
+            Mutation::Erase { entity, from, through, reason } => {
+                let event_hash = self.content.event_hash(&entity);
+                let erasure =
+                    Erasure { entity: *entity, from, through, by: stamp.version, event_hash, reason };
+                let redacted = self.redact(&erasure);
+                Arc::make_mut(&mut self.content.erasures).push(erasure);
+                Undo::Erasure { redacted }
             }
             Mutation::TraceRecord { trace } => {
                 self.content.traces.append(Trace { stamp, recorded: stamp, ..*trace });
@@ -127,7 +148,8 @@ impl RunState {
             }
             Mutation::TraceEnd { id, ended, body, .. } => self.end_trace(&id, ended, body, stamp),
             Mutation::RunDelete { .. } => {
-                let content = Content::new(self.hash_seed, stamp.version);
+                let erasures = Arc::clone(&self.content.erasures);
+                let content = Content { erasures, ..Content::new(self.hash_seed, stamp.version) };
                 let content = Arc::new(std::mem::replace(&mut self.content, content));
                 self.snapshots.keep_ended(stamp.version, &content);
                 Undo::Content { content }
@@ -184,8 +206,13 @@ impl RunState {
         if let Some(fork) = &mut self.content.fork {
             fork.document_memory += document.memory();
         }
-        let entry = Entry { value: document, stamp, deadline: None };
+        let entry = Entry::new(document, stamp, None);
         let _ = self.put_document(name, Some(entry), stamp, |_| 0);
+    }
+
+    /// Takes over an erasure of an image, in which nothing stands any more that it covers.
+    pub(crate) fn load_erasure(&mut self, erasure: Erasure) {
+        Arc::make_mut(&mut self.content.erasures).push(erasure);
     }
 
     /// Takes back one [`apply`](Self::apply). Several are taken back newest first.
@@ -208,6 +235,10 @@ impl RunState {
                 self.content.meta = meta;
                 self.content.meta_version = version;
             }
+            Undo::Erasure { redacted } => {
+                Arc::make_mut(&mut self.content.erasures).pop();
+                self.content.restore(redacted);
+            }
             Undo::Content { content } => {
                 self.snapshots.take_back_ended(&content);
                 self.content = Arc::into_inner(content).expect("only snapshots share an ended life");
@@ -215,15 +246,47 @@ impl RunState {
         }
     }
 
+    /// Puts the marker in the place of what an erasure covers, also where open snapshots look; what a transaction has read
+    /// before is not there any more. Of erasures of a run that it was forked from, those that reach [what it began
+    /// as](Erasure::within) are its own.
+    ///
+    /// What it gives back takes the change back, but for snapshots.
+    pub fn redact(&mut self, erasure: &Erasure) -> Redacted {
+        let redacted = self.content.redact(erasure);
+        let has_kept = self.snapshots.redact(&mut self.content, erasure);
+        self.redaction_count += u64::from(has_kept || !redacted.is_empty());
+        redacted
+    }
+
+    /// Takes back a [`redact`](Self::redact).
+    pub fn restore(&mut self, redacted: Redacted) {
+        self.content.restore(redacted);
+    }
+
+    /// What was erased in it by its own commits, oldest first.
+    pub fn erasures(&self) -> &Arc<Vec<Erasure>> {
+        &self.content.erasures
+    }
+
+    /// Takes over what is known of its erasures where its image is lost.
+    pub fn set_erasures(&mut self, erasures: Arc<Vec<Erasure>>) {
+        self.content.erasures = erasures;
+    }
+
+    /// Whether something was erased in it since a snapshot was opened.
+    pub(crate) fn is_redacted_since(&self, snapshot: &Snapshot) -> bool {
+        self.redaction_count != snapshot.redaction_count
+    }
+
     /// Opens a snapshot of the run as it is.
     pub fn open_snapshot(&mut self) -> Snapshot {
-        self.snapshots.open(self.stamp)
+        self.snapshots.open(self.stamp, self.redaction_count)
     }
 
     /// Opens a snapshot that [`bound_past`](Self::bound_past) does not give up. Whoever opens it closes it soon: what is
     /// kept for it grows up to the size of the run.
     pub fn hold_snapshot(&mut self) -> Snapshot {
-        self.snapshots.hold(self.stamp)
+        self.snapshots.hold(self.stamp, self.redaction_count)
     }
 
     /// Closes a snapshot; what only it needed is forgotten. Whether there is more of that than is forgotten at once: then
@@ -283,7 +346,9 @@ impl RunState {
             )),
             Mutation::RunFork { .. } => Ok(()),
             other if !exists => Err(format!("{} in a run that does not exist", other.name())),
-            Mutation::EventAppend { sequence, .. } if *sequence != self.content.events.len() => {
+            Mutation::EventAppend { sequence, .. } | Mutation::EventErased { sequence, .. }
+                if *sequence != self.content.events.len() =>
+            {
                 Err(format!("event {sequence} follows {} events", self.content.events.len()))
             }
             Mutation::KvDeadline { key, .. } if self.content.kv.get(key).is_none() => {
@@ -295,6 +360,9 @@ impl RunState {
             }
             Mutation::TraceRecord { trace } => self.check_new_trace(trace),
             Mutation::TraceEnd { id, .. } => self.check_trace_end(id),
+            Mutation::Erase { entity, .. } if entity.run_id() != self.id => {
+                Err(format!("it erases {entity}, which is of another run"))
+            }
             _ => Ok(()),
         }
     }

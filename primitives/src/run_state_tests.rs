@@ -2,6 +2,7 @@
 use super::*;
 use crate::effect::Effect;
 use crate::encoded::Encoded;
+use crate::entity::EntityRef;
 use crate::fingerprint::Fingerprint;
 use crate::retention::Retention;
 use crate::version::{Commit, Durability};
@@ -46,6 +47,11 @@ fn trace(number: u8, parent: Option<u8>) -> Mutation {
 fn end(number: u8) -> Mutation {
     let id = TraceId::from_bytes([number; 16]);
     Mutation::TraceEnd { id, ended: Timestamp(9), body: Encoded::from_int(2), previous: Version(1) }
+}
+
+fn erase(entity: EntityRef) -> Mutation {
+    let (from, through) = (Version(1), Version(2));
+    Mutation::Erase { entity: Box::new(entity), from, through, reason: "why".into() }
 }
 
 fn created() -> RunState {
@@ -93,6 +99,7 @@ fn every_mutation_is_taken_back_completely() {
         Mutation::KvDelete { key: "missing".into(), previous },
         append(0),
         append(1),
+        Mutation::EventErased { sequence: 2, kind: "k".into(), digest: [1; 32], hash: [2; 32] },
         trace(1, None),
         trace(2, Some(1)),
         end(1),
@@ -110,6 +117,11 @@ fn every_mutation_is_taken_back_completely() {
         document(JsonWrite::Put { value: Encoded::from_int(2) }),
         Mutation::JsonDestroy { name: "d".into(), previous },
         document(JsonWrite::Put { value: Encoded::from_int(3) }),
+        erase(EntityRef::kv(RunId::from_bytes([1; 16]), "b")),
+        erase(EntityRef::cell(RunId::from_bytes([1; 16]), "b")),
+        erase(EntityRef::json(RunId::from_bytes([1; 16]), "d")),
+        erase(EntityRef::event(RunId::from_bytes([1; 16]), 0)),
+        erase(EntityRef::trace(RunId::from_bytes([1; 16]), TraceId::from_bytes([1; 16]))),
         Mutation::RunDelete { previous },
         create(),
     ];

@@ -1,5 +1,6 @@
 //! Open snapshots of a run, and what the run keeps for them.
 use crate::content::Content;
+use crate::erasure::Erasure;
 use crate::id::RunId;
 use crate::past::Keeper;
 use crate::receipt::Receipts;
@@ -16,6 +17,8 @@ use std::sync::Arc;
 pub struct Snapshot {
     pub(crate) stamp: Stamp,
     is_held: bool,
+    /// How often something had been erased in the run by then.
+    pub(crate) redaction_count: u64,
 }
 
 impl Snapshot {
@@ -51,14 +54,14 @@ impl Snapshots {
         (*newest_watched >= self.present_began()).then_some(Keeper { by, newest_watched: *newest_watched })
     }
 
-    pub(crate) fn open(&mut self, stamp: Stamp) -> Snapshot {
+    pub(crate) fn open(&mut self, stamp: Stamp, redaction_count: u64) -> Snapshot {
         *self.watched.entry(stamp.version).or_default() += 1;
-        Snapshot { stamp, is_held: false }
+        Snapshot { stamp, is_held: false, redaction_count }
     }
 
-    pub(crate) fn hold(&mut self, stamp: Stamp) -> Snapshot {
+    pub(crate) fn hold(&mut self, stamp: Stamp, redaction_count: u64) -> Snapshot {
         self.held.push(stamp.version);
-        Snapshot { is_held: true, ..self.open(stamp) }
+        Snapshot { is_held: true, ..self.open(stamp, redaction_count) }
     }
 
     /// The view of `snapshot`, unless what it needs was given up to bound the past.
@@ -74,6 +77,30 @@ impl Snapshots {
         let ended = self.ended.iter().find(|(deleted_by, _)| *deleted_by > version);
         let content = ended.map_or(present, |(_, content)| &**content);
         Some(RunView::at(id, snapshot.stamp, content, receipts))
+    }
+
+    /// Puts the marker in the place of what an erasure covers of all that is kept for snapshots. Whether there was any.
+    ///
+    /// Where a life that has ended cannot be changed, since its end may still be taken back, its snapshots are given up, but
+    /// for one that an image is written from: that image is not the newest one.
+    pub(crate) fn redact(&mut self, present: &mut Content, erasure: &Erasure) -> bool {
+        let mut has_kept = present.past.redact(erasure);
+        let (watched, held) = (&mut self.watched, &self.held);
+        let mut began = Version::NEVER;
+        for (by, content) in &mut self.ended {
+            match Arc::get_mut(content) {
+                Some(content) => {
+                    has_kept |= !content.redact(erasure).is_empty();
+                    has_kept |= content.past.redact(erasure);
+                }
+                None => {
+                    has_kept = true;
+                    watched.retain(|version, _| *version < began || version >= by || held.contains(version));
+                }
+            }
+            began = *by;
+        }
+        has_kept
     }
 
     /// Keeps a life that the commit `by` ended, if somebody looks at it.

@@ -40,7 +40,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// What the step was.
+    /// What the step was; of one that was erased only its kind, and no usage and no metadata.
     ///
     /// # Errors
     /// `Corrupt` when the body is not what was stored; the same is true of the other parts of it.
@@ -60,6 +60,10 @@ impl Trace {
 
     /// All three at once, which reads the body once.
     pub fn parts(&self) -> Result<(TraceContent, Usage, Value), Error> {
+        if self.body.is_erased() {
+            let kind = self.kind.as_ref().to_owned();
+            return Ok((TraceContent::Erased { kind }, Usage::default(), Value::Null));
+        }
         let mut members = Members::of(self.body.to_value()?)?;
         let usage = Usage::take(&mut members)?;
         let metadata = members.take_option(METADATA, Some)?.unwrap_or_default();
@@ -78,7 +82,7 @@ impl Trace {
 
     /// When this span ends at `now` with `end`, and its body then: decides, and changes nothing.
     ///
-    /// A span that began in the future, as the caller's clock had it, took no time.
+    /// A span that began in the future, as the caller's clock had it, took no time. One that was erased ends, and stays erased.
     ///
     /// # Errors
     /// `InvalidArgument` when it has ended before, when its content has no place for the end, or when a limit is
@@ -87,6 +91,9 @@ impl Trace {
         if let Some(ended) = self.ended {
             let message = format!("the trace {} has ended at {ended}, and ends only once", self.id);
             return Err(Error::new(ErrorKind::InvalidArgument, message));
+        }
+        if self.body.is_erased() {
+            return Ok((now.max(self.began), Encoded::erased()));
         }
         let (mut content, mut usage, metadata) = self.parts()?;
         end.fold_into(&mut content, &mut usage)?;

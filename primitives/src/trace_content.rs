@@ -87,6 +87,11 @@ pub enum TraceContent {
         /// Whatever there is to say.
         content: Value,
     },
+    /// What the step was is erased. It is read and never written.
+    Erased {
+        /// The kind of step it was.
+        kind: String,
+    },
 }
 
 impl TraceContent {
@@ -101,7 +106,7 @@ impl TraceContent {
             Self::Query { .. } => QUERY,
             Self::Thought { .. } => THOUGHT,
             Self::Error { .. } => ERROR,
-            Self::Custom { kind, .. } => kind,
+            Self::Custom { kind, .. } | Self::Erased { kind } => kind,
         }
     }
 
@@ -119,6 +124,9 @@ impl TraceContent {
                 Err(invalid(format!("{kind:?} is not a custom kind: it has a form of its own")))
             }
             Self::Custom { kind, .. } => limits.check_trace_kind(kind),
+            Self::Erased { .. } => {
+                Err(invalid("what is left of an erased trace is read only: it cannot be recorded".to_owned()))
+            }
             _ => Ok(()),
         }
     }
@@ -171,6 +179,7 @@ impl TraceContent {
                 members.put(RECOVERABLE, recoverable);
             }
             Self::Custom { content, .. } => members.put(CONTENT, content),
+            Self::Erased { .. } => {}
         }
         members
     }

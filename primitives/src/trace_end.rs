@@ -64,7 +64,10 @@ impl TraceEnd {
                     set(members, ERROR, error.map(Value::String));
                 }
             }
-            TraceContent::Decision { .. } | TraceContent::Thought { .. } | TraceContent::Error { .. } => {
+            TraceContent::Decision { .. }
+            | TraceContent::Thought { .. }
+            | TraceContent::Error { .. }
+            | TraceContent::Erased { .. } => {
                 refuse(content.kind(), RESULT, result.is_some())?;
                 refuse(content.kind(), ERROR, error.is_some())?;
             }

@@ -1,5 +1,6 @@
 //! Decides: from an operation, a draft and the time to mutations and what the caller learns.
 mod cell;
+mod erase;
 mod event;
 mod json;
 mod keys;
@@ -131,6 +132,7 @@ impl Decision<'_, '_> {
             Operation::RunSetTags { tags } => self.set_tags(tags),
             Operation::RunSetMetadata { metadata } => self.set_metadata(&metadata),
             Operation::RunSetRetention { retention } => self.set_retention(retention),
+            Operation::RunErase { entity, versions, reason } => self.erase(*entity, versions, reason),
             Operation::RunDelete => self.delete_run(),
             Operation::CellInit { name, value, deadline } => self.cell_init(name, value, deadline),
             Operation::CellSet { name, value, deadline } => self.cell_set(name, value, deadline),

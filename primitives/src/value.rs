@@ -27,6 +27,8 @@ pub enum Value {
     Array(Vec<Value>),
     /// Named values in insertion order. A name may occur once.
     Object(Vec<(String, Value)>),
+    /// Something stood here and was erased. It is read and never written: no call takes it.
+    Erased,
 }
 
 impl Value {
@@ -41,12 +43,18 @@ impl Value {
             Self::Bytes(_) => "bytes",
             Self::Array(_) => "array",
             Self::Object(_) => "object",
+            Self::Erased => "erased",
         }
     }
 
     /// Whether this is `Null`.
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Null)
+    }
+
+    /// Whether this is what is left of something that was erased.
+    pub fn is_erased(&self) -> bool {
+        matches!(self, Self::Erased)
     }
 
     /// The bool, if this is one.
@@ -102,7 +110,7 @@ pub(crate) fn canonical_bits(float: f64) -> u64 {
 impl PartialEq for Value {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Null, Self::Null) => true,
+            (Self::Null, Self::Null) | (Self::Erased, Self::Erased) => true,
             (Self::Bool(left), Self::Bool(right)) => left == right,
             (Self::Int(left), Self::Int(right)) => left == right,
             (Self::Float(left), Self::Float(right)) => canonical_bits(*left) == canonical_bits(*right),
@@ -117,11 +125,12 @@ impl PartialEq for Value {
 
 impl Eq for Value {}
 
-/// JSON-like text: bytes print as `h'0aff'`, floats always with a point or exponent.
+/// JSON-like text: bytes print as `h'0aff'`, floats always with a point or exponent, what was erased as `erased`.
 impl fmt::Display for Value {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Null => formatter.write_str("null"),
+            Self::Erased => formatter.write_str("erased"),
             Self::Bool(value) => value.fmt(formatter),
             Self::Int(value) => value.fmt(formatter),
             Self::Float(value) => fmt::Debug::fmt(value, formatter),
@@ -210,6 +219,7 @@ mod tests {
             b"1".as_slice().into(),
             vec![Value::Int(1)].into(),
             Value::from([("1", 1i64.into())]),
+            Value::Erased,
         ]
     }
 
@@ -240,6 +250,7 @@ mod tests {
                     value.as_bytes().is_some(),
                     value.as_array().is_some(),
                     value.as_object().is_some(),
+                    value.is_erased(),
                 ]
                 .map(usize::from)
             })
@@ -251,7 +262,8 @@ mod tests {
         assert_eq!(samples()[7].get("2"), None);
         assert_eq!(Value::Null.get("1"), None);
         let kinds: Vec<_> = samples().iter().map(Value::kind).collect();
-        assert_eq!(kinds, ["null", "bool", "int", "float", "string", "bytes", "array", "object"]);
+        assert_eq!(kinds, ["null", "bool", "int", "float", "string", "bytes", "array", "object", "erased"]);
+        assert_eq!(Value::Erased.to_string(), "erased");
     }
 
     #[test]

@@ -3,6 +3,7 @@ use crate::chunks::Ascending;
 use crate::content::Content;
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
+use crate::erasure::Erasure;
 use crate::event::{CHAIN_START, Event};
 use crate::fork::ForkChanges;
 use crate::id::{OperationId, RunId};
@@ -155,6 +156,12 @@ impl<'a> RunView<'a> {
     /// What the write with this id was answered, if it is remembered.
     pub(crate) fn receipt(&self, id: &OperationId) -> Option<&'a Receipt> {
         self.receipts.get(id).filter(|receipt| receipt.commit.version <= self.stamp.version)
+    }
+
+    /// What was erased by commits up to this one, oldest first.
+    pub(crate) fn erasures(&self) -> &'a [Erasure] {
+        let erasures = &self.content.erasures;
+        &erasures[..erasures.partition_point(|erasure| erasure.by <= self.stamp.version)]
     }
 
     /// The first receipt of a commit behind `version`, with its id.

@@ -83,6 +83,11 @@ impl Bases {
         self.by_point.get(&point)?.upgrade().filter(|base| base.state().is_some())
     }
 
+    /// Those at some points are handed out no more.
+    pub(crate) fn forget(&mut self, is_one: impl Fn(ForkPoint) -> bool) {
+        self.by_point.retain(|point, _| !is_one(*point));
+    }
+
     /// The one at this point, made or not.
     pub(crate) fn at(&mut self, origin: Origin) -> Arc<Base> {
         if let Some(base) = self.by_point.get(&origin.point).and_then(Weak::upgrade) {

@@ -4,7 +4,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use strata_primitives::{ImageLoad, RunId, RunState, Stamp, Timestamp, Version};
+use strata_primitives::{Erasure, ImageLoad, RunId, RunState, Stamp, Timestamp, Version};
 use strata_wal::{ImageReader, LogSource, Lsn, WalError, scan};
 
 use crate::base::Base;
@@ -62,7 +62,7 @@ impl ImageShelf {
     pub(crate) fn load(&mut self, entry: &RunEntry, base: Option<&Arc<Base>>) -> Result<Run, WalError> {
         let RunEntry { run, image, .. } = entry;
         let state = self.read(*run, image, base)?;
-        if state.summary() != entry.summary {
+        if !is_as_said(&state, entry, base.is_some()) {
             let reason = format!("run {run}: its image is not what the directory says of it");
             return Err(self.reader(image.file)?.corrupt(image.place.offset, reason));
         }
@@ -147,7 +147,9 @@ impl ImageShelf {
         let older = entries.into_iter().find(|older| older.run == entry.run);
         let mut run = match &older {
             // Nothing is left of it but the commit that deleted it.
-            _ if entry.summary.meta.is_none() => Run::new(left_of(entry.run, entry.summary.stamp)),
+            _ if entry.summary.meta.is_none() => {
+                Run::new(left_of(entry.run, entry.summary.stamp, &entry.erasures))
+            }
             Some(older) => self.load(older, base)?,
             None => match base {
                 Some(base) => Run::forked(entry.run, Arc::clone(base)),
@@ -167,7 +169,7 @@ impl ImageShelf {
             }
             Ok(())
         });
-        if outcome.is_ok() && run.state.summary() == entry.summary {
+        if outcome.is_ok() && is_as_said(&run.state, entry, base.is_some()) {
             // Its image is to be written anew, whether it changes or not; older versions begin with the one before.
             let mut rebuilt = Run { image: None, ..run_of(run.state, entry, base) };
             let newest_anchor =
@@ -189,9 +191,19 @@ impl ImageShelf {
     }
 }
 
+/// Whether a run is what the directory says of it. Of a fork it may have been erased since what it began with, and that takes less.
+fn is_as_said(state: &RunState, entry: &RunEntry, is_fork: bool) -> bool {
+    let mut summary = state.summary();
+    if is_fork {
+        summary.counts.size = entry.summary.counts.size;
+    }
+    summary == entry.summary
+}
+
 /// What is left of a run that was deleted.
-pub(crate) fn left_of(run: RunId, stamp: Stamp) -> RunState {
+pub(crate) fn left_of(run: RunId, stamp: Stamp, erasures: &Arc<Vec<Erasure>>) -> RunState {
     let mut left = RunState::new(run, 0);
+    left.set_erasures(Arc::clone(erasures));
     if stamp.version > Version::NEVER {
         left.commit(stamp);
     }

@@ -15,6 +15,7 @@ use crate::loader::Dropped;
 use crate::message::CallOptions;
 use crate::record::RecordPlace;
 use crate::run::{Need, Progress, Run};
+use crate::run_table::Taken;
 use crate::shard::Shard;
 use crate::stage::{Decision, Effects, Operations, Written};
 
@@ -60,6 +61,8 @@ struct Unconfirmed {
     floor_before: Version,
     replaced_count: usize,
     operation_id: Option<OperationId>,
+    /// What the commit erased in runs that had inherited it.
+    taken: Vec<Taken>,
     /// The run was not there before.
     is_first: bool,
 }
@@ -146,6 +149,8 @@ impl Shard {
         let need = run.need.max(need);
         let keeps_undo = !need.is_met(&self.progress);
         let replaced_count = staged.mutations.len();
+        let is_erasure = |mutation: &&Mutation| matches!(mutation, Mutation::Erase { .. });
+        let erased_count = staged.mutations.iter().filter(is_erasure).count();
         for mutation in staged.mutations.drain(..) {
             let replaced = run.state.apply(mutation, staged.stamp);
             if keeps_undo {
@@ -168,6 +173,7 @@ impl Shard {
                 floor_before: run.retained.floor,
                 replaced_count,
                 operation_id: staged.identity.map(|(id, _)| id),
+                taken: Vec::new(),
                 is_first: is_fork || before.version == Version::NEVER,
             });
         }
@@ -185,6 +191,12 @@ impl Shard {
         if let Some(base) = self.runs.release_base(staged.run) {
             self.waiting.drop_elsewhere(Dropped::Base(base));
         }
+        if erased_count > 0 {
+            let taken = self.spread_erasures(staged.run, erased_count, need);
+            if let Some(unseen) = self.unseen.commits.back_mut().filter(|_| keeps_undo) {
+                unseen.taken = taken;
+            }
+        }
         if let Some(notice) = notice {
             self.notify(staged.run, &notice, need);
         }
@@ -199,6 +211,7 @@ impl Shard {
                 self.unseen.replaced.truncate(first);
                 continue;
             }
+            self.runs.restore_descendants(commit.taken);
             let run = self.runs.get_mut(commit.run).expect("a run with an unseen commit is in the table");
             for replaced in self.unseen.replaced.drain(first..).rev() {
                 run.state.revert(replaced);

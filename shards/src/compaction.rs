@@ -15,11 +15,12 @@ use std::sync::{MutexGuard, TryLockError};
 use std::time::Instant;
 
 use rustc_hash::FxHashMap;
-use strata_primitives::{Error, ErrorKind, ForkPoint, RunId, Version};
+use strata_primitives::{Error, ErrorKind, ForkPoint, Redaction, RunId, Version};
 use strata_wal::{LogSource, RecordRef, WalError};
 
 use crate::checkpoint_kind::CheckpointKind;
 use crate::engine::Engine;
+use crate::erasing::{Entries, erasures_of};
 use crate::history::group_of;
 use crate::image_directory::{RunEntry, read_directory};
 use crate::maintenance::Errand;
@@ -55,8 +56,12 @@ impl Kept {
     }
 }
 
-/// Those of all runs of a log.
-type Needed = FxHashMap<RunId, Stretches>;
+/// Those of all runs of a log, and what is to be taken out of them.
+#[derive(Default)]
+struct Needed {
+    stretches: FxHashMap<RunId, Stretches>,
+    redactions: FxHashMap<RunId, Redaction>,
+}
 
 impl Engine {
     /// Gives back what nothing needs any more, while the store serves. One call at a time.
@@ -86,10 +91,13 @@ impl Engine {
         self.checkpoint_of(CheckpointKind { is_unconditional: true, ..CheckpointKind::default() })?;
         if is_full {
             for (source, needed) in self.needed()? {
-                self.compact_history(&source, &needed)?;
+                self.compact_history(&source, needed)?;
             }
         }
         self.settle()?;
+        if is_full {
+            self.ask_maintenance(|reply| Errand::CheckPutAway { reply })?;
+        }
         let (after, floors) = (self.usage()?, self.floors()?);
         let released = floors.into_iter().map(|(run, Kept { begin, first })| {
             let before = floors_before.get(&run).map_or(begin, |before| before.first);
@@ -172,33 +180,52 @@ impl Engine {
         source.logs().iter().zip(forked).map(of_log).collect()
     }
 
-    fn compact_history(&self, source: &LogSource, needed: &Needed) -> Result<(), Error> {
+    fn compact_history(&self, source: &LogSource, needed: Needed) -> Result<(), Error> {
+        let Needed { stretches, mut redactions } = needed;
         let mut keep = |found: RecordRef<'_>| {
             let head = record::decode_head(found.body)?;
-            let is_needed = needed.get(&head.run).is_some_and(|stretches| {
+            let is_needed = stretches.get(&head.run).is_some_and(|stretches| {
                 stretches.iter().any(|(from, through)| *from < head.version && head.version <= *through)
             });
             Ok(is_needed.then(|| group_of(head.run)))
         };
-        let compacted = source.compact_history(self.clock.now().0, None, &mut keep).map_err(store_error)?;
+        let mut rewrite =
+            |found: RecordRef<'_>| match redactions.get_mut(&record::decode_head(found.body)?.run) {
+                Some(redaction) => record::without_erased(found.body, redaction),
+                None => Ok(None),
+            };
+        let compacted = source.compact_history(self.clock.now().0, None, &mut keep, &mut rewrite);
+        let compacted = compacted.map_err(store_error)?;
         self.ask_maintenance(|reply| Errand::TakeCompacted { log: source.log(), compacted, reply })
     }
 }
 
-/// The records that are needed whichever of the two images is begun with: that may have forks of which the shard knows no more.
+/// The records that are needed whichever of the two images is begun with: that may have forks of which the shard knows no more. What
+/// is erased in them, as the newest image says.
 fn needed_of(source: &LogSource, forked: Vec<ForkPoint>) -> Result<Needed, Error> {
     let (mut versions, mut images) = (BTreeMap::<RunId, Vec<Version>>::new(), Vec::new());
     let mut note = |ForkPoint { run, version }| versions.entry(run).or_default().push(version);
     forked.into_iter().for_each(&mut note);
-    for image in source.images() {
+    let mut needed = Needed::default();
+    for (index, image) in source.images().enumerate() {
         let (entries, _) = read_directory(source, &image).map_err(store_error)?;
+        if index == 0 {
+            needed.redactions = redactions_of(&entries);
+        }
         entries.iter().filter_map(|entry| entry.origin).for_each(|origin| note(origin.point));
         images.extend(entries.into_iter().map(|entry| (entry.run, entry.image, entry.retained)));
     }
-    let mut needed = Needed::default();
     for (run, image, retained) in images {
         let forked = versions.get(&run).map_or(&[][..], Vec::as_slice);
-        needed.entry(run).or_default().extend(retained.needed(&image, forked));
+        needed.stretches.entry(run).or_default().extend(retained.needed(&image, forked));
     }
     Ok(needed)
+}
+
+/// What is to be taken out of the records of which runs.
+fn redactions_of(entries: &[RunEntry]) -> FxHashMap<RunId, Redaction> {
+    let known = Entries::new(entries);
+    let erasures = entries.iter().map(|entry| (entry.run, erasures_of(&known, entry.run)));
+    let erasures = erasures.filter(|(_, erasures)| !erasures.is_empty());
+    erasures.map(|(run, erasures)| (run, Redaction::new(run, erasures.into()))).collect()
 }

@@ -9,14 +9,16 @@
 //!         u8 1 and [16] run, u64 version, place; or u8 0: the version of another run that it began as, and the record of that
 //! 2 file  u64 number, u64 bytes of slices that were written to it, u64 bytes of those that this directory refers to
 //! 3 end   u64 count of the runs, u64 LSN from which records are kept
+//! 4 erased  of the run before: u32 count and so many erasures as `primitives` encodes them
 //! ```
 //! An image is u64 number of the image file, u64 offset and u64 size of its slices there, u64 version, u64 time, the place of
 //! its newest record, u64 bytes of all records up to there. A place is u32 log, u64 LSN. Runs come in order of their ids, then
 //! the files, then the end.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use strata_primitives::{ForkPoint, RunId, RunSummary, Stamp, Timestamp, Version};
+use strata_primitives::{Erasure, ForkPoint, RunId, RunSummary, Stamp, Timestamp, Version};
 use strata_wal::{ImagePlace, LogSource, Lsn, NamedImage, WalError};
 
 use crate::base::{Known, Origin};
@@ -36,13 +38,15 @@ pub(crate) struct RunEntry {
     pub(crate) retained: Retained,
     /// What it began as, while it is a fork that needs it.
     pub(crate) origin: Option<Origin>,
+    /// What was erased in it.
+    pub(crate) erasures: Arc<Vec<Erasure>>,
 }
 
 impl RunEntry {
     /// A fork of which nothing is known but its commits, and those are in the log.
     pub(crate) fn of_fork(run: RunId, origin: Origin, summary: RunSummary) -> RunEntry {
         let (image, trail, retained) = (RunImage::default(), Trail::default(), Retained::default());
-        RunEntry { run, image, summary, trail, retained, origin: Some(origin) }
+        RunEntry { run, image, summary, trail, retained, origin: Some(origin), erasures: Arc::default() }
     }
 
     /// What is known of it as one that others were forked from.
@@ -79,6 +83,7 @@ pub(crate) type Files = BTreeMap<u64, FileUse>;
 const RUN: u8 = 1;
 const FILE: u8 = 2;
 const END: u8 = 3;
+const ERASED: u8 = 4;
 
 /// What a directory says at its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,7 +96,7 @@ pub(crate) struct DirectoryEnd {
 
 /// Appends what a page says of a run.
 pub(crate) fn put_run(page: &mut Vec<u8>, entry: &RunEntry) {
-    let RunEntry { run, image, summary, trail, retained, origin } = entry;
+    let RunEntry { run, image, summary, trail, retained, origin, erasures } = entry;
     page.push(RUN);
     page.extend_from_slice(run.as_bytes());
     put_image(page, image);
@@ -112,6 +117,12 @@ pub(crate) fn put_run(page: &mut Vec<u8>, entry: &RunEntry) {
         page.extend_from_slice(point.run.as_bytes());
         put_number(page, point.version.0);
         put_place(page, *record);
+    }
+    if !erasures.is_empty() {
+        page.push(ERASED);
+        let count = u32::try_from(erasures.len()).expect("each erasure is a commit of its own");
+        page.extend_from_slice(&count.to_le_bytes());
+        erasures.iter().for_each(|erasure| erasure.encode(page));
     }
 }
 
@@ -160,15 +171,24 @@ impl DirectoryReader {
         mut take: impl FnMut(RunEntry) -> Result<(), String>,
     ) -> Result<(), String> {
         let mut rest = page;
+        // What was erased in a run comes behind it, on the same page.
+        let mut last: Option<RunEntry> = None;
         while let Some((tag, after)) = rest.split_first() {
             if self.counted.is_some() {
                 return Err("the directory goes on behind its end".to_string());
             }
             rest = after;
+            if *tag == ERASED {
+                let entry = last.as_mut().filter(|entry| entry.erasures.is_empty());
+                let entry = entry.ok_or("erasures that are those of no run")?;
+                entry.erasures = Arc::new(take_erasures(&mut rest, entry.run)?);
+                continue;
+            }
+            last.take().map_or(Ok(()), &mut take)?;
             match *tag {
                 RUN => {
                     self.run_count += 1;
-                    take(decode_run(&mut rest)?)?;
+                    last = Some(decode_run(&mut rest)?);
                 }
                 FILE => {
                     let [number, written, live] = take_numbers(&mut rest)?;
@@ -182,7 +202,7 @@ impl DirectoryReader {
                 tag => return Err(format!("unknown tag {tag} in a directory")),
             }
         }
-        Ok(())
+        last.map_or(Ok(()), take)
     }
 
     /// What it says at its end, once all pages have come.
@@ -263,7 +283,20 @@ fn decode_run(rest: &mut &[u8]) -> Result<RunEntry, String> {
             return Err(format!("run {run}: {other} says neither that it is a fork nor that it is none"));
         }
     };
-    Ok(RunEntry { run, image, summary, trail, retained, origin })
+    Ok(RunEntry { run, image, summary, trail, retained, origin, erasures: Arc::default() })
+}
+
+fn take_erasures(rest: &mut &[u8], run: RunId) -> Result<Vec<Erasure>, String> {
+    // Every erasure takes bytes, so a damaged count ends with the page and reserves nothing.
+    let count = u32::from_le_bytes(take(rest)?);
+    let erasure = |_| {
+        let erasure = Erasure::decode(rest).map_err(|error| error.to_string())?;
+        match erasure.entity.run_id() == run {
+            true => Ok(erasure),
+            false => Err(format!("run {run} has not erased {}", erasure.entity)),
+        }
+    };
+    (0..count).map(erasure).collect()
 }
 
 fn take_image(rest: &mut &[u8]) -> Result<RunImage, String> {
@@ -303,7 +336,7 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], String> {
 
 #[cfg(test)]
 mod tests {
-    use strata_primitives::RunState;
+    use strata_primitives::{EntityRef, RunState};
 
     use super::*;
 
@@ -314,6 +347,17 @@ mod tests {
             stamp: Stamp::default(),
             record: RecordPlace { log: 2, lsn: Lsn(9) },
             history_size: 500,
+        }
+    }
+
+    fn erasure() -> Erasure {
+        Erasure {
+            entity: EntityRef::kv(RunId::from_bytes([7; 16]), "k"),
+            from: Version(1),
+            through: Version(2),
+            by: Version(3),
+            event_hash: None,
+            reason: "r".into(),
         }
     }
 
@@ -329,6 +373,7 @@ mod tests {
                 point: ForkPoint { run: RunId::from_bytes([5; 16]), version: Version(4) },
                 record: place(3),
             }),
+            erasures: Arc::new(vec![erasure()]),
         }
     }
 
@@ -378,6 +423,11 @@ mod tests {
         golden.extend_from_slice(&[5; 16]);
         numbers(&mut golden, &[4]);
         place(&mut golden, 3);
+        golden.extend_from_slice(&[4, 1, 0, 0, 0]);
+        numbers(&mut golden, &[1, 2, 3]);
+        golden.push(2);
+        golden.extend_from_slice(&[7; 16]);
+        golden.extend_from_slice(&[1, 0, 0, 0, b'k', 0, 1, 0, 0, 0, b'r']);
         golden.push(2);
         numbers(&mut golden, &[3, 100, 80]);
         golden.push(3);

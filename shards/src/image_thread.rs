@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use strata_primitives::Timestamp;
+use strata_primitives::{Erasure, GAP_HEAD_SIZE, ImageEntry, Redaction, Timestamp};
 use strata_runtime::mailbox;
 use strata_wal::{ImagePlace, ImageReader, ImageWriter, LogEnd, LogSource, Lsn, NamedImage, WalError};
 
@@ -18,6 +18,8 @@ pub(crate) enum ImagePart {
     Slice(Vec<u8>),
     /// Slices of another image of the log.
     Copy { file: u64, place: ImagePlace },
+    /// The same without what is erased of it: as many bytes as these in the end.
+    Redacted { file: u64, place: ImagePlace, redaction: Box<Redaction>, size: u64 },
     /// The next page of the directory.
     Page(Vec<u8>),
     /// There is no more: the image is to be finished and named.
@@ -129,6 +131,9 @@ impl ImageJob {
                     ImagePart::Slice(slice) => drop(writer.append(&slice)?),
                     ImagePart::Page(page) => writer.append_page(&page)?,
                     ImagePart::Copy { file, place } => self.copy(&mut writer, &mut copied, file, place)?,
+                    ImagePart::Redacted { file, place, redaction, size } => {
+                        self.redact(&mut writer, &mut copied, (file, place), &redaction, size)?;
+                    }
                     ImagePart::End(naming) => {
                         return Ok(Some((naming, writer.finish()?)));
                     }
@@ -157,6 +162,84 @@ impl ImageJob {
         *copied = Some((file, reader));
         Ok(())
     }
+
+    /// Copies slices without what is erased of them. What that leaves free is a gap, because the shard has told already where the
+    /// next run lies.
+    fn redact(
+        &self,
+        writer: &mut ImageWriter,
+        copied: &mut Option<(u64, ImageReader)>,
+        (file, place): (u64, ImagePlace),
+        redaction: &Redaction,
+        size: u64,
+    ) -> Result<(), ImageFailure> {
+        let unreadable = |error| {
+            let is_damaged = matches!(error, WalError::Corrupt { .. });
+            ImageFailure { error, unreadable: is_damaged.then_some(file) }
+        };
+        let reader = match copied.take() {
+            Some((number, reader)) if number == file => reader,
+            _ => self.source.open_image(file).map_err(unreadable)?,
+        };
+        let (mut written, mut outcome) = (0, Ok(()));
+        let read = reader.slices(place, |slice| {
+            let slice = redacted_slice(slice, redaction);
+            outcome = slice.map_err(|reason| reader.corrupt(place.offset, reason)).and_then(|slice| {
+                if !slice.is_empty() {
+                    written += writer.append(&slice)?.size;
+                }
+                Ok(())
+            });
+            outcome.is_ok()
+        });
+        read.map_err(unreadable)?;
+        outcome.map_err(unreadable)?;
+        assert!(
+            written + GAP_FRAME_SIZE_MIN <= size,
+            "what is left of an image fits the room there is for it"
+        );
+        while written < size {
+            let left = size - written;
+            let frame =
+                if left < GAP_FRAME_SIZE_MAX + GAP_FRAME_SIZE_MIN { left } else { GAP_FRAME_SIZE_MAX };
+            let mut slice = Vec::new();
+            let zeros = frame as usize - FRAME_HEAD_SIZE - GAP_HEAD_SIZE;
+            ImageEntry::Gap { size: zeros as u32 }.encode(&mut slice);
+            written += writer.append(&slice)?.size;
+        }
+        assert!(written == size, "a gap is as large as what is left");
+        *copied = Some((file, reader));
+        Ok(())
+    }
+}
+
+/// What a frame takes beside its slice, bytes.
+const FRAME_HEAD_SIZE: usize = 16;
+/// A gap is written in frames of about this size.
+const GAP_FRAME_SIZE_MAX: u64 = 1 << 20;
+/// And in none that is smaller.
+const GAP_FRAME_SIZE_MIN: u64 = 32;
+/// An event without its payload may be larger by as much, with what its frame is rounded up by: a hash takes the place of a salt.
+const EVENT_GROWTH_MAX: u64 = 24;
+
+/// For how much room is asked for an image of `size` bytes from which these erasures are taken.
+pub(crate) fn redacted_size(size: u64, erasures: &[Erasure]) -> u64 {
+    let events = erasures.iter().filter(|erasure| erasure.event_hash.is_some()).count() as u64;
+    size + events * EVENT_GROWTH_MAX + GAP_FRAME_SIZE_MIN
+}
+
+/// The entries of a slice without what is erased of them, and without gaps.
+fn redacted_slice(slice: &[u8], redaction: &Redaction) -> Result<Vec<u8>, String> {
+    let (mut out, mut rest) = (Vec::with_capacity(slice.len()), slice);
+    while !rest.is_empty() {
+        let entry = ImageEntry::decode(&mut rest).map_err(|error| error.to_string())?;
+        match redaction.entry(&entry) {
+            Some(redacted) => redacted.encode(&mut out),
+            None if matches!(entry, ImageEntry::Gap { .. }) => {}
+            None => entry.encode(&mut out),
+        }
+    }
+    Ok(out)
 }
 
 fn failed(reason: &str) -> WalError {

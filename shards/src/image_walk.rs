@@ -1,15 +1,17 @@
 //! The runs of a shard on their way into an image.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use strata_primitives::{
-    Durability, ImageEntry, ImageWalk, Retention, RunId, RunState, RunSummary, Snapshot, Stamp, Timestamp,
-    Version,
+    Durability, Erasure, ImageEntry, ImageWalk, Redaction, Retention, RunId, RunState, RunSummary, Snapshot,
+    Stamp, Timestamp, Version,
 };
 use strata_wal::{ImageCursor, ImagePlace, Lsn};
 
+use crate::erasing::erasures_of;
 use crate::image_directory::{DirectoryEnd, FileUse, Files, RunEntry, put_end, put_run};
-use crate::image_thread::ImagePart;
+use crate::image_thread::{ImagePart, redacted_size};
 use crate::retained::{Keeping, Retained, RunImage};
 use crate::run::Run;
 use crate::run_table::{Held, RunTable};
@@ -39,6 +41,8 @@ pub(crate) struct ImageOfRuns {
     /// What a run keeps that does not say so itself.
     retention: Retention,
     now: Timestamp,
+    /// What is erased is taken out of what is copied.
+    is_whole: bool,
     /// Runs that have more to forget of what was kept for their image.
     pub(crate) untidy: Vec<RunId>,
     is_done: bool,
@@ -103,6 +107,7 @@ impl ImageOfRuns {
             noted: Vec::new(),
             retention,
             now,
+            is_whole,
             untidy: Vec::new(),
             is_done: false,
         }
@@ -207,7 +212,13 @@ impl ImageOfRuns {
     fn write_tombstone(&mut self, run: &Run, parts: &mut Vec<ImagePart>) -> (RunEntry, Option<RunImage>) {
         let (mut slice, stamp) = (Vec::new(), run.logged);
         ImageEntry::Head { stamp, meta_version: stamp.version, meta: None }.encode(&mut slice);
-        ImageEntry::End { count: 1 }.encode(&mut slice);
+        let erasures = run.state.erasures().iter().filter(|erasure| erasure.by <= stamp.version);
+        let mut count = 1;
+        for erasure in erasures {
+            ImageEntry::Erasure { erasure: Box::new(erasure.clone()) }.encode(&mut slice);
+            count += 1;
+        }
+        ImageEntry::End { count }.encode(&mut slice);
         let image = RunImage { place: self.cursor.slice(slice.len()), ..self.image_of(run) };
         parts.push(ImagePart::Slice(slice));
         (entry_of(run, image, tombstone_of(run).summary()), run.image)
@@ -268,14 +279,30 @@ impl ImageOfRuns {
     }
 
     /// Has an image copied here if its file is merged. Returns how many bytes that takes.
-    fn move_merged(&mut self, image: &mut RunImage, parts: &mut Vec<ImagePart>) -> usize {
-        let RunImage { file, place, .. } = *image;
+    fn move_merged(
+        &mut self,
+        image: &mut RunImage,
+        run: RunId,
+        erasures: &[Erasure],
+        parts: &mut Vec<ImagePart>,
+    ) -> usize {
+        let RunImage { file, place, stamp, .. } = *image;
         if !self.merged.contains(&file) {
             return 0;
         }
-        parts.push(ImagePart::Copy { file, place });
-        (image.file, image.place) = (self.number, self.cursor.frames(place.size));
-        place.size as usize
+        // An image that is behind an erasure of its run was written without what that covers.
+        let is_in_it = |erasure: &&Erasure| erasure.entity.run_id() != run || stamp.version < erasure.by;
+        let inside: Arc<[Erasure]> = erasures.iter().filter(is_in_it).cloned().collect();
+        let size = if inside.is_empty() { place.size } else { redacted_size(place.size, &inside) };
+        parts.push(match inside.is_empty() {
+            true => ImagePart::Copy { file, place },
+            false => {
+                let redaction = Box::new(Redaction::new(run, inside));
+                ImagePart::Redacted { file, place, redaction, size }
+            }
+        });
+        (image.file, image.place) = (self.number, self.cursor.frames(size));
+        size as usize
     }
 
     /// Enters a run into the directory, its image having taken the place of `superseded`. Returns how many bytes that takes.
@@ -293,10 +320,11 @@ impl ImageOfRuns {
         if !entry.is_over_origin() && forked.is_empty() {
             entry.origin = None;
         }
-        let RunEntry { image, retained, trail, .. } = entry;
+        let erasures = if self.is_whole { erasures_of(runs, entry.run) } else { Vec::new() };
+        let RunEntry { run, image, retained, trail, .. } = entry;
         let mut size = 0;
         for image in retained.anchors.iter_mut().chain([&mut *image]) {
-            size += self.move_merged(image, parts);
+            size += self.move_merged(image, *run, &erasures, parts);
             self.files.entry(image.file).or_default().live += image.place.size;
         }
         if let Some(needed_from) = retained.needed_from(image, &forked, trail) {
@@ -333,7 +361,12 @@ impl ImageOfRuns {
 /// What the directory says of a resident run with this image.
 fn entry_of(run: &Run, image: RunImage, summary: RunSummary) -> RunEntry {
     let (trail, retained) = (run.trail.clone(), run.retained.clone());
-    RunEntry { run: run.state.id(), image, summary, trail, retained, origin: run.origin }
+    let mut erasures = Arc::clone(run.state.erasures());
+    if erasures.last().is_some_and(|last| last.by > image.stamp.version) {
+        // Those of a life in memory are not logged.
+        Arc::make_mut(&mut erasures).retain(|erasure| erasure.by <= image.stamp.version);
+    }
+    RunEntry { run: run.state.id(), image, summary, trail, retained, origin: run.origin, erasures }
 }
 
 /// A run as its last logged commit left it, when that ended its life.

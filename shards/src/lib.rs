@@ -35,6 +35,7 @@ mod checkpoint;
 mod cleaner;
 mod cold_run;
 mod commit;
+mod erasing;
 mod eviction;
 mod fork;
 mod forks;

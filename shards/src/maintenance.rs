@@ -39,8 +39,10 @@ pub(crate) enum Errand {
     Source { log: u32, reply: Sender<Result<LogSource, Error>> },
     /// Tell where all logs stand.
     Sources { reply: Sender<Result<StoreSource, Error>> },
-    /// Answer when all is put away that was to be before.
+    /// Answer when all is put away that was to be before, unless somebody holds it.
     Settle { forked: Vec<ForkPoint>, reply: Reply },
+    /// Tell whether all is put away that was to be: what was erased may be in what is left.
+    CheckPutAway { reply: Sender<Result<(), Error>> },
     /// Tell which files the store has, and their sizes.
     Usage { reply: Sender<Result<BTreeMap<PathBuf, u64>, Error>> },
     /// Have a file take the place of what was sorted into it.
@@ -82,6 +84,8 @@ pub(crate) struct Maintenance {
     pub(crate) holds: Holds,
     /// By log, what is to be put away when nobody does: the newest image knows of all that older ones knew.
     pub(crate) deferred: BTreeMap<u32, Unnecessary>,
+    /// By log, why something that is unnecessary is still there.
+    pub(crate) left: BTreeMap<u32, Error>,
 }
 
 impl Maintenance {
@@ -129,11 +133,13 @@ impl Maintenance {
                 let Unnecessary { image, kept, kept_from } = unnecessary;
                 match self.directory.put_away(log, image, &kept, kept_from) {
                     Ok(PutAway { retired, removed, images }) => {
+                        self.left.remove(&log);
                         tracing::info!(target: "strata", shard = log, retired, removed, images, "segments and images are put away");
                     }
                     // It costs space until the next image.
                     Err(error) => {
-                        tracing::warn!(target: "strata", shard = log, %error, "what images make unnecessary stays")
+                        tracing::warn!(target: "strata", shard = log, %error, "what images make unnecessary stays");
+                        self.left.insert(log, store_error(error));
                     }
                 }
             }
@@ -149,6 +155,9 @@ impl Maintenance {
                 // Whoever held something may have found no room to tell that it is over.
                 self.put_away_deferred();
                 reply.send(Ok(Answer::Forked(forked)));
+            }
+            Errand::CheckPutAway { reply } => {
+                let _ = reply.send(self.check_put_away());
             }
             Errand::Usage { reply } => {
                 let _ = reply.send(self.directory.usage().map_err(store_error));
@@ -197,6 +206,14 @@ impl Maintenance {
             }
         }
         self.put_away_deferred();
+    }
+
+    fn check_put_away(&self) -> Result<(), Error> {
+        if !self.deferred.is_empty() {
+            let message = "a checkpoint is held since a compaction began, and files that it had removed stay: let it go and compact again";
+            return Err(Error::new(ErrorKind::Busy, message));
+        }
+        self.left.values().next().map_or(Ok(()), |error| Err(error.clone()))
     }
 
     /// Puts away what had to wait, unless it still has to.

@@ -148,10 +148,19 @@ fn open_on_disk(options: &EngineOptions, path: &Path) -> Result<Engine, Error> {
     };
     let unclean_through = directory.unclean_through();
     let Start { mut engine, deliveries, .. } = start;
-    let (errands_out, writers, deferred) = (errands.clone(), Vec::new(), BTreeMap::new());
+    let (errands_out, writers) = (errands.clone(), Vec::new());
+    let (deferred, left) = (BTreeMap::new(), BTreeMap::new());
     let holds = engine.holds.clone();
-    let maintenance =
-        Maintenance { directory, errands: errands_in, errands_out, deliveries, writers, holds, deferred };
+    let maintenance = Maintenance {
+        directory,
+        errands: errands_in,
+        errands_out,
+        deliveries,
+        writers,
+        holds,
+        deferred,
+        left,
+    };
     let keeper = std::thread::Builder::new()
         .name("strata-maintenance".to_string())
         .spawn(move || maintenance.run())

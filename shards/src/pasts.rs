@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use strata_primitives::{
-    Durability, EntityRef, Error, ErrorKind, ForkPoint, Retention, RunId, RunState, Stamp, Version,
+    Durability, EntityRef, Erasure, Error, ErrorKind, ForkPoint, Retention, RunId, RunState, Stamp, Version,
 };
 use strata_wal::ImagePlace;
 
 use crate::base::{Base, Known, Origin};
 use crate::calls::fresh_id;
+use crate::erasing::erasures_of;
 use crate::fork::ForkRequest;
 use crate::history::{MadePast, PastVersion};
 use crate::loader::{Dropped, LoadRequest};
@@ -37,6 +38,8 @@ pub(crate) struct Pasts {
 struct PastRun {
     made: Box<MadePast>,
     viewers: usize,
+    /// What the log must reach before it may be told what is not there any more.
+    need: Need,
 }
 
 /// Where a version is to be found: of a fork it may be one of a run that it descends from.
@@ -87,6 +90,29 @@ impl Pasts {
     /// If nobody did.
     pub(crate) fn state_mut(&mut self, of: Of) -> &mut RunState {
         &mut self.open.get_mut(&of).expect("a version stays while somebody looks at it").made.state
+    }
+
+    /// What was erased in a run is gone from its older versions, and from those of runs that inherited it, up to the version that
+    /// `inherits` tells of a run.
+    pub(crate) fn redact(
+        &mut self,
+        erasures: &[Erasure],
+        need: Need,
+        inherits: impl Fn(RunId) -> Option<Version>,
+    ) {
+        for ((run, _), past) in &mut self.open {
+            for erasure in erasures {
+                let within = match erasure.entity.run_id() == *run {
+                    true => Some(erasure.clone()),
+                    false => inherits(*run).and_then(|through| erasure.within(through)),
+                };
+                // Whoever looks at it is ended where the erasure is taken back.
+                if let Some(erasure) = within {
+                    drop(past.made.state.redact(&erasure));
+                    past.need = past.need.max(need);
+                }
+            }
+        }
     }
 
     /// Whether somebody waits.
@@ -311,7 +337,7 @@ impl Shard {
     pub(crate) fn take_in_past(&mut self, request: u64, outcome: Result<Box<MadePast>, Error>) {
         let waiting = self.pasts.waiting.extract_if(.., |waiting| waiting.request == Some(request));
         let waiting: Vec<WaitingForPast> = waiting.collect();
-        let made = match outcome {
+        let mut made = match outcome {
             Ok(made) => made,
             Err(error) => {
                 return waiting
@@ -322,9 +348,15 @@ impl Shard {
         let Some(of) = waiting.first().map(|first| first.of) else {
             return self.waiting.drop_elsewhere(Dropped::Past(made));
         };
+        // What was erased since that version, and while it was being made, is not there.
+        let mut need = Need::default();
+        for erasure in erasures_of(&self.runs, of.0) {
+            drop(made.state.redact(&erasure));
+            need = self.runs.need_of_line(of.0);
+        }
         let point = ForkPoint { run: made.state.id(), version: made.state.version() };
         match self.pasts.open.entry(of) {
-            Entry::Vacant(vacant) => drop(vacant.insert(PastRun { made, viewers: 1 })),
+            Entry::Vacant(vacant) => drop(vacant.insert(PastRun { made, viewers: 1, need })),
             Entry::Occupied(mut there) => {
                 there.get_mut().viewers += 1;
                 self.waiting.drop_elsewhere(Dropped::Past(made));
@@ -355,7 +387,7 @@ impl Shard {
             past: Some(version),
             began,
             boot: self.boot.number,
-            need: Need::default(),
+            need: past.need,
             staged,
             writes: Vec::new(),
             failure: None,

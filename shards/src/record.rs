@@ -23,7 +23,7 @@
 //! still replay the commit, because only mutations change state.
 
 use strata_primitives::{
-    Cause, Durability, Effect, Fingerprint, Mutation, OperationId, RunId, Timestamp, Version,
+    Cause, Durability, Effect, Fingerprint, Mutation, OperationId, Redaction, RunId, Timestamp, Version,
 };
 use strata_wal::Lsn;
 
@@ -37,6 +37,8 @@ pub const KIND_FORK: u8 = 3;
 pub const KIND_RETENTION: u8 = 4;
 /// Kind of a record whose commit deletes a run.
 pub const KIND_RUN_DELETE: u8 = 5;
+/// Kind of a record whose commit erases something.
+pub const KIND_ERASE: u8 = 6;
 
 const HEADER_SIZE: usize = 56;
 const SECTION_HEADER_SIZE: usize = 8;
@@ -114,6 +116,7 @@ pub fn kind_of(mutations: &[Mutation]) -> u8 {
         [Mutation::RunFork { .. }, ..] => KIND_FORK,
         [Mutation::RunDelete { .. }, ..] => KIND_RUN_DELETE,
         [Mutation::RunRetention { .. }, ..] => KIND_RETENTION,
+        [Mutation::Erase { .. }, ..] => KIND_ERASE,
         _ => KIND_COMMIT,
     }
 }
@@ -175,6 +178,20 @@ pub fn decode(body: &[u8]) -> Result<Record, String> {
         return Err(format!("{} bytes behind the last of {count} mutations", rest.len()));
     }
     Ok(Record { head, mutations, size: body.len() })
+}
+
+/// The body of a record without what is erased of its commit; nothing where it stays as it is.
+pub fn without_erased(body: &[u8], redaction: &mut Redaction) -> Result<Option<Vec<u8>>, String> {
+    let Record { head, mutations, .. } = decode(body)?;
+    let (_, _, rest) = decode_before_mutations(body)?;
+    let mut redacted = body[..body.len() - rest.len()].to_vec();
+    let mut is_changed = false;
+    for mutation in mutations {
+        let changed = redaction.mutation(&mutation, head.version);
+        is_changed |= changed.is_some();
+        changed.unwrap_or(mutation).encode(&mut redacted);
+    }
+    Ok(is_changed.then_some(redacted))
 }
 
 /// Reads what a record says beside its mutations.

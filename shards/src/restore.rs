@@ -6,6 +6,7 @@ use strata_wal::{Log, LogOptions, LogRecovery, LogSource, NamedImage, RecordRef,
 
 use crate::checkpoint::KnownImages;
 use crate::cold_run::{ColdRun, ImageShelf};
+use crate::erasing::{Entries, erasures_of};
 use crate::image_directory::{DirectoryEnd, read_directory};
 use crate::kin::Kin;
 use crate::replay::replay;
@@ -69,9 +70,12 @@ pub fn runs_of_image(source: &LogSource, image: &NamedImage) -> Result<Vec<RunSt
     let mut runs = Vec::new();
     let (entries, _) = read_directory(source, image).map_err(store_error)?;
     let mut kin = Kin::new(&entries);
+    let known = Entries::new(&entries);
     for entry in &entries {
         let base = kin.base_of(entry, &mut shelf, source)?;
-        runs.push(shelf.load(entry, base.as_ref()).map_err(store_error)?.state);
+        let mut state = shelf.load(entry, base.as_ref()).map_err(store_error)?.state;
+        erasures_of(&known, entry.run).iter().for_each(|erasure| drop(state.redact(erasure)));
+        runs.push(state);
     }
     Ok(runs)
 }

@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use strata_primitives::{ForkPoint, RunId, RunInfo, RunState, Snapshot, SplitMap, Timestamp, Version};
+use strata_primitives::{
+    Erasure, ForkPoint, Mutation, Redacted, RunId, RunInfo, RunState, Snapshot, SplitMap, Timestamp, Version,
+};
 use strata_wal::Lsn;
 
-use crate::base::{Base, Known};
+use crate::base::{Base, Known, Origin};
 use crate::cold_run::ColdRun;
+use crate::erasing::{Descent, erasures_of};
 use crate::forks::Forks;
 use crate::image_directory::RunEntry;
 use crate::record::Record;
@@ -43,6 +46,13 @@ pub(crate) struct RunTable {
 
 /// What is known of a cold run takes about so many bytes.
 const COLD_SIZE: usize = 768;
+
+/// What an erasure took out of a run that had inherited it.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    run: RunId,
+    redacted: Redacted,
+}
 
 /// A run as the table holds it.
 #[derive(Debug)]
@@ -84,6 +94,14 @@ impl Held {
                 let images = retained.anchors.iter().copied().chain(*image).rev().collect();
                 Known { images, floor: retained.floor, origin: *origin, live: Some(&run.state) }
             }
+        }
+    }
+
+    /// What it began as, while it is a fork that needs it.
+    fn origin(&self) -> Option<Origin> {
+        match self {
+            Held::Resident(run) => run.origin,
+            Held::Cold(cold) => cold.entry.origin,
         }
     }
 
@@ -181,6 +199,7 @@ impl RunTable {
             trail: run.trail.clone(),
             retained: run.retained.clone(),
             origin: run.origin,
+            erasures: Arc::clone(run.state.erasures()),
         };
         let cold = Box::new(ColdRun { deadline: run.deadline, ..ColdRun::new(entry) });
         self.memory = self.memory + COLD_SIZE - run.counted;
@@ -268,6 +287,7 @@ impl RunTable {
     /// Enters a fork whose first commit is about to be applied; what it began as is needed from now on, if it is logged.
     pub(crate) fn insert_fork(&mut self, mut run: Box<Run>, is_logged: bool) {
         let id = run.state.id();
+        self.redact_inherited(&mut run);
         if let Some(origin) = run.origin.filter(|_| is_logged) {
             self.forks.enter(id, origin.point);
         }
@@ -372,6 +392,15 @@ impl RunTable {
     /// Keeps a commit behind the image of a cold run for when that is loaded.
     pub(crate) fn put_behind(&mut self, id: RunId, lsn: Lsn, record: Record) {
         let cold = self.cold_mut(id).expect("a commit is put behind the image of a cold run");
+        for mutation in &record.mutations {
+            // Runs that were forked from it are loaded before it is, perhaps.
+            if let Mutation::Erase { entity, from, through, reason } = mutation {
+                let (entity, from, through, by) = ((**entity).clone(), *from, *through, record.head.version);
+                let erasure =
+                    Erasure { entity, from, through, by, event_hash: None, reason: Arc::clone(reason) };
+                Arc::make_mut(&mut cold.entry.erasures).push(erasure);
+            }
+        }
         Arc::make_mut(&mut cold.tail).push((lsn, record));
         self.behind.insert(id);
     }
@@ -386,6 +415,7 @@ impl RunTable {
         run.origin = cold.entry.origin;
         run.retained.take_over(std::mem::take(&mut cold.entry.retained));
         (run.place_among_resident, run.used) = (self.resident.len(), turn);
+        self.redact_inherited(&mut run);
         self.enter_base(&run);
         self.runs.insert(id, Held::Resident(run));
         self.resident.push(id);
@@ -394,6 +424,80 @@ impl RunTable {
         self.behind.remove(&id);
         self.incomplete.remove(&id);
         self.note_change(id);
+    }
+
+    /// What was erased in the runs that it descends from is not there in one that comes into memory.
+    fn redact_inherited(&self, run: &mut Run) {
+        let Some(Origin { point, .. }) = run.origin else { return };
+        for erasure in erasures_of(self, point.run) {
+            let redacted = erasure.within(point.version).map(|erasure| run.state.redact(&erasure));
+            if redacted.is_some_and(|redacted| !redacted.is_empty()) {
+                run.need = run.need.max(self.need_of_line(point.run));
+            }
+        }
+    }
+
+    /// What a reader waits for of a run and of all that it descends from.
+    pub(crate) fn need_of_line(&self, id: RunId) -> Need {
+        let (mut need, mut through) = (Need::default(), Version::PENDING);
+        let mut next = self.runs.get(&id);
+        while let Some(held) = next {
+            need = need.max(held.need());
+            let origin = held.origin().filter(|origin| origin.point.version < through);
+            through = origin.map_or(through, |origin| origin.point.version);
+            next = origin.and_then(|origin| self.runs.get(&origin.point.run));
+        }
+        need
+    }
+
+    /// Up to which version a run inherits what another one was; nothing where it does not descend from it.
+    pub(crate) fn inherited_through(&self, id: RunId, ancestor: RunId) -> Option<Version> {
+        let mut through = Version::PENDING;
+        let mut next = self.runs.get(&id)?.origin();
+        while let Some(Origin { point: ForkPoint { run, version }, .. }) = next {
+            if version >= through {
+                return None;
+            }
+            if run == ancestor {
+                return Some(version);
+            }
+            (through, next) = (version, self.runs.get(&run)?.origin());
+        }
+        None
+    }
+
+    /// Takes what was erased in a run out of all in memory that inherited it.
+    pub(crate) fn redact_descendants(
+        &mut self,
+        ancestor: RunId,
+        erasure: &Erasure,
+        need: Need,
+    ) -> Vec<Taken> {
+        let mut taken = Vec::new();
+        for place in 0..self.resident.len() {
+            let id = self.resident[place];
+            let within = self.inherited_through(id, ancestor).and_then(|through| erasure.within(through));
+            let (Some(erasure), Some(Held::Resident(run))) = (within, self.runs.get_mut(&id)) else {
+                continue;
+            };
+            let redacted = run.state.redact(&erasure);
+            if !redacted.is_empty() {
+                run.need = run.need.max(need);
+                taken.push(Taken { run: id, redacted });
+                self.note_change(id);
+            }
+        }
+        taken
+    }
+
+    /// Takes back a [`redact_descendants`](Self::redact_descendants).
+    pub(crate) fn restore_descendants(&mut self, taken: Vec<Taken>) {
+        for Taken { run: id, redacted } in taken.into_iter().rev() {
+            if let Some(Held::Resident(run)) = self.runs.get_mut(&id) {
+                run.state.restore(redacted);
+                self.note_change(id);
+            }
+        }
     }
 
     /// Counts what a run that comes into memory began as.
@@ -464,6 +568,17 @@ impl RunTable {
     pub(crate) fn iter_after(&self, after: Option<RunId>) -> impl Iterator<Item = &Held> {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.order.range((start, Bound::Unbounded)).filter_map(|id| self.runs.get(id))
+    }
+}
+
+impl Descent for RunTable {
+    fn erased(&self, run: RunId) -> Option<(&[Erasure], Option<Origin>)> {
+        let held = self.runs.get(&run)?;
+        let erasures = match held {
+            Held::Resident(run) => run.state.erasures(),
+            Held::Cold(cold) => &cold.entry.erasures,
+        };
+        Some((erasures, held.origin()))
     }
 }
 

@@ -15,6 +15,7 @@ use strata_wal::{Gap, GroupId, LogHistory, LogMode, LogRemains, LogSource, Lsn, 
 
 use crate::base::Base;
 use crate::cold_run::{ImageShelf, left_of};
+use crate::erasing::erasures_of;
 use crate::history::group_of;
 use crate::image_directory::read_pages_left;
 use crate::kin::Kin;
@@ -84,10 +85,12 @@ pub fn salvage(
     let mut found = SalvagedStore { id: store.id().to_string(), segments: 0, records: 0, damage };
     for source in store.logs() {
         let mut log = SalvagedLog::read(source, path, store.has_manifest(), &mut found)?;
-        let mut runs: Vec<(RunId, SeenRun)> = std::mem::take(&mut log.index.runs).into_iter().collect();
+        let point = |(run, seen): (&RunId, &SeenRun)| (seen.origin.map(|origin| origin.point), *run);
+        let mut runs: Vec<_> = log.index.runs.iter().map(point).collect();
         // Forks of one version together, as those that read every image have them.
-        runs.sort_by_key(|(run, seen)| (seen.origin.map(|origin| origin.point), *run));
-        for (run, seen) in runs {
+        runs.sort();
+        for (_, run) in runs {
+            let seen = log.index.runs[&run].clone();
             take(log.salvage(run, seen))?;
         }
         found.damage.append(&mut log.damage);
@@ -245,7 +248,9 @@ impl<'a> SalvagedLog<'a> {
             building.stopped = building.stopped.take().or(stopped);
         }
         self.damage.extend(building.failures.iter().chain(&building.stopped).cloned());
-        let Building { run, is_begun, is_confirmed, failures, stopped, .. } = building;
+        let Building { mut run, is_begun, is_confirmed, failures, stopped, .. } = building;
+        // Also where the commit that erased it is out of reach.
+        erasures_of(&self.index, id).iter().for_each(|erasure| drop(run.state.redact(erasure)));
         let reached = if is_begun { run.state.version() } else { Version::NEVER };
         let behind =
             self.gap_behind(run.place.lsn.max(seen.settled)).map(|gap| damage_of(&gap.damage, self.path));
@@ -307,7 +312,7 @@ impl<'a> SalvagedLog<'a> {
             let SeenImage { image, is_over_origin, is_left_over, .. } = candidate;
             let base = if *is_over_origin { base.clone() } else { Ok(None) };
             let read = match is_left_over {
-                true => Ok(left_of(id, image.stamp)),
+                true => Ok(left_of(id, image.stamp, &Arc::default())),
                 false => base.and_then(|base| {
                     self.shelf.read(id, image, base.as_ref()).map_err(|error| damage_of(&error, self.path))
                 }),

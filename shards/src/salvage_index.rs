@@ -5,13 +5,15 @@
 //! missing. So the index takes some hundred bytes for a run, an image of it or a gap, and nothing for a record.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use strata_primitives::{Mutation, RunId, Version};
+use strata_primitives::{Erasure, Mutation, RunId, Version};
 use strata_wal::{Lsn, RecordRef};
 
 use crate::base::{Known, Origin};
+use crate::erasing::Descent;
 use crate::image_directory::RunEntry;
-use crate::record::{self, KIND_FORK, KIND_RUN_CREATE, RecordPlace};
+use crate::record::{self, KIND_ERASE, KIND_FORK, KIND_RUN_CREATE, RecordPlace};
 use crate::retained::RunImage;
 
 /// The runs of one log.
@@ -29,6 +31,8 @@ pub(crate) struct SeenRun {
     pub(crate) images: Vec<SeenImage>,
     /// What it began as, if it is a fork that needs it.
     pub(crate) origin: Option<Origin>,
+    /// What was erased in it, in whatever version it is found.
+    pub(crate) erasures: Vec<Erasure>,
     /// Its records, in the order of the log.
     pub(crate) stretches: Vec<Stretch>,
     /// The newest version that anything names.
@@ -65,9 +69,17 @@ impl SalvageIndex {
     /// When it is none.
     pub(crate) fn take_record(&mut self, log: u32, found: RecordRef<'_>) -> Result<(), String> {
         let head = record::decode_head(found.body)?;
-        if found.kind == KIND_FORK || found.kind == KIND_RUN_CREATE {
+        if matches!(found.kind, KIND_FORK | KIND_RUN_CREATE | KIND_ERASE) {
             let record = record::decode(found.body)?;
             match record.mutations.first() {
+                Some(Mutation::Erase { entity, from, through, reason }) => {
+                    let (entity, reason, by) = ((**entity).clone(), Arc::clone(reason), head.version);
+                    let (from, through) = (*from, *through);
+                    self.take_erasure(
+                        head.run,
+                        Erasure { entity, from, through, by, event_hash: None, reason },
+                    );
+                }
                 Some(Mutation::RunFork { point, .. }) => {
                     self.take_origin(head.run, Origin { point: *point, record: head.previous });
                 }
@@ -96,6 +108,7 @@ impl SalvageIndex {
         if let Some(origin) = entry.origin {
             self.take_origin(entry.run, origin);
         }
+        entry.erasures.iter().for_each(|erasure| self.take_erasure(entry.run, erasure.clone()));
         let seen = self.runs.entry(entry.run).or_default();
         let meta = entry.summary.meta.as_ref();
         seen.name = meta.and_then(|meta| meta.name.clone()).or(seen.name.take());
@@ -120,6 +133,16 @@ impl SalvageIndex {
         parent.known = parent.known.max(origin.point.version);
     }
 
+    fn take_erasure(&mut self, run: RunId, erasure: Erasure) {
+        let erasures = &mut self.runs.entry(run).or_default().erasures;
+        // A directory knows the hash of an event beside.
+        match erasures.iter_mut().find(|known| known.by == erasure.by) {
+            Some(known) if known.event_hash.is_none() => *known = erasure,
+            Some(_) => {}
+            None => erasures.push(erasure),
+        }
+    }
+
     /// Brings the images of every run into the order in which they are tried.
     pub(crate) fn sort_images(&mut self) {
         for seen in self.runs.values_mut() {
@@ -137,6 +160,13 @@ impl SalvageIndex {
             Known { images, floor: Version::NEVER, origin: seen.origin, live: None }
         };
         self.runs.iter().map(|(run, seen)| (*run, known(seen))).collect()
+    }
+}
+
+impl Descent for SalvageIndex {
+    fn erased(&self, run: RunId) -> Option<(&[Erasure], Option<Origin>)> {
+        let seen = self.runs.get(&run)?;
+        Some((&seen.erasures, seen.origin))
     }
 }
 

@@ -225,6 +225,13 @@ impl Transactions {
         }
     }
 
+    /// Whoever looks at one of these runs waits for this before more of it is told.
+    pub(crate) fn wait_for(&mut self, need: Need, is_one: impl Fn(RunId) -> bool) {
+        for transaction in self.under_way.values_mut().filter(|transaction| is_one(transaction.run)) {
+            transaction.need = transaction.need.max(need);
+        }
+    }
+
     /// How many transactions and snapshots are under way.
     pub(crate) fn count(&self) -> usize {
         self.under_way.len()

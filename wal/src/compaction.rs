@@ -27,6 +27,9 @@ use crate::verify::Position;
 /// Tells to which group a record belongs, if it is kept.
 pub type Keep<'a> = dyn FnMut(RecordRef<'_>) -> Result<Option<GroupId>, String> + 'a;
 
+/// Gives another body to a record that is kept, if it is to have one. It is asked once for each, those of a group in order.
+pub type Rewrite<'a> = dyn FnMut(RecordRef<'_>) -> Result<Option<Vec<u8>>, String> + 'a;
+
 /// What is to become of the history of a log. Nothing does, and nothing is left behind, where it is dropped.
 #[derive(Debug, Default)]
 pub struct Compacted {
@@ -45,8 +48,9 @@ const SORTED_SIZE: usize = 64 << 20;
 
 impl LogSource {
     /// Sorts the records of the segments that no recovery needs, and those that were sorted before, into one file. `keep` says
-    /// which are needed; it is asked once for each. Whoever calls this sees to it that it is called once at a time for a log, and
-    /// has the file [take the place](crate::StoreDirectory::take_compacted) of what it stands for.
+    /// which are needed; it is asked once for each, and `rewrite` whether one of those stays as it is. Whoever calls this sees to it
+    /// that it is called once at a time for a log, and has the file [take the place](crate::StoreDirectory::take_compacted) of what
+    /// it stands for.
     ///
     /// It takes some 64 MiB of memory, and on disk as much as the new file and as the segments again.
     ///
@@ -58,6 +62,7 @@ impl LogSource {
         created_micros: u64,
         sorted_size: Option<usize>,
         keep: &mut Keep<'_>,
+        rewrite: &mut Rewrite<'_>,
     ) -> Result<Compacted, WalError> {
         self.remove_leftovers()?;
         let (files, before) = HistoryFiles::open(self)?;
@@ -92,15 +97,25 @@ impl LogSource {
                 }
                 None => true,
             };
-            match kept {
-                true => writer.add(&record)?,
-                false => compacted.dropped += 1,
+            if !kept {
+                compacted.dropped += 1;
+                continue;
             }
+            let SortedRecord { key, kind, body } = record;
+            let rewritten = rewrite(RecordRef { lsn: key.lsn, kind, body });
+            let refused = |reason| match input {
+                Some(file) => file.corrupt(key, reason),
+                None => WalError::Failed { reason },
+            };
+            let body = rewritten.map_err(refused)?;
+            writer.add(&SortedRecord { body: body.as_deref().unwrap_or(record.body), ..record })?;
         }
         compacted.kept = writer.record_count;
         if compacted.kept > 0 {
             compacted.file = Some(writer.end()?);
         }
+        // Whoever had something taken out counts on what was sorted being gone.
+        merge.parts.remove()?;
         Ok(compacted)
     }
 
@@ -171,12 +186,19 @@ struct Parts {
     paths: Vec<PathBuf>,
 }
 
+impl Parts {
+    fn remove(&mut self) -> Result<(), WalError> {
+        let remove = |path: &PathBuf| {
+            self.source.storage.remove(path).map_err(|error| WalError::io(path, "remove", error))
+        };
+        std::mem::take(&mut self.paths).iter().try_for_each(remove)
+    }
+}
+
 impl Drop for Parts {
     fn drop(&mut self) {
-        for path in &self.paths {
-            // What stays is removed before the next time.
-            let _ = self.source.storage.remove(path);
-        }
+        // What stays is removed before the next time.
+        let _ = self.remove();
     }
 }
 

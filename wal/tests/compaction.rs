@@ -51,11 +51,16 @@ fn compact(
     sorted_size: Option<usize>,
     is_kept: impl Fn(u64) -> bool,
 ) -> Result<Told, WalError> {
-    let compacted = store.directory.log_source(0).compact_history(1, sorted_size, &mut |record| {
-        let index = places.iter().position(|place| *place == record.lsn).ok_or("nobody appended this")?;
-        assert!(record.body == body(index as u64), "record {index} is another one");
-        Ok(is_kept(index as u64).then(|| group(index as u64)))
-    })?;
+    let compacted = store.directory.log_source(0).compact_history(
+        1,
+        sorted_size,
+        &mut |record| {
+            let index = places.iter().position(|place| *place == record.lsn).ok_or("nobody appended this")?;
+            assert!(record.body == body(index as u64), "record {index} is another one");
+            Ok(is_kept(index as u64).then(|| group(index as u64)))
+        },
+        &mut |_| Ok(None),
+    )?;
     let told = Told { kept: compacted.kept, dropped: compacted.dropped };
     store.directory.take_compacted(0, compacted)?;
     Ok(told)
@@ -251,7 +256,11 @@ fn what_a_failed_sync_left_in_memory_is_no_damage_of_a_segment_that_was_put_away
         let through = store.logs[0].sealed_end().lsn;
         let verified = store.directory.log_source(0).verify(through, &mut |_| Ok(())).unwrap();
         assert!(verified.damage.is_empty(), "seed {seed}: {:?}", verified.damage);
-        let compacted = store.directory.log_source(0).compact_history(1, None, &mut |_| Ok(Some(group(0))));
+        let compacted =
+            store
+                .directory
+                .log_source(0)
+                .compact_history(1, None, &mut |_| Ok(Some(group(0))), &mut |_| Ok(None));
         compacted.unwrap_or_else(|error| panic!("seed {seed}, a segment up to {kept}: {error}"));
     }
 }

@@ -39,10 +39,10 @@ fn from_number(number: &Number) -> Result<Value, String> {
     }
 }
 
-/// JSON of a stored value. Bytes become text in base 16; a float that JSON cannot write becomes null.
+/// JSON of a stored value. Bytes become text in base 16; a float that JSON cannot write, and what was erased, becomes null.
 pub(crate) fn to_json(value: &Value) -> Json {
     match value {
-        Value::Null => Json::Null,
+        Value::Null | Value::Erased => Json::Null,
         Value::Bool(truth) => Json::Bool(*truth),
         Value::Int(integer) => Json::from(*integer),
         Value::Float(float) => Number::from_f64(*float).map_or(Json::Null, Json::Number),

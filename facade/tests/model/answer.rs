@@ -223,7 +223,7 @@ fn walk<K: AsRef<str> + Ord, V>(entries: &BTreeMap<K, V>, scan: &KvScan) -> Vec<
 /// The bytes of a value's canonical encoding.
 fn size_of(value: &Value) -> usize {
     match value {
-        Value::Null | Value::Bool(_) => 1,
+        Value::Null | Value::Bool(_) | Value::Erased => 1,
         Value::Int(_) | Value::Float(_) => 9,
         Value::String(text) => 5 + text.len(),
         Value::Bytes(bytes) => 5 + bytes.len(),

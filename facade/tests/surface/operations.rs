@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use strata::{
-    Condition, Database, Deadline, EntityRef, Error, ErrorKind, Operation, Reads, Retention, RunHandle,
-    RunId, RunSpec, RunStatus, Timestamp, TraceEnd, Value, Version, Writes,
+    Condition, Database, Deadline, EntityRef, ErasedVersions, Error, ErrorKind, Operation, Reads, Retention,
+    RunHandle, RunId, RunSpec, RunStatus, Timestamp, TraceEnd, Value, Version, Writes,
 };
 use strata_primitives::{Access, OperationRow};
 
@@ -19,8 +19,8 @@ const OF_THE_STORE: [&str; 1] = ["expire"];
 /// What is asked of the database, which knows the id of the run to be.
 const OF_THE_DATABASE: [&str; 2] = ["run_create", "run_begin"];
 
-/// What is asked of a handle only: the end of the run.
-const OF_A_HANDLE: [&str; 1] = ["run_delete"];
+/// What is asked of a handle only: the end of the run, or of something in it.
+const OF_A_HANDLE: [&str; 2] = ["run_delete", "run_erase"];
 
 /// What the suite asked and wrote on a surface that notes it.
 fn noted() -> (Vec<Operation>, Vec<Operation>) {
@@ -56,6 +56,11 @@ fn one_of_each() -> BTreeMap<&'static str, Operation> {
         Operation::RunCreate { spec: spec() },
         Operation::RunBegin { spec: spec() },
         Operation::RunDelete,
+        Operation::RunErase {
+            entity: Box::new(EntityRef::kv(run.id(), "a")),
+            versions: ErasedVersions::All,
+            reason: "because".into(),
+        },
     ];
     let all = asked.into_iter().chain(written).chain(others);
     let within = all.filter(|operation| operation.check(run.id(), run.limits()).is_ok());
@@ -234,7 +239,7 @@ fn a_run_that_is_not_active_refuses_every_write_that_needs_it_to_be() {
             }
         }
         assert_eq!(run.info().unwrap().version, before, "{status}: nothing was written");
-        for name in ["run_set_tags", "run_set_metadata", "run_set_retention"] {
+        for name in ["run_set_tags", "run_set_metadata", "run_set_retention", "run_erase"] {
             let (commit, _) = run.write(each[name].clone()).unwrap();
             commit.unwrap_or_else(|| panic!("{name} is allowed on a run that is {status}"));
         }

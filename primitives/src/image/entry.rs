@@ -13,9 +13,16 @@
 //! 8 end       u64 count of the entries before it
 //! 9 removed   u8 1 key, 2 cell or 3 document; name
 //! 10 ended    stamp, [16] id, u64 ended, body
+//! 11 erasure  u64 from, u64 through, u64 by, entity, option of [32] hash, reason
+//! 12 event_erased  stamp, [32] digest, [32] hash, kind
+//! 13 kept_key  u64 version that wrote the value, and as 2
+//! 14 deadline  stamp, u64 deadline (0 none), key
+//! 15 gap       u32 size, that many zeros
 //! ```
 //! Of a fork there is only what it has changed of what it began with: keys, cells and documents that it put, those that it
 //! removed, and behind all traces the ends that it gave to traces it began with.
+//! A kept key is one whose deadline was moved by another commit than wrote its value; where a fork began with the value there is
+//! only the deadline. A gap says nothing, is not counted, and may stand behind the end.
 //! The head comes first, the end last; events and traces come in their order, receipts oldest first. A run that is missing
 //! has no description. An entry for a key, a cell or a document, or that it is removed, may stand twice, and is the same both times. Descriptions,
 //! values, kinds, traces and effects have the bytes they have in the log; a `tree` is drawn at
@@ -23,6 +30,7 @@
 use crate::codec::{self, DecodeError, put_option, take_option};
 use crate::effect::Effect;
 use crate::encoded::{self, Encoded};
+use crate::erasure::Erasure;
 use crate::fingerprint::Fingerprint;
 use crate::id::OperationId;
 use crate::json::Document;
@@ -55,6 +63,16 @@ pub enum ImageEntry {
     Ended { stamp: Stamp, id: TraceId, ended: Timestamp, body: Encoded },
     /// What a write with an operation id was answered.
     Receipt { id: OperationId, receipt: Receipt },
+    /// Something that was erased by a commit of the run.
+    Erasure { erasure: Box<Erasure> },
+    /// The next event, the payload of which is erased.
+    EventErased { stamp: Stamp, digest: [u8; 32], hash: [u8; 32], kind: Arc<str> },
+    /// A key, the value of which is of an earlier commit than its deadline.
+    KeptKey { written: Version, stamp: Stamp, deadline: Option<Timestamp>, key: Arc<str>, value: Encoded },
+    /// Of a key that a fork began with, the deadline that it gave it.
+    Deadline { stamp: Stamp, deadline: Option<Timestamp>, key: Arc<str> },
+    /// Room that nothing fills.
+    Gap { size: u32 },
     /// So many entries came before.
     End { count: u64 },
 }
@@ -80,6 +98,14 @@ const RECEIPT: u8 = 7;
 const END: u8 = 8;
 const REMOVED: u8 = 9;
 const ENDED: u8 = 10;
+const ERASURE: u8 = 11;
+const EVENT_ERASED: u8 = 12;
+const KEPT_KEY: u8 = 13;
+const DEADLINE: u8 = 14;
+const GAP: u8 = 15;
+
+/// What a gap takes beside its zeros, bytes.
+pub const GAP_HEAD_SIZE: usize = 1 + 4;
 
 impl ImageEntry {
     /// Appends the encoding, as drawn at the top of this file.
@@ -135,6 +161,32 @@ impl ImageEntry {
                 codec::put_u32(out, codec::size_u32(effects.len()));
                 effects.iter().for_each(|effect| effect.encode(out));
             }
+            Self::Erasure { erasure } => {
+                codec::put_u8(out, ERASURE);
+                erasure.encode(out);
+            }
+            Self::EventErased { stamp, digest, hash, kind } => {
+                codec::put_u8(out, EVENT_ERASED);
+                stamp.encode(out);
+                out.extend_from_slice(digest);
+                out.extend_from_slice(hash);
+                codec::put_str(out, kind);
+            }
+            Self::KeptKey { written, stamp, deadline, key, value } => {
+                codec::put_u8(out, KEPT_KEY);
+                codec::put_u64(out, written.0);
+                put_key_fields(out, *stamp, *deadline, key);
+                codec::put_bytes(out, value.as_bytes());
+            }
+            Self::Deadline { stamp, deadline, key } => {
+                codec::put_u8(out, DEADLINE);
+                put_key_fields(out, *stamp, *deadline, key);
+            }
+            Self::Gap { size } => {
+                codec::put_u8(out, GAP);
+                codec::put_u32(out, *size);
+                out.resize(out.len() + *size as usize, 0);
+            }
             Self::End { count } => {
                 codec::put_u8(out, END);
                 codec::put_u64(out, *count);
@@ -178,6 +230,29 @@ impl ImageEntry {
                 let id = OperationId(codec::take_array(input)?);
                 Self::Receipt { id, receipt: take_receipt(input)? }
             }
+            ERASURE => Self::Erasure { erasure: Box::new(Erasure::decode(input)?) },
+            EVENT_ERASED => Self::EventErased {
+                stamp: Stamp::decode(input)?,
+                digest: codec::take_array(input)?,
+                hash: codec::take_array(input)?,
+                kind: codec::take_str(input)?.into(),
+            },
+            KEPT_KEY => {
+                let written = Version(codec::take_u64(input)?);
+                let (stamp, deadline, key, value) = take_key(input)?;
+                Self::KeptKey { written, stamp, deadline, key, value }
+            }
+            DEADLINE => {
+                let (stamp, deadline, key) = take_key_fields(input)?;
+                Self::Deadline { stamp, deadline, key }
+            }
+            GAP => {
+                let zeros = codec::take_bytes(input)?;
+                if zeros.iter().any(|byte| *byte != 0) {
+                    return Err(DecodeError::Contradiction { what: "a gap that is filled" });
+                }
+                Self::Gap { size: codec::size_u32(zeros.len()) }
+            }
             END => Self::End { count: codec::take_u64(input)? },
             REMOVED => Self::Removed { what: Removed::decode(input)?, name: codec::take_str(input)?.into() },
             ENDED => Self::Ended {
@@ -219,19 +294,27 @@ fn put_key(
     value: &Encoded,
 ) {
     codec::put_u8(out, tag);
+    put_key_fields(out, stamp, deadline, key);
+    codec::put_bytes(out, value.as_bytes());
+}
+
+fn put_key_fields(out: &mut Vec<u8>, stamp: Stamp, deadline: Option<Timestamp>, key: &str) {
     stamp.encode(out);
     codec::put_u64(out, deadline.map_or(0, |deadline| deadline.0));
     codec::put_str(out, key);
-    codec::put_bytes(out, value.as_bytes());
 }
 
 type Key = (Stamp, Option<Timestamp>, Arc<str>, Encoded);
 
 fn take_key(input: &mut &[u8]) -> Result<Key, DecodeError> {
+    let (stamp, deadline, key) = take_key_fields(input)?;
+    Ok((stamp, deadline, key, Encoded::from_canonical(codec::take_bytes(input)?)))
+}
+
+fn take_key_fields(input: &mut &[u8]) -> Result<(Stamp, Option<Timestamp>, Arc<str>), DecodeError> {
     let stamp = Stamp::decode(input)?;
     let deadline = Some(codec::take_u64(input)?).filter(|micros| *micros != 0).map(Timestamp);
-    let key = codec::take_str(input)?.into();
-    Ok((stamp, deadline, key, Encoded::from_canonical(codec::take_bytes(input)?)))
+    Ok((stamp, deadline, codec::take_str(input)?.into()))
 }
 
 fn take_receipt(input: &mut &[u8]) -> Result<Receipt, DecodeError> {
@@ -333,7 +416,34 @@ mod tests {
         ended.extend_from_slice(&[4; 16]);
         number(&mut ended, 6);
         int(&mut ended, 5);
+        let mut erased = vec![11];
+        [1, 4, 6].into_iter().for_each(|version| number(&mut erased, version));
+        erased.push(3);
+        erased.extend_from_slice(&[1; 16]);
+        number(&mut erased, 9);
+        erased.push(1);
+        erased.extend_from_slice(&[9; 32]);
+        text(&mut erased, "why");
+        let erasure = Erasure {
+            entity: crate::entity::EntityRef::event(crate::id::RunId::from_bytes([1; 16]), 9),
+            from: Version(1),
+            through: Version(4),
+            by: Version(6),
+            event_hash: Some([9; 32]),
+            reason: "why".into(),
+        };
+        let mut event_erased = begun(12);
+        event_erased.extend_from_slice(&[8; 32]);
+        event_erased.extend_from_slice(&[9; 32]);
+        text(&mut event_erased, "k");
+        let mut kept = vec![13];
+        number(&mut kept, 1);
+        kept.extend_from_slice(&keyed(2, 9)[1..]);
+        let mut moved = begun(14);
+        number(&mut moved, 9);
+        text(&mut moved, "a");
         let (stamp, value) = (stamp(2, 7), Encoded::from_int(5));
+        let deadline = Some(Timestamp(9));
         let (salt, hash, meta_version) = ([8; 16], [9; 32], Version(1));
         vec![
             (ImageEntry::Head { stamp, meta_version, meta: Some(Box::new(RunMeta::plain())) }, head),
@@ -356,6 +466,23 @@ mod tests {
             (ImageEntry::Ended { stamp, id: trace().id, ended: Timestamp(6), body: value }, ended),
             (ImageEntry::Trace { trace: Box::new(trace()) }, traced),
             (ImageEntry::Receipt { id: OperationId([3; 16]), receipt: answered }, receipt),
+            (ImageEntry::Erasure { erasure: Box::new(erasure) }, erased),
+            (
+                ImageEntry::EventErased { stamp, digest: [8; 32], hash: [9; 32], kind: "k".into() },
+                event_erased,
+            ),
+            (
+                ImageEntry::KeptKey {
+                    written: Version(1),
+                    stamp,
+                    deadline,
+                    key: "a".into(),
+                    value: Encoded::from_int(5),
+                },
+                kept,
+            ),
+            (ImageEntry::Deadline { stamp, deadline, key: "a".into() }, moved),
+            (ImageEntry::Gap { size: 3 }, vec![15, 3, 0, 0, 0, 0, 0, 0]),
             (ImageEntry::End { count: 9 }, end),
         ]
     }
@@ -373,8 +500,8 @@ mod tests {
                 assert!(ImageEntry::decode(&mut &bytes[..cut]).is_err(), "cut at {cut}");
             }
         }
-        let unknown = Err(DecodeError::UnknownTag { what: "image entry", tag: 11 });
-        assert_eq!(ImageEntry::decode(&mut &[11][..]), unknown);
+        let unknown = Err(DecodeError::UnknownTag { what: "image entry", tag: 16 });
+        assert_eq!(ImageEntry::decode(&mut &[16][..]), unknown);
         let unknown = Err(DecodeError::UnknownTag { what: "removed thing", tag: 4 });
         assert_eq!(ImageEntry::decode(&mut &[9, 4][..]), unknown);
     }

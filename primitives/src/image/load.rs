@@ -1,5 +1,6 @@
 //! A run made of the entries of its image.
 use super::entry::{ImageEntry, Removed};
+use crate::erasure::Erasure;
 use crate::id::RunId;
 use crate::mutation::Mutation;
 use crate::run_state::RunState;
@@ -69,6 +70,9 @@ impl ImageLoad {
     }
 
     fn take_entry(&mut self, entry: ImageEntry) -> Result<(), String> {
+        if matches!(entry, ImageEntry::Gap { .. }) {
+            return Ok(());
+        }
         if self.is_whole {
             return Err("it stands behind the end".to_owned());
         }
@@ -108,6 +112,38 @@ impl ImageLoad {
             ImageEntry::Key { stamp, deadline, key, value } => {
                 check_age(stamp, head)?;
                 self.apply(Mutation::KvPut { key, value, deadline, previous }, stamp)
+            }
+            ImageEntry::KeptKey { written, stamp, deadline, key, value } => {
+                check_age(stamp, head)?;
+                if written >= stamp.version {
+                    return Err(format!(
+                        "the value of {key:?} is of commit {written}, its deadline of {}",
+                        stamp.version
+                    ));
+                }
+                let put = Stamp { version: written, ..stamp };
+                self.apply(Mutation::KvPut { key: Arc::clone(&key), value, deadline: None, previous }, put)?;
+                self.apply(Mutation::KvDeadline { key, deadline, previous }, stamp)
+            }
+            ImageEntry::Deadline { stamp, deadline, key } => {
+                check_age(stamp, head)?;
+                self.apply(Mutation::KvDeadline { key, deadline, previous }, stamp)
+            }
+            ImageEntry::Erasure { erasure } => {
+                let Erasure { entity, from, through, by, .. } = &*erasure;
+                let newest = self.run.erasures().last().map_or(Version::NEVER, |before| before.by);
+                let is_fitting = *by <= head.version && *by >= newest && from <= through && through < by;
+                if !is_fitting || entity.run_id() != self.run.id() {
+                    return Err(format!("an erasure of {entity} by commit {by} does not fit its run"));
+                }
+                self.run.load_erasure(*erasure);
+                Ok(())
+            }
+            ImageEntry::EventErased { stamp, digest, hash, kind } => {
+                check_age(stamp, head)?;
+                check_order(&mut self.event_stamp, stamp)?;
+                let sequence = self.run.event_count();
+                self.apply(Mutation::EventErased { sequence, kind, digest, hash }, stamp)
             }
             ImageEntry::Cell { stamp, deadline, name, value } => {
                 check_age(stamp, head)?;
@@ -157,7 +193,7 @@ impl ImageLoad {
                 Ok(())
             }
             ImageEntry::End { count } => Err(format!("the end counts {count} entries")),
-            ImageEntry::Head { .. } => unreachable!("a head is taken before"),
+            ImageEntry::Head { .. } | ImageEntry::Gap { .. } => unreachable!("it is taken before"),
         }
     }
 
@@ -169,7 +205,10 @@ impl ImageLoad {
             | ImageEntry::Cell { stamp, .. }
             | ImageEntry::Document { stamp, .. }
             | ImageEntry::Event { stamp, .. }
+            | ImageEntry::EventErased { stamp, .. }
+            | ImageEntry::Deadline { stamp, .. }
             | ImageEntry::Ended { stamp, .. } => *stamp,
+            ImageEntry::KeptKey { written, stamp, .. } => Stamp { version: *written, ..*stamp },
             ImageEntry::Trace { trace } => trace.recorded,
             _ => return Ok(()),
         };
@@ -179,6 +218,9 @@ impl ImageLoad {
             }
             None if matches!(entry, ImageEntry::Ended { .. }) => {
                 Err("it ends a trace of a run that is no fork".to_owned())
+            }
+            None if matches!(entry, ImageEntry::Deadline { .. }) => {
+                Err("it is the deadline of a key that a run began with that is no fork".to_owned())
             }
             _ => Ok(()),
         }

@@ -7,6 +7,6 @@ mod entry;
 mod load;
 mod walk;
 
-pub use entry::{ImageEntry, Removed};
+pub use entry::{GAP_HEAD_SIZE, ImageEntry, Removed};
 pub use load::ImageLoad;
 pub use walk::ImageWalk;

@@ -1,6 +1,7 @@
 //! A walk over a snapshot of a run that writes its image in slices.
 use super::entry::{ImageEntry, Removed};
 use crate::encoded::Encoded;
+use crate::event::Seal;
 use crate::fork::{ForkChanges, Names};
 use crate::json::Document;
 use crate::key_kind::KeyKind;
@@ -55,6 +56,7 @@ enum Section {
     /// Traces that a fork began with and has ended.
     Ended,
     Receipts,
+    Erasures,
     End,
     Done,
 }
@@ -81,7 +83,8 @@ impl Section {
             Self::Events => Self::Traces,
             Self::Traces => Self::Ended,
             Self::Ended => Self::Receipts,
-            Self::Receipts => Self::End,
+            Self::Receipts => Self::Erasures,
+            Self::Erasures => Self::End,
             Self::End | Self::Done => Self::Done,
         }
     }
@@ -147,8 +150,13 @@ impl ImageWalk {
                 self.step_list(view.fork().map_or(0, |fork| fork.event_count)..view.event_count(), |place| {
                     let event = view.event(place)?;
                     let (kind, payload) = (Arc::clone(&event.kind), event.payload.clone());
-                    let (stamp, salt, hash) = (event.stamp, event.salt, event.hash);
-                    Some(ImageEntry::Event { stamp, salt, hash, kind, payload })
+                    let (stamp, hash) = (event.stamp, event.hash);
+                    Some(match &event.seal {
+                        Seal::Salt(salt) => ImageEntry::Event { stamp, salt: *salt, hash, kind, payload },
+                        Seal::Digest(digest) => {
+                            ImageEntry::EventErased { stamp, digest: **digest, hash, kind }
+                        }
+                    })
                 })
             }
             Section::Traces => {
@@ -177,6 +185,12 @@ impl ImageWalk {
                     Stepped::Entry(ImageEntry::Receipt { id, receipt: receipt.clone() })
                 }
             },
+            Section::Erasures => {
+                let erasures = view.erasures();
+                self.step_list(0..erasures.len() as u64, |place| {
+                    Some(ImageEntry::Erasure { erasure: Box::new(erasures.get(place as usize)?.clone()) })
+                })
+            }
             Section::End => self.once(|walk| ImageEntry::End { count: walk.count }),
             Section::Done => Stepped::SectionEnds,
         }
@@ -210,6 +224,11 @@ impl ImageWalk {
         // Of a fork what it put itself is written, and what it has no more; of others all there is.
         let step = |key: &Arc<str>, held: Option<&Entry<V>>| match (held, fork) {
             (Some(held), Some((fork, _))) if !fork.is_own(held.stamp.version) => Stepped::Nothing,
+            // The value that it began with is not written again where only the deadline is its own.
+            (Some(held), Some((fork, _))) if what == Removed::Key && !fork.is_own(held.written) => {
+                let (stamp, deadline) = (held.stamp, held.deadline);
+                Stepped::Entry(ImageEntry::Deadline { stamp, deadline, key: Arc::clone(key) })
+            }
             (Some(held), _) => Stepped::Entry(entry(key, held)),
             // What came and went in the fork alone leaves nothing.
             (None, Some((_, names))) if names.get(&**key) == Some(&true) => {
@@ -256,12 +275,16 @@ impl ImageWalk {
 const LOOK_SIZE: usize = 32;
 
 fn key_entry(key: &Arc<str>, held: &Entry<Encoded>) -> ImageEntry {
-    let Entry { value, stamp, deadline } = held.clone();
-    ImageEntry::Key { stamp, deadline, key: Arc::clone(key), value }
+    let Entry { value, stamp, deadline, written } = held.clone();
+    let key = Arc::clone(key);
+    match written == stamp.version {
+        true => ImageEntry::Key { stamp, deadline, key, value },
+        false => ImageEntry::KeptKey { written, stamp, deadline, key, value },
+    }
 }
 
 fn cell_entry(name: &Arc<str>, held: &Entry<Encoded>) -> ImageEntry {
-    let Entry { value, stamp, deadline } = held.clone();
+    let Entry { value, stamp, deadline, .. } = held.clone();
     ImageEntry::Cell { stamp, deadline, name: Arc::clone(name), value }
 }
 

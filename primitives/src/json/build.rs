@@ -42,6 +42,7 @@ impl Builder {
         match tag {
             encoded::ARRAY => self.take_array(input, around),
             encoded::OBJECT => self.take_object(input, around),
+            encoded::ERASED if around == 0 => Ok(Node::scalar(self.stamp, Content::Erased)),
             encoded::BYTES => Err(DecodeError::NotJson { what: "bytes" }),
             tag => Err(DecodeError::UnknownTag { what: "value", tag }),
         }

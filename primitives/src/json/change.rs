@@ -158,6 +158,7 @@ impl<'a> Editor<'a> {
         let node = match write.value() {
             None => None,
             Some(value) => {
+                value.check(limits).map_err(place)?;
                 let built = build(value, stamp).map_err(|error| place(refusal(value, &error)))?;
                 self.check_depth(&path, built.depth)?;
                 limits.check_items(built.item_count_max, "value").map_err(place)?;

@@ -41,6 +41,21 @@ impl Document {
         Ok(Self { root: build(value, stamp)?.node })
     }
 
+    /// What is left of a document that was erased, as the commit that wrote it last left it.
+    pub fn erased(stamp: Stamp) -> Self {
+        Self { root: Node::scalar(stamp, Content::Erased) }
+    }
+
+    /// Whether this is what is left of one that was erased.
+    pub fn is_erased(&self) -> bool {
+        matches!(self.root.content(), Content::Erased)
+    }
+
+    /// Whether one of these commits has written something that is here, or taken something out.
+    pub(crate) fn has_written(&self, is_one: &impl Fn(Stamp) -> bool) -> bool {
+        self.root.has_written(is_one)
+    }
+
     /// What is at `path`. An array's `-` names nothing.
     pub fn get(&self, path: &Pointer) -> Option<Found> {
         let (node, stamp) = self.look(path)?;
@@ -98,6 +113,10 @@ impl Document {
 
     /// Says why `write` does not fit this document, as one read back from a record may not.
     pub fn check(&self, write: &JsonWrite) -> Result<(), String> {
+        // What was written in a document before it was erased has nothing to fit.
+        if self.is_erased() && !matches!(write, JsonWrite::Put { .. }) {
+            return Ok(());
+        }
         if let Some(value) = write.value() {
             let built = build(value, Stamp::default()).map_err(|error| error.to_string())?;
             let depth = write.path().token_count() + built.depth;
@@ -126,11 +145,15 @@ impl Document {
         Err(format!("the document has no place for a {what} at {:?}", write.path().as_str()))
     }
 
-    /// Does `write`, which commit `stamp` holds.
+    /// Does `write`, which commit `stamp` holds. In one that is erased nothing is written but a whole document.
     ///
     /// # Panics
     /// If [`check`](Self::check) refuses the write.
     pub fn apply(&mut self, write: &JsonWrite, stamp: Stamp) {
+        if self.is_erased() && !matches!(write, JsonWrite::Put { .. }) {
+            *self = Self::erased(stamp);
+            return;
+        }
         let node = write.value().map(|value| {
             let built = build(value, stamp);
             built.unwrap_or_else(|error| panic!("a value was checked before it was applied: {error}")).node

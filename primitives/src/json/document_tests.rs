@@ -185,7 +185,7 @@ fn a_value_that_is_damaged_or_too_deep_for_its_place_is_told() {
             Encoded::from_canonical(&[4, 0, 0, 0, 0, 0, 0, 0, 0x80]),
             "float 0x8000000000000000 is not canonical",
         ),
-        (Encoded::from_canonical(&[9]), "unknown value tag 9"),
+        (Encoded::from_canonical(&[10]), "unknown value tag 10"),
         (Encoded::from_canonical(&[0, 0]), "1 bytes left over"),
         (Encoded::from_canonical(&[7, 255, 255, 255, 255]), "truncated: 4294967295 bytes needed, 0 left"),
     ];

@@ -22,6 +22,8 @@ pub(super) enum Content {
     String(Arc<str>),
     Array(Arc<Container<Items>>),
     Object(Arc<Container<Members>>),
+    /// The whole document was erased; this stands at its root only.
+    Erased,
 }
 
 /// Children, and what is known of them without looking.
@@ -135,6 +137,21 @@ impl Node {
         }
     }
 
+    /// Whether one of these commits has written something from here down, or taken something out.
+    pub(super) fn has_written(&self, is_one: &impl Fn(Stamp) -> bool) -> bool {
+        let mut is_any = is_one(self.written) || is_one(self.newest());
+        match &self.content {
+            Content::Array(array) => {
+                array.children.for_each(|item| is_any = is_any || item.has_written(is_one));
+            }
+            Content::Object(object) => {
+                object.children.for_each(|_, member| is_any = is_any || member.has_written(is_one));
+            }
+            _ => {}
+        }
+        is_any
+    }
+
     /// Bytes of the encoding.
     pub(super) fn size(&self) -> usize {
         self.extent().size
@@ -144,7 +161,7 @@ impl Node {
     pub(super) fn extent(&self) -> Extent {
         let scalar = |size| Extent { size, nodes: 1 };
         match &self.content {
-            Content::Null | Content::Bool(_) => scalar(1),
+            Content::Null | Content::Bool(_) | Content::Erased => scalar(1),
             Content::Int(_) | Content::Float(_) => scalar(1 + 8),
             Content::String(text) => scalar(HEAD_SIZE + text.len()),
             Content::Array(array) => array.extent,
@@ -156,6 +173,7 @@ impl Node {
     pub(super) fn kind(&self) -> &'static str {
         match &self.content {
             Content::Null => "null",
+            Content::Erased => "erased",
             Content::Bool(_) => "bool",
             Content::Int(_) => "int",
             Content::Float(_) => "float",
@@ -182,6 +200,7 @@ impl Node {
     fn put(&self, out: &mut &mut [u8]) {
         match &self.content {
             Content::Null => encoded::put(out, &[encoded::NULL]),
+            Content::Erased => encoded::put(out, &[encoded::ERASED]),
             Content::Bool(false) => encoded::put(out, &[encoded::FALSE]),
             Content::Bool(true) => encoded::put(out, &[encoded::TRUE]),
             Content::Int(number) => encoded::put_number(out, encoded::INT, number.to_le_bytes()),

@@ -34,6 +34,7 @@ fn check(value: &Value, place: &Pointer) -> Result<(), Error> {
         Value::Float(number) if number.is_finite() => Ok(()),
         Value::Float(number) => Err(unfit(&number.to_string(), place)),
         Value::Bytes(_) => Err(unfit("bytes", place)),
+        Value::Erased => Err(unfit("what is left of an erased value", place)),
         Value::Array(_) | Value::Object(_) if place.token_count() == VALUE_DEPTH_MAX => {
             Err(invalid(format!("depth_max is {VALUE_DEPTH_MAX}, the value is nested deeper")))
         }
@@ -51,7 +52,7 @@ fn check(value: &Value, place: &Pointer) -> Result<(), Error> {
 
 /// Whether a pointer is worth making: most values can be passed over.
 fn needs_look(value: &Value) -> bool {
-    matches!(value, Value::Float(_) | Value::Bytes(_) | Value::Array(_) | Value::Object(_))
+    matches!(value, Value::Float(_) | Value::Bytes(_) | Value::Array(_) | Value::Object(_) | Value::Erased)
 }
 
 fn unfit(what: &str, place: &Pointer) -> Error {

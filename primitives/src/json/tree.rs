@@ -58,6 +58,7 @@ impl Stamps {
 fn put_node(node: &Node, stamps: &mut Stamps, out: &mut Vec<u8>) {
     let tag = match node.content() {
         Content::Null => encoded::NULL,
+        Content::Erased => encoded::ERASED,
         Content::Bool(false) => encoded::FALSE,
         Content::Bool(true) => encoded::TRUE,
         Content::Int(_) => encoded::INT,
@@ -69,7 +70,7 @@ fn put_node(node: &Node, stamps: &mut Stamps, out: &mut Vec<u8>) {
     codec::put_u8(out, tag);
     codec::put_u32(out, stamps.place_of(node.written()));
     match node.content() {
-        Content::Null | Content::Bool(_) => {}
+        Content::Null | Content::Bool(_) | Content::Erased => {}
         Content::Int(number) => codec::put_i64(out, *number),
         Content::Float(number) => codec::put_u64(out, number.to_bits()),
         Content::String(text) => codec::put_str(out, text),
@@ -96,6 +97,7 @@ fn take_node(input: &mut &[u8], stamps: &[Stamp], around: usize) -> Result<Node,
         return Ok(Node::scalar(written, content));
     }
     match tag {
+        encoded::ERASED if around == 0 => Ok(Node::scalar(written, Content::Erased)),
         encoded::ARRAY | encoded::OBJECT if around == VALUE_DEPTH_MAX => {
             Err(DecodeError::TooDeep { limit: VALUE_DEPTH_MAX })
         }

@@ -109,7 +109,8 @@ impl Decision<'_, '_> {
         let first_invalid = self.draft.first_invalid_event(self.now);
         let length = self.draft.event_count();
         let Versioned { version, timestamp, .. } = self.at_present(());
-        ChainReport { valid: first_invalid.is_none(), length, first_invalid, erased: 0, version, timestamp }
+        let erased = self.draft.erased_event_count();
+        ChainReport { valid: first_invalid.is_none(), length, first_invalid, erased, version, timestamp }
     }
 
     /// Records that no event, or none of a type, stands behind those that are there.

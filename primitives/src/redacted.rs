@@ -1,0 +1,101 @@
+//! What was taken out of a run in memory, so that it can be put back while the commit that erased it may fail.
+use crate::content::Content;
+use crate::encoded::Encoded;
+use crate::entity::EntityRef;
+use crate::erasure::Erasure;
+use crate::event::Event;
+use crate::json::Document;
+use crate::key_kind::KeyKind;
+use crate::key_map::Entry;
+use crate::trace::Trace;
+use std::sync::Arc;
+
+/// What an erasure took out of a run.
+#[derive(Debug, Default)]
+#[must_use = "dropping it drops what was erased; keep it for as long as the commit may fail"]
+pub struct Redacted(Option<Was>);
+
+#[derive(Debug)]
+enum Was {
+    Key { kind: KeyKind, key: Arc<str>, entry: Entry<Encoded> },
+    Event { sequence: u64, event: Box<Event> },
+    Trace { place: u64, trace: Box<Trace> },
+    Document { name: Arc<str>, entry: Entry<Document> },
+}
+
+impl Redacted {
+    /// Whether there was nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl Content {
+    /// Puts the marker in the place of what an erasure covers. Stamps, names and structure stay.
+    pub(crate) fn redact(&mut self, erasure: &Erasure) -> Redacted {
+        Redacted(match &erasure.entity {
+            EntityRef::Kv { key, .. } => self.redact_key(KeyKind::Kv, key, erasure),
+            EntityRef::Cell { name, .. } => self.redact_key(KeyKind::Cell, name, erasure),
+            EntityRef::Json { name, .. } => self.redact_document(name, erasure),
+            EntityRef::Event { sequence, .. } => {
+                let event = self.events.get(*sequence).filter(|event| erasure.covers(event.stamp.version));
+                let erased = event.filter(|event| !event.is_erased()).map(Event::erased);
+                let sequence = *sequence;
+                erased.map(|erased| Was::Event {
+                    sequence,
+                    event: Box::new(self.events.replace(sequence, erased)),
+                })
+            }
+            EntityRef::Trace { id, .. } => {
+                let place = self.traces.place_of(id);
+                let trace = place.and_then(|place| self.traces.get(place));
+                let trace = trace.filter(|trace| erasure.covers_trace(trace) && !trace.body.is_erased());
+                let erased = trace.map(|trace| Trace { body: Encoded::erased(), ..trace.clone() });
+                place.zip(erased).map(|(place, erased)| Was::Trace {
+                    place,
+                    trace: Box::new(self.traces.replace(place, erased)),
+                })
+            }
+            EntityRef::Run { .. } => None,
+        })
+    }
+
+    /// Takes back a [`redact`](Self::redact).
+    pub(crate) fn restore(&mut self, redacted: Redacted) {
+        match redacted.0 {
+            None => {}
+            Some(Was::Key { kind, key, entry }) => drop(self.put_key(kind, &key, Some(entry), None)),
+            Some(Was::Event { sequence, event }) => drop(self.events.replace(sequence, *event)),
+            Some(Was::Trace { place, trace }) => drop(self.traces.replace(place, *trace)),
+            Some(Was::Document { name, entry }) => drop(self.put_document(&name, Some(entry), None, |_| 0)),
+        }
+    }
+
+    /// The hash of an event, if this is one that is there.
+    pub(crate) fn event_hash(&self, entity: &EntityRef) -> Option<[u8; 32]> {
+        match entity {
+            EntityRef::Event { sequence, .. } => self.events.get(*sequence).map(|event| event.hash),
+            _ => None,
+        }
+    }
+
+    fn redact_key(&mut self, kind: KeyKind, key: &Arc<str>, erasure: &Erasure) -> Option<Was> {
+        let held = self.keys(kind).get(key)?;
+        if !erasure.covers(held.written) || held.value.is_erased() {
+            return None;
+        }
+        let erased = Entry { value: Encoded::erased(), ..held.clone() };
+        let (entry, _) = self.put_key(kind, key, Some(erased), None);
+        Some(Was::Key { kind, key: Arc::clone(key), entry: entry? })
+    }
+
+    fn redact_document(&mut self, name: &Arc<str>, erasure: &Erasure) -> Option<Was> {
+        let held = self.documents.get(name)?;
+        if !erasure.covers_document(name, &held.value) {
+            return None;
+        }
+        let erased = Entry { value: Document::erased(held.stamp), ..held.clone() };
+        let (entry, _) = self.put_document(name, Some(erased), None, |_| 0);
+        Some(Was::Document { name: Arc::clone(name), entry: entry? })
+    }
+}

@@ -1,0 +1,166 @@
+//! Takes what is erased out of what a run was written to: its records, and its images.
+use crate::encoded::Encoded;
+use crate::entity::EntityRef;
+use crate::erasure::{Erasure, marker_for};
+use crate::event::payload_digest;
+use crate::id::RunId;
+use crate::image::ImageEntry;
+use crate::json::{Document, JsonWrite};
+use crate::mutation::Mutation;
+use crate::trace_id::TraceId;
+use crate::version::Version;
+use rustc_hash::FxHashSet;
+use std::sync::Arc;
+
+/// What is to be taken out of a run, and what is known of the run by what was seen of it so far.
+///
+/// Those of its erasures that are of another run are inherited from that, as far back as the run began.
+#[derive(Debug, Clone)]
+pub struct Redaction {
+    run: RunId,
+    erasures: Arc<[Erasure]>,
+    /// Whether the commit has come that made the run a fork.
+    has_begun: bool,
+    /// Documents that the fork has put whole since: nothing of what it began with is in them.
+    own_documents: FxHashSet<Arc<str>>,
+}
+
+impl Redaction {
+    /// These erasures, for this run.
+    pub fn new(run: RunId, erasures: Arc<[Erasure]>) -> Self {
+        Self { run, erasures, has_begun: false, own_documents: FxHashSet::default() }
+    }
+
+    /// The run.
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// The same mutation without what is erased of it; nothing where it stays as it is. Those of the run come in their order.
+    pub fn mutation(&mut self, mutation: &Mutation, version: Version) -> Option<Mutation> {
+        let erasures = Arc::clone(&self.erasures);
+        let any = |is_of: &dyn Fn(&Erasure) -> bool| {
+            erasures.iter().any(|erasure| erasure.covers(version) && is_of(erasure))
+        };
+        match mutation {
+            Mutation::RunFork { .. } => {
+                self.has_begun = true;
+                None
+            }
+            Mutation::KvPut { key, value, deadline, previous } => {
+                let value = marker_for(value, any(&|erasure| erasure.is_of_key(key)))?;
+                let (key, deadline, previous) = (Arc::clone(key), *deadline, *previous);
+                Some(Mutation::KvPut { key, value, deadline, previous })
+            }
+            Mutation::CellSet { name, value, deadline, previous } => {
+                let value = marker_for(value, any(&|erasure| erasure.is_of_cell(name)))?;
+                let (name, deadline, previous) = (Arc::clone(name), *deadline, *previous);
+                Some(Mutation::CellSet { name, value, deadline, previous })
+            }
+            Mutation::EventAppend { sequence, kind, payload, salt, hash } => {
+                any(&|erasure| erasure.is_of_event(*sequence)).then(|| Mutation::EventErased {
+                    sequence: *sequence,
+                    kind: Arc::clone(kind),
+                    digest: payload_digest(payload, salt),
+                    hash: *hash,
+                })
+            }
+            Mutation::TraceRecord { trace } => {
+                let is_of = |erasure: &Erasure| is_of_trace(erasure, &trace.id);
+                let body = marker_for(&trace.body, any(&is_of))?;
+                let mut trace = trace.clone();
+                trace.body = body;
+                Some(Mutation::TraceRecord { trace })
+            }
+            Mutation::TraceEnd { id, ended, body, previous } => {
+                let is_inherited = |erasure: &Erasure| self.is_inherited(erasure) && is_of_trace(erasure, id);
+                let is_erased = any(&|erasure| is_of_trace(erasure, id)) || erasures.iter().any(is_inherited);
+                let (id, ended, previous) = (*id, *ended, *previous);
+                Some(Mutation::TraceEnd { id, ended, body: marker_for(body, is_erased)?, previous })
+            }
+            Mutation::JsonWrite { name, write, previous } => {
+                let is_own = any(&|erasure| erasure.is_of_document(name));
+                if matches!(write, JsonWrite::Put { .. }) && self.has_begun {
+                    self.own_documents.insert(Arc::clone(name));
+                }
+                let is_derived = || {
+                    let is_of =
+                        |erasure: &Erasure| self.is_inherited(erasure) && erasure.is_of_document(name);
+                    self.has_begun && !self.own_documents.contains(name) && erasures.iter().any(is_of)
+                };
+                let is_whole_marker = matches!(write, JsonWrite::Put { value } if value.is_erased());
+                let write = JsonWrite::Put { value: Encoded::erased() };
+                ((is_own || is_derived()) && !is_whole_marker).then(|| Mutation::JsonWrite {
+                    name: Arc::clone(name),
+                    write,
+                    previous: *previous,
+                })
+            }
+            Mutation::JsonDestroy { name, .. } if self.has_begun => {
+                self.own_documents.insert(Arc::clone(name));
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// The same entry of an image without what is erased of it; nothing where it stays as it is.
+    pub fn entry(&self, entry: &ImageEntry) -> Option<ImageEntry> {
+        let any = |version: Version, is_of: &dyn Fn(&Erasure) -> bool| {
+            self.erasures.iter().any(|erasure| erasure.covers(version) && is_of(erasure))
+        };
+        match entry {
+            ImageEntry::Key { stamp, deadline, key, value } => {
+                let value = marker_for(value, any(stamp.version, &|erasure| erasure.is_of_key(key)))?;
+                Some(ImageEntry::Key { stamp: *stamp, deadline: *deadline, key: Arc::clone(key), value })
+            }
+            ImageEntry::KeptKey { written, stamp, deadline, key, value } => {
+                let value = marker_for(value, any(*written, &|erasure| erasure.is_of_key(key)))?;
+                let (written, stamp, deadline, key) = (*written, *stamp, *deadline, Arc::clone(key));
+                Some(ImageEntry::KeptKey { written, stamp, deadline, key, value })
+            }
+            ImageEntry::Cell { stamp, deadline, name, value } => {
+                let value = marker_for(value, any(stamp.version, &|erasure| erasure.is_of_cell(name)))?;
+                Some(ImageEntry::Cell { stamp: *stamp, deadline: *deadline, name: Arc::clone(name), value })
+            }
+            ImageEntry::Document { stamp, name, document } => {
+                let is_erased = |erasure: &Erasure| erasure.covers_document(name, document);
+                self.erasures.iter().any(is_erased).then(|| ImageEntry::Document {
+                    stamp: *stamp,
+                    name: Arc::clone(name),
+                    document: Document::erased(*stamp),
+                })
+            }
+            ImageEntry::Event { stamp, salt, hash, kind, payload } => {
+                let is_erased = |erasure: &Erasure| erasure.event_hash.as_ref() == Some(hash);
+                self.erasures.iter().any(is_erased).then(|| ImageEntry::EventErased {
+                    stamp: *stamp,
+                    digest: payload_digest(payload, salt),
+                    hash: *hash,
+                    kind: Arc::clone(kind),
+                })
+            }
+            ImageEntry::Trace { trace } => {
+                let is_erased = self.erasures.iter().any(|erasure| erasure.covers_trace(trace));
+                let body = marker_for(&trace.body, is_erased)?;
+                let mut trace = trace.clone();
+                trace.body = body;
+                Some(ImageEntry::Trace { trace })
+            }
+            ImageEntry::Ended { stamp, id, ended, body } => {
+                let is_of = |erasure: &Erasure| self.is_inherited(erasure) && is_of_trace(erasure, id);
+                let body = marker_for(body, self.erasures.iter().any(is_of))?;
+                Some(ImageEntry::Ended { stamp: *stamp, id: *id, ended: *ended, body })
+            }
+            _ => None,
+        }
+    }
+
+    fn is_inherited(&self, erasure: &Erasure) -> bool {
+        erasure.entity.run_id() != self.run
+    }
+}
+
+fn is_of_trace(erasure: &Erasure, wanted: &TraceId) -> bool {
+    matches!(&erasure.entity, EntityRef::Trace { id, .. } if id == wanted)
+}

@@ -1,0 +1,163 @@
+//! Decisions about erasures.
+use super::{Answer, Decision};
+use crate::effect::Effect;
+use crate::encoded::Encoded;
+use crate::entity::EntityRef;
+use crate::erasure::ErasedVersions;
+use crate::error::{Error, ErrorKind};
+use crate::key_kind::KeyKind;
+use crate::key_map::Entry;
+use crate::mutation::Mutation;
+use crate::version::Version;
+use std::sync::Arc;
+
+impl Decision<'_, '_> {
+    /// What the run has written of one thing is erased. Whether an older commit wrote it is not known here: of what is not there
+    /// any more, and of commits before the last, whatever they wrote is.
+    pub(super) fn erase(
+        &mut self,
+        entity: EntityRef,
+        versions: ErasedVersions,
+        reason: Arc<str>,
+    ) -> Result<Answer, Error> {
+        let newest = self.draft.view().stamp().version;
+        let (from, through) = match versions {
+            ErasedVersions::All => (Version::NEVER.next(), newest),
+            ErasedVersions::At(version) => (version, version),
+            ErasedVersions::Through(version) => (Version::NEVER.next(), version),
+        };
+        if through > newest || through == Version::NEVER {
+            let message = format!("the run has versions 1 to {newest}, not {through}");
+            return Err(Error::new(ErrorKind::VersionNotFound, message).with_entity(entity));
+        }
+        let found = self.find(&entity, versions).map_err(|error| error.with_entity(entity.clone()))?;
+        let from =
+            self.own(found.as_ref(), from, through).map_err(|error| error.with_entity(entity.clone()))?;
+        // Of these there is one with this address, and an earlier life of the run may have had another.
+        let is_only_one = matches!(entity, EntityRef::Event { .. } | EntityRef::Trace { .. });
+        let from = found.as_ref().filter(|_| is_only_one).map_or(from, |found| from.max(found.first));
+        let through = match &found {
+            // Behind the commit that wrote what is there, nobody wrote anything.
+            Some(found) => through.min(found.written),
+            None => self.before_erasures(through),
+        };
+        let is_erased = found.as_ref().is_some_and(|found| found.is_erased && found.written <= through);
+        let is_known =
+            self.draft.view().erasures().iter().any(|erasure| {
+                erasure.entity == entity && erasure.from <= from && through <= erasure.through
+            });
+        if is_known || (is_erased && is_only_one) || from > through {
+            return Ok(Answer::Write(Effect::None));
+        }
+        self.draft.stage(Mutation::Erase { entity: Box::new(entity), from, through, reason }, self.limits)?;
+        Ok(Answer::Write(Effect::None))
+    }
+
+    /// What stands there now, if something does; and whether such a thing can be erased in this way.
+    fn find(&self, entity: &EntityRef, versions: ErasedVersions) -> Result<Option<Found>, Error> {
+        let view = self.draft.view();
+        let as_whole = |what: &str| match versions {
+            ErasedVersions::All => Ok(()),
+            _ => Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("{what} is erased as a whole: later versions hold parts of earlier ones"),
+            )),
+        };
+        match entity {
+            EntityRef::Run { .. } => {
+                let message = "a run is not erased: delete it, and compact the store";
+                Err(Error::new(ErrorKind::InvalidArgument, message))
+            }
+            EntityRef::Kv { key, .. } => found_key(view.keys(KeyKind::Kv).get(key), versions),
+            EntityRef::Cell { name, .. } => found_key(view.keys(KeyKind::Cell).get(name), versions),
+            EntityRef::Event { sequence, .. } => match view.event(*sequence) {
+                None => Err(Error::new(ErrorKind::NotFound, format!("there is no event {sequence}"))),
+                Some(event) => Found::at(event.stamp.version, event.is_erased(), versions).map(Some),
+            },
+            EntityRef::Trace { id, .. } => {
+                as_whole("a trace")?;
+                match view.traces().find(id) {
+                    None => Err(Error::new(ErrorKind::NotFound, format!("there is no trace {id}"))),
+                    Some(trace) => Ok(Some(Found {
+                        first: trace.recorded.version,
+                        written: trace.stamp.version,
+                        is_erased: trace.body.is_erased(),
+                    })),
+                }
+            }
+            EntityRef::Json { name, .. } => {
+                as_whole("a document")?;
+                let found = view.documents().get(name).map(|held| Found {
+                    first: held.stamp.version,
+                    written: held.stamp.version,
+                    is_erased: held.value.is_erased(),
+                });
+                Ok(found)
+            }
+        }
+    }
+
+    /// Where what the run itself has written begins; refuses what it began with.
+    fn own(&self, found: Option<&Found>, from: Version, through: Version) -> Result<Version, Error> {
+        let Some(point) = self.draft.view().fork().map(|fork| fork.point) else { return Ok(from) };
+        let is_inherited = found.is_some_and(|found| found.first <= point.version);
+        if through > point.version && !is_inherited {
+            return Ok(from.max(point.version.next()));
+        }
+        let message = format!(
+            "what is there was inherited: erase it in run {}, of which this one was forked at version {}",
+            point.run, point.version
+        );
+        Err(Error::new(ErrorKind::InvalidArgument, message))
+    }
+
+    /// The newest commit up to `through` that was no erasure.
+    fn before_erasures(&self, through: Version) -> Version {
+        let erasures = self.draft.view().erasures().iter().rev();
+        erasures.fold(through, |through, erasure| match erasure.by == through {
+            true => Version(through.0 - 1),
+            false => through,
+        })
+    }
+}
+
+/// What stands under an address.
+struct Found {
+    /// The first commit that wrote in it, and the last.
+    first: Version,
+    written: Version,
+    is_erased: bool,
+}
+
+impl Found {
+    /// What one commit wrote; refuses another one.
+    fn at(written: Version, is_erased: bool, versions: ErasedVersions) -> Result<Self, Error> {
+        let is_before = match versions {
+            ErasedVersions::All => false,
+            ErasedVersions::At(version) => version != written,
+            ErasedVersions::Through(version) => version < written,
+        };
+        if is_before {
+            let message = format!("it was written by commit {written} alone");
+            return Err(Error::new(ErrorKind::VersionNotFound, message));
+        }
+        Ok(Self { first: written, written, is_erased })
+    }
+}
+
+fn found_key(held: Option<&Entry<Encoded>>, versions: ErasedVersions) -> Result<Option<Found>, Error> {
+    let Some(Entry { value, stamp, written, .. }) = held else { return Ok(None) };
+    match versions {
+        ErasedVersions::At(version) if version > *written && version == stamp.version => {
+            let message =
+                format!("commit {version} has moved the deadline: commit {written} wrote the value");
+            Err(Error::new(ErrorKind::InvalidArgument, message))
+        }
+        ErasedVersions::At(version) if version > *written => {
+            let message =
+                format!("commit {version} has not written it: its last value is of commit {written}");
+            Err(Error::new(ErrorKind::VersionNotFound, message))
+        }
+        _ => Ok(Some(Found { first: *written, written: *written, is_erased: value.is_erased() })),
+    }
+}
