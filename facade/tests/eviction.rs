@@ -2,8 +2,11 @@
 
 mod support;
 
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
 use strata::{
     Database, Durability, EntityRef, ErrorKind, Limits, Options, Reads, RunHandle, RunSpec, RunStatus,
@@ -11,6 +14,7 @@ use strata::{
 };
 use strata_wal::sim::SimDisk;
 use support::contents::{contents, of_run};
+use support::hooked::{Hooks, open_hooked};
 use support::{Dice, TestClock, eventually, open_on, options, script, seed, sim_path};
 
 const BUDGET: u64 = 256 << 10;
@@ -70,6 +74,36 @@ fn a_store_larger_than_its_budget_serves_every_run_and_stays_within_it() {
         );
     }
     assert_eq!(stats(&roomy).evictions, 0);
+}
+
+#[test]
+fn writers_wait_for_the_image_that_is_being_written_when_memory_is_full() {
+    let (disk, hooks) = (SimDisk::new(seed()), Hooks::default());
+    let (go_on, held) = channel();
+    let is_image = |path: &Path| path.parent().is_some_and(|dir| dir.ends_with("SNAPSHOTS"));
+    hooks.before(is_image, move || held.recv().unwrap());
+    let database = open_hooked(&disk, &hooks, small());
+    let written = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..60 {
+                let run = script::begin(&database, &format!("run{number}")).unwrap();
+                script::steps(&run, 1..=20);
+                written.store(number + 1, Ordering::SeqCst);
+            }
+        });
+        let mut before = (0, Instant::now());
+        while before.1.elapsed() < Duration::from_millis(500) {
+            let now = written.load(Ordering::SeqCst);
+            before = if now == before.0 && now > 0 { before } else { (now, Instant::now()) };
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        go_on.send(()).unwrap();
+        assert!(before.0 < 60, "everything was taken, and nothing could leave");
+    });
+    assert_eq!(written.load(Ordering::SeqCst), 60);
+    let seen = stats(&database);
+    assert!(seen.memory_waits.count() > 0 && seen.evictions > 0, "{seen:?}");
 }
 
 #[test]

@@ -19,6 +19,7 @@ use strata_wal::{AppendError, Lsn, NamedImage};
 
 use crate::calls::fresh_id;
 use crate::checkpoint_kind::CheckpointKind;
+use crate::eviction::room_for_runs;
 use crate::image_directory::{DirectoryEnd, Files};
 use crate::image_thread::{ImageFailure, ImageNews, ImagePart, ImageProgress, Naming};
 use crate::image_walk::{ImageBegin, ImageOfRuns, Noted};
@@ -79,6 +80,8 @@ struct Checkpoint {
     begun_at: Instant,
     /// It was to write runs that were rebuilt.
     has_rebuilt: bool,
+    /// Bytes of memory that runs took then.
+    used: usize,
     is_whole: bool,
     stage: Stage,
 }
@@ -144,6 +147,11 @@ pub(crate) struct KnownImages {
 }
 
 impl Checkpoints {
+    /// Bytes of memory that runs took when the checkpoint began that is under way.
+    pub(crate) fn used_when_begun(&self) -> Option<usize> {
+        self.under_way.as_ref().map(|checkpoint| checkpoint.used)
+    }
+
     /// The checkpoints of a shard that begins to serve.
     pub(crate) fn new(known: KnownImages, bounds: LogBounds, now: Timestamp) -> Checkpoints {
         let KnownImages { newest, end } = known;
@@ -252,9 +260,9 @@ impl Shard {
     /// Whether an image is wanted so that runs can leave memory, and either enough was written since the last one to be worth it,
     /// or memory is so full that it cannot wait: few bytes of log may have changed very many runs.
     fn is_pressed(&self, tail: u64) -> bool {
-        let budget = self.setup.memory_budget;
-        let is_worth_it = tail >= budget as u64 / PRESSED_PART;
-        let is_urgent = self.runs.residents().1 > budget + (budget / URGENT_PART).max(URGENT_SIZE_MIN);
+        let room = room_for_runs(self.setup.memory_budget);
+        let is_worth_it = tail >= room as u64 / PRESSED_PART;
+        let is_urgent = self.runs.residents().1 > room + (room / URGENT_PART).max(URGENT_SIZE_MIN);
         self.budget.wants_checkpoint && tail > 0 && (is_worth_it || is_urgent)
     }
 
@@ -330,8 +338,9 @@ impl Shard {
         let through = through.lsn;
         let has_rebuilt = std::mem::take(&mut self.checkpoints.has_rebuilt);
         let (begun_at, stage, is_whole) = (Instant::now(), Stage::Starting, kind.is_whole);
+        let used = self.runs.residents().1;
         self.checkpoints.under_way =
-            Some(Checkpoint { request, through, asked, begun_at, has_rebuilt, is_whole, stage });
+            Some(Checkpoint { request, through, asked, begun_at, has_rebuilt, used, is_whole, stage });
         true
     }
 

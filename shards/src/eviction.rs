@@ -4,6 +4,8 @@
 //! Redis does it: redis.io, "Key eviction"). A run leaves whose newest image has all of it and that nobody is looking at;
 //! where there is none, a checkpoint makes some.
 
+use std::time::Instant;
+
 use strata_primitives::{Durability, RunId};
 
 use crate::loader::Dropped;
@@ -20,17 +22,34 @@ const LEAVING_MIN: usize = 16;
 /// What a shard knows of the memory it may use.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    /// Bytes; `None` where nothing can leave memory.
+    /// [Room](room_for_runs) for runs, bytes; `None` where nothing can leave memory.
     size: Option<usize>,
     /// A state of a generator of numbers (xorshift: Marsaglia, "Xorshift RNGs", 2003), never 0.
     dice: u64,
     /// No run can leave before a checkpoint has been made.
     pub(crate) wants_checkpoint: bool,
+    /// Since when messages wait for that.
+    short_since: Option<Instant>,
+}
+
+/// What is on its way in, out, or into an image is not counted, and has its room in an eighth of the budget.
+pub(crate) fn room_for_runs(memory_budget: usize) -> usize {
+    memory_budget - memory_budget / 8
 }
 
 impl Budget {
     pub(crate) fn new(size: Option<usize>) -> Budget {
-        Budget { size, dice: 0x9e37_79b9_7f4a_7c15, wants_checkpoint: false }
+        Budget {
+            size: size.map(room_for_runs),
+            dice: 0x9e37_79b9_7f4a_7c15,
+            wants_checkpoint: false,
+            short_since: None,
+        }
+    }
+
+    /// Whether messages wait for the checkpoint that is under way.
+    pub(crate) fn is_short(&self) -> bool {
+        self.short_since.is_some()
     }
 
     fn draw(&mut self, below: usize) -> usize {
@@ -60,6 +79,24 @@ impl Shard {
         }
         self.budget.wants_checkpoint = left == 0;
         left > 0
+    }
+
+    /// Whether messages have to wait for the checkpoint that is under way: memory is full, and what has come since it began cannot leave
+    /// before it is done. What could not leave when it began, whatever the reason, is no reason to wait.
+    pub(crate) fn is_short_of_memory(&mut self) -> bool {
+        let budget = self.setup.memory_budget;
+        let used_then = self.checkpoints.used_when_begun().filter(|_| self.budget.size.is_some());
+        let most = used_then.map(|used| budget.max(used + budget / 8));
+        let is_short = most.is_some_and(|most| self.runs.residents().1 > most);
+        match (self.budget.short_since, is_short) {
+            (None, true) => self.budget.short_since = Some(Instant::now()),
+            (Some(since), false) => {
+                self.budget.short_since = None;
+                self.stats.memory_waits.record_between(since, Instant::now());
+            }
+            _ => {}
+        }
+        is_short
     }
 
     /// Whether there is room for runs that nobody has asked for.

@@ -137,6 +137,8 @@ pub struct ShardStats {
     pub resident_runs: u64,
     /// About how many bytes of memory runs take, with what is known of those that are not in memory.
     pub memory: u64,
+    /// How long messages waited each time that memory was full of what no image had yet.
+    pub memory_waits: Durations,
     /// Runs that left memory to make room.
     pub evictions: u64,
     /// Runs that were brought into memory.

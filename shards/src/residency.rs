@@ -59,10 +59,11 @@ impl Waiting {
         self.ready.push_back(Parked::Message(message));
     }
 
-    /// Drops something where nobody waits for that, if there is such a place.
+    /// Drops something where nobody waits for that, if there is such a place. Where that is behind, it is dropped here: what waits
+    /// to be dropped takes memory.
     pub(crate) fn drop_elsewhere(&self, dropped: Dropped) {
         // Without a log there is nobody else.
-        if self.requests.is_some() {
+        if self.requests.as_ref().is_some_and(|requests| requests.len() < QUEUED_MAX) {
             self.request(LoadRequest::Drop(dropped));
         }
     }
@@ -86,6 +87,8 @@ impl Waiting {
     }
 }
 
+/// Requests that wait, when the loader is taken to be behind.
+const QUEUED_MAX: usize = 64;
 /// Runs that are loaded ahead of need at the same time.
 const AHEAD_MAX: usize = 2;
 /// How many runs are looked at for one that is cold in one turn.

@@ -180,7 +180,8 @@ impl Shard {
         while let Some((run, index)) = self.walked.pop() {
             self.order(run, index);
         }
-        while self.held.is_none() && self.ending.is_none() && served < TURN_MESSAGES_MAX {
+        let is_short = self.is_short_of_memory();
+        while !is_short && self.held.is_none() && self.ending.is_none() && served < TURN_MESSAGES_MAX {
             let Some(message) = mailbox.receive() else { break };
             // Read when the message is there, not once a turn: whoever was answered in this turn, saw a deadline pass
             // and asks again, is told so. It costs some 20 ns.

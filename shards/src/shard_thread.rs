@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use strata_primitives::{Error, ErrorKind};
@@ -38,6 +39,9 @@ pub(crate) struct ShardDisk {
     pub(crate) options: LogOptions,
     pub(crate) maintained: Maintained,
 }
+
+/// How long a shard that is short of memory leaves the CPU to who writes the image that it waits for.
+const SHORT_PAUSE: Duration = Duration::from_micros(200);
 
 /// Why serving ended without a panic.
 enum Served {
@@ -92,6 +96,8 @@ impl ShardThread {
             }
             if shard.is_stalled() {
                 shard.wait_for_log(maintained);
+            } else if !busy && shard.budget.is_short() {
+                std::thread::sleep(SHORT_PAUSE);
             } else if !busy && self.mailbox.is_empty() && !self.mailbox.spin(Spin::default()) {
                 let io = shard.log.as_ref().and_then(|log| log.io_descriptor());
                 self.mailbox.sleep(io, shard.sleep_max());
