@@ -6,16 +6,17 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use strata::{
     Checkpoint, Compaction, Database, Durability, ErrorKind, Options, Reads, Retention, RunHandle, RunId,
     RunSpec, Version, Writes,
 };
-use strata_wal::sim::SimDisk;
+use strata_wal::sim::{FaultKind, Faults, SimDisk};
 use support::contents::{inherited, of_run};
 use support::gate::{messages, settled_messages};
 use support::hooked::{Hooks, open_hooked};
-use support::{busy_options, eventually, open_on, options, sim_path};
+use support::{Dice, TestClock, busy_options, eventually, open_on, options, seed, sim_path};
 
 fn keep_last(count: u64) -> Options {
     Options {
@@ -217,4 +218,93 @@ fn is_new_image(path: &Path, log: u32) -> bool {
     path.parent().is_some_and(|dir| dir.ends_with("SNAPSHOTS"))
         && name.starts_with(&format!("{log:03}-"))
         && name.ends_with(".tmp")
+}
+
+/// Tells those who go on until it is over, the unhappy end included.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// A log that fails under a compaction costs its shard what was under way, and the compaction no more than its answer: the shard is
+/// restarted, keys expire, and runs in memory go on.
+#[test]
+fn restarts_and_expiry_meet_compactions_and_lose_nothing() {
+    let mut dice = Dice::new(seed());
+    let clock = TestClock::at(1_750_000_000_000_000);
+    let disk = SimDisk::new(dice.roll());
+    let options = || Options { retention: Retention::KeepLast(2), ..busy_options(Durability::Strict, 2) };
+    let open = || {
+        let storage = Arc::new(disk.clone());
+        Database::start(Some(sim_path()), options(), clock.clock(), Some(storage)).unwrap()
+    };
+    let database = open();
+    let runs: Vec<RunId> = (0..6).map(|_| database.create_run(RunSpec::default()).unwrap().id()).collect();
+    let spec = RunSpec { durability: Some(Durability::InMemory), ..RunSpec::named("in-memory") };
+    let in_memory = database.create_run(spec).unwrap().id();
+    let (is_over, compacted) = (AtomicBool::new(false), AtomicU64::new(0));
+    let mut known = vec![0_i64; runs.len()];
+    let mut restarts = 0;
+    // Unless MANIFEST could not be written.
+    let restart = |run| database.restart_shard(database.shard_of(run)).is_ok();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                for kind in [Compaction::Full, Compaction::WalOnly] {
+                    compacted.fetch_add(u64::from(database.compact(kind).is_ok()), Ordering::SeqCst);
+                }
+            }
+        });
+        let _over = Over(&is_over);
+        for round in 0..400 {
+            let at = dice.below(runs.len() as u64) as usize;
+            let run = database.run(runs[at]);
+            if round % 40 == 39 {
+                disk.set_faults(Faults::once(disk.points() + 1 + dice.below(3), FaultKind::Error));
+            }
+            clock.advance(Duration::from_millis(1));
+            let ttl = Duration::from_millis(3);
+            let outcome = run.put("number", round).and_then(|_| run.put_with_ttl("fleeting", round, ttl));
+            match outcome {
+                Ok(_) => known[at] = round,
+                Err(error) if error.kind() == ErrorKind::LogFailed => {
+                    if !restart(runs[at]) {
+                        break;
+                    }
+                    restarts += 1;
+                    let found = run.get("number").unwrap().map_or(0, |found| found.value.as_int().unwrap());
+                    assert!(found == known[at] || found == round, "{found}, and it was {}", known[at]);
+                    known[at] = found;
+                }
+                // MANIFEST could not be written, which ends what needs it.
+                Err(_) => break,
+            }
+            disk.set_faults(Faults::none());
+            // Its shard may have been restarted, and it with it; or it has failed over what another one wrote.
+            match database.run(in_memory).put("number", round).map_err(|error| error.kind()) {
+                Ok(_) | Err(ErrorKind::NotFound) => {}
+                Err(ErrorKind::LogFailed) => restarts += usize::from(restart(in_memory)),
+                Err(kind) => panic!("{kind}"),
+            }
+        }
+    });
+    println!("{restarts} restarts, {} compactions", compacted.load(Ordering::SeqCst));
+    let check = |database: &Database| {
+        clock.advance(Duration::from_secs(1));
+        for (run, known) in runs.iter().zip(&known) {
+            let run = database.run(*run);
+            let found = run.get("number").unwrap().map_or(0, |found| found.value.as_int().unwrap());
+            assert_eq!((found, run.get("fleeting").unwrap()), (*known, None));
+        }
+    };
+    let closed = database.close();
+    assert!(closed.is_ok() || restarts > 0, "{closed:?}");
+    let database = open();
+    check(&database);
+    database.compact(Compaction::Full).unwrap();
+    check(&database);
+    assert!(database.verify(|_| {}).unwrap().damage.is_empty());
 }
