@@ -191,11 +191,12 @@ impl ImageShelf {
     }
 }
 
-/// Whether a run is what the directory says of it. Of a fork it may have been erased since what it began with, and that takes less.
+/// Whether a run is what the directory says of it. It takes less where something was erased while its image was written, and a fork
+/// takes another size when what it began with was erased before or since.
 fn is_as_said(state: &RunState, entry: &RunEntry, is_fork: bool) -> bool {
-    let mut summary = state.summary();
-    if is_fork {
-        summary.counts.size = entry.summary.counts.size;
+    let (mut summary, said) = (state.summary(), entry.summary.counts.size);
+    if is_fork || summary.counts.size < said {
+        summary.counts.size = said;
     }
     summary == entry.summary
 }
