@@ -360,6 +360,33 @@ fn a_run_is_erased_in_every_status() {
     }
 }
 
+// What a life in memory erases is forgotten with it: a fork of an earlier life showed the marker until the store was opened again.
+#[test]
+fn a_life_in_memory_erases_nothing_that_earlier_lives_have_logged() {
+    let disk = SimDisk::new(5);
+    let database = open_on(&disk, calm()).unwrap();
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    run.put("key", "logged").unwrap();
+    let fork = run.fork().unwrap().id();
+    run.delete_run().unwrap();
+    let in_memory = RunSpec { durability: Some(Durability::InMemory), ..RunSpec::named("run") };
+    let run = database.create_run(in_memory).unwrap();
+    run.put("key", "in memory").unwrap();
+    let own = run.fork().unwrap();
+    run.erase(&EntityRef::kv(run.id(), "key"), ErasedVersions::All, "because").unwrap().unwrap();
+    assert_eq!(run.get("key").unwrap().unwrap().value, Value::Erased);
+    assert_eq!(own.get("key").unwrap().unwrap().value, Value::Erased);
+    let shown = |database: &Database| database.run(fork).get("key").unwrap().unwrap().value;
+    assert_eq!(shown(&database), "logged".into());
+    database.compact(Compaction::Full).unwrap();
+    let database = open_on(&disk.kill(), calm()).unwrap();
+    assert_eq!(shown(&database), "logged".into());
+    // A life that is logged erases that as well.
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    run.erase(&EntityRef::kv(run.id(), "key"), ErasedVersions::All, "because").unwrap().unwrap();
+    assert_eq!(shown(&database), Value::Erased);
+}
+
 #[test]
 fn single_versions_of_keys_cells_and_events_are_erased() {
     let disk = SimDisk::new(7);

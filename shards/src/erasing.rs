@@ -16,16 +16,28 @@ impl Shard {
     ///
     /// Whoever reads the marker waits like the reader of the run: until the erasure is as safe as its caller was promised.
     pub(crate) fn spread_erasures(&mut self, run: RunId, count: usize, need: Need) -> Vec<Taken> {
-        let erasures = self.runs.get(run).map(|run| run.state.erasures()).cloned().unwrap_or_default();
-        let new = &erasures[erasures.len() - count..];
+        let held = self.runs.get(run).expect("a run that has just erased something is in the table");
+        let (erasures, logged) = (held.state.erasures(), held.logged.version);
+        let new = erasures[erasures.len() - count..].iter();
+        let new: Vec<Erasure> = new.filter_map(|erasure| of_its_life(erasure, logged)).collect();
         let taken = new.iter().flat_map(|erasure| self.runs.redact_descendants(run, erasure, need)).collect();
         let runs = &self.runs;
-        self.pasts.redact(new, need, |of| runs.inherited_through(of, run));
+        self.pasts.redact(&new, need, |of| runs.inherited_through(of, run));
         self.transactions.wait_for(need, |of| of == run || runs.inherited_through(of, run).is_some());
         // What is made from now on is made without it.
         self.bases.forget(|point| point.run == run || runs.inherited_through(point.run, run).is_some());
         taken
     }
+}
+
+/// What of it is spread. A life in memory erases nothing of earlier lives, the last commit of which was `logged`: that it did would
+/// be forgotten with it, and their forks would show it again.
+fn of_its_life(erasure: &Erasure, logged: Version) -> Option<Erasure> {
+    if erasure.by <= logged {
+        return Some(erasure.clone());
+    }
+    let from = erasure.from.max(logged.next());
+    (from <= erasure.through).then(|| Erasure { from, ..erasure.clone() })
 }
 
 /// What is known of the erasures of runs: their own, and what they began as.

@@ -575,7 +575,11 @@ impl Descent for RunTable {
     fn erased(&self, run: RunId) -> Option<(&[Erasure], Option<Origin>)> {
         let held = self.runs.get(&run)?;
         let erasures = match held {
-            Held::Resident(run) => run.state.erasures(),
+            // Those of a life in memory reach nobody who is made of what was logged.
+            Held::Resident(run) => {
+                let erasures = run.state.erasures();
+                &erasures[..erasures.partition_point(|erasure| erasure.by <= run.logged.version)]
+            }
             Held::Cold(cold) => &cold.entry.erasures,
         };
         Some((erasures, held.origin()))
