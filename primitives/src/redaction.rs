@@ -7,6 +7,7 @@ use crate::id::RunId;
 use crate::image::ImageEntry;
 use crate::json::{Document, JsonWrite};
 use crate::mutation::Mutation;
+use crate::run_state::RunState;
 use crate::trace_id::TraceId;
 use crate::version::Version;
 use rustc_hash::FxHashSet;
@@ -21,14 +22,33 @@ pub struct Redaction {
     erasures: Arc<[Erasure]>,
     /// Whether the commit has come that made the run a fork.
     has_begun: bool,
-    /// Documents that the fork has put whole since: nothing of what it began with is in them.
-    own_documents: FxHashSet<Arc<str>>,
+    /// Erased documents that the fork began with and has not put whole since: what it wrote in them may be a copy of their parts.
+    derived_documents: FxHashSet<Arc<str>>,
 }
 
 impl Redaction {
     /// These erasures, for this run.
     pub fn new(run: RunId, erasures: Arc<[Erasure]>) -> Self {
-        Self { run, erasures, has_begun: false, own_documents: FxHashSet::default() }
+        Self { run, erasures, has_begun: false, derived_documents: FxHashSet::default() }
+    }
+
+    /// Whether it is to be told [what the run began as](Self::begin_as) before it is asked for mutations.
+    pub fn needs_beginning(&self) -> bool {
+        self.inherited_documents().next().is_some()
+    }
+
+    /// The run was forked from this one. What it wrote in documents that are erased in there goes as well.
+    pub fn begin_as(&mut self, base: &RunState) {
+        let erased =
+            self.inherited_documents().filter(|(name, erasure)| base.is_document_erased(name, erasure));
+        self.derived_documents = erased.map(|(name, _)| Arc::clone(name)).collect();
+    }
+
+    fn inherited_documents(&self) -> impl Iterator<Item = (&Arc<str>, &Erasure)> {
+        self.erasures.iter().filter(|erasure| self.is_inherited(erasure)).filter_map(|erasure| {
+            let EntityRef::Json { name, .. } = &erasure.entity else { return None };
+            Some((name, erasure))
+        })
     }
 
     /// The run.
@@ -80,24 +100,20 @@ impl Redaction {
             }
             Mutation::JsonWrite { name, write, previous } => {
                 let is_own = any(&|erasure| erasure.is_of_document(name));
-                if matches!(write, JsonWrite::Put { .. }) && self.has_begun {
-                    self.own_documents.insert(Arc::clone(name));
+                if matches!(write, JsonWrite::Put { .. }) {
+                    self.derived_documents.remove(name);
                 }
-                let is_derived = || {
-                    let is_of =
-                        |erasure: &Erasure| self.is_inherited(erasure) && erasure.is_of_document(name);
-                    self.has_begun && !self.own_documents.contains(name) && erasures.iter().any(is_of)
-                };
+                let is_derived = self.has_begun && self.derived_documents.contains(name);
                 let is_whole_marker = matches!(write, JsonWrite::Put { value } if value.is_erased());
                 let write = JsonWrite::Put { value: Encoded::erased() };
-                ((is_own || is_derived()) && !is_whole_marker).then(|| Mutation::JsonWrite {
+                ((is_own || is_derived) && !is_whole_marker).then(|| Mutation::JsonWrite {
                     name: Arc::clone(name),
                     write,
                     previous: *previous,
                 })
             }
-            Mutation::JsonDestroy { name, .. } if self.has_begun => {
-                self.own_documents.insert(Arc::clone(name));
+            Mutation::JsonDestroy { name, .. } => {
+                self.derived_documents.remove(name);
                 None
             }
             _ => None,

@@ -263,6 +263,12 @@ impl RunState {
         self.content.restore(redacted);
     }
 
+    /// Whether a document is erased, or would be by this.
+    pub(crate) fn is_document_erased(&self, name: &str, erasure: &Erasure) -> bool {
+        let held = self.content.documents.get(name);
+        held.is_some_and(|held| held.value.is_erased() || erasure.covers_document(name, &held.value))
+    }
+
     /// What was erased in it by its own commits, oldest first.
     pub fn erasures(&self) -> &Arc<Vec<Erasure>> {
         &self.content.erasures

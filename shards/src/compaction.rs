@@ -19,10 +19,12 @@ use strata_primitives::{Error, ErrorKind, ForkPoint, Redaction, RunId, Version};
 use strata_wal::{LogSource, RecordRef, WalError};
 
 use crate::checkpoint_kind::CheckpointKind;
+use crate::cold_run::ImageShelf;
 use crate::engine::Engine;
 use crate::erasing::{Entries, erasures_of};
 use crate::history::group_of;
 use crate::image_directory::{RunEntry, read_directory};
+use crate::kin::Kin;
 use crate::maintenance::Errand;
 use crate::message::{Answer, Control};
 use crate::record;
@@ -210,7 +212,7 @@ fn needed_of(source: &LogSource, forked: Vec<ForkPoint>) -> Result<Needed, Error
     for (index, image) in source.images().enumerate() {
         let (entries, _) = read_directory(source, &image).map_err(store_error)?;
         if index == 0 {
-            needed.redactions = redactions_of(&entries);
+            needed.redactions = redactions_of(source, &entries)?;
         }
         entries.iter().filter_map(|entry| entry.origin).for_each(|origin| note(origin.point));
         images.extend(entries.into_iter().map(|entry| (entry.run, entry.image, entry.retained)));
@@ -223,9 +225,24 @@ fn needed_of(source: &LogSource, forked: Vec<ForkPoint>) -> Result<Needed, Error
 }
 
 /// What is to be taken out of the records of which runs.
-fn redactions_of(entries: &[RunEntry]) -> FxHashMap<RunId, Redaction> {
+fn redactions_of(source: &LogSource, entries: &[RunEntry]) -> Result<FxHashMap<RunId, Redaction>, Error> {
     let known = Entries::new(entries);
-    let erasures = entries.iter().map(|entry| (entry.run, erasures_of(&known, entry.run)));
-    let erasures = erasures.filter(|(_, erasures)| !erasures.is_empty());
-    erasures.map(|(run, erasures)| (run, Redaction::new(run, erasures.into()))).collect()
+    let (mut kin, mut shelf) = (Kin::new(entries), ImageShelf::new(source.clone(), 0));
+    // Forks of one version together, so that it is made once.
+    let mut sorted: Vec<&RunEntry> = entries.iter().collect();
+    sorted.sort_by_key(|entry| entry.origin.map(|origin| origin.point));
+    let mut redactions = FxHashMap::default();
+    for entry in sorted {
+        let erasures = erasures_of(&known, entry.run);
+        if erasures.is_empty() {
+            continue;
+        }
+        let mut redaction = Redaction::new(entry.run, erasures.into());
+        if redaction.needs_beginning() {
+            let base = kin.base_of(entry, &mut shelf, source)?;
+            base.iter().filter_map(|base| base.state()).for_each(|base| redaction.begin_as(base));
+        }
+        redactions.insert(entry.run, redaction);
+    }
+    Ok(redactions)
 }
