@@ -3,8 +3,8 @@
 mod support;
 
 use strata::{
-    Compaction, Database, Durability, EntityRef, ErasedVersions, Options, Reads, RunHandle, RunSpec, Value,
-    Version, Writes,
+    Compaction, Database, Durability, EntityRef, ErasedVersions, Options, Reads, Retention, RunHandle,
+    RunSpec, Value, Version, Writes,
 };
 use strata_wal::sim::SimDisk;
 use support::{open_on, options};
@@ -71,5 +71,44 @@ fn a_fork_keeps_what_it_wrote_in_a_document_of_which_nothing_was_erased() {
         for (version, shown) in (1..).zip(known) {
             assert_eq!(document(fork, version), shown, "version {version}, {story}");
         }
+    }
+}
+
+/// A fork of which the first commits are not kept copied a part of what it inherited: the record of that was left as it was.
+#[test]
+fn what_a_fork_copied_is_gone_also_where_its_first_commits_are() {
+    for count in 2..6 {
+        let keep_few = || Options {
+            retention: Retention::KeepLast(count),
+            checkpoint_log_size: 1 << 30,
+            ..options(Durability::Buffered, 1)
+        };
+        let disk = SimDisk::new(12);
+        let database = open_on(&disk, keep_few()).unwrap();
+        let run = database.create_run(RunSpec::default()).unwrap();
+        run.json_create("document", Value::from([("a", Value::from("a secret of the root"))])).unwrap();
+        run.json_create("kept", with("a")).unwrap();
+        let fork = run.fork().unwrap();
+        for round in 0..3 {
+            (0..20).for_each(|number| _ = fork.put("key", round * 20 + number).unwrap());
+            fork.json_set("kept", "", with("own")).unwrap();
+            drop(database.checkpoint().unwrap());
+        }
+        let copy = [("op", "copy".into()), ("from", "/a".into()), ("path", "/b".into())];
+        fork.json_patch("document", &Value::from(vec![Value::from(copy)])).unwrap();
+        fork.json_set("kept", "/b", 2).unwrap();
+        for name in ["document", "kept"] {
+            run.erase(&EntityRef::json(run.id(), name), ErasedVersions::All, "because").unwrap().unwrap();
+        }
+        let kept = fork.json_get("kept", "").unwrap();
+        database.compact(Compaction::Full).unwrap();
+        for file in disk.files() {
+            let has_it = disk.bytes(&file).windows(8).any(|part| part == b"a secret");
+            assert!(!has_it, "{} of the last {count}", file.display());
+        }
+        let newest = fork.info().unwrap().version;
+        assert_eq!(fork.at(newest).unwrap().json_get("kept", "").unwrap(), kept, "the last {count}");
+        assert_eq!(document(&fork, newest.0), Some(Value::Erased), "the last {count}");
+        assert!(database.verify(|_| {}).unwrap().damage.is_empty());
     }
 }

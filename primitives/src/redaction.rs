@@ -11,6 +11,7 @@ use crate::run_state::RunState;
 use crate::trace_id::TraceId;
 use crate::version::Version;
 use rustc_hash::FxHashSet;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// What is to be taken out of a run, and what is known of the run by what was seen of it so far.
@@ -20,28 +21,30 @@ use std::sync::Arc;
 pub struct Redaction {
     run: RunId,
     erasures: Arc<[Erasure]>,
-    /// Whether the commit has come that made the run a fork.
-    has_begun: bool,
-    /// Erased documents that the fork began with and has not put whole since: what it wrote in them may be a copy of their parts.
+    /// Versions at which it is known which documents are erased, the oldest first.
+    known: VecDeque<(Version, FxHashSet<Arc<str>>)>,
+    /// Documents that were erased at the last of these, and not put whole since: what is written in them may be a copy of their parts.
     derived_documents: FxHashSet<Arc<str>>,
 }
 
 impl Redaction {
     /// These erasures, for this run.
     pub fn new(run: RunId, erasures: Arc<[Erasure]>) -> Self {
-        Self { run, erasures, has_begun: false, derived_documents: FxHashSet::default() }
+        Self { run, erasures, known: VecDeque::new(), derived_documents: FxHashSet::default() }
     }
 
-    /// Whether it is to be told [what the run began as](Self::begin_as) before it is asked for mutations.
-    pub fn needs_beginning(&self) -> bool {
+    /// Whether it has to [know](Self::know) what the run was where its mutations begin.
+    pub fn needs_to_know(&self) -> bool {
         self.inherited_documents().next().is_some()
     }
 
-    /// The run was forked from this one. What it wrote in documents that are erased in there goes as well.
-    pub fn begin_as(&mut self, base: &RunState) {
+    /// The run was this at a version, or at its beginning as a fork: what it wrote from there on in documents that are erased goes
+    /// as well. Versions come in their order, and before mutations.
+    pub fn know(&mut self, version: Version, was: &RunState) {
         let erased =
-            self.inherited_documents().filter(|(name, erasure)| base.is_document_erased(name, erasure));
-        self.derived_documents = erased.map(|(name, _)| Arc::clone(name)).collect();
+            self.inherited_documents().filter(|(name, erasure)| was.is_document_erased(name, erasure));
+        let erased = erased.map(|(name, _)| Arc::clone(name)).collect();
+        self.known.push_back((version, erased));
     }
 
     fn inherited_documents(&self) -> impl Iterator<Item = (&Arc<str>, &Erasure)> {
@@ -58,15 +61,14 @@ impl Redaction {
 
     /// The same mutation without what is erased of it; nothing where it stays as it is. Those of the run come in their order.
     pub fn mutation(&mut self, mutation: &Mutation, version: Version) -> Option<Mutation> {
+        while let Some((_, documents)) = self.known.pop_front_if(|(known, _)| *known < version) {
+            self.derived_documents = documents;
+        }
         let erasures = Arc::clone(&self.erasures);
         let any = |is_of: &dyn Fn(&Erasure) -> bool| {
             erasures.iter().any(|erasure| erasure.covers(version) && is_of(erasure))
         };
         match mutation {
-            Mutation::RunFork { .. } => {
-                self.has_begun = true;
-                None
-            }
             Mutation::KvPut { key, value, deadline, previous } => {
                 let value = marker_for(value, any(&|erasure| erasure.is_of_key(key)))?;
                 let (key, deadline, previous) = (Arc::clone(key), *deadline, *previous);
@@ -103,7 +105,7 @@ impl Redaction {
                 if matches!(write, JsonWrite::Put { .. }) {
                     self.derived_documents.remove(name);
                 }
-                let is_derived = self.has_begun && self.derived_documents.contains(name);
+                let is_derived = self.derived_documents.contains(name);
                 let is_whole_marker = matches!(write, JsonWrite::Put { value } if value.is_erased());
                 let write = JsonWrite::Put { value: Encoded::erased() };
                 ((is_own || is_derived) && !is_whole_marker).then(|| Mutation::JsonWrite {

@@ -29,6 +29,7 @@ use crate::maintenance::Errand;
 use crate::message::{Answer, Control};
 use crate::record;
 use crate::report::CompactReport;
+use crate::retained::RunImage;
 use crate::store_error::store_error;
 
 /// How much a compaction does.
@@ -59,7 +60,6 @@ impl Kept {
 }
 
 /// Those of all runs of a log, and what is to be taken out of them.
-#[derive(Default)]
 struct Needed {
     stretches: FxHashMap<RunId, Stretches>,
     redactions: FxHashMap<RunId, Redaction>,
@@ -205,31 +205,33 @@ impl Engine {
 /// The records that are needed whichever of the two images is begun with: that may have forks of which the shard knows no more. What
 /// is erased in them, as the newest image says.
 fn needed_of(source: &LogSource, forked: Vec<ForkPoint>) -> Result<Needed, Error> {
-    let (mut versions, mut images) = (BTreeMap::<RunId, Vec<Version>>::new(), Vec::new());
+    let mut versions = BTreeMap::<RunId, Vec<Version>>::new();
     let mut note = |ForkPoint { run, version }| versions.entry(run).or_default().push(version);
     forked.into_iter().for_each(&mut note);
-    let mut needed = Needed::default();
-    for (index, image) in source.images().enumerate() {
-        let (entries, _) = read_directory(source, &image).map_err(store_error)?;
-        if index == 0 {
-            needed.redactions = redactions_of(source, &entries)?;
-        }
-        entries.iter().filter_map(|entry| entry.origin).for_each(|origin| note(origin.point));
-        images.extend(entries.into_iter().map(|entry| (entry.run, entry.image, entry.retained)));
+    let directories = source.images().map(|image| read_directory(source, &image).map(|(entries, _)| entries));
+    let directories = directories.collect::<Result<Vec<_>, WalError>>().map_err(store_error)?;
+    let entries = || directories.iter().flatten();
+    entries().filter_map(|entry| entry.origin).for_each(|origin| note(origin.point));
+    let mut stretches = FxHashMap::<RunId, Stretches>::default();
+    for RunEntry { run, image, retained, .. } in entries() {
+        let forked = versions.get(run).map_or(&[][..], Vec::as_slice);
+        stretches.entry(*run).or_default().extend(retained.needed(image, forked));
     }
-    for (run, image, retained) in images {
-        let forked = versions.get(&run).map_or(&[][..], Vec::as_slice);
-        needed.stretches.entry(run).or_default().extend(retained.needed(&image, forked));
-    }
-    Ok(needed)
+    let redactions = redactions_of(source, &directories, &stretches)?;
+    Ok(Needed { stretches, redactions })
 }
 
 /// What is to be taken out of the records of which runs.
-fn redactions_of(source: &LogSource, entries: &[RunEntry]) -> Result<FxHashMap<RunId, Redaction>, Error> {
-    let known = Entries::new(entries);
-    let (mut kin, mut shelf) = (Kin::new(entries), ImageShelf::new(source.clone(), 0));
+fn redactions_of(
+    source: &LogSource,
+    directories: &[Vec<RunEntry>],
+    stretches: &FxHashMap<RunId, Stretches>,
+) -> Result<FxHashMap<RunId, Redaction>, Error> {
+    let newest = directories.first().map_or(&[][..], Vec::as_slice);
+    let (known, mut kin, mut shelf) =
+        (Entries::new(newest), Kin::new(newest), ImageShelf::new(source.clone(), 0));
     // Forks of one version together, so that it is made once.
-    let mut sorted: Vec<&RunEntry> = entries.iter().collect();
+    let mut sorted: Vec<&RunEntry> = newest.iter().collect();
     sorted.sort_by_key(|entry| entry.origin.map(|origin| origin.point));
     let mut redactions = FxHashMap::default();
     for entry in sorted {
@@ -238,11 +240,28 @@ fn redactions_of(source: &LogSource, entries: &[RunEntry]) -> Result<FxHashMap<R
             continue;
         }
         let mut redaction = Redaction::new(entry.run, erasures.into());
-        if redaction.needs_beginning() {
+        if redaction.needs_to_know() {
             let base = kin.base_of(entry, &mut shelf, source)?;
-            base.iter().filter_map(|base| base.state()).for_each(|base| redaction.begin_as(base));
+            let began_as = base.as_ref().and_then(|base| Some((base.origin.point.version, base.state()?)));
+            began_as.into_iter().for_each(|(version, was)| redaction.know(version, was));
+            for image in begun_with(directories, entry.run, &stretches[&entry.run]) {
+                let was = shelf.read(entry.run, &image, base.as_ref()).map_err(store_error)?;
+                redaction.know(image.stamp.version, &was);
+            }
         }
         redactions.insert(entry.run, redaction);
     }
     Ok(redactions)
+}
+
+/// The images of a run behind which records of it are kept, the oldest first.
+fn begun_with(directories: &[Vec<RunEntry>], run: RunId, stretches: &Stretches) -> Vec<RunImage> {
+    let mut images = BTreeMap::new();
+    for entries in directories {
+        let place = entries.binary_search_by_key(&run, |entry| entry.run);
+        let known = place.into_iter().flat_map(|place| entries[place].known().images);
+        images.extend(known.map(|image| (image.stamp.version, image)));
+    }
+    images.retain(|version, _| stretches.iter().any(|(from, _)| from == version));
+    images.into_values().collect()
 }

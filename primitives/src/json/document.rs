@@ -118,6 +118,9 @@ impl Document {
             return Ok(());
         }
         if let Some(value) = write.value() {
+            if value.is_erased() && !matches!(write, JsonWrite::Put { .. }) {
+                return Err("what is left of an erased value stands for a whole document only".to_string());
+            }
             let built = build(value, Stamp::default()).map_err(|error| error.to_string())?;
             let depth = write.path().token_count() + built.depth;
             if depth > VALUE_DEPTH_MAX {

@@ -186,6 +186,7 @@ fn a_value_that_is_damaged_or_too_deep_for_its_place_is_told() {
             "float 0x8000000000000000 is not canonical",
         ),
         (Encoded::from_canonical(&[10]), "unknown value tag 10"),
+        (Encoded::erased(), "what is left of an erased value stands for a whole document only"),
         (Encoded::from_canonical(&[0, 0]), "1 bytes left over"),
         (Encoded::from_canonical(&[7, 255, 255, 255, 255]), "truncated: 4294967295 bytes needed, 0 left"),
     ];
