@@ -126,12 +126,14 @@ impl RunHandle {
     /// Keys, cells and events are erased as `versions` says; a trace or a document only with all of its versions. Names, types,
     /// tags, versions, times and deadlines stay, and so does the place of a trace in its tree; of an event the hash stays, and with
     /// it the chain. `reason` stays with the run. What somebody was told already, the note of a cause and the receipt of an operation
-    /// id are none of the thing's payload.
+    /// id are none of the thing's payload. What a fork wrote as its own is its own, whatever it had read; and a life in memory erases
+    /// nothing that an earlier life of the run has logged.
     ///
     /// Whatever was erased can be written again. A transaction that has read something in the run before conflicts.
     ///
     /// # Errors
-    /// `VersionNotFound` for a commit that has not written the thing, `NotFound` for an event or a trace that is not there,
+    /// `VersionNotFound` for a commit that has not written the thing, as far as that is still kept: for
+    /// [`At`](ErasedVersions::At) that version is looked at, with the errors of [`at`](Self::at). `NotFound` for an event or a trace that is not there,
     /// `Unsupported` for single versions of a trace or a document, `InvalidArgument` for what the run has inherited (it names the
     /// run in which to erase it), for a run, and for a reason of more than 1,024 bytes.
     ///

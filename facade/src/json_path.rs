@@ -24,7 +24,7 @@ pub struct JsonMatch {
     pub value: Value,
 }
 
-/// What `path` matches in `value`, in document order.
+/// What `path` matches in `value`, in document order. In what is left of an erased value it matches nothing.
 ///
 /// A query reads a picture: nothing in a store changes, and a pointer it gives can be used to write there.
 ///
@@ -41,6 +41,9 @@ pub fn query(value: &Value, path: &str) -> Result<Vec<JsonMatch>, Error> {
     check_query(path)?;
     let parsed = JsonPath::parse(path)
         .map_err(|error| invalid(format!("{path:?} is not JSONPath: {error}")).with_source(error))?;
+    if *value == Value::Erased {
+        return Ok(Vec::new());
+    }
     check_json(value)?;
     let document = to_serde(value);
     let found = parsed.query_located(&document);

@@ -13,7 +13,8 @@ use crate::handle::RunHandle;
 
 /// The events of a run, one after the other, as they become visible.
 ///
-/// None is ever skipped: the run keeps them. The subscription pins nothing; dropping it ends it.
+/// None is ever skipped: the run keeps them. The subscription pins nothing; dropping it ends it. Events arrive in pages: one that
+/// is erased after its page has arrived is told as it was.
 ///
 /// ```
 /// use std::time::Duration;

@@ -137,6 +137,7 @@ fn expect_erased(surface: &impl Reads, story: &str) {
     if let Some(document) = surface.json_get("document", "").unwrap() {
         assert_eq!(document.value, Value::Erased, "{story}");
         assert_eq!(surface.json_get("document", "/a").unwrap(), None);
+        assert_eq!(surface.json_query("document", "$").unwrap().unwrap().value, [], "{story}");
     }
 }
 
