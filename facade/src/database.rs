@@ -46,8 +46,7 @@ impl Database {
     ///
     /// # Errors
     /// `AlreadyOpen` names the process that has it; `InvalidArgument` for a file, a directory that
-    /// holds something else, or an option out of range; `Unsupported` for a newer format or another
-    /// number of shards than the store has; `Corrupt` names file and offset of damage below what was
+    /// holds something else, or an option out of range; `Unsupported` for a newer format; `Corrupt` names file and offset of damage below what was
     /// proven durable; `Io` and `Full` for what the disk refuses. A refused open creates nothing.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Database> {
         Database::start(Some(path.as_ref().to_path_buf()), options, Clock::System, None)

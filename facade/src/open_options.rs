@@ -32,7 +32,8 @@ pub struct Options {
     /// What a write is promised unless its run or its call asks for more.
     pub durability: Durability,
     /// How many shards, 1 to 128. `None` takes what the store has; a new store gets one shard less
-    /// than there are CPUs, and at least one. A store keeps the number it was created with.
+    /// than there are CPUs, and at least one. Another number than the store has gives it that one, before anybody is
+    /// served: all of its images and history are copied, in one atomic step.
     pub shards: Option<usize>,
     /// How long a `Buffered` commit may wait until it is on stable storage.
     pub sync_interval: Duration,

@@ -110,12 +110,27 @@ fn compare(database: &Database, family: &[Member], keeps_all: bool, dice: &mut D
 
 #[test]
 fn every_fork_goes_on_alone_whatever_is_put_away_lost_or_deleted_meanwhile() {
+    grow_families(&[1]);
+}
+
+#[test]
+fn every_fork_goes_on_alone_on_whatever_number_of_shards_its_store_is_opened_with() {
+    grow_families(&[1, 2, 3, 8]);
+}
+
+/// Random families, in stores that are opened with any of these numbers of shards.
+fn grow_families(shards: &[usize]) {
     let mut dice = Dice::new(seed());
     for round in 0..number("STRATA_CASES", 12) {
         let durability = if round % 2 == 0 { Durability::Strict } else { Durability::Buffered };
         let (keeps_all, seed) = (round % 2 == 0, dice.roll());
         let (mut disk, mut story) = (SimDisk::new(seed), format!("{durability:?}, seed {seed}:"));
-        let mut database = open_on(&disk, busy_options(durability, 1)).unwrap();
+        let open = |disk: &SimDisk, dice: &mut Dice, story: &mut String| {
+            let count = shards[dice.below(shards.len() as u64) as usize];
+            *story += &format!(" {count} shards;");
+            open_on(disk, busy_options(durability, count)).unwrap_or_else(|error| panic!("{error}: {story}"))
+        };
+        let mut database = open(&disk, &mut dice, &mut story);
         let mut family = vec![Member::of(&database.create_run(RunSpec::named("root")).unwrap())];
         for _ in 0..number("STRATA_STEPS", 150) {
             let there: Vec<usize> = (0..family.len()).filter(|place| family[*place].is_there).collect();
@@ -169,21 +184,21 @@ fn every_fork_goes_on_alone_whatever_is_put_away_lost_or_deleted_meanwhile() {
                 37 => {
                     story += " close;";
                     database.close().unwrap();
-                    database = open_on(&disk, busy_options(durability, 1)).unwrap();
+                    database = open(&disk, &mut dice, &mut story);
                     compare(&database, &family, keeps_all, &mut dice, &story);
                 }
                 38 => {
                     story += " kill;";
                     disk = disk.kill();
                     drop(database);
-                    database = open_on(&disk, busy_options(durability, 1)).unwrap();
+                    database = open(&disk, &mut dice, &mut story);
                     compare(&database, &family, keeps_all, &mut dice, &story);
                 }
                 _ if durability == Durability::Strict => {
                     story += " power;";
                     disk = disk.power_cycle(dice.roll());
                     drop(database);
-                    database = open_on(&disk, busy_options(durability, 1)).unwrap();
+                    database = open(&disk, &mut dice, &mut story);
                     compare(&database, &family, keeps_all, &mut dice, &story);
                 }
                 _ => compare(&database, &family, keeps_all, &mut dice, &story),

@@ -21,8 +21,13 @@ fn a_format_reader_written_from_this_page_reads_a_store() {
     for durability in [Durability::Buffered, Durability::Strict] {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("strata.db");
-        let open =
-            || Database::open(&path, Options { durability, shards: Some(2), ..Options::default() }).unwrap();
+        let open_with =
+            |shards| Database::open(&path, Options { durability, shards, ..Options::default() }).unwrap();
+        let open = || open_with(Some(2));
+        if durability == Durability::Strict {
+            // Its logs are not the first ones.
+            open_with(Some(3)).close().unwrap();
+        }
         let database = open();
         work(&database);
         database.close().unwrap();
@@ -221,10 +226,10 @@ fn read_store(path: &Path) -> BTreeMap<[u8; 16], Run> {
     assert_eq!((u32_at(slot, 12), u32_at(slot, 64), u32_at(slot, 68)), (2, 0, 1), "version, codec, closed");
     let store = &slot[24..40];
     let mut runs = BTreeMap::new();
-    for log in 0..u32_at(slot, 72) {
-        let entry: Vec<u64> =
-            (0..15).map(|index| u64_at(slot, 88 + 120 * log as usize + 8 * index)).collect();
-        let end = read_log(path, store, log, &entry, &mut runs);
+    for index in 0..u32_at(slot, 72) {
+        let begin = 88 + 120 * index as usize;
+        let entry: Vec<u64> = (0..15).map(|field| u64_at(slot, begin + 8 * field)).collect();
+        let end = read_log(path, store, u32_at(slot, 80) + index, &entry, &mut runs);
         assert_eq!(end, (entry[7], entry[8]), "the log ends where MANIFEST says");
     }
     runs

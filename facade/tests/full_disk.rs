@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use strata::{Database, Durability, ErrorKind, Options, Reads, ShardState, Value};
@@ -85,4 +86,39 @@ fn fill(database: &Database, name: &str, taken: u64) -> u64 {
         }
     }
     unreachable!("the disk is small");
+}
+
+#[test]
+fn without_room_for_other_shards_a_store_keeps_those_it_has() {
+    for durability in [Durability::Buffered, Durability::Strict] {
+        let disk = SimDisk::new(43);
+        let open = |shards| open_on(&disk, Options { shards, ..options(durability, 1) });
+        let database = open(Some(2)).unwrap();
+        for name in ["a", "b", "c"] {
+            script::steps(&script::begin(&database, name).unwrap(), 1..=60);
+        }
+        database.close().unwrap();
+        // Once they have their images there is little more.
+        let database = open(None).unwrap();
+        drop(database.checkpoint().unwrap());
+        database.close().unwrap();
+        let used: usize = disk.files().iter().map(|file| disk.bytes(file).len()).sum();
+        for room in [0, 100 << 10, 700 << 10] {
+            disk.set_capacity(Some(used as u64 + room));
+            let refused = open(Some(8)).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Full, "{durability:?}, {room} bytes: {refused}");
+            let of_new =
+                |file: &PathBuf| (2..10).any(|log| file.to_string_lossy().contains(&format!("/{log:03}-")));
+            let left = disk.files().into_iter().find(of_new);
+            assert_eq!(left, None, "what was written for them is gone");
+            let database = open(Some(2)).expect("opening with the shards it has needs no new space");
+            for name in ["a", "b", "c"] {
+                assert_eq!(script::expect_whole(&database, name), 61, "{durability:?}, {room} bytes");
+            }
+            database.close().unwrap();
+        }
+        disk.set_capacity(None);
+        let database = open(Some(8)).unwrap();
+        assert_eq!((database.shard_count(), script::expect_whole(&database, "b")), (8, 61));
+    }
 }

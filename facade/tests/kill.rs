@@ -1,7 +1,7 @@
 //! A process is killed with SIGKILL at any moment, and what it was told is still there.
 //!
 //! A child (this binary again) writes to one store from several threads, forks a run of it and compacts it again and again, and says
-//! on a pipe what was acknowledged. It is killed, the store is reopened, and the two are compared, older versions among
+//! on a pipe what was acknowledged. Each may have another number of shards. It is killed, the store is reopened, and the two are compared, older versions among
 //! them. 40 kills by default; `STRATA_KILLS=500` is the long form.
 
 mod support;
@@ -25,6 +25,7 @@ const WRITERS: u64 = 3;
 const FORKS: usize = 8;
 const STORE: &str = "STRATA_KILL_STORE";
 const MODE: &str = "STRATA_KILL_MODE";
+const SHARDS: &str = "STRATA_KILL_SHARDS";
 
 /// What the writers of a store are promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +122,8 @@ impl Told {
 /// Starts a child, kills it at a moment of chance, and hears what it said.
 fn kill_one(name: &str, store: &Path, mode: Mode, dice: &mut Dice, told: &mut Told) {
     let mut command = process::command(name);
-    command.env(STORE, store).env(MODE, format!("{mode:?}"));
+    // Some of them give the store another number of shards first, and are killed over that.
+    command.env(STORE, store).env(MODE, format!("{mode:?}")).env(SHARDS, dice.below(4).to_string());
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let lines = lines_of(child.stderr.take().unwrap());
     let mut other = Vec::new();
@@ -160,7 +162,8 @@ fn lines_of(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
 }
 
 fn reopen_and_compare(store: &Path, mode: Mode, told: &mut Told, dice: &mut Dice) {
-    let database = Database::open(store, store_options(mode)).expect("a killed store opens again");
+    let database = Database::open(store, store_options(mode, dice.below(4) as usize))
+        .expect("a killed store opens again");
     for writer in 0..WRITERS {
         let name = writer_name(writer);
         let known = told.steps[writer as usize];
@@ -192,7 +195,7 @@ fn reopen_and_compare(store: &Path, mode: Mode, told: &mut Told, dice: &mut Dice
 
 /// A version of a writer's run that is kept is what it was.
 fn compare_past(run: &RunHandle, name: &str, version: u64, newest: u64, mode: Mode) {
-    let kept = match store_options(mode).retention {
+    let kept = match store_options(mode, 0).retention {
         Retention::KeepLast(count) => count,
         _ => newest,
     };
@@ -256,9 +259,10 @@ fn compare_forks(database: &Database, told: &Told) {
     }
 }
 
-fn store_options(mode: Mode) -> Options {
+/// With so many shards, or with those that the store has.
+fn store_options(mode: Mode, shards: usize) -> Options {
     let durability = if mode == Mode::Strict { Durability::Strict } else { Durability::Buffered };
-    busy_options(durability, 2)
+    Options { shards: (shards > 0).then_some(shards), ..busy_options(durability, 1) }
 }
 
 fn writer_name(writer: u64) -> String {
@@ -276,7 +280,8 @@ fn write_until_killed() -> ! {
     let store = std::env::var_os(STORE).expect("the parent names the store");
     let mode = std::env::var(MODE).expect("the parent names the mode");
     let mode = *MODES.iter().find(|known| format!("{known:?}") == mode).expect("a mode of this test");
-    let database = Database::open(store, store_options(mode)).expect("the store opens");
+    let shards = std::env::var(SHARDS).unwrap().parse().unwrap();
+    let database = Database::open(store, store_options(mode, shards)).expect("the store opens");
     say("opened");
     match database.create_run(RunSpec::named("shared")) {
         Ok(_) => {}

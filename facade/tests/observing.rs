@@ -140,6 +140,33 @@ fn opening_a_checkpoint_and_closing_are_told() {
 }
 
 #[test]
+fn other_shards_are_told_before_the_store_is_open_with_them() {
+    in_own_process("other_shards_are_told_before_the_store_is_open_with_them", || {
+        let disk = SimDisk::new(1);
+        let database = open_on(&disk, options(Durability::Buffered, 2)).unwrap();
+        script::steps(&script::begin(&database, "run").unwrap(), 1..=10);
+        database.close().unwrap();
+        let listener = Listener::listen();
+        let database = open_on(&disk, options(Durability::Buffered, 3)).unwrap();
+        let placed = listener.one("the runs of the store are placed anew");
+        placed.expect("INFO", &[("before", "2"), ("shards", "3"), ("runs", "1"), ("records", "11")]);
+        listener
+            .one("the store is open")
+            .expect("INFO", &[("shards", "3"), ("boot", "3"), ("was_clean", "true")]);
+        let images = listener.all("the shard is recovered");
+        let of_shard = |told: &Told| (told.fields["shard"].clone(), told.fields["runs"].clone());
+        let mut shards: Vec<_> = images.iter().map(of_shard).collect();
+        shards.drain(..2); // with those it had
+        shards.sort();
+        let own = database.shard_of(script::id_of("run")).to_string();
+        let expected =
+            ["0", "1", "2"].map(|shard| (shard.into(), if own == shard { "1" } else { "0" }.into()));
+        assert_eq!(shards, expected, "shards are counted from 0, whatever the numbers of their logs");
+        assert_eq!(listener.complaints().len(), 0, "{:?}", listener.complaints());
+    });
+}
+
+#[test]
 fn a_recovery_that_cuts_a_torn_tail_tells_where_and_how_much() {
     in_own_process("a_recovery_that_cuts_a_torn_tail_tells_where_and_how_much", || {
         let listener = Listener::listen();

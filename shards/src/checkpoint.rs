@@ -361,7 +361,8 @@ impl Shard {
             (ImageProgress::Begun { number, parts }, _) => {
                 let (retention, through, now) = (self.setup.retention, checkpoint.through, self.now);
                 let is_whole = checkpoint.is_whole;
-                let begin = ImageBegin { number, through, incoming, retention, now, is_whole };
+                let log = self.log.as_ref().expect("only a shard with a log makes checkpoints").number();
+                let begin = ImageBegin { log, number, through, incoming, retention, now, is_whole };
                 let Checkpoints { end, unreadable, .. } = &self.checkpoints;
                 let runs = ImageOfRuns::new(begin, &end.files, unreadable);
                 let writing = Writing { runs, parts, waiting: Vec::new(), begun_at: Instant::now() };

@@ -58,8 +58,8 @@ impl Shard {
     /// The run whose keys are to be cleaned next, and from when on.
     pub(crate) fn first_to_clean(&self) -> Option<(Timestamp, RunId)> {
         // Before the boot has begun MANIFEST may still say "closed in order", so nothing is written.
-        if self.boot.number == 0 || self.setup.is_read_only || self.log.as_ref().is_some_and(Log::has_failed)
-        {
+        let is_quiet = self.setup.is_read_only || self.setup.is_quiet;
+        if self.boot.number == 0 || is_quiet || self.log.as_ref().is_some_and(Log::has_failed) {
             return None;
         }
         self.runs.first_deadline().map(|(deadline, run)| (deadline.max(self.cleaning_from), run))

@@ -10,7 +10,7 @@ use strata_wal::{ImageReader, LogSource, Lsn, WalError, scan};
 use crate::base::Base;
 use crate::history::PastVersion;
 use crate::image_directory::{RunEntry, read_directory};
-use crate::record::{self, Record};
+use crate::record::{self, Record, RecordPlace};
 use crate::replay::apply;
 use crate::retained::RunImage;
 use crate::run::Run;
@@ -96,6 +96,11 @@ impl ImageShelf {
         state.map_err(|reason| reader.corrupt(image.place.offset, format!("run {run}: {reason}")))
     }
 
+    /// The shard whose runs it reads.
+    pub(crate) fn shard(&self) -> u32 {
+        self.source.index()
+    }
+
     /// From now on the store is read as it stands there.
     pub(crate) fn renew(&mut self, source: &LogSource) {
         self.source = source.clone();
@@ -165,7 +170,7 @@ impl ImageShelf {
             let record = record::decode(found.body)?;
             let version = record.head.version;
             if outcome.is_ok() && record.head.run == entry.run && version > from && version <= target {
-                outcome = apply(&mut run, log, found.lsn, record);
+                outcome = apply(&mut run, RecordPlace { log, lsn: found.lsn }, record);
             }
             Ok(())
         });

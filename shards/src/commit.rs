@@ -114,7 +114,7 @@ impl Shard {
             let log = self.log.as_mut().expect("a store without a log keeps every run in memory");
             match log.append(staged.kind, &staged.body) {
                 Ok(appended) => {
-                    place = RecordPlace { log: self.index, lsn: appended.lsn };
+                    place = RecordPlace { log: log.number(), lsn: appended.lsn };
                     if staged.durability == Durability::Strict {
                         log.request_sync();
                         need.durable = appended.end;

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 use strata_primitives::{Error, ErrorKind, ForkPoint, Redaction, RunId, Version};
-use strata_wal::{LogSource, RecordRef, WalError};
+use strata_wal::{GroupId, LogSource, RecordRef, WalError};
 
 use crate::checkpoint_kind::CheckpointKind;
 use crate::cold_run::ImageShelf;
@@ -59,9 +59,12 @@ impl Kept {
     }
 }
 
-/// Those of all runs of a log, and what is to be taken out of them.
+/// Those of all runs of a log.
+pub(crate) type NeededRecords = FxHashMap<RunId, Stretches>;
+
+/// What is needed of a log, and what is to be taken out of it.
 struct Needed {
-    stretches: FxHashMap<RunId, Stretches>,
+    records: NeededRecords,
     redactions: FxHashMap<RunId, Redaction>,
 }
 
@@ -183,14 +186,8 @@ impl Engine {
     }
 
     fn compact_history(&self, source: &LogSource, needed: Needed) -> Result<(), Error> {
-        let Needed { stretches, mut redactions } = needed;
-        let mut keep = |found: RecordRef<'_>| {
-            let head = record::decode_head(found.body)?;
-            let is_needed = stretches.get(&head.run).is_some_and(|stretches| {
-                stretches.iter().any(|(from, through)| *from < head.version && head.version <= *through)
-            });
-            Ok(is_needed.then(|| group_of(head.run)))
-        };
+        let Needed { records, mut redactions } = needed;
+        let mut keep = |found: RecordRef<'_>| group_if_needed(&records, found);
         let mut rewrite =
             |found: RecordRef<'_>| match redactions.get_mut(&record::decode_head(found.body)?.run) {
                 Some(redaction) => record::without_erased(found.body, redaction),
@@ -202,30 +199,51 @@ impl Engine {
     }
 }
 
-/// The records that are needed whichever of the two images is begun with: that may have forks of which the shard knows no more. What
-/// is erased in them, as the newest image says.
+/// The group of a record, if it is needed.
+pub(crate) fn group_if_needed(
+    needed: &NeededRecords,
+    found: RecordRef<'_>,
+) -> Result<Option<GroupId>, String> {
+    let head = record::decode_head(found.body)?;
+    let is_needed = needed.get(&head.run).is_some_and(|stretches| {
+        stretches.iter().any(|(from, through)| *from < head.version && head.version <= *through)
+    });
+    Ok(is_needed.then(|| group_of(head.run)))
+}
+
+/// What is needed whichever of the two images is begun with: that may have forks of which the shard knows no more. What is erased in
+/// it, as the newest image says.
 fn needed_of(source: &LogSource, forked: Vec<ForkPoint>) -> Result<Needed, Error> {
-    let mut versions = BTreeMap::<RunId, Vec<Version>>::new();
-    let mut note = |ForkPoint { run, version }| versions.entry(run).or_default().push(version);
-    forked.into_iter().for_each(&mut note);
     let directories = source.images().map(|image| read_directory(source, &image).map(|(entries, _)| entries));
     let directories = directories.collect::<Result<Vec<_>, WalError>>().map_err(store_error)?;
-    let entries = || directories.iter().flatten();
-    entries().filter_map(|entry| entry.origin).for_each(|origin| note(origin.point));
-    let mut stretches = FxHashMap::<RunId, Stretches>::default();
-    for RunEntry { run, image, retained, .. } in entries() {
-        let forked = versions.get(run).map_or(&[][..], Vec::as_slice);
-        stretches.entry(*run).or_default().extend(retained.needed(image, forked));
+    let records = needed_by(directories.iter().flatten(), forked);
+    let redactions = redactions_of(source, &directories, &records)?;
+    Ok(Needed { records, redactions })
+}
+
+/// The records that are needed by what directories say, and by these forks.
+pub(crate) fn needed_by<'a>(
+    entries: impl Iterator<Item = &'a RunEntry> + Clone,
+    forked: Vec<ForkPoint>,
+) -> NeededRecords {
+    let mut versions = BTreeMap::<RunId, Vec<Version>>::new();
+    let of_entries = entries.clone().filter_map(|entry| entry.origin.map(|origin| origin.point));
+    for ForkPoint { run, version } in forked.into_iter().chain(of_entries) {
+        versions.entry(run).or_default().push(version);
     }
-    let redactions = redactions_of(source, &directories, &stretches)?;
-    Ok(Needed { stretches, redactions })
+    let mut needed = NeededRecords::default();
+    for RunEntry { run, image, retained, .. } in entries {
+        let forked = versions.get(run).map_or(&[][..], Vec::as_slice);
+        needed.entry(*run).or_default().extend(retained.needed(image, forked));
+    }
+    needed
 }
 
 /// What is to be taken out of the records of which runs.
 fn redactions_of(
     source: &LogSource,
     directories: &[Vec<RunEntry>],
-    stretches: &FxHashMap<RunId, Stretches>,
+    needed: &NeededRecords,
 ) -> Result<FxHashMap<RunId, Redaction>, Error> {
     let newest = directories.first().map_or(&[][..], Vec::as_slice);
     let (known, mut kin, mut shelf) =
@@ -244,7 +262,7 @@ fn redactions_of(
             let base = kin.base_of(entry, &mut shelf, source)?;
             let began_as = base.as_ref().and_then(|base| Some((base.origin.point.version, base.state()?)));
             began_as.into_iter().for_each(|(version, was)| redaction.know(version, was));
-            for image in begun_with(directories, entry.run, &stretches[&entry.run]) {
+            for image in begun_with(directories, entry.run, &needed[&entry.run]) {
                 let was = shelf.read(entry.run, &image, base.as_ref()).map_err(store_error)?;
                 redaction.know(image.stamp.version, &was);
             }

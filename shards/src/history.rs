@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use strata_primitives::{EntityRef, Error, ErrorKind, ForkPoint, RunId, RunState, Version};
-use strata_wal::{GroupId, LogHistory, Lsn, WalError};
+use strata_wal::{GroupId, LogHistory, WalError};
 
 use crate::base::{Ancestor, Base, Lineage};
 use crate::cold_run::ImageShelf;
@@ -102,7 +102,7 @@ impl PastVersion {
                         (made, _) => return made,
                     },
                     Err(error @ WalError::Corrupt { .. }) => {
-                        tracing::warn!(target: "strata", shard = self.newest.log, run = %self.run, %error, "an image is damaged: an older one is taken");
+                        tracing::warn!(target: "strata", shard = shelf.shard(), run = %self.run, %error, "an image is damaged: an older one is taken");
                         damage = Some(error);
                     }
                     Err(error) => return Err(store_error(error)),
@@ -131,11 +131,13 @@ impl PastVersion {
         let mut run = Run { place: base, ..Run::new(state) };
         let from = run.state.version();
         let behind = if from == self.version { Vec::new() } else { self.places_behind(from, base, log)? };
-        for lsn in behind {
-            let record = log.record(self.group(), lsn).map_err(store_error)?.ok_or_else(|| self.trimmed())?;
+        for place in behind {
+            let RecordPlace { log: number, lsn } = place;
+            let record = log.record(self.group(), number, lsn).map_err(store_error)?;
+            let record = record.ok_or_else(|| self.trimmed())?;
             let record = record::decode(record.body);
-            let applied = record.and_then(|record| apply(&mut run, self.newest.log, lsn, record));
-            applied.map_err(|reason| store_error(log.corrupt(self.group(), lsn, reason)))?;
+            let applied = record.and_then(|record| apply(&mut run, place, record));
+            applied.map_err(|reason| store_error(log.corrupt(self.group(), number, lsn, reason)))?;
         }
         if run.state.version() == self.version {
             return Ok(MadePast { record: run.place, state: run.state });
@@ -154,7 +156,7 @@ impl PastVersion {
         from: Version,
         base: RecordPlace,
         log: &mut LogHistory,
-    ) -> Result<Vec<Lsn>, Error> {
+    ) -> Result<Vec<RecordPlace>, Error> {
         let mut places = Vec::new();
         let mut at = self.newest;
         while at != base && at != RecordPlace::default() {
@@ -163,7 +165,7 @@ impl PastVersion {
                 break;
             }
             if head.version <= self.version {
-                places.push(at.lsn);
+                places.push(at);
                 at = head.previous;
             } else {
                 at = self.further_back(&head, log)?;
@@ -186,19 +188,20 @@ impl PastVersion {
 
     /// What the record at a place says; `None` when it is gone.
     fn head(&self, place: RecordPlace, log: &mut LogHistory) -> Result<Option<RecordHead>, Error> {
-        let Some(record) = log.record(self.group(), place.lsn).map_err(store_error)? else { return Ok(None) };
+        let record = log.record(self.group(), place.log, place.lsn).map_err(store_error)?;
+        let Some(record) = record else { return Ok(None) };
         let head = record::decode_head(record.body).and_then(|head| {
             let named =
                 [Some(head.previous), head.milestone.map(|of| of.near), head.milestone.map(|of| of.far)];
             if head.run != self.run {
                 return Err(format!("a record of run {} stands where run {} has one", head.run, self.run));
             }
-            match named.into_iter().flatten().any(|named| named.log == place.log && named.lsn >= place.lsn) {
+            match named.into_iter().flatten().any(|named| named >= place) {
                 true => Err("a record names one that does not come before it".to_string()),
                 false => Ok(head),
             }
         });
-        head.map(Some).map_err(|reason| store_error(log.corrupt(self.group(), place.lsn, reason)))
+        head.map(Some).map_err(|reason| store_error(log.corrupt(self.group(), place.log, place.lsn, reason)))
     }
 
     fn group(&self) -> GroupId {

@@ -24,6 +24,7 @@ use crate::run_table::{Held, RunTable};
 /// Saxe, "Decomposable searching problems I", 1980).
 #[derive(Debug)]
 pub(crate) struct ImageOfRuns {
+    log: u32,
     number: u64,
     cursor: ImageCursor,
     /// The last run that was looked at.
@@ -51,6 +52,8 @@ pub(crate) struct ImageOfRuns {
 /// What an image begins with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ImageBegin {
+    /// Number of the log.
+    pub(crate) log: u32,
     pub(crate) number: u64,
     /// It stands for the log up to here.
     pub(crate) through: Lsn,
@@ -91,9 +94,10 @@ const LOOK_SIZE: usize = 64;
 impl ImageOfRuns {
     /// An image behind the one that refers to `files`. Those that are unreadable are left alone.
     pub(crate) fn new(begin: ImageBegin, files: &Files, unreadable: &BTreeSet<u64>) -> ImageOfRuns {
-        let ImageBegin { number, through, incoming, retention, now, is_whole } = begin;
+        let ImageBegin { log, number, through, incoming, retention, now, is_whole } = begin;
         let merged = if is_whole { files.keys().copied().collect() } else { files_to_merge(files, incoming) };
         ImageOfRuns {
+            log,
             number,
             cursor: ImageCursor::new(),
             after: None,
@@ -327,7 +331,7 @@ impl ImageOfRuns {
             size += self.move_merged(image, *run, &erasures, parts);
             self.files.entry(image.file).or_default().live += image.place.size;
         }
-        if let Some(needed_from) = retained.needed_from(image, &forked, trail) {
+        if let Some(needed_from) = retained.needed_from(self.log, image, &forked, trail) {
             self.kept_from = self.kept_from.min(needed_from);
         }
         let before = self.page.len();

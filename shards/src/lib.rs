@@ -8,7 +8,7 @@
 //! `transact`, `execute`, `subscription`, `subscribe`, `withheld`, `log_progress`, `shard_thread`; `checkpoint`, `checkpoint_kind`,
 //! `image_walk`, `retained`, `trail`, `image_directory`, `image_thread` and `restore`; `cold_run`, `loader`, `residency` and `eviction`;
 //! `history`, `pasts`, `fork`, `base`, `forks`, `shared_memory` and `kin`; then `maintenance`, `held_checkpoint`, `compaction`,
-//! `verify`, `open`, `engine` and `calls`, which start, reach and stop all of them; and `salvage` with its `salvage_index`, for
+//! `verify`, `open`, `resharding`, `engine` and `calls`, which start, reach and stop all of them; and `salvage` with its `salvage_index`, for
 //! stores that do not open any more.
 #![forbid(unsafe_code)]
 
@@ -51,6 +51,7 @@ mod open;
 mod pasts;
 mod query;
 mod replay;
+mod resharding;
 mod residency;
 mod retained;
 mod rewrite;

@@ -17,7 +17,7 @@ use crate::history::{MadePast, PastVersion};
 use crate::image_directory::RunEntry;
 use crate::maintenance::{Errand, ask_for_source};
 use crate::message::{Message, Reply};
-use crate::record::Record;
+use crate::record::{Record, RecordPlace};
 use crate::replay::apply;
 use crate::run::Run;
 use crate::store_error::store_error;
@@ -64,6 +64,8 @@ pub(crate) enum Loaded {
 #[derive(Debug)]
 pub(crate) struct Loader {
     pub(crate) log: u32,
+    /// The shard it works for.
+    pub(crate) index: u32,
     /// How its log is written.
     pub(crate) mode: LogMode,
     pub(crate) shelf: ImageShelf,
@@ -123,7 +125,8 @@ impl Loader {
         for (lsn, record) in tail {
             let damaged =
                 |reason| Error::new(ErrorKind::Corrupt, format!("log {}, LSN {lsn}: {reason}", self.log));
-            apply(&mut run, self.log, *lsn, record.clone()).map_err(damaged)?;
+            let place = RecordPlace { log: self.log, lsn: *lsn };
+            apply(&mut run, place, record.clone()).map_err(damaged)?;
         }
         Ok(run)
     }
@@ -169,11 +172,11 @@ impl Loader {
         base: Option<&Arc<Base>>,
         damage: WalError,
     ) -> Result<Run, Error> {
-        tracing::warn!(target: "strata", shard = self.log, run = %entry.run, error = %damage, "an image is damaged: the run is rebuilt from the one before");
+        tracing::warn!(target: "strata", shard = self.index, run = %entry.run, error = %damage, "an image is damaged: the run is rebuilt from the one before");
         let source = self.source()?;
         // What cannot be rebuilt is damaged as it was found first.
         self.shelf.rebuild(entry, base, &source).map_err(|error| {
-            tracing::error!(target: "strata", shard = self.log, run = %entry.run, %error, "the run cannot be rebuilt");
+            tracing::error!(target: "strata", shard = self.index, run = %entry.run, %error, "the run cannot be rebuilt");
             store_error(damage)
         })
     }

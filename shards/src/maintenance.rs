@@ -119,7 +119,7 @@ impl Maintenance {
                 let Naming { durable_through, before } = naming;
                 let named = self.directory.name_image(log, image, before, durable_through);
                 let outcome = named.map_err(ImageFailure::from);
-                let delivery = &self.deliveries[log as usize];
+                let delivery = self.delivery(log);
                 let what = ImageProgress::Finished(outcome.map(|()| (image, size)));
                 let _ = delivery.images.send(ImageNews { request, what });
                 delivery.mailbox.wake();
@@ -134,11 +134,13 @@ impl Maintenance {
                 match self.directory.put_away(log, image, &kept, kept_from) {
                     Ok(PutAway { retired, removed, images }) => {
                         self.left.remove(&log);
-                        tracing::info!(target: "strata", shard = log, retired, removed, images, "segments and images are put away");
+                        let shard = self.shard_of(log);
+                        tracing::info!(target: "strata", shard, retired, removed, images, "segments and images are put away");
                     }
                     // It costs space until the next image.
                     Err(error) => {
-                        tracing::warn!(target: "strata", shard = log, %error, "what images make unnecessary stays");
+                        let shard = self.shard_of(log);
+                        tracing::warn!(target: "strata", shard, %error, "what images make unnecessary stays");
                         self.left.insert(log, store_error(error));
                     }
                 }
@@ -178,12 +180,22 @@ impl Maintenance {
         }
     }
 
+    /// The shard of the log with this number.
+    fn shard_of(&self, log: u32) -> u32 {
+        log - self.directory.logs().start
+    }
+
+    fn delivery(&self, log: u32) -> &Delivery {
+        &self.deliveries[self.shard_of(log) as usize]
+    }
+
     fn begin_image(&mut self, request: u64, through: LogEnd, begun: Timestamp) {
         self.writers.retain(|writer| !writer.is_finished());
-        let delivery = &self.deliveries[through.log as usize];
+        let number = self.directory.next_image(through.log);
+        let delivery = self.delivery(through.log);
         let job = ImageJob {
             request,
-            number: self.directory.next_image(through.log),
+            number,
             through,
             begun,
             source: self.directory.log_source(through.log),

@@ -24,6 +24,7 @@ use crate::loader::Loader;
 use crate::maintenance::{Delivery, Maintenance, Prepared};
 use crate::message::{Control, Message};
 use crate::report::{RecoveryReport, ShardRecovery};
+use crate::resharding::reshard;
 use crate::setup::Setup;
 use crate::shard::Maintained;
 use crate::shard_thread::{ShardDisk, ShardThread};
@@ -38,7 +39,8 @@ pub struct EngineOptions {
     pub durability: Durability,
     /// Only read what is there, and write nothing.
     pub is_read_only: bool,
-    /// How many shards; `None` takes what the store has, or one less than there are CPUs.
+    /// How many shards; `None` takes what the store has, or one less than there are CPUs. A store that has another number is
+    /// given this one before it is served.
     pub shards: Option<usize>,
     /// How long a buffered commit may wait for stable storage.
     pub sync_interval: Duration,
@@ -80,8 +82,8 @@ impl Engine {
     ///
     /// # Errors
     /// `InvalidArgument` for options or a path that cannot be a store, `AlreadyOpen` while another
-    /// process or another `Engine` has it, `Unsupported` for a newer format or another number of
-    /// shards, `Corrupt` for damage below what is proven durable, `Io` and `Full` for the disk.
+    /// process or another `Engine` has it, `Unsupported` for a newer format, or where a store that is only read has another
+    /// number of shards, `Corrupt` for damage below what is proven durable, `Io` and `Full` for the disk.
     pub fn open(options: EngineOptions) -> Result<Engine, Error> {
         let started = Instant::now();
         check(&options)?;
@@ -108,7 +110,23 @@ fn open_on_disk(options: &EngineOptions, path: &Path) -> Result<Engine, Error> {
         true => StoreDirectory::open_read_only(storage, path, wanted),
         false => StoreDirectory::open(storage, path, wanted, default, now),
     };
-    let mut directory = directory.map_err(store_error)?;
+    let directory = directory.map_err(store_error)?;
+    let was_clean = directory.describe().is_clean;
+    let directory = match wanted {
+        Some(wanted) if wanted != directory.log_count() => reshard(directory, options, path, wanted)?,
+        _ => directory,
+    };
+    let mut engine = start(directory, options, false)?;
+    engine.recovery.was_clean = was_clean;
+    Ok(engine)
+}
+
+/// Starts the shards of a store, as many as it has logs. A quiet store writes nothing that nobody asks for.
+pub(crate) fn start(
+    mut directory: StoreDirectory,
+    options: &EngineOptions,
+    is_quiet: bool,
+) -> Result<Engine, Error> {
     let count = directory.log_count();
     let lock = directory.take_lock();
     let (created, was_clean) = (directory.was_created(), directory.describe().is_clean);
@@ -117,9 +135,10 @@ fn open_on_disk(options: &EngineOptions, path: &Path) -> Result<Engine, Error> {
     // away; an image of which the shard knows nothing any more may have to be named; then there are a question of a caller and
     // the close.
     let (errands, errands_in) = bounded(7 * count as usize + 2);
-    let mut start = Start::new(options, count as usize);
+    let mut start = Start::new(options, count as usize, is_quiet);
     start.engine.running_mut().lock = lock;
-    for index in 0..count {
+    for (index, log) in directory.logs().enumerate() {
+        let index = index as u32;
         let ((segments, segments_in), (images, images_in)) = (bounded(1), unbounded());
         let ((loads, requests), (loaded, loaded_in)) = (unbounded(), unbounded());
         let errands = errands.clone();
@@ -130,12 +149,12 @@ fn open_on_disk(options: &EngineOptions, path: &Path) -> Result<Engine, Error> {
             loads,
             loaded: loaded_in,
         };
-        let source = directory.log_source(index);
+        let source = directory.log_source(log);
         let shelf = ImageShelf::new(source.clone(), start.hash_seed);
         let disk = ShardDisk { source, options: log_options(options), maintained };
         let shard = start.shard(index, Some(disk), Some((segments, images)))?;
-        let loader =
-            Loader { log: index, mode: log_options(options).mode, shelf, requests, loaded, errands, shard };
+        let mode = log_options(options).mode;
+        let loader = Loader { log, index, mode, shelf, requests, loaded, errands, shard };
         let thread = std::thread::Builder::new().name(format!("strata-loader-{index}"));
         let thread = thread.spawn(move || loader.run()).map_err(thread_error)?;
         start.engine.running_mut().threads.push(thread);
@@ -173,7 +192,7 @@ fn open_on_disk(options: &EngineOptions, path: &Path) -> Result<Engine, Error> {
 
 fn open_in_memory(options: &EngineOptions) -> Result<Engine, Error> {
     let count = options.shards.unwrap_or_else(default_shard_count);
-    let mut start = Start::new(options, count);
+    let mut start = Start::new(options, count, false);
     for index in 0..count {
         start.shard(index as u32, None, None)?;
     }
@@ -196,10 +215,11 @@ struct Start<'a> {
 }
 
 impl<'a> Start<'a> {
-    fn new(options: &'a EngineOptions, count: usize) -> Start<'a> {
+    fn new(options: &'a EngineOptions, count: usize, is_quiet: bool) -> Start<'a> {
         let setup = Setup {
             durability: options.durability,
             is_read_only: options.is_read_only,
+            is_quiet,
             is_on_disk: options.path.is_some(),
             limits: options.limits.clone(),
             clock: options.clock.clone(),
@@ -277,7 +297,7 @@ impl<'a> Start<'a> {
 }
 
 impl Engine {
-    fn running_mut(&mut self) -> &mut Running {
+    pub(crate) fn running_mut(&mut self) -> &mut Running {
         let running = self.running.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
         running.get_or_insert_with(Running::default)
     }

@@ -48,8 +48,8 @@ const SECTION_MILESTONE: u16 = 3;
 const MILESTONE_SIZE: usize = 2 * PLACE_SIZE;
 const PLACE_SIZE: usize = 4 + 8;
 
-/// Where a run's previous record stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Where a run's previous record stands. A log with a greater number comes later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RecordPlace {
     /// The number of the log.
     pub log: u32,

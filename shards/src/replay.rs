@@ -4,7 +4,7 @@
 //! the log holds.
 
 use strata_primitives::{Commit, Mutation, Receipt, Stamp};
-use strata_wal::{Lsn, RecordRef};
+use strata_wal::RecordRef;
 
 use crate::base::Origin;
 use crate::cold_run::ColdRun;
@@ -37,13 +37,13 @@ pub(crate) fn replay(runs: &mut RunTable, log: u32, found: RecordRef<'_>) -> Res
         }
         return Ok(());
     }
-    apply(runs.get_or_insert(id), log, found.lsn, record)?;
+    apply(runs.get_or_insert(id), RecordPlace { log, lsn: found.lsn }, record)?;
     runs.note_change(id);
     Ok(())
 }
 
-/// Applies the commit of a record to its run.
-pub(crate) fn apply(run: &mut Run, log: u32, lsn: Lsn, record: Record) -> Result<(), String> {
+/// Applies the commit of the record at a place to its run.
+pub(crate) fn apply(run: &mut Run, place: RecordPlace, record: Record) -> Result<(), String> {
     let Record { head, mutations, size } = record;
     let kind = record::kind_of(&mutations);
     let before = Stamp { version: run.state.version(), timestamp: run.state.timestamp() };
@@ -59,7 +59,7 @@ pub(crate) fn apply(run: &mut Run, log: u32, lsn: Lsn, record: Record) -> Result
         let commit = Commit { version: head.version, timestamp: head.timestamp, durability: head.durability };
         run.state.remember(id, Receipt { commit, effects, fingerprint });
     }
-    run.pass(RecordPlace { log, lsn }, kind, stamp, size);
+    run.pass(place, kind, stamp, size);
     run.durability = run.state.meta().and_then(|meta| meta.durability);
     Ok(())
 }

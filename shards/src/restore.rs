@@ -53,7 +53,7 @@ fn load_newest(source: &LogSource, hash_seed: usize) -> Result<(RunTable, KnownI
         match load(source, image, hash_seed) {
             Ok((runs, end)) => return Ok((runs, KnownImages { newest: Some(*image), end })),
             Err(error @ WalError::Corrupt { .. }) if is_log_whole || index + 1 < images.len() => {
-                tracing::warn!(target: "strata", shard = source.log(), number = image.number, %error, "an image is damaged: recovery begins further back");
+                tracing::warn!(target: "strata", shard = source.index(), number = image.number, %error, "an image is damaged: recovery begins further back");
             }
             Err(error) => return Err(store_error(error)),
         }

@@ -124,14 +124,22 @@ impl Retained {
         *self = Retained { floor, anchors: decided.anchors };
     }
 
-    /// Where the records begin without which not every version can be made; `None` when the newest image is all there is.
-    pub(crate) fn needed_from(&self, newest: &RunImage, forked: &[Version], trail: &Trail) -> Option<Lsn> {
+    /// Where the records begin in the log with this number without which not every version can be made; `None` when the newest image
+    /// is all there is. Those of logs before come in front of all of it.
+    pub(crate) fn needed_from(
+        &self,
+        log: u32,
+        newest: &RunImage,
+        forked: &[Version],
+        trail: &Trail,
+    ) -> Option<Lsn> {
         let oldest = forked.first().map_or(self.floor, |forked| *forked.min(&self.floor));
         if newest.stamp.version <= oldest {
             return None;
         }
         let base = self.anchors.iter().rev().find(|image| image.stamp.version <= oldest);
-        Some(base.map_or(trail.begins().lsn, |base| base.record.lsn))
+        let begins = base.map_or(trail.begins(), |base| base.record);
+        Some(if begins.log == log { begins.lsn } else { Lsn::ZERO })
     }
 }
 
@@ -188,7 +196,7 @@ mod tests {
             retained = retained.follow(&newest, before.as_ref(), Keeping::Policy(retention), &[], now);
             before = Some(newest);
         }
-        let from = retained.needed_from(&before.unwrap(), &[], &trail()).map(|lsn| lsn.0);
+        let from = retained.needed_from(0, &before.unwrap(), &[], &trail()).map(|lsn| lsn.0);
         (retained.floor.0, retained.anchors.iter().map(|image| image.stamp.version.0).collect(), from)
     }
 
@@ -245,7 +253,7 @@ mod tests {
         let keeping = Keeping::Policy(Retention::KeepAll);
         let after = retained.follow(&image(31), Some(&image(30)), keeping, &[], Timestamp(0));
         assert_eq!(after, retained, "and the image from which the floor is made stays");
-        assert_eq!(after.needed_from(&image(31), &[], &trail()), Some(Lsn(160)));
+        assert_eq!(after.needed_from(0, &image(31), &[], &trail()), Some(Lsn(160)));
     }
 
     #[test]
@@ -265,7 +273,7 @@ mod tests {
             }
             let kept: Vec<u64> = retained.anchors.iter().map(|image| image.stamp.version.0).collect();
             assert_eq!((retained.floor.0, kept), (100, vec![20, 60]));
-            assert_eq!(retained.needed_from(&image(100), &forked, &trail()), Some(Lsn(160)));
+            assert_eq!(retained.needed_from(0, &image(100), &forked, &trail()), Some(Lsn(160)));
             assert_eq!(
                 retained.needed(&image(100), &forked),
                 [stretch(20, 20), stretch(60, 60), stretch(100, u64::MAX)]
@@ -273,7 +281,7 @@ mod tests {
             let after = retained.follow(&image(101), Some(&image(100)), keeping, &forked[1..], Timestamp(0));
             assert_eq!((after.anchors[0], after.anchors.len()), (image(60), 1), "an older fork has gone");
             let after = after.follow(&image(102), Some(&image(101)), keeping, &[], Timestamp(0));
-            assert_eq!((after.anchors.len(), after.needed_from(&image(102), &[], &trail())), (0, None));
+            assert_eq!((after.anchors.len(), after.needed_from(0, &image(102), &[], &trail())), (0, None));
         }
     }
 
@@ -288,10 +296,21 @@ mod tests {
     }
 
     #[test]
+    fn records_of_a_log_before_are_needed_in_front_of_all_of_the_log() {
+        let retained = Retained { floor: Version(0), anchors: vec![image(20)] };
+        let from = |log, floor| {
+            Retained { floor: Version(floor), ..retained.clone() }.needed_from(log, &image(50), &[], &trail())
+        };
+        assert_eq!([from(0, 0), from(0, 30)], [Some(Lsn(3)), Some(Lsn(160))]);
+        assert_eq!([from(4, 0), from(4, 30)], [Some(Lsn::ZERO); 2]);
+        assert_eq!(from(4, 50), None, "the newest image is all there is");
+    }
+
+    #[test]
     fn nothing_is_kept_of_a_run_that_was_deleted() {
         let retained = Retained { floor: Version(0), anchors: vec![image(16)] };
         let after = retained.follow(&image(31), Some(&image(30)), Keeping::Nothing, &[], Timestamp(0));
         assert_eq!(after, Retained { floor: Version(31), anchors: vec![] });
-        assert_eq!(after.needed_from(&image(31), &[], &trail()), None);
+        assert_eq!(after.needed_from(0, &image(31), &[], &trail()), None);
     }
 }

@@ -4,6 +4,7 @@
 //! names the one before it and none is missing. Nothing is written, and nothing comes from anywhere but images and records: the state is
 //! made by the same `apply` that recovery uses.
 
+use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -83,15 +84,19 @@ pub fn salvage(
     let store = StoreRemains::open(storage, path).map_err(store_error)?;
     let damage = store.damage().iter().map(|damage| damage_of(damage, path)).collect();
     let mut found = SalvagedStore { id: store.id().to_string(), segments: 0, records: 0, damage };
-    for source in store.logs() {
+    let mut taken = BTreeSet::new();
+    for source in store.logs().iter().rev() {
         let mut log = SalvagedLog::read(source, path, store.has_manifest(), &mut found)?;
         let point = |(run, seen): (&RunId, &SeenRun)| (seen.origin.map(|origin| origin.point), *run);
         let mut runs: Vec<_> = log.index.runs.iter().map(point).collect();
         // Forks of one version together, as those that read every image have them.
         runs.sort();
         for (_, run) in runs {
-            let seen = log.index.runs[&run].clone();
-            take(log.salvage(run, seen))?;
+            // Without MANIFEST logs are not told from those that they replaced: of those that have a run the newest counts.
+            if store.has_manifest() || taken.insert(run) {
+                let seen = log.index.runs[&run].clone();
+                take(log.salvage(run, seen))?;
+            }
         }
         found.damage.append(&mut log.damage);
     }
@@ -152,10 +157,10 @@ impl<'a> SalvagedLog<'a> {
     ) -> Result<SalvagedLog<'a>, Error> {
         let mut index = SalvageIndex::default();
         let mut refused = Vec::new();
-        let remains = source.read_remains(&mut |record| {
+        let remains = source.read_remains(&mut |log, record| {
             let lsn = record.lsn;
-            if let Err(reason) = index.take_record(source.log(), record) {
-                refused.push((lsn, reason));
+            if let Err(reason) = index.take_record(log, record) {
+                refused.push((RecordPlace { log, lsn }, reason));
             }
         });
         found.segments += remains.segments;
@@ -185,8 +190,8 @@ impl<'a> SalvagedLog<'a> {
             remains,
             damage: Vec::new(),
         };
-        for (lsn, reason) in refused {
-            let damage = log.history.corrupt(GroupId::default(), lsn, reason);
+        for (place, reason) in refused {
+            let damage = log.history.corrupt(GroupId::default(), place.log, place.lsn, reason);
             found.damage.push(damage_of(&damage, path));
         }
         log.refute_images(found);
@@ -215,14 +220,15 @@ impl<'a> SalvagedLog<'a> {
         if *is_named {
             return Standing::Confirmed;
         }
-        let lsn = image.record.lsn;
+        let RecordPlace { log: number, lsn } = image.record;
         let refuted = |log: &mut Self, reason: &str| {
             let reason =
                 format!("image {} of run {run} shows commit {}, {reason}", image.file, image.stamp.version);
-            Standing::Refuted(damage_of(&log.history.corrupt(group_of(run), lsn, reason), log.path))
+            Standing::Refuted(damage_of(&log.history.corrupt(group_of(run), number, lsn, reason), log.path))
         };
-        let is_behind_the_log = lsn >= self.remains.end && self.gap_behind(lsn).is_none();
-        let head = match self.history.record(group_of(run), lsn) {
+        let is_behind_the_log =
+            number == self.source.log() && lsn >= self.remains.end && self.gap_behind(image.record).is_none();
+        let head = match self.history.record(group_of(run), number, lsn) {
             Ok(Some(record)) => record::decode_head(record.body),
             Ok(None) | Err(_) if is_behind_the_log => {
                 return refuted(self, "and the log ends before its record");
@@ -252,8 +258,8 @@ impl<'a> SalvagedLog<'a> {
         // Also where the commit that erased it is out of reach.
         erasures_of(&self.index, id).iter().for_each(|erasure| drop(run.state.redact(erasure)));
         let reached = if is_begun { run.state.version() } else { Version::NEVER };
-        let behind =
-            self.gap_behind(run.place.lsn.max(seen.settled)).map(|gap| damage_of(&gap.damage, self.path));
+        let settled = RecordPlace { log: self.source.log(), lsn: seen.settled };
+        let behind = self.gap_behind(run.place.max(settled)).map(|gap| damage_of(&gap.damage, self.path));
         let is_newest = reached >= seen.known;
         let nothing_left = || Damage {
             file: self.path.to_path_buf(),
@@ -279,12 +285,12 @@ impl<'a> SalvagedLog<'a> {
         {
             match self.walk_back(id, next.last, building.run.place) {
                 Ok(places) => {
-                    for lsn in places {
+                    for place in places {
                         if building.run.state.version() >= until {
                             return building;
                         }
                         let before = building.run.state.version();
-                        if let Err(damage) = self.apply_record(&mut building.run, lsn) {
+                        if let Err(damage) = self.apply_record(&mut building.run, place) {
                             building.redo = Some(before);
                             building.stopped = Some(damage);
                             return building;
@@ -295,7 +301,7 @@ impl<'a> SalvagedLog<'a> {
                 Err(damage) => {
                     // Where it breaks first tells more than where the way back ends.
                     let first =
-                        self.gap_behind(building.run.place.lsn).filter(|gap| gap.from < next.last.lsn);
+                        self.gap_behind(building.run.place).filter(|gap| gap.from < self.own(next.last));
                     building.stopped = Some(first.map_or(damage, |gap| damage_of(&gap.damage, self.path)));
                     return building;
                 }
@@ -350,56 +356,69 @@ impl<'a> SalvagedLog<'a> {
     }
 
     /// Where the records behind `to` stand up to `last`, oldest first; each names the one before it.
-    fn walk_back(&mut self, id: RunId, last: RecordPlace, to: RecordPlace) -> Result<Vec<Lsn>, Damage> {
+    fn walk_back(
+        &mut self,
+        id: RunId,
+        last: RecordPlace,
+        to: RecordPlace,
+    ) -> Result<Vec<RecordPlace>, Damage> {
         let (mut places, mut at) = (Vec::new(), last);
         if last == to {
             let reason = format!("two commits of run {id} have their record there");
-            return Err(damage_of(&self.history.corrupt(group_of(id), last.lsn, reason), self.path));
+            return Err(self.damage_at(id, last, reason));
         }
         while at != to {
-            let after = places.last().copied().unwrap_or(at.lsn);
-            if at.log != last.log || at.lsn <= to.lsn {
+            let after = places.last().copied().unwrap_or(at);
+            if at <= to {
                 let reason =
                     format!("the record before it, at LSN {}, is not that of the commit before", at.lsn);
-                return Err(damage_of(&self.history.corrupt(group_of(id), after, reason), self.path));
+                return Err(self.damage_at(id, after, reason));
             }
-            let head = match self.history.record(group_of(id), at.lsn) {
+            let head = match self.history.record(group_of(id), at.log, at.lsn) {
                 Ok(Some(record)) => record::decode_head(record.body),
                 Ok(None) => Err(format!("no segment has the record of run {id} at LSN {}", at.lsn)),
                 Err(error) => return Err(damage_of(&error, self.path)),
             };
-            let head = head.and_then(|head| match head.run == id && head.previous.lsn < at.lsn {
+            let head = head.and_then(|head| match head.run == id && head.previous < at {
                 true => Ok(head),
                 false => Err(format!("what lies there is no record of run {id}")),
             });
-            let head = head.map_err(|reason| {
-                damage_of(&self.history.corrupt(group_of(id), at.lsn, reason), self.path)
-            })?;
-            places.push(at.lsn);
+            let head = head.map_err(|reason| self.damage_at(id, at, reason))?;
+            places.push(at);
             at = head.previous;
         }
         places.reverse();
         Ok(places)
     }
 
-    fn apply_record(&mut self, run: &mut Run, lsn: Lsn) -> Result<(), Damage> {
-        let group = group_of(run.state.id());
-        let applied = match self.history.record(group, lsn) {
+    fn apply_record(&mut self, run: &mut Run, place: RecordPlace) -> Result<(), Damage> {
+        let id = run.state.id();
+        let applied = match self.history.record(group_of(id), place.log, place.lsn) {
             Ok(Some(found)) => record::decode(found.body).and_then(|record| {
                 match record::kind_of(&record.mutations) == found.kind {
-                    true => apply(run, self.source.log(), lsn, record),
+                    true => apply(run, place, record),
                     false => Err(format!("a record of kind {} holds another commit", found.kind)),
                 }
             }),
             Ok(None) => Err("the segment is not there any more".to_string()),
             Err(error) => return Err(damage_of(&error, self.path)),
         };
-        applied.map_err(|reason| damage_of(&self.history.corrupt(group, lsn, reason), self.path))
+        applied.map_err(|reason| self.damage_at(id, place, reason))
+    }
+
+    /// That the record of a run at a place is not what it should be.
+    fn damage_at(&mut self, run: RunId, place: RecordPlace, reason: String) -> Damage {
+        damage_of(&self.history.corrupt(group_of(run), place.log, place.lsn, reason), self.path)
+    }
+
+    /// Where a record stands in this log; in front of all of it where it was appended to one before.
+    fn own(&self, place: RecordPlace) -> Lsn {
+        if place.log == self.source.log() { place.lsn } else { Lsn::ZERO }
     }
 
     /// The first part of the log that is missing and reaches behind a position.
-    fn gap_behind(&self, lsn: Lsn) -> Option<&Gap> {
-        self.remains.gaps.iter().find(|gap| gap.to > lsn)
+    fn gap_behind(&self, place: RecordPlace) -> Option<&Gap> {
+        self.remains.gaps.iter().find(|gap| gap.to > self.own(place))
     }
 }
 

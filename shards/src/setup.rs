@@ -12,6 +12,8 @@ pub(crate) struct Setup {
     pub(crate) durability: Durability,
     /// The store is only read: nothing is written, and shards have no logs.
     pub(crate) is_read_only: bool,
+    /// Nobody is served: nothing is written to a log that nobody asks for.
+    pub(crate) is_quiet: bool,
     /// Runs are loaded from files, and may be left there.
     pub(crate) is_on_disk: bool,
     pub(crate) limits: Limits,

@@ -173,7 +173,7 @@ impl ShardThread {
             return Err(self.setup.no_log("restart of a shard"));
         };
         // Errands are done in order, so this answer comes after any segment still under way.
-        let source = ask_for_source(&disk.maintained.errands, self.index);
+        let source = ask_for_source(&disk.maintained.errands, disk.source.log());
         disk.source = source.unwrap_or_else(|| Err(closed(self.index)))?;
         while disk.maintained.segments.try_recv().is_ok() {}
         while disk.maintained.images.try_recv().is_ok() {}

@@ -44,7 +44,7 @@ pub struct Compacted {
 }
 
 /// About how many bytes are sorted in memory at a time.
-const SORTED_SIZE: usize = 64 << 20;
+pub(crate) const SORTED_SIZE: usize = 64 << 20;
 
 impl LogSource {
     /// Sorts the records of the segments that no recovery needs, and those that were sorted before, into one file. `keep` says
@@ -78,13 +78,14 @@ impl LogSource {
                 continue;
             };
             through = (number, segment.header.end_lsn());
-            position = self.read_segment(&segment, position, &mut sorter, &mut compacted, keep)?;
+            let end = segment.header.end_lsn();
+            position = self.read_segment(&segment, (position, end), &mut sorter, &mut compacted, keep)?;
         }
         compacted.through = through.0;
         if through.0 == 0 {
             return Ok(compacted);
         }
-        let mut merge = sorter.into_merge(before)?;
+        let mut merge = Merge::of([(sorter, before)])?;
         let header = ImageHeader { number: through.0, through: through.1, ..header(self, created_micros) };
         let mut writer = HistoryWriter::create(Arc::clone(&self.storage), &self.store_path, &header)?;
         while let Some((input, record)) = merge.next()? {
@@ -115,20 +116,19 @@ impl LogSource {
             compacted.file = Some(writer.end()?);
         }
         // Whoever had something taken out counts on what was sorted being gone.
-        merge.parts.remove()?;
+        merge.parts.iter_mut().try_for_each(Parts::remove)?;
         Ok(compacted)
     }
 
-    /// Hands what is kept of a segment to the sorter, and tells where it leaves the log.
-    fn read_segment(
+    /// Hands what is kept of a segment, up to where the log ends, to the sorter, and tells where it leaves the log.
+    pub(crate) fn read_segment(
         &self,
         segment: &LiveSegment,
-        position: Option<Position>,
+        (position, end): (Option<Position>, Lsn),
         sorter: &mut Sorter<'_>,
         compacted: &mut Compacted,
         keep: &mut Keep<'_>,
     ) -> Result<Option<Position>, WalError> {
-        let end = segment.header.end_lsn();
         let mut failed = None;
         let (behind, _) = self.verify_segment(segment, position, end, &mut |record| {
             match keep(record)? {
@@ -143,7 +143,7 @@ impl LogSource {
     }
 
     /// Removes what a call that was interrupted left behind.
-    fn remove_leftovers(&self) -> Result<(), WalError> {
+    pub(crate) fn remove_leftovers(&self) -> Result<(), WalError> {
         let dir = history_dir(&self.store_path);
         self.storage.create_dir(&dir).map_err(|error| WalError::io(&dir, "create", error))?;
         for extension in ["part", "tmp"] {
@@ -158,13 +158,13 @@ impl LogSource {
 }
 
 /// The header of a file that holds nothing yet.
-fn header(source: &LogSource, created_micros: u64) -> ImageHeader {
+pub(crate) fn header(source: &LogSource, created_micros: u64) -> ImageHeader {
     let (kind, store, log, through) = (FileKind::History, source.store, source.log, Lsn::ZERO);
     ImageHeader { kind, store, log, number: 0, through, created_micros }
 }
 
 /// Takes records in any order, and has them sorted.
-struct Sorter<'a> {
+pub(crate) struct Sorter<'a> {
     source: &'a LogSource,
     created_micros: u64,
     sorted_size: usize,
@@ -203,7 +203,7 @@ impl Drop for Parts {
 }
 
 impl<'a> Sorter<'a> {
-    fn new(source: &'a LogSource, created_micros: u64, sorted_size: usize) -> Sorter<'a> {
+    pub(crate) fn new(source: &'a LogSource, created_micros: u64, sorted_size: usize) -> Sorter<'a> {
         let parts = Parts { source: source.clone(), paths: Vec::new() };
         Sorter { source, created_micros, sorted_size, pending: Pending::default(), parts }
     }
@@ -239,7 +239,7 @@ impl<'a> Sorter<'a> {
     }
 
     /// All records, with those that were sorted before.
-    fn into_merge(mut self, before: Option<HistoryFile>) -> Result<Merge, WalError> {
+    fn into_inputs(mut self, before: Option<HistoryFile>) -> Result<(Vec<Input>, Parts), WalError> {
         self.pending.sort();
         let mut inputs = vec![Input::Memory(self.pending)];
         for number in 1..=self.parts.paths.len() as u64 {
@@ -249,8 +249,7 @@ impl<'a> Sorter<'a> {
         if let Some(file) = before {
             inputs.push(Input::File { cursor: Box::new(FileCursor::new(file)?), is_asked_for: false });
         }
-        let heads = inputs.iter().enumerate().filter_map(|(at, input)| Some(Reverse((input.key()?, at))));
-        Ok(Merge { heads: heads.collect(), inputs, last: None, parts: self.parts })
+        Ok((inputs, self.parts))
     }
 }
 
@@ -343,17 +342,31 @@ impl Input {
 }
 
 /// The records of all inputs in their order.
-struct Merge {
+pub(crate) struct Merge {
     heads: BinaryHeap<Reverse<(RecordKey, usize)>>,
     inputs: Vec<Input>,
     /// The input whose record was handed out last: it stands still until the next one is wanted.
     last: Option<(usize, RecordKey)>,
-    parts: Parts,
+    parts: Vec<Parts>,
 }
 
 impl Merge {
+    /// What was taken of each log, and what was sorted of it before.
+    pub(crate) fn of<'a>(
+        logs: impl IntoIterator<Item = (Sorter<'a>, Option<HistoryFile>)>,
+    ) -> Result<Merge, WalError> {
+        let (mut inputs, mut parts) = (Vec::new(), Vec::new());
+        for (sorter, before) in logs {
+            let (of_log, parts_of_log) = sorter.into_inputs(before)?;
+            inputs.extend(of_log);
+            parts.push(parts_of_log);
+        }
+        let heads = inputs.iter().enumerate().filter_map(|(at, input)| Some(Reverse((input.key()?, at))));
+        Ok(Merge { heads: heads.collect(), inputs, last: None, parts })
+    }
+
     /// The next record, and its file if nobody was asked yet whether it is kept.
-    fn next(&mut self) -> Result<Option<(Option<&HistoryFile>, SortedRecord<'_>)>, WalError> {
+    pub(crate) fn next(&mut self) -> Result<Option<(Option<&HistoryFile>, SortedRecord<'_>)>, WalError> {
         let before = self.last.take();
         if let Some((at, _)) = before {
             self.inputs[at].advance()?;
@@ -367,7 +380,9 @@ impl Merge {
             let reason = format!("two records of one group have LSN {}", key.lsn);
             return Err(match input {
                 Input::File { cursor, .. } => cursor.file.corrupt(key, reason),
-                Input::Memory(_) => WalError::corrupt(&history_dir(&self.parts.source.store_path), 0, reason),
+                Input::Memory(_) => {
+                    WalError::corrupt(&history_dir(&self.parts[0].source.store_path), 0, reason)
+                }
             });
         }
         let file = match input {
@@ -405,7 +420,7 @@ mod tests {
         let mut sorter = Sorter::new(&source, 1, SORTED_SIZE);
         sorter.add(group, RecordRef { lsn: Lsn(16), kind: 1, body: b"again" }).unwrap();
         let before = HistoryFile::open(&source, FileKind::History, 4).unwrap();
-        let mut merge = sorter.into_merge(Some(before)).unwrap();
+        let mut merge = Merge::of([(sorter, Some(before))]).unwrap();
         let mut found = Vec::new();
         let refused = loop {
             match merge.next() {

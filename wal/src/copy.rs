@@ -47,7 +47,7 @@ pub struct CopiedFile {
 impl StoreDirectory {
     /// The store as it is now.
     pub fn store_source(&self) -> StoreSource {
-        let logs = (0..self.log_count()).map(|log| self.log_source(log)).collect();
+        let logs = self.logs().map(|log| self.log_source(log)).collect();
         StoreSource { manifest: self.slots.current.clone(), logs }
     }
 }
@@ -153,7 +153,7 @@ fn cut_log(source: &LogSource, files: &mut Vec<CopiedFile>) -> Result<LogEntry, 
                 "the segment is missing",
             )
         })?;
-        if header.first_lsn >= through && header.first_lsn > Lsn::ZERO {
+        if header.first_lsn >= through && number > source.entry.oldest_segment {
             break;
         }
         let is_live = number >= source.entry.oldest_segment;

@@ -98,6 +98,7 @@ pub(crate) fn create_store(
         boot: 0,
         unclean_through: 0,
         is_clean: true,
+        first_log: 0,
         logs,
         sections: Vec::new(),
     };

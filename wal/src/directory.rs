@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 use std::time::Instant;
@@ -44,14 +45,13 @@ pub struct StoreDirectory {
 
 impl StoreDirectory {
     /// Opens the store at `path`, or creates one where there is nothing, with `wanted_logs` logs, or
-    /// `default_logs` when the caller does not mind.
+    /// `default_logs` when the caller does not mind. One that is there has the logs it has.
     ///
     /// A directory that is empty, or holds only an unfinished creation, is created in. A foreign or newer one is
     /// refused before anything is written. `now_micros` is the time since the epoch.
     ///
     /// # Errors
-    /// [`WalError::Unsupported`] when `wanted_logs` is not what the store was created with, or out of range;
-    /// otherwise as the variants of [`WalError`] say.
+    /// [`WalError::Unsupported`] when `wanted_logs` is out of range; otherwise as the variants of [`WalError`] say.
     pub fn open(
         storage: Arc<dyn Storage>,
         path: &Path,
@@ -74,8 +74,21 @@ impl StoreDirectory {
         if was_created {
             create_store(&*storage, path, log_count, now_micros)?;
         }
+        StoreDirectory::open_locked(storage, path, lock, now_micros)
+            .map(|opened| StoreDirectory { was_created, ..opened })
+    }
+
+    /// Opens a store that is there, for whom the lock is held.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_locked(
+        storage: Arc<dyn Storage>,
+        path: &Path,
+        lock: LockGuard,
+        now_micros: u64,
+    ) -> Result<StoreDirectory, WalError> {
         let slots = read_slots(&*storage, path)?;
-        check_log_count(&slots, wanted_logs)?;
         let manifest = manifest_path(path);
         let file = storage.open(&manifest, Access::Write);
         let file = file.map_err(|error| WalError::io(&manifest, "open", error))?;
@@ -85,7 +98,7 @@ impl StoreDirectory {
             _ => WalError::io(&dir, "probe", error),
         })?;
         let opened = Self::new(storage, path, Some(file), slots, capabilities, Some(lock));
-        Ok(StoreDirectory { was_created, opened_micros: now_micros, ..opened })
+        Ok(StoreDirectory { opened_micros: now_micros, ..opened })
     }
 
     /// Opens an existing store to look at it: repairs nothing, writes nothing, keeps writers out while it lasts
@@ -93,7 +106,7 @@ impl StoreDirectory {
     ///
     /// # Errors
     /// [`WalError::MissingStore`] when there is none, [`WalError::AlreadyOpen`] while somebody writes it,
-    /// [`WalError::Unsupported`] when `wanted_logs` is not what it was created with.
+    /// [`WalError::Unsupported`] when it has another number of logs than `wanted_logs`: it would have to be written.
     pub fn open_read_only(
         storage: Arc<dyn Storage>,
         path: &Path,
@@ -144,14 +157,24 @@ impl StoreDirectory {
         self.lock.take()
     }
 
+    /// Where its files are.
+    pub fn storage(&self) -> Arc<dyn Storage> {
+        Arc::clone(&self.storage)
+    }
+
     /// Identity of the store.
     pub fn id(&self) -> StoreId {
         self.slots.current.store
     }
 
-    /// Count of logs, fixed at creation.
+    /// Count of logs.
     pub fn log_count(&self) -> u32 {
         self.slots.current.logs.len() as u32
+    }
+
+    /// The numbers of its logs: from 0 on, until the store is [given other logs](Self::take_logs).
+    pub fn logs(&self) -> Range<u32> {
+        self.slots.current.log_numbers()
     }
 
     /// Count of boots before this one; after [`begin_boot`](Self::begin_boot) the number of this one.
@@ -175,7 +198,7 @@ impl StoreDirectory {
         self.failed.as_ref().map(|reason| WalError::Failed { reason: reason.clone() })
     }
 
-    /// What the thread of log `log` needs to recover it.
+    /// What the thread of the log with number `log` needs to recover it.
     ///
     /// # Panics
     /// If the store has no such log.
@@ -186,7 +209,8 @@ impl StoreDirectory {
             store_path: self.path.clone(),
             store: manifest.store,
             log,
-            entry: manifest.logs[log as usize].clone(),
+            index: manifest.index_of(log) as u32,
+            entry: manifest.entry(log).clone(),
             is_clean: manifest.is_clean,
             is_newest_slot: self.slots.damaged.is_none(),
             capabilities: self.capabilities.clone(),
@@ -204,8 +228,7 @@ impl StoreDirectory {
         let mut next = self.slots.current.clone();
         // A clean slot that a log has outgrown is not the last that was written: that one is lost, and with it
         // the boot it announced, which never closed.
-        let has_outgrown =
-            ends.iter().any(|end| end.lsn > next.logs[end.log as usize].end_lsn) && next.is_clean;
+        let has_outgrown = ends.iter().any(|end| end.lsn > next.entry(end.log).end_lsn) && next.is_clean;
         if has_outgrown {
             next.boot += 1;
             self.unclean_through = next.boot;
@@ -214,7 +237,12 @@ impl StoreDirectory {
         next.unclean_through = self.unclean_through;
         next.is_clean = false;
         set_ends(&mut next, ends);
+        let foreign = self.foreign_files()?;
         self.write(next)?;
+        // Both slots name these logs now.
+        if let Err(error) = self.remove_files(foreign) {
+            tracing::warn!(target: "strata", %error, "files of logs that the store does not have stay");
+        }
         Ok(self.boot())
     }
 
@@ -229,8 +257,8 @@ impl StoreDirectory {
     pub fn prepare_segment(&mut self, request: &SegmentRequest) -> Result<PreparedSegment, WalError> {
         self.check_writable()?;
         let mut next = self.slots.current.clone();
-        let log_count = self.log_count();
-        let entry = &mut next.logs[request.log as usize];
+        let (store, log_count) = (next.store, self.log_count());
+        let entry = next.entry_mut(request.log);
         assert_eq!(request.number, entry.newest_segment + 1, "segments are numbered without gaps");
         assert_eq!(
             request.first_lsn,
@@ -238,7 +266,7 @@ impl StoreDirectory {
             "segments follow each other"
         );
         let header = SegmentHeader {
-            store: next.store,
+            store,
             log: request.log,
             log_count,
             number: request.number,
@@ -290,7 +318,7 @@ impl StoreDirectory {
     fn drop_spares(&self, next: &mut Manifest, ends: &[LogEnd]) -> Vec<PathBuf> {
         let mut spares = Vec::new();
         for end in ends {
-            let (source, entry) = (self.log_source(end.log), &mut next.logs[end.log as usize]);
+            let (source, entry) = (self.log_source(end.log), next.entry_mut(end.log));
             while entry.newest_first_lsn >= end.lsn && entry.newest_segment > entry.oldest_segment {
                 let before = entry.newest_segment - 1;
                 let path = segment_path(&self.path, end.log, before);
@@ -307,12 +335,12 @@ impl StoreDirectory {
     /// What MANIFEST says, for people.
     pub fn describe(&self) -> ManifestSummary {
         let manifest = &self.slots.current;
-        let logs = manifest.logs.iter().enumerate().map(|(log, entry)| LogSummary {
-            log: log as u32,
+        let logs = manifest.log_numbers().zip(&manifest.logs).map(|(log, entry)| LogSummary {
+            log,
             oldest_segment: entry.oldest_segment,
             newest_segment: entry.newest_segment,
             durable_through: entry.durable_through,
-            end: LogEnd { log: log as u32, lsn: entry.end_lsn, chain: entry.end_chain },
+            end: LogEnd { log, lsn: entry.end_lsn, chain: entry.end_chain },
             images: entry.images.into_iter().flatten().collect(),
         });
         ManifestSummary {
@@ -373,7 +401,7 @@ fn check_log_count(slots: &Slots, wanted: Option<u32>) -> Result<(), WalError> {
         None => Ok(()),
         Some(wanted) => {
             let reason =
-                format!("the store was created with {stored} logs and cannot be opened with {wanted}");
+                format!("the store has {stored} logs, and is to be opened to be written to get {wanted}");
             Err(WalError::Unsupported { reason })
         }
     }
@@ -401,9 +429,9 @@ pub(crate) fn is_read_only_place(error: &io::Error) -> bool {
 
 fn set_ends(manifest: &mut Manifest, ends: &[LogEnd]) {
     assert_eq!(ends.len(), manifest.logs.len(), "every log has an end");
-    for (log, end) in ends.iter().enumerate() {
-        assert_eq!(end.log as usize, log, "ends are sorted by log");
-        let entry = &mut manifest.logs[log];
+    for (log, end) in manifest.log_numbers().zip(ends) {
+        assert_eq!(end.log, log, "ends are sorted by log");
+        let entry = manifest.entry_mut(log);
         entry.durable_through = end.lsn;
         entry.end_lsn = end.lsn;
         entry.end_chain = end.chain;

@@ -1,5 +1,5 @@
 //! Single records of a log, by their position: in the segments that recovery needs, in those that were put away, and in the
-//! file that such ones were sorted into.
+//! file that such ones were sorted into. That one may have records of logs too that the store had before.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -70,26 +70,32 @@ impl LogHistory {
         self
     }
 
-    /// The record of a group at `lsn`; `None` when it is no longer there.
+    /// The record of a group that was appended to the log with number `log`, at `lsn`; `None` when it is no longer there.
     ///
     /// # Errors
     /// [`WalError::Corrupt`] when there is no whole record at this place, [`WalError::Io`].
-    pub fn record(&mut self, group: GroupId, lsn: Lsn) -> Result<Option<RecordRef<'_>>, WalError> {
-        let is_missed = !self.is_sorted(lsn) && self.segment_of(lsn)?.is_none();
+    pub fn record(&mut self, group: GroupId, log: u32, lsn: Lsn) -> Result<Option<RecordRef<'_>>, WalError> {
+        let is_missed =
+            !self.is_sorted(log, lsn) && (self.is_foreign(log) || self.segment_of(lsn)?.is_none());
         if is_missed && HistoryFiles::list(&self.source)?.sorted != self.files.sorted {
             // It was sorted into a file meanwhile.
             self.look()?;
         }
-        if !self.is_sorted(lsn) {
-            return self.record_in_segment(lsn);
+        if !self.is_sorted(log, lsn) {
+            return if self.is_foreign(log) { Ok(None) } else { self.record_in_segment(lsn) };
         }
-        let key = RecordKey { group, log: self.source.log, lsn };
+        let key = RecordKey { group, log, lsn };
         self.sorted.as_mut().map_or(Ok(None), |sorted| sorted.record(key))
     }
 
     /// Whether a record at this place has been sorted into a file, if it is still there.
-    fn is_sorted(&self, lsn: Lsn) -> bool {
-        self.sorted.as_ref().is_some_and(|sorted| lsn < sorted.through())
+    fn is_sorted(&self, log: u32, lsn: Lsn) -> bool {
+        self.sorted.as_ref().is_some_and(|sorted| self.is_foreign(log) || lsn < sorted.through())
+    }
+
+    /// Whether this is a log that the store had before: its records came here sorted.
+    fn is_foreign(&self, log: u32) -> bool {
+        log != self.source.log
     }
 
     /// Looks which files there are.
@@ -119,12 +125,13 @@ impl LogHistory {
         Ok(Some(RecordRef { lsn, kind: frame.kind, body: frame.body }))
     }
 
-    /// For whoever reads the record of a group at `lsn`, and finds that it is not what it should be.
-    pub fn corrupt(&mut self, group: GroupId, lsn: Lsn, reason: String) -> WalError {
-        if let Some(sorted) = self.sorted.as_ref().filter(|sorted| lsn < sorted.through()) {
-            return sorted.corrupt(RecordKey { group, log: self.source.log, lsn }, reason);
+    /// For whoever reads the record of a group at `lsn` of a log, and finds that it is not what it should be.
+    pub fn corrupt(&mut self, group: GroupId, log: u32, lsn: Lsn, reason: String) -> WalError {
+        if let Some(sorted) = self.sorted.as_ref().filter(|_| self.is_sorted(log, lsn)) {
+            return sorted.corrupt(RecordKey { group, log, lsn }, reason);
         }
-        match self.segment_of(lsn) {
+        let segment = if self.is_foreign(log) { Ok(None) } else { self.segment_of(lsn) };
+        match segment {
             Ok(Some(segment)) => WalError::corrupt(&segment.path, lsn.0 - segment.first.0, reason),
             Ok(None) => WalError::corrupt(&self.source.store_path, lsn.0, reason),
             Err(error) => error,

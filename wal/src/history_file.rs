@@ -34,7 +34,7 @@ pub struct GroupId(pub [u8; 16]);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RecordKey {
     pub(crate) group: GroupId,
-    /// Index of the log it was appended to.
+    /// Number of the log it was appended to: this one, or one that the store had before.
     pub(crate) log: u32,
     pub(crate) lsn: Lsn,
 }

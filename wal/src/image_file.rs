@@ -94,7 +94,7 @@ pub struct ImageHeader {
     pub kind: FileKind,
     /// The store it belongs to.
     pub store: StoreId,
-    /// Index of the log whose records it stands for.
+    /// Number of the log whose records it stands for.
     pub log: u32,
     /// Its number among those of its kind and log; the first one is 1.
     pub number: u64,

@@ -3,8 +3,8 @@
 //! A store's log in this order: positions and formats (`lsn` to `manifest`), the directory that names the
 //! segments, the live log and how long it takes (`durations`), recovery, the images that let it begin later (`image_file` and
 //! its two sides), what they make unnecessary (`truncation`), single records of it, however old (`history`), what becomes of
-//! those that no recovery needs (`history_file`, `compaction`), copies (`copy`), and what is left of one that is damaged
-//! (`salvage`). Under them lies the I/O seam: `storage`, `buffer`, then its two sides, `disk` and `sim`.
+//! those that no recovery needs (`history_file`, `compaction`), copies (`copy`), other logs in the place of those there are
+//! (`resharding`), and what is left of one that is damaged (`salvage`). Under them lies the I/O seam: `storage`, `buffer`, then its two sides, `disk` and `sim`.
 #![deny(unsafe_code)]
 
 pub mod storage;
@@ -58,6 +58,7 @@ pub mod compaction;
 pub mod copy;
 pub mod history;
 pub mod history_file;
+pub mod resharding;
 pub mod salvage;
 
 pub use compaction::Compacted;

@@ -243,6 +243,11 @@ impl Log {
         self.appended_through
     }
 
+    /// Its number: no other log that the store ever had has it.
+    pub fn number(&self) -> u32 {
+        self.log
+    }
+
     /// Where the last sealed batch ends: what is appended from now on lies behind.
     pub fn sealed_end(&self) -> LogEnd {
         let lsn = self.writing.map_or(self.written_through, |writing| writing.through);

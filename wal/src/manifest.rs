@@ -4,6 +4,8 @@
 //! other slot, so that damage to either costs nothing. The valid slot of the highest generation counts; when both
 //! are damaged the store is, too.
 
+use std::ops::Range;
+
 use crate::image_file::NamedImage;
 use crate::little_endian::{put_u32, put_u64, u32_at, u64_at};
 use crate::lsn::Lsn;
@@ -42,6 +44,8 @@ pub(crate) struct Manifest {
     pub(crate) unclean_through: u64,
     /// Whether the last boot closed the store; then every log ends exactly where its entry says.
     pub(crate) is_clean: bool,
+    /// Number of the first log; the others follow it. More than 0 where the store had other logs before.
+    pub(crate) first_log: u32,
     pub(crate) logs: Vec<LogEntry>,
     /// Typed sections as they were read, kept for whoever knows them.
     pub(crate) sections: Vec<u8>,
@@ -95,7 +99,8 @@ impl Manifest {
     ///     68     4  flags: bit 0 = closed cleanly
     ///     72     4  log count, n
     ///     76     4  length of the sections in bytes, s
-    ///     80     8  reserved, 0
+    ///     80     4  number of the first log
+    ///     84     4  reserved, 0
     ///     88  120n  one entry a log, all fields u64: oldest segment, newest segment, oldest first LSN, oldest
     ///               chain, newest first LSN, newest size, durable through, end LSN, end chain; then the newest
     ///               image and the one before, each: number (0 none), through, chain there
@@ -117,6 +122,7 @@ impl Manifest {
         put_u32(&mut slot, 68, u32::from(self.is_clean));
         put_u32(&mut slot, 72, self.logs.len() as u32);
         put_u32(&mut slot, 76, self.sections.len() as u32);
+        put_u32(&mut slot, 80, self.first_log);
         for (index, entry) in self.logs.iter().enumerate() {
             entry.encode_into(&mut slot[HEADER_SIZE + index * ENTRY_SIZE..][..ENTRY_SIZE]);
         }
@@ -124,6 +130,31 @@ impl Manifest {
         let checksum = crc32fast::hash(&slot[12..]);
         put_u32(&mut slot, 8, checksum);
         slot
+    }
+
+    /// The numbers of its logs.
+    pub(crate) fn log_numbers(&self) -> Range<u32> {
+        self.first_log..self.first_log + self.logs.len() as u32
+    }
+
+    /// Where the log with this number stands among its logs.
+    ///
+    /// # Panics
+    /// If it is none of them.
+    pub(crate) fn index_of(&self, log: u32) -> usize {
+        assert!(self.log_numbers().contains(&log), "log {log} is one of {:?}", self.log_numbers());
+        (log - self.first_log) as usize
+    }
+
+    /// What it knows of the log with this number.
+    pub(crate) fn entry(&self, log: u32) -> &LogEntry {
+        &self.logs[self.index_of(log)]
+    }
+
+    /// The same, to change it.
+    pub(crate) fn entry_mut(&mut self, log: u32) -> &mut LogEntry {
+        let index = self.index_of(log);
+        &mut self.logs[index]
     }
 
     /// Reads one slot; nothing in it is believed before its checksum.
@@ -151,6 +182,10 @@ impl Manifest {
         if version == 0 || flags > 1 || !(1..=LOG_COUNT_MAX).contains(&log_count) {
             return damaged(format!("version {version}, flags {flags:#x}, {log_count} logs"));
         }
+        let first_log = u32_at(slot, 80);
+        if first_log.checked_add(log_count).is_none() {
+            return damaged(format!("{log_count} logs from number {first_log} on"));
+        }
         let entry_size = if version == 1 { ENTRY_SIZE_V1 } else { ENTRY_SIZE };
         let entries_end = HEADER_SIZE + log_count as usize * entry_size;
         let sections_size = u32_at(slot, 76) as usize;
@@ -169,6 +204,7 @@ impl Manifest {
             boot: u64_at(slot, 48),
             unclean_through: u64_at(slot, 56),
             is_clean: flags & 1 == 1,
+            first_log,
             logs,
             sections: slot[entries_end..entries_end + sections_size].to_vec(),
         })
@@ -248,6 +284,7 @@ mod tests {
             boot: 0x33,
             unclean_through: 0x32,
             is_clean: true,
+            first_log: 0x77,
             logs: vec![LogEntry {
                 oldest_segment: 1,
                 newest_segment: 2,
@@ -280,7 +317,7 @@ mod tests {
         golden.extend_from_slice(&[0x32, 0, 0, 0, 0, 0, 0, 0]); // unclean through
         golden.extend_from_slice(&[0, 0, 0, 0, 1, 0, 0, 0]); // codec, flags
         golden.extend_from_slice(&[1, 0, 0, 0, 16, 0, 0, 0]); // log count, section bytes
-        golden.extend_from_slice(&[0; 8]); // reserved
+        golden.extend_from_slice(&[0x77, 0, 0, 0, 0, 0, 0, 0]); // first log, reserved
         golden.extend_from_slice(&[1, 0, 0, 0, 0, 0, 0, 0]); // oldest segment
         golden.extend_from_slice(&[2, 0, 0, 0, 0, 0, 0, 0]); // newest segment
         golden.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0]); // oldest first LSN
@@ -352,6 +389,15 @@ mod tests {
         let checksum = crc32fast::hash(&slot[12..]);
         put_u32(&mut slot, 8, checksum);
         assert_eq!(Manifest::decode(&slot), Err(BadSlot::UnknownCodec(5)));
+    }
+
+    #[test]
+    fn logs_whose_numbers_run_out_are_damage() {
+        let mut last = manifest();
+        last.first_log = u32::MAX - 1;
+        assert_eq!(Manifest::decode(&last.encode()), Ok(last.clone()));
+        last.first_log = u32::MAX;
+        assert!(matches!(Manifest::decode(&last.encode()), Err(BadSlot::Damaged(_))));
     }
 
     #[test]

@@ -19,7 +19,7 @@ const FILL_SIZE: usize = 1024 * 1024;
 /// What a log needs next; `StoreDirectory::prepare_segment` answers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentRequest {
-    /// Index of the log.
+    /// Number of the log.
     pub log: u32,
     /// Number of the segment: one more than the log's newest.
     pub number: u64,

@@ -10,7 +10,7 @@ use crate::store_id::StoreId;
 /// Where a log ends: what MANIFEST remembers of it after a clean close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogEnd {
-    /// Index of the log.
+    /// Number of the log.
     pub log: u32,
     /// Position right behind the last record; 0 when there is none.
     pub lsn: Lsn,
@@ -21,7 +21,7 @@ pub struct LogEnd {
 /// What the recovery (or read-only scan) of one log found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogRecovery {
-    /// Index of the log.
+    /// Number of the log.
     pub log: u32,
     /// The image it began with; `None` when it began with the first record.
     pub image: Option<u64>,
@@ -109,7 +109,7 @@ pub struct ManifestSummary {
 /// What MANIFEST says of one log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSummary {
-    /// Index of the log.
+    /// Number of the log.
     pub log: u32,
     /// Number of its oldest segment.
     pub oldest_segment: u64,

@@ -18,7 +18,7 @@ use crate::history_file::{HistoryFile, SortedRecord, records};
 use crate::image_file::{FileKind, ImageHeader, history_dir, images_dir};
 use crate::little_endian::u64_at;
 use crate::lsn::Lsn;
-use crate::manifest::{BadSlot, LOG_COUNT_MAX, LogEntry, MANIFEST_FORMAT_VERSION, Manifest, SLOT_SIZE};
+use crate::manifest::{BadSlot, LogEntry, MANIFEST_FORMAT_VERSION, Manifest, SLOT_SIZE};
 use crate::reader::{SegmentReader, WINDOW_SIZE};
 use crate::scan::{RecordRef, Visitor, first_content, scan_from};
 use crate::segment::{SEGMENT_HEADER_SIZE, SegmentHeader, parse_segment_name, segments_dir};
@@ -100,16 +100,20 @@ impl StoreRemains {
                 )
             })?,
         };
-        let named = manifest.as_ref().map_or(0, |manifest| manifest.logs.len() as u32);
-        let count = files.iter().map(|(log, _)| log + 1).max().unwrap_or_default().max(named);
+        let numbers: BTreeSet<u32> = match &manifest {
+            // Files of other logs are remains.
+            Some(manifest) => manifest.log_numbers().collect(),
+            None => files.iter().map(|(log, _)| *log).collect(),
+        };
         let missing = || Err("the store is only looked at".to_string());
-        let logs = (0..count).map(|log| {
-            let entry = manifest.as_ref().and_then(|manifest| manifest.logs.get(log as usize)).cloned();
+        let logs = numbers.into_iter().enumerate().map(|(index, log)| {
+            let entry = manifest.as_ref().map(|manifest| manifest.entry(log).clone());
             LogSource {
                 storage: Arc::clone(&storage),
                 store_path: path.to_path_buf(),
                 store: id,
                 log,
+                index: index as u32,
                 // Every segment that lies there is looked at.
                 entry: LogEntry { newest_segment: u64::MAX, ..entry.unwrap_or_default() },
                 is_clean: false,
@@ -127,7 +131,8 @@ impl StoreRemains {
         self.id
     }
 
-    /// Its logs, as many as MANIFEST or the names of files tell of.
+    /// Its logs, in the order of their numbers: those that MANIFEST names or, without it, all that files are named after. Then some of
+    /// them may have been replaced by others, whose numbers are greater.
     pub fn logs(&self) -> &[LogSource] {
         &self.logs
     }
@@ -155,12 +160,13 @@ impl LogSource {
         numbers
     }
 
-    /// Reads every batch of the log that is whole, from its oldest segment on, and hands every record to `visit`. Behind damage the
+    /// Reads every batch of the log that is whole, from its oldest segment on, and hands every record to `visit`, with
+    /// the number of the log that it was appended to. Behind damage the
     /// next batch is looked for in steps of eight bytes, then in the next segment.
     ///
     /// # Panics
     /// If the source is not that of [`StoreRemains`].
-    pub fn read_remains(&self, visit: &mut dyn FnMut(RecordRef<'_>)) -> LogRemains {
+    pub fn read_remains(&self, visit: &mut dyn FnMut(u32, RecordRef<'_>)) -> LogRemains {
         assert!(self.is_salvaged, "a log that is whole is read by `scan`");
         let remains = LogRemains::default();
         let mut reading = Reading { source: self, remains, chain: None, open: None, suspected: None };
@@ -207,7 +213,7 @@ impl LogSource {
             expected = Some((number, header.end_lsn()));
             reading.remains.segments += 1;
             reading.read_segment(&segment, &mut |record| {
-                visit(record);
+                visit(self.log, record);
                 Ok(())
             });
         }
@@ -241,7 +247,7 @@ impl Reading<'_> {
     }
 
     /// Reads what was sorted of the log, slice by slice.
-    fn read_sorted(&mut self, number: u64, visit: &mut dyn FnMut(RecordRef<'_>)) {
+    fn read_sorted(&mut self, number: u64, visit: &mut dyn FnMut(u32, RecordRef<'_>)) {
         let file = match HistoryFile::open(self.source, FileKind::History, number) {
             Ok(file) => file,
             Err(error) => return self.begin_gap(error),
@@ -256,7 +262,7 @@ impl Reading<'_> {
             };
             for SortedRecord { key, kind, body } in records(&slice).filter_map(Result::ok) {
                 self.remains.records += 1;
-                visit(RecordRef { lsn: key.lsn, kind, body });
+                visit(key.log, RecordRef { lsn: key.lsn, kind, body });
             }
         }
     }
@@ -466,7 +472,7 @@ fn find_files(storage: &dyn Storage, store: &Path, damage: &mut Vec<WalError>) -
         let logs = entries.iter().filter_map(|entry| {
             let (log, _) =
                 parse_segment_name(&entry.name).or_else(|| FileKind::Image.parse_name(&entry.name))?;
-            (log < LOG_COUNT_MAX).then(|| (log, dir.join(&entry.name)))
+            Some((log, dir.join(&entry.name)))
         });
         files.extend(logs);
     }

@@ -30,7 +30,7 @@ pub const SEGMENT_SIZE_MAX: u64 = 64 * 1024 * 1024;
 pub struct SegmentHeader {
     /// The store it belongs to.
     pub store: StoreId,
-    /// Index of the log (of the shard) in the store.
+    /// Number of the log.
     pub log: u32,
     /// Count of logs in the store when the segment was made.
     pub log_count: u32,
@@ -68,7 +68,7 @@ impl SegmentHeader {
     ///      8     4  format version, 1
     ///     12     4  CRC-32 of the whole block with these four bytes zero
     ///     16    16  store id
-    ///     32     4  log index
+    ///     32     4  log number
     ///     36     4  log count
     ///     40     8  segment number, from 1
     ///     48     8  size of the file in bytes

@@ -25,7 +25,10 @@ pub struct LogSource {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) store_path: PathBuf,
     pub(crate) store: StoreId,
+    /// Number of the log.
     pub(crate) log: u32,
+    /// Where it stands among the logs of the store.
+    pub(crate) index: u32,
     pub(crate) entry: LogEntry,
     /// MANIFEST says the last boot closed the store.
     pub(crate) is_clean: bool,
@@ -39,9 +42,14 @@ pub struct LogSource {
 }
 
 impl LogSource {
-    /// Index of the log.
+    /// Number of the log: no other one that the store ever had has it.
     pub fn log(&self) -> u32 {
         self.log
+    }
+
+    /// Where the log stands among those of the store, from 0: the shard that it is of.
+    pub fn index(&self) -> u32 {
+        self.index
     }
 
     /// The images that a recovery may begin with, the newest first. Without any, and beside a single one, it may begin

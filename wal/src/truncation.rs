@@ -28,8 +28,8 @@ pub struct PutAway {
 impl StoreDirectory {
     /// The number of the next image of a log; no other one of this boot has it.
     pub fn next_image(&mut self, log: u32) -> u64 {
-        let named = self.slots.current.logs[log as usize].images[0].map_or(0, |image| image.number);
-        let begun = &mut self.begun_images[log as usize];
+        let named = self.slots.current.entry(log).images[0].map_or(0, |image| image.number);
+        let begun = &mut self.begun_images[self.slots.current.index_of(log)];
         *begun = named.max(*begun) + 1;
         *begun
     }
@@ -51,7 +51,7 @@ impl StoreDirectory {
     ) -> Result<(), WalError> {
         self.check_writable()?;
         let mut next = self.slots.current.clone();
-        let entry = &mut next.logs[log as usize];
+        let entry = next.entry_mut(log);
         let named: Vec<NamedImage> = entry.images.into_iter().flatten().collect();
         let wanted = before;
         let before = named.iter().copied().find(|image| Some(image.number) == wanted);
@@ -163,7 +163,7 @@ impl StoreDirectory {
     }
 
     /// Removes these files of a directory, in order. How many.
-    fn remove_all(&self, dir: &Path, paths: &[PathBuf]) -> Result<u64, WalError> {
+    pub(crate) fn remove_all(&self, dir: &Path, paths: &[PathBuf]) -> Result<u64, WalError> {
         for path in paths {
             self.storage.remove(path).map_err(|error| WalError::io(path, "remove", error))?;
         }
@@ -189,7 +189,7 @@ impl StoreDirectory {
     /// How many segments went into the history, and how many of the log were removed.
     fn retire_segments(&self, log: u32, kept_from: Lsn) -> Result<(u64, u64), WalError> {
         let (from, to) = (segments_dir(&self.path), history_dir(&self.path));
-        let oldest = self.slots.current.logs[log as usize].oldest_segment;
+        let oldest = self.slots.current.entry(log).oldest_segment;
         let segments = self.segments_in(&from, log)?;
         let mut put_away: Vec<u64> = segments.into_iter().take_while(|number| *number < oldest).collect();
         if put_away.is_empty() {
@@ -264,7 +264,7 @@ impl StoreDirectory {
 
     fn remove_images(&self, log: u32, image: u64, kept: &BTreeSet<u64>) -> Result<u64, WalError> {
         let dir = images_dir(&self.path);
-        let named = self.slots.current.logs[log as usize].images;
+        let named = self.slots.current.entry(log).images;
         let is_needed = |number| {
             number >= image
                 || kept.contains(&number)

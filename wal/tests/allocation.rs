@@ -75,7 +75,7 @@ fn read_damaged_stores() {
 
 fn read_remains(disk: &SimDisk) {
     let Ok(store) = StoreRemains::open(Arc::new(disk.clone()), Path::new(STORE)) else { return };
-    store.logs().iter().for_each(|source| drop(source.read_remains(&mut |_| {})));
+    store.logs().iter().for_each(|source| drop(source.read_remains(&mut |_, _| {})));
 }
 
 fn file(name: &str) -> PathBuf {

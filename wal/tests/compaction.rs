@@ -80,7 +80,7 @@ fn history(store: &Store) -> LogHistory {
 /// Which records are there; each that is, is the right one.
 fn held(history: &mut LogHistory, places: &[Lsn]) -> BTreeSet<u64> {
     let is_held = |index: &u64| {
-        let record = history.record(group(*index), places[*index as usize]).unwrap();
+        let record = history.record(group(*index), 0, places[*index as usize]).unwrap();
         assert!(record.is_none_or(|record| record.body == body(*index) && record.kind == kind_of(*index)));
         record.is_some()
     };
@@ -182,13 +182,13 @@ fn damage_in_a_sorted_file_is_told_with_its_place_and_sorted_no_further() {
     let file = names(&disk, "DATA")[0].clone();
     assert_eq!(file, Path::new(STORE).join("DATA").join(file.file_name().unwrap()));
     disk.flip(&file, 4096 + 100, 1);
-    let damaged = history(&store).record(group(0), places[0]).unwrap_err();
+    let damaged = history(&store).record(group(0), 0, places[0]).unwrap_err();
     assert!(
         matches!(&damaged, WalError::Corrupt { file: told, offset: 4096, .. } if *told == file),
         "{damaged}"
     );
     let last = places.len() as u64 - 1;
-    assert!(history(&store).record(group(last), places[last as usize]).unwrap().is_some());
+    assert!(history(&store).record(group(last), 0, places[last as usize]).unwrap().is_some());
     let before = disk.files();
     let refused = compact(&store, &places, None, |_| true).unwrap_err();
     assert!(matches!(refused, WalError::Corrupt { .. }), "{refused}");

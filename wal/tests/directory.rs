@@ -90,12 +90,13 @@ fn a_second_opener_is_told_who_owns_the_store() {
 }
 
 #[test]
-fn the_count_of_logs_is_fixed_at_creation() {
+fn a_store_that_is_there_has_the_logs_it_has_and_who_only_reads_is_refused_with_others() {
     let disk = SimDisk::new(1);
     assert_eq!(open(&disk, Some(2)).unwrap().log_count(), 2);
     assert_eq!(open(&disk, None).unwrap().log_count(), 2);
     assert_eq!(open(&disk, Some(2)).unwrap().log_count(), 2);
-    let refusal = open(&disk, Some(4)).unwrap_err();
+    assert_eq!(open(&disk, Some(4)).unwrap().log_count(), 2);
+    let refusal = StoreDirectory::open_read_only(Arc::new(disk), Path::new(STORE), Some(4)).unwrap_err();
     assert!(
         matches!(&refusal, WalError::Unsupported { reason } if reason.contains('2') && reason.contains('4'))
     );

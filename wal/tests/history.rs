@@ -44,7 +44,7 @@ fn history(store: &Store, mode: LogMode) -> LogHistory {
 }
 
 fn assert_held(history: &mut LogHistory, places: &[Lsn], index: usize) {
-    let record = history.record(GroupId::default(), places[index]).unwrap().expect("the record is there");
+    let record = history.record(GroupId::default(), 0, places[index]).unwrap().expect("the record is there");
     assert_eq!((record.lsn, record.kind), (places[index], kind_of(index as u64)));
     assert!(record.body == body(index as u64), "record {index} is another one");
 }
@@ -79,9 +79,9 @@ fn a_record_whose_segment_is_removed_is_not_there_and_later_ones_are() {
     for mut history in
         [history(&store, LogMode::Buffered), std::mem::replace(&mut old, history(&store, LogMode::Buffered))]
     {
-        assert_eq!(history.record(GroupId::default(), places[0]).unwrap(), None);
+        assert_eq!(history.record(GroupId::default(), 0, places[0]).unwrap(), None);
         (300..places.len()).for_each(|index| assert_held(&mut history, &places, index));
-        assert_eq!(history.record(GroupId::default(), Lsn(1 << 60)).unwrap(), None);
+        assert_eq!(history.record(GroupId::default(), 0, Lsn(1 << 60)).unwrap(), None);
     }
     // What needs no history goes without passing through it.
     let newest = *places.last().unwrap();
@@ -89,7 +89,7 @@ fn a_record_whose_segment_is_removed_is_not_there_and_later_ones_are() {
     assert_eq!(names(&disk, "DATA"), Vec::<PathBuf>::new());
     let index = places.len() - 1;
     assert_eq!(
-        history(&store, LogMode::Buffered).record(GroupId::default(), newest).unwrap().unwrap().body,
+        history(&store, LogMode::Buffered).record(GroupId::default(), 0, newest).unwrap().unwrap().body,
         body(index as u64)
     );
 }
@@ -101,7 +101,7 @@ fn a_place_without_a_whole_record_is_damage_with_file_and_offset() {
     // Record 15 is larger than what is read at once; the first segment begins at position 0.
     for (index, at) in [(3, 20), (15, 50_000)] {
         disk.flip(&oldest, places[index].0 + at, 1);
-        match history(&store, LogMode::Buffered).record(GroupId::default(), places[index]) {
+        match history(&store, LogMode::Buffered).record(GroupId::default(), 0, places[index]) {
             Err(WalError::Corrupt { file, offset, reason }) => {
                 assert_eq!((file, offset), (oldest.clone(), places[index].0));
                 assert!(reason.contains("checksum"), "{reason}");
@@ -110,10 +110,10 @@ fn a_place_without_a_whole_record_is_damage_with_file_and_offset() {
         }
     }
     let inside =
-        history(&store, LogMode::Buffered).record(GroupId::default(), places[200].after(8)).unwrap_err();
+        history(&store, LogMode::Buffered).record(GroupId::default(), 0, places[200].after(8)).unwrap_err();
     assert!(matches!(inside, WalError::Corrupt { .. }), "{inside}");
     // A length that was damaged is not believed: the file ends before it does.
     disk.flip(&oldest, places[5].0 + 3, 5);
-    let long = history(&store, LogMode::Buffered).record(GroupId::default(), places[5]).unwrap_err();
+    let long = history(&store, LogMode::Buffered).record(GroupId::default(), 0, places[5]).unwrap_err();
     assert!(long.to_string().contains("does not fit its segment"), "{long}");
 }

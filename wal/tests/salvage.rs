@@ -40,7 +40,7 @@ fn open(disk: &SimDisk) -> Result<StoreRemains, WalError> {
 fn read(disk: &SimDisk, log: u32) -> (Records, LogRemains) {
     let mut records = Records::new();
     let remains = open(disk).unwrap().logs()[log as usize]
-        .read_remains(&mut |record| records.push((record.lsn, record.kind, record.body.to_vec())));
+        .read_remains(&mut |_, record| records.push((record.lsn, record.kind, record.body.to_vec())));
     (records, remains)
 }
 
@@ -123,7 +123,7 @@ fn a_segment_without_its_header_is_placed_by_its_first_batch() {
         let store = open(&disk).unwrap();
         let mut history = LogHistory::new(&store.logs()[0], LogMode::Buffered).unwrap();
         for (lsn, kind, body) in &records[0] {
-            let record = history.record(GroupId::default(), *lsn).unwrap().expect("the record is there");
+            let record = history.record(GroupId::default(), 0, *lsn).unwrap().expect("the record is there");
             assert_eq!((record.kind, record.body), (*kind, &body[..]));
         }
         disk.flip(&segment, 60, 3);
@@ -148,7 +148,7 @@ fn records_are_found_past_a_segment_that_tells_nothing() {
         records[0].iter().filter(|(lsn, _, _)| lsn.0 < end - bytes.len() as u64 || lsn.0 >= end)
     {
         assert_eq!(
-            history.record(GroupId::default(), *lsn).unwrap().expect("the record is there").body,
+            history.record(GroupId::default(), 0, *lsn).unwrap().expect("the record is there").body,
             &body[..]
         );
     }

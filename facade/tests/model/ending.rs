@@ -121,12 +121,18 @@ impl World {
         // Later than everything so far, so that a time tells which boot a commit is of.
         let by = self.chance.below(60_000);
         self.jump(1 + by);
-        let database = open(&self.disk, &self.clock, self.durability);
+        let before = self.shards;
+        if self.chance.one_in(4) {
+            self.shards = 1 + self.chance.below(4) as usize;
+            self.journal.detail(&format!("{} shards", self.shards));
+        }
+        let database = open(&self.disk, &self.clock, self.durability, self.shards);
         let database = database.unwrap_or_else(|error| panic!("a store opens again: {error:?}"));
         if !was_closed {
             self.unclean_through = self.boot;
         }
-        self.boot += 1;
+        // Giving it other shards takes a boot of its own, which is closed.
+        self.boot += if self.shards == before { 1 } else { 2 };
         let found = (database.recovery().boot, database.recovery().was_clean);
         assert_eq!(found, (self.boot, was_closed), "the boot, and whether the last one was closed");
         self.database = Some(database);

@@ -1,7 +1,8 @@
 //! Everything at once: random histories of a whole store against a model of plain maps and lists.
 //!
-//! A history writes to every primitive of three runs on two shards, in single writes, batches, transactions and
-//! closures, while time passes, snapshots are held, the disk fails, the process dies and the power goes. Every answer
+//! A history writes to every primitive of three runs, in single writes, batches, transactions and
+//! closures, while time passes, snapshots are held, the disk fails, the process dies, the power goes, and the store is
+//! opened with another number of shards. Every answer
 //! is compared with the model's at once, and everything that can be read every 50 steps and after every reopening.
 //!
 //! 10,000 steps by default, `STRATA_STEPS` for more. A failure prints the seed and the last steps of its history;

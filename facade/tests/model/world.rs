@@ -29,6 +29,8 @@ pub(crate) struct World {
     pub(crate) clock: TestClock,
     pub(crate) database: Option<Database>,
     pub(crate) runs: Vec<Run>,
+    /// How many shards the store has.
+    pub(crate) shards: usize,
     pub(crate) boot: u64,
     pub(crate) unclean_through: u64,
     pub(crate) snapshots: Vec<Held>,
@@ -70,7 +72,7 @@ impl World {
         let mut chance = Chance::new(seed);
         let durability = if chance.one_in(2) { Durability::Strict } else { Durability::Buffered };
         let (disk, clock) = (SimDisk::new(chance.roll()), TestClock::at(DAWN));
-        let database = open(&disk, &clock, durability).expect("an empty disk takes a store");
+        let database = open(&disk, &clock, durability, SHARDS).expect("an empty disk takes a store");
         let run = |name: &&str| {
             let id = RunId::named(&Namespace::default(), name);
             Run { id, states: vec![State::missing(id)], durable: 0, maybe: Vec::new() }
@@ -84,6 +86,7 @@ impl World {
             database: Some(database),
             runs: NAMES.iter().map(run).collect(),
             boot: 1,
+            shards: SHARDS,
             unclean_through: 0,
             snapshots: Vec::new(),
             sent: Vec::new(),
@@ -350,9 +353,14 @@ impl World {
     }
 }
 
-pub(crate) fn open(disk: &SimDisk, clock: &TestClock, durability: Durability) -> Result<Database> {
+pub(crate) fn open(
+    disk: &SimDisk,
+    clock: &TestClock,
+    durability: Durability,
+    shards: usize,
+) -> Result<Database> {
     let storage = Arc::new(disk.clone());
-    Database::start(Some(sim_path()), busy_options(durability, SHARDS), clock.clock(), Some(storage))
+    Database::start(Some(sim_path()), busy_options(durability, shards), clock.clock(), Some(storage))
 }
 
 fn is_refusal(error: &Error, refusal: &Refusal) -> bool {

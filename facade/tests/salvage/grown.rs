@@ -258,7 +258,7 @@ impl Grown {
                 }
                 holders.insert(file, BTreeSet::new());
             }
-            source.read_remains(&mut |found| {
+            source.read_remains(&mut |_, found| {
                 let run = record::decode_head(found.body).unwrap().run;
                 let holds = |segment: &&(u64, u64, PathBuf)| (segment.0..segment.1).contains(&found.lsn.0);
                 let (_, _, file) = segments.iter().find(holds).unwrap();

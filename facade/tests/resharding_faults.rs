@@ -1,0 +1,153 @@
+//! A store that is opened with another number of shards, on a simulated disk that fails at every point of that, in every way: it has
+//! the shards it had or the new ones, and with any number of them everything that was ever acknowledged.
+//!
+//! By default a sample of the points is tried, another one every time; `STRATA_SWEEP=full` tries all.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use strata::{
+    Compaction, Database, Durability, ErrorKind, Options, Reads, Retention, RunId, RunSpec, Version, Writes,
+};
+use strata_wal::sim::{FaultKind, Faults, SimDisk};
+use support::contents::inherited;
+use support::{Dice, busy_options, damage_newest_image, open_on, options, seed, sim_path};
+
+/// What runs are, and were, by their ids and versions.
+type Known = BTreeMap<(RunId, u64), String>;
+
+fn keep_all(durability: Durability, shards: usize) -> Options {
+    Options { retention: Retention::KeepAll, ..busy_options(durability, shards) }
+}
+
+/// Some runs, one of them forked twice, with history in every place where it can lie. A strict store is not closed: what it was told
+/// is on the device.
+fn grow(disk: &SimDisk, durability: Durability) -> (SimDisk, Known) {
+    let (database, mut known) = (open_on(disk, keep_all(durability, 2)).unwrap(), Known::new());
+    let mut ids = Vec::new();
+    for name in ["a", "b", "c"] {
+        ids.push(database.create_run(RunSpec::named(name)).unwrap().id());
+    }
+    for round in 0..4_i64 {
+        for (place, id) in ids.clone().into_iter().enumerate() {
+            let run = database.run(id);
+            for number in 0..6 {
+                run.put(&format!("key/{}", number % 4), round * 100 + number + place as i64).unwrap();
+                run.append("step", number).unwrap();
+                known.insert((id, run.info().unwrap().version.0), inherited(&run));
+            }
+        }
+        match round {
+            0 => _ = database.compact(Compaction::Full).unwrap(),
+            1 => {
+                let run = database.run(ids[0]);
+                let version = run.info().unwrap().version.0;
+                ids.push(run.fork().unwrap().id());
+                ids.push(run.fork_at(Version(version - 3)).unwrap().id());
+                drop(database.checkpoint().unwrap());
+            }
+            2 => _ = database.compact(Compaction::WalOnly).unwrap(),
+            _ => {}
+        }
+    }
+    if durability == Durability::Buffered {
+        database.close().unwrap();
+        return (disk.kill(), known);
+    }
+    let grown = disk.kill();
+    drop(database);
+    (grown, known)
+}
+
+fn compare(database: &Database, known: &Known, story: &str) {
+    for ((run, version), was) in known {
+        let past = database.run(*run).at(Version(*version));
+        let past = past.unwrap_or_else(|error| panic!("run {run} at {version}: {error}: {story}"));
+        assert_eq!(&inherited(&past), was, "run {run} at {version}: {story}");
+    }
+}
+
+/// The logs that there are files of, by their numbers.
+fn logs(disk: &SimDisk) -> Vec<String> {
+    let is_of_log = |path: &PathBuf| path.parent().is_some_and(|parent| parent != sim_path());
+    let files = disk.files().into_iter().filter(is_of_log);
+    let mut logs: Vec<String> =
+        files.map(|path| path.file_name().unwrap().to_string_lossy()[..3].to_string()).collect();
+    logs.dedup();
+    logs.sort();
+    logs.dedup();
+    logs
+}
+
+fn sweep(durability: Durability, kinds: &[FaultKind]) {
+    let mut dice = Dice::new(seed());
+    let (base_seed, count) = (dice.roll(), 1 + 2 * dice.below(3) as usize);
+    let whole = SimDisk::new(base_seed);
+    let (grown, known) = grow(&whole, durability);
+    let disk = grown.kill();
+    let before = disk.points();
+    let database = open_on(&disk, keep_all(durability, count)).unwrap();
+    let through = disk.points() - before;
+    compare(&database, &known, "without faults");
+    assert_eq!(logs(&disk).len(), count);
+    drop(database);
+    let stride = 25;
+    let full = std::env::var("STRATA_SWEEP").is_ok_and(|sweep| sweep == "full");
+    let (first, step) = if full { (1, 1) } else { (1 + dice.below(stride), stride as usize) };
+    for point in (first..=through).step_by(step) {
+        for (kind, forever) in kinds.iter().flat_map(|kind| [(*kind, false), (*kind, true)]) {
+            let story = format!(
+                "{durability:?}, 2 to {count}, {kind:?} at {point} of {through}, for ever: {forever}"
+            );
+            let disk = grown.kill();
+            disk.set_faults(if forever { Faults::forever(point, kind) } else { Faults::once(point, kind) });
+            let opened = open_on(&disk, keep_all(durability, count));
+            if let Err(error) = &opened {
+                let expected = [ErrorKind::Io, ErrorKind::Full, ErrorKind::LogFailed, ErrorKind::Closed];
+                assert!(expected.contains(&error.kind()), "no damage is told of: {error:?}: {story}");
+            }
+            let is_cut = kind == FaultKind::PowerCut;
+            let after = if is_cut { disk.power_cycle(dice.roll()) } else { disk.kill() };
+            drop(opened);
+            // With the number it has, the one it was to get, and another.
+            let shards = [None, Some(2), Some(count), Some(4)][dice.below(4) as usize];
+            let is_damaged = dice.below(3) == 0;
+            let story = format!("{story}, then with {shards:?}, the newest images damaged: {is_damaged}");
+            if is_damaged {
+                damage_newest_image(&after);
+            }
+            let again = Options { shards, ..options(durability, 1) };
+            let database = open_on(&after, Options { retention: Retention::KeepAll, ..again });
+            let database = database.unwrap_or_else(|error| panic!("it opens again: {error}: {story}"));
+            compare(&database, &known, &story);
+            assert_eq!(logs(&after).len(), database.shard_count(), "nothing else is left: {story}");
+            if is_damaged {
+                // It is done with what is left, damage too.
+                database.compact(Compaction::Full).unwrap_or_else(|error| panic!("{error:?}: {story}"));
+                compare(&database, &known, &story);
+            }
+            let damage = database.verify(|_| {}).unwrap().damage;
+            assert!(damage.is_empty(), "{damage:?}: {story}");
+            database.create_run(RunSpec::named("later")).unwrap().put("and", "goes on").unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_fault_at_any_point_leaves_a_buffered_store_the_shards_it_had_or_the_new_ones() {
+    sweep(Durability::Buffered, &[FaultKind::Error, FaultKind::NoSpace, FaultKind::Torn]);
+}
+
+#[test]
+fn a_fault_at_any_point_leaves_a_strict_store_the_shards_it_had_or_the_new_ones() {
+    sweep(Durability::Strict, &[FaultKind::Error, FaultKind::NoSpace, FaultKind::Torn]);
+}
+
+#[test]
+fn a_power_cut_at_any_point_leaves_the_shards_there_were_or_the_new_ones() {
+    for durability in [Durability::Buffered, Durability::Strict] {
+        sweep(durability, &[FaultKind::PowerCut]);
+    }
+}

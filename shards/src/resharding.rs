@@ -1,0 +1,173 @@
+//! Another number of shards for a store that is there: its runs are placed anew before it is served.
+//!
+//! 1. The store is opened with the shards it has, checkpointed and closed: then images have all there is, and the logs go no further.
+//! 2. For every new shard the images of the runs that are placed there are copied into one file, those they keep of older versions
+//!    too, and the records that they keep sorted into another. A record keeps the log and the position that it was appended at: images
+//!    and records that name it are right as they are. A second image has the directory alone, as recovery wants one to fall back to.
+//! 3. MANIFEST names the new logs in place of the old ones. Until then what is written is nobody's, from then on the files of the old ones
+//!    are.
+
+use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::path::Path;
+use std::time::Instant;
+
+use rustc_hash::FxHashMap;
+use strata_primitives::{Error, ErrorKind, RunFilter, RunId};
+use strata_wal::{GroupId, ImageReader, ImageWriter, LogSource, Lsn, RecordRef, StoreDirectory, WalError};
+
+use crate::checkpoint_kind::CheckpointKind;
+use crate::compaction::{NeededRecords, group_if_needed, needed_by};
+use crate::image_directory::{DirectoryEnd, FileUse, RunEntry, put_end, put_run, read_directory};
+use crate::open::{EngineOptions, start};
+use crate::retained::RunImage;
+use crate::store_error::store_error;
+
+/// Gives a store another number of shards. Whatever fails, it has those it had, or these.
+pub(crate) fn reshard(
+    directory: StoreDirectory,
+    options: &EngineOptions,
+    path: &Path,
+    count: u32,
+) -> Result<StoreDirectory, Error> {
+    let (started, before) = (Instant::now(), directory.log_count());
+    let mut directory = settle(directory, options, path)?;
+    match place_anew(&mut directory, options.clock.now().0, count) {
+        Ok(Placed { runs, records }) => {
+            let took_micros = started.elapsed().as_micros() as u64;
+            tracing::info!(target: "strata", path = %path.display(), before, shards = count, runs, records, took_micros, "the runs of the store are placed anew");
+            Ok(directory)
+        }
+        Err(error) => {
+            // What stays behind when this fails too is removed at the next opening.
+            let _ = directory.remove_foreign();
+            Err(error)
+        }
+    }
+}
+
+/// Opens a store as it is, has images made of everything, and closes it. Its lock is held throughout.
+fn settle(directory: StoreDirectory, options: &EngineOptions, path: &Path) -> Result<StoreDirectory, Error> {
+    let storage = directory.storage();
+    let mut engine = start(directory, options, true)?;
+    // Whether or not something has changed: the newest image that MANIFEST names may be one that could not be read.
+    let kind = CheckpointKind { is_unconditional: true, ..CheckpointKind::default() };
+    let checkpointed = engine.checkpoint_of(kind).or_else(|refused| match refused.kind() {
+        // A run with commits behind its image could not be loaded. A query waits until that is tried again, or is told why not.
+        ErrorKind::Corrupt => {
+            engine.query(&RunFilter::default(), None, 1)?;
+            engine.checkpoint_of(kind)
+        }
+        _ => Err(refused),
+    });
+    let lock = engine.running_mut().lock.take();
+    let closed = engine.close();
+    checkpointed.map(drop).and(closed)?;
+    let lock = lock.expect("a store that is opened to be written holds its lock");
+    StoreDirectory::open_locked(storage, path, lock, options.clock.now().0).map_err(store_error)
+}
+
+/// What was placed anew.
+#[derive(Debug, Default)]
+struct Placed {
+    runs: u64,
+    records: u64,
+}
+
+/// A run on its way: the log it was in, and what that says of it.
+type Moved = (LogSource, RunEntry);
+
+fn place_anew(directory: &mut StoreDirectory, now_micros: u64, count: u32) -> Result<Placed, Error> {
+    let logs = directory.new_logs(count).map_err(store_error)?;
+    let place = |run: RunId| usize::from(run.placement()) % logs.len();
+    let (mut runs, mut needed): (Vec<Vec<Moved>>, NeededRecords) =
+        (logs.iter().map(|_| Vec::new()).collect(), NeededRecords::default());
+    for source in directory.logs().map(|log| directory.log_source(log)) {
+        let newest = source.images().next().expect("a log that is imaged has an image");
+        let (entries, _) = read_directory(&source, &newest).map_err(store_error)?;
+        needed.extend(needed_by(entries.iter(), Vec::new()));
+        entries.into_iter().for_each(|entry| runs[place(entry.run)].push((source.clone(), entry)));
+    }
+    let mut placed = Placed { runs: runs.iter().map(|runs| runs.len() as u64).sum(), records: 0 };
+    let mut keep = |found: RecordRef<'_>| group_if_needed(&needed, found);
+    let place_group = |group: GroupId| place(RunId::from_bytes(group.0));
+    let kept = directory.sort_history(&logs, now_micros, &mut keep, &place_group).map_err(store_error)?;
+    for ((log, mut runs), records) in logs.iter().zip(runs).zip(kept) {
+        placed.records += records;
+        runs.sort_by_key(|(_, entry)| entry.run);
+        write_images(log, runs, now_micros, records > 0).map_err(store_error)?;
+    }
+    directory.take_logs(&logs).map_err(store_error)?;
+    Ok(placed)
+}
+
+/// A page of the directory is handed over when it has this many bytes.
+const PAGE_SIZE: usize = 64 << 10;
+
+/// Writes the two images that a log begins with.
+fn write_images(
+    log: &LogSource,
+    runs: Vec<Moved>,
+    now_micros: u64,
+    has_records: bool,
+) -> Result<(), WalError> {
+    let [newest, first] = LogSource::FIRST_IMAGES;
+    let create = |number| log.create_image(number, LogSource::FIRST_LSN, now_micros);
+    let (mut copying, mut entries) = (Copying::new(create(first)?, first), Vec::new());
+    for (source, mut entry) in runs {
+        for image in entry.retained.anchors.iter_mut() {
+            copying.copy(&source, image)?;
+        }
+        if entry.newest_image().is_some() {
+            copying.copy(&source, &mut entry.image)?;
+        }
+        entries.push(entry);
+    }
+    let Copying { writer, written, .. } = copying;
+    let file = FileUse { written, live: written };
+    // Records of logs before come in front of all that there will be.
+    let kept_from = if has_records { Lsn::ZERO } else { LogSource::FIRST_LSN };
+    let files = BTreeMap::from_iter((written > 0).then_some((first, file)));
+    let end = DirectoryEnd { files, kept_from };
+    for mut writer in [writer, create(newest)?] {
+        let mut page = Vec::new();
+        for entry in &entries {
+            put_run(&mut page, entry);
+            if page.len() >= PAGE_SIZE {
+                writer.append_page(&page)?;
+                page.clear();
+            }
+        }
+        put_end(&mut page, &end, entries.len() as u64);
+        writer.append_page(&page)?;
+        writer.finish()?;
+    }
+    Ok(())
+}
+
+/// The file that images are copied into.
+struct Copying {
+    writer: ImageWriter,
+    number: u64,
+    written: u64,
+    /// Files that images were copied from, by their log and number.
+    readers: FxHashMap<(u32, u64), ImageReader>,
+}
+
+impl Copying {
+    fn new(writer: ImageWriter, number: u64) -> Copying {
+        Copying { writer, number, written: 0, readers: FxHashMap::default() }
+    }
+
+    /// Copies an image, and notes where it lies from now on.
+    fn copy(&mut self, source: &LogSource, image: &mut RunImage) -> Result<(), WalError> {
+        let reader = match self.readers.entry((source.log(), image.file)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(source.open_image(image.file)?),
+        };
+        image.place = self.writer.copy(reader, image.place)?;
+        image.file = self.number;
+        self.written += image.place.size;
+        Ok(())
+    }
+}
