@@ -42,6 +42,10 @@ pub struct Stats {
 }
 
 impl Database {
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// Opens the database in the directory `path`, or creates one there.
     ///
     /// # Errors

@@ -20,6 +20,7 @@
 //! Read in this order: [`Database`], [`Options`], [`RunHandle`], [`Reads`], [`Writes`], [`Transaction`], [`Batch`].
 #![forbid(unsafe_code)]
 
+mod archives;
 mod batch;
 mod database;
 mod events;
@@ -67,9 +68,9 @@ pub use strata_primitives::{
     TraceContent, TraceEnd, TraceFilter, TraceId, Usage, Value, Version, Versioned,
 };
 pub use strata_shards::{
-    BatchReceipt, Clock, CommitNotice, CompactReport, Compaction, Damage, HeldCheckpoint as Checkpoint,
-    RecoveryReport, RetentionPreview, RunPage, ShardCheckpoint, ShardRecovery, ShardState, ShardStats,
-    VerifyProgress, VerifyReport,
+    BatchReceipt, Clock, CommitNotice, CompactReport, Compaction, Damage, ExportReport,
+    HeldCheckpoint as Checkpoint, ImportReport, RecoveryReport, RetentionPreview, RunPage, ShardCheckpoint,
+    ShardRecovery, ShardState, ShardStats, VerifyProgress, VerifyReport,
 };
 pub use strata_wal::{Cut, Durations, LogRecovery, LogStatistics, Lsn, Sizes};
 

@@ -9,11 +9,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use strata::{
-    Cause, Compaction, Database, Deadline, Direction, Durability, ErrorKind, NewTrace, Options, Reads,
-    Retention, RunFilter, RunHandle, RunId, RunSpec, RunStatus, TraceContent, TraceId, Value, Version,
-    Writes, salvage,
+    Cause, Compaction, Database, Deadline, Direction, Durability, EntityRef, ErasedVersions, ErrorKind,
+    NewTrace, Options, Reads, Retention, RunFilter, RunHandle, RunId, RunSpec, RunStatus, TraceContent,
+    TraceId, Value, Version, Writes, salvage,
 };
-use support::contents::{copy, of_run};
+use strata_wal::sim::SimDisk;
+use strata_wal::storage::Storage;
+use support::contents::{copy, inherited, of_run};
+use support::versions::{change, disk, expect_versions, file, keep_all, open_at, versions};
 use support::{Dice, TestClock, eventually, options, script, seed};
 
 const NOW: u64 = 1_750_000_000_000_000;
@@ -329,4 +332,70 @@ fn a_run_whose_every_version_lies_in_other_logs_is_forked_at_any_of_them() {
             script::expect_whole_at(&run.at(Version(version)).unwrap(), "a", version);
         }
     }
+}
+
+#[test]
+fn archives_move_with_the_runs_that_began_with_them() {
+    let (disk, mut dice) = (disk(seed()), Dice::new(seed()));
+    let from = open_at(&disk, "from", keep_all(3));
+    let run = from.create_run(RunSpec::named("trip")).unwrap();
+    (0..60).for_each(|_| change(&run, &mut dice));
+    run.put("key", "secret").unwrap();
+    run.export(file("trip.arc")).unwrap();
+    let mut known = versions(&run);
+    from.close().unwrap();
+    let mut into = open_at(&disk, "to", keep_all(2));
+    let run = into.import(file("trip.arc")).unwrap().id();
+    (0..20).for_each(|_| change(&into.run(run), &mut dice));
+    let fork = into.run(run).fork_at(Version(30)).unwrap().id();
+    into.run(fork).put("own", 1).unwrap();
+    let imported = known.clone();
+    known = versions(&into.run(run));
+    assert!(imported.iter().all(|(version, was)| known[version] == *was));
+    let archives = |disk: &SimDisk| {
+        let names = disk.entries(Path::new("/agent/to/DATA")).unwrap().into_iter().map(|entry| entry.name);
+        names.filter(|name| name.ends_with(".arc") || name.ends_with(".new")).collect::<Vec<_>>()
+    };
+    for (index, shards) in [1, 8, 3].into_iter().enumerate() {
+        let is_killed = index == 1;
+        if is_killed {
+            drop(into)
+        } else {
+            into.close().unwrap()
+        }
+        into = open_at(&disk, "to", keep_all(shards));
+        let story = format!("{shards} shards");
+        expect_versions(&into.run(run), &known, &story);
+        assert_eq!(
+            inherited(&into.run(fork).at(Version(30)).unwrap()),
+            inherited(&into.run(run).at(Version(30)).unwrap())
+        );
+        assert_eq!(archives(&disk).len(), 1, "{:?}: {story}", archives(&disk));
+        into.compact(Compaction::Full).unwrap();
+        expect_versions(&into.run(run), &known, &story);
+        assert!(into.verify(|_| {}).unwrap().damage.is_empty(), "{story}");
+        (0..5).for_each(|_| change(&into.run(run), &mut dice));
+        known.extend(versions(&into.run(run)));
+        // It goes out again, and comes in elsewhere.
+        let path = file(&format!("again-{shards}.arc"));
+        into.run(run).export(&path).unwrap();
+        let third = open_at(&disk, &format!("third-{shards}"), keep_all(2));
+        expect_versions(&third.import(&path).unwrap(), &known, &story);
+    }
+    let erased = EntityRef::kv(run, "key");
+    into.run(run).erase(&erased, ErasedVersions::All, "because").unwrap();
+    into.close().unwrap();
+    let into = open_at(&disk, "to", keep_all(2));
+    into.compact(Compaction::Full).unwrap();
+    let holds = |path: &Path| disk.bytes(path).windows(6).any(|part| part == b"secret");
+    let holding: Vec<_> =
+        disk.files().into_iter().filter(|path| path.starts_with("/agent/to") && holds(path)).collect();
+    assert!(holding.is_empty(), "{holding:?}");
+    into.run(run).delete_run().unwrap();
+    into.run(fork).delete_run().unwrap();
+    for number in 0..3 {
+        into.create_run(RunSpec::default()).unwrap().put("key", number).unwrap();
+        drop(into.checkpoint().unwrap());
+    }
+    eventually("the archive has gone", || archives(&disk).is_empty());
 }

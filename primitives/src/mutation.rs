@@ -24,6 +24,7 @@
 //! 18 run_fork     u64 version of the run that is forked, [16] that run, meta
 //! 19 erase        u64 from, u64 through, entity, reason
 //! 20 event_erased u64 sequence, [32] digest, [32] hash, kind
+//! 21 run_import   u64 version of the newest commit that is imported, u64 floor, whole meta
 //! ```
 //! A key, name, value, kind, payload, tag, metadata or body is a `u32` size and its bytes. `meta` is an optional name
 //! (u8, then text), three texts of namespace, an optional parent (u8, then 16 bytes), tags, metadata, u8 status,
@@ -87,6 +88,9 @@ pub enum Mutation {
     /// The event with this sequence happened, and its payload was erased: what is left of an
     /// [`EventAppend`](Self::EventAppend) in a record that was rewritten.
     EventErased { sequence: u64, kind: Arc<str>, digest: [u8; 32], hash: [u8; 32] },
+    /// The run, which holds what it held elsewhere behind its commit `version`, is there with this description. Of its commits
+    /// before that, those from `floor` on came with it.
+    RunImport { version: Version, floor: Version, meta: Box<RunMeta> },
 }
 
 /// One line of the table of mutations.
@@ -118,8 +122,9 @@ const RUN_RETENTION: u8 = 17;
 const RUN_FORK: u8 = 18;
 const ERASE: u8 = 19;
 const EVENT_ERASED: u8 = 20;
+const RUN_IMPORT: u8 = 21;
 
-static TABLE: [MutationRow; 20] = [
+static TABLE: [MutationRow; 21] = [
     MutationRow { name: "kv_put", tag: KV_PUT },
     MutationRow { name: "kv_delete", tag: KV_DELETE },
     MutationRow { name: "kv_deadline", tag: KV_DEADLINE },
@@ -140,6 +145,7 @@ static TABLE: [MutationRow; 20] = [
     MutationRow { name: "run_fork", tag: RUN_FORK },
     MutationRow { name: "erase", tag: ERASE },
     MutationRow { name: "event_erased", tag: EVENT_ERASED },
+    MutationRow { name: "run_import", tag: RUN_IMPORT },
 ];
 
 impl Mutation {
@@ -171,6 +177,7 @@ impl Mutation {
             Self::RunFork { .. } => RUN_FORK,
             Self::Erase { .. } => ERASE,
             Self::EventErased { .. } => EVENT_ERASED,
+            Self::RunImport { .. } => RUN_IMPORT,
         }
     }
 
@@ -204,6 +211,7 @@ impl Mutation {
             | Self::RunMetadata { .. }
             | Self::RunRetention { .. }
             | Self::RunFork { .. }
+            | Self::RunImport { .. }
             | Self::RunDelete { .. } => EntityRef::run(run),
         }
     }
@@ -319,6 +327,11 @@ impl Mutation {
                 out.extend_from_slice(point.run.as_bytes());
                 meta.encode(out);
             }
+            Self::RunImport { version, floor, meta } => {
+                codec::put_u64(out, version.0);
+                codec::put_u64(out, floor.0);
+                meta.encode_whole(out);
+            }
             Self::RunDelete { previous } => codec::put_u64(out, previous.0),
             Self::TraceRecord { trace } => trace.encode(out),
             Self::TraceEnd { id, ended, body, previous } => {
@@ -381,6 +394,10 @@ impl Mutation {
                 let point =
                     ForkPoint { run: RunId::from_bytes(codec::take_array(input)?), version: previous };
                 Self::RunFork { point, meta: Box::new(RunMeta::decode(input)?) }
+            }
+            RUN_IMPORT => {
+                let floor = Version(codec::take_u64(input)?);
+                Self::RunImport { version: previous, floor, meta: Box::new(RunMeta::decode_whole(input)?) }
             }
             tag => return Err(DecodeError::UnknownTag { what: "mutation", tag }),
         })

@@ -18,6 +18,7 @@ fn meta() -> RunMeta {
         durability: Some(Durability::Strict),
         retention: None,
         forked_from: None,
+        imported: None,
     }
 }
 
@@ -130,6 +131,26 @@ fn golden() -> Vec<(Mutation, &'static str)> {
             },
             "12 0400000000000000 05050505050505050505050505050505 00 00000000 00000000 00000000 00 00000000 \
              0100000000 01 0900000000000000 0300000000000000 00",
+        ),
+        (
+            Mutation::RunImport {
+                version: previous,
+                floor: Version(2),
+                meta: Box::new(RunMeta {
+                    name: None,
+                    parent: None,
+                    tags: vec![],
+                    durability: None,
+                    namespace: Namespace::default(),
+                    retention: Some(Retention::KeepLast(7)),
+                    forked_from: Some(ForkPoint { run: RunId::from_bytes([5; 16]), version: Version(3) }),
+                    imported: Some(previous),
+                    ..meta()
+                }),
+            },
+            "15 0400000000000000 0200000000000000 00 00000000 00000000 00000000 00 00000000 0100000000 01 \
+             0900000000000000 0300000000000000 00 01 02 0700000000000000 02 0400000000000000 \
+             01 05050505050505050505050505050505 0300000000000000",
         ),
         (
             Mutation::TraceRecord { trace: Box::new(trace()) },

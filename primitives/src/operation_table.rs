@@ -223,9 +223,9 @@ mod tests {
         }
         for mutation in Mutation::table() {
             let has_writer = Operation::table().iter().any(|row| row.mutations.contains(&mutation.tag));
-            // A fork is made of another run, which no operation on one run can do; an erased event is what a compaction
-            // leaves of one that was appended.
-            let is_made = ["run_fork", "event_erased"].contains(&mutation.name);
+            // A fork is made of another run, an import of an archive, which no operation on one run can do; an erased event is what a
+            // compaction leaves of one that was appended.
+            let is_made = ["run_fork", "run_import", "event_erased"].contains(&mutation.name);
             assert_eq!(has_writer, !is_made, "{}", mutation.name);
         }
         assert!(mutations_of(0).is_empty());

@@ -19,7 +19,7 @@ pub struct Receipt {
 }
 
 /// The newest operation ids of a run with their receipts.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Receipts {
     by_id: FxHashMap<OperationId, Receipt>,
     oldest_first: VecDeque<OperationId>,

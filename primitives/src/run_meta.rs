@@ -140,6 +140,8 @@ pub struct RunMeta {
     pub retention: Option<Retention>,
     /// What it began as, if it is a fork.
     pub forked_from: Option<ForkPoint>,
+    /// The newest of the commits that it was imported with, if it was.
+    pub imported: Option<Version>,
 }
 
 /// What a caller is told about a run.
@@ -205,6 +207,7 @@ impl RunMeta {
             durability: None,
             retention: None,
             forked_from: None,
+            imported: None,
         }
     }
 
@@ -242,6 +245,10 @@ impl RunMeta {
     pub(crate) fn encode_whole(&self, out: &mut Vec<u8>) {
         self.encode(out);
         put_option(out, self.retention, |out, retention| retention.encode(out));
+        if let Some(imported) = self.imported {
+            codec::put_u8(out, IMPORTED);
+            codec::put_u64(out, imported.0);
+        }
         put_option(out, self.forked_from, |out, point| {
             out.extend_from_slice(point.run.as_bytes());
             codec::put_u64(out, point.version.0);
@@ -251,11 +258,18 @@ impl RunMeta {
     pub(crate) fn decode_whole(input: &mut &[u8]) -> Result<Self, DecodeError> {
         let meta = Self::decode(input)?;
         let retention = take_option(input, Retention::decode)?;
+        let imported = match input.first() {
+            Some(&IMPORTED) => {
+                codec::take_u8(input)?;
+                Some(Version(codec::take_u64(input)?))
+            }
+            _ => None,
+        };
         let forked_from = take_option(input, |input| {
             let run = RunId::from_bytes(codec::take_array(input)?);
             Ok(ForkPoint { run, version: Version(codec::take_u64(input)?) })
         })?;
-        Ok(Self { retention, forked_from, ..meta })
+        Ok(Self { retention, forked_from, imported, ..meta })
     }
 
     /// Appends the encoding, in the order of [`decode`](Self::decode), without the retention, which is a
@@ -296,9 +310,13 @@ impl RunMeta {
             },
             retention: None,
             forked_from: None,
+            imported: None,
         })
     }
 }
+
+/// In front of what a run began as, where it was imported.
+const IMPORTED: u8 = 2;
 
 pub(crate) fn encode_tags(tags: &[String], out: &mut Vec<u8>) {
     codec::put_u32(out, codec::size_u32(tags.len()));
@@ -379,12 +397,14 @@ mod tests {
     #[test]
     fn only_the_whole_of_a_description_has_its_retention_and_what_it_began_as() {
         let forked_from = Some(ForkPoint { run: RunId::from_bytes([6; 16]), version: Version(9) });
-        let meta = RunMeta { retention: Some(Retention::KeepLast(3)), forked_from, ..RunMeta::plain() };
+        let imported = Some(Version(8));
+        let retention = Some(Retention::KeepLast(3));
+        let meta = RunMeta { retention, forked_from, imported, ..RunMeta::plain() };
         let (mut whole, mut logged) = (Vec::new(), Vec::new());
         meta.encode_whole(&mut whole);
         meta.encode(&mut logged);
         let kept = [1, 2, 3, 0, 0, 0, 0, 0, 0, 0];
-        let point = [&[1][..], &[6; 16], &[9, 0, 0, 0, 0, 0, 0, 0]].concat();
+        let point = [&[2, 8, 0, 0, 0, 0, 0, 0, 0, 1][..], &[6; 16], &[9, 0, 0, 0, 0, 0, 0, 0]].concat();
         assert_eq!(whole, [&logged[..], &kept, &point].concat());
         assert_eq!(RunMeta::decode_whole(&mut &whole[..]), Ok(meta));
         assert_eq!(RunMeta::decode(&mut &logged[..]), Ok(RunMeta::plain()));

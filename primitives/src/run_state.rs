@@ -342,6 +342,7 @@ impl RunState {
         match mutation {
             Mutation::RunCreate { .. } if exists => Err("it creates a run that exists".to_owned()),
             Mutation::RunFork { .. } if exists => Err("it makes a fork of a run that exists".to_owned()),
+            Mutation::RunImport { .. } if exists => Err("it imports a run that exists".to_owned()),
             Mutation::RunCreate { .. } if self.fork_point().is_some() => {
                 Err("it creates a run that is a fork".to_owned())
             }
@@ -351,6 +352,15 @@ impl RunState {
                 point.run, point.version
             )),
             Mutation::RunFork { .. } => Ok(()),
+            Mutation::RunImport { version, meta, .. } => {
+                let point = ForkPoint { run: self.id, version: *version };
+                match self.fork_point() == Some(point) && meta.imported == Some(*version) {
+                    true => Ok(()),
+                    false => {
+                        Err(format!("it imports commits up to {version}, and the run begins as another"))
+                    }
+                }
+            }
             other if !exists => Err(format!("{} in a run that does not exist", other.name())),
             Mutation::EventAppend { sequence, .. } | Mutation::EventErased { sequence, .. }
                 if *sequence != self.content.events.len() =>
@@ -558,7 +568,7 @@ pub(crate) fn written(held: Option<&Document>, write: &JsonWrite, stamp: Stamp) 
 /// If the mutation is of something else, or the run is missing and not created.
 pub(crate) fn described(current: Option<&RunMeta>, mutation: Mutation) -> RunMeta {
     match mutation {
-        Mutation::RunCreate { meta, .. } => return *meta,
+        Mutation::RunCreate { meta, .. } | Mutation::RunImport { meta, .. } => return *meta,
         Mutation::RunFork { point, meta } => return RunMeta { forked_from: Some(point), ..*meta },
         _ => {}
     }
@@ -576,6 +586,9 @@ pub(crate) fn described(current: Option<&RunMeta>, mutation: Mutation) -> RunMet
     }
     meta
 }
+
+#[path = "adopted.rs"]
+mod adopted;
 
 #[cfg(test)]
 #[path = "run_state_tests.rs"]

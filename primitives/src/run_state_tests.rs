@@ -125,8 +125,8 @@ fn every_mutation_is_taken_back_completely() {
         Mutation::RunDelete { previous },
         create(),
     ];
-    // That of a fork is the first one of a run that begins as another.
-    for row in Mutation::table().iter().filter(|row| row.name != "run_fork") {
+    // Those of a fork and an import are the first ones of a run that begins as another, or as it was elsewhere.
+    for row in Mutation::table().iter().filter(|row| !["run_fork", "run_import"].contains(&row.name)) {
         assert!(mutations.iter().any(|mutation| mutation.tag() == row.tag), "{} is among them", row.name);
     }
     let mut state = created();
@@ -142,6 +142,25 @@ fn every_mutation_is_taken_back_completely() {
     state.restore_stamp(before);
     replaced.into_iter().rev().for_each(|replaced| state.revert(replaced));
     assert!(state.same_state(&created()));
+}
+
+#[test]
+fn an_imported_run_is_there_when_a_commit_says_so_with_what_it_answered_and_takes_back_as_others_do() {
+    let elsewhere = created();
+    let mut run = elsewhere.adopt();
+    assert_eq!((run.id(), run.exists(), run.version()), (elsewhere.id(), false, Version(1)));
+    let import = |version: u64, imported: u64| {
+        let meta = RunMeta { imported: Some(Version(imported)), ..RunMeta::plain() };
+        Mutation::RunImport { version: Version(version), floor: Version::NEVER, meta: Box::new(meta) }
+    };
+    assert!(run.check(&import(2, 2)).unwrap_err().contains("begins as another"));
+    assert!(run.check(&import(1, 2)).unwrap_err().contains("begins as another"));
+    assert!(elsewhere.check(&import(1, 1)).unwrap_err().contains("that exists"));
+    assert_eq!(run.check(&import(1, 1)), Ok(()));
+    let replaced = run.apply(import(1, 1), stamp(2));
+    assert!(run.exists() && run.meta().unwrap().imported == Some(Version(1)));
+    run.revert(replaced);
+    assert!(!run.exists());
 }
 
 #[test]

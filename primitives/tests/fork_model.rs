@@ -109,6 +109,16 @@ fn image_of(
     slices
 }
 
+fn flat_image_of(state: &RunState, slice_size: usize) -> Vec<Vec<u8>> {
+    let (mut walk, mut slices) = (ImageWalk::flat(), Vec::new());
+    while !walk.is_done() {
+        let mut slice = Vec::new();
+        walk.write(&state.view(), slice_size, &mut slice);
+        slices.push(slice);
+    }
+    slices
+}
+
 fn load_over(base: &RunState, image: &[Vec<u8>]) -> Result<RunState, String> {
     load_into(ImageLoad::over(base, fork_id()), image)
 }
@@ -171,6 +181,9 @@ proptest! {
         });
         let mut loaded = World { state: load_as(&twin.state, &base.state, &image).unwrap(), now: twin.now };
         prop_assert!(loaded.state.same_state(&twin.state), "{:?} is not {:?}", loaded.state, twin.state);
+        // All of it may be written too, and needs nothing then.
+        let flat = load_into(ImageLoad::flat(fork_id(), 3), &flat_image_of(&twin.state, slice_size)).unwrap();
+        prop_assert!(flat.same_state(&twin.state), "{flat:?} is not {:?}", twin.state);
         // It is a fork all the same, whose next image is as small.
         twin.take_all(&of_run);
         loaded.take_all(&of_run);

@@ -8,11 +8,19 @@ use strata_primitives::{Error, ErrorKind, ForkPoint, RunId, RunState, Version};
 use crate::record::RecordPlace;
 use crate::retained::RunImage;
 
-/// The version of a run that a fork began as, and the record of its commit: the one before the first of the fork's own.
+/// The version of a run that a fork began as, and the record of its commit: the one before the first of the fork's own. A run that was
+/// imported began as it was itself in its archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) point: ForkPoint,
     pub(crate) record: RecordPlace,
+}
+
+impl Origin {
+    /// The archive from which it is made, if that is one.
+    pub(crate) fn archive(&self) -> Option<u64> {
+        self.record.archive()
+    }
 }
 
 /// A run at the version that some forks began as. It is made once, by whoever needs it first, and stays as long as one of the
@@ -69,7 +77,8 @@ impl Base {
 /// What the forks of a shard began as that are in memory, or on their way there.
 #[derive(Debug, Default)]
 pub(crate) struct Bases {
-    by_point: BTreeMap<ForkPoint, Weak<Base>>,
+    /// One version of a run may have come with several archives.
+    by_point: BTreeMap<(ForkPoint, Option<u64>), Weak<Base>>,
     /// How many there were when those that are gone were last taken out.
     swept_count: usize,
 }
@@ -79,18 +88,19 @@ const FEW_BASES: usize = 64;
 
 impl Bases {
     /// The one at this point, if it is made.
-    pub(crate) fn made(&self, point: ForkPoint) -> Option<Arc<Base>> {
-        self.by_point.get(&point)?.upgrade().filter(|base| base.state().is_some())
+    pub(crate) fn made(&self, point: ForkPoint, archive: Option<u64>) -> Option<Arc<Base>> {
+        self.by_point.get(&(point, archive))?.upgrade().filter(|base| base.state().is_some())
     }
 
     /// Those at some points are handed out no more.
     pub(crate) fn forget(&mut self, is_one: impl Fn(ForkPoint) -> bool) {
-        self.by_point.retain(|point, _| !is_one(*point));
+        self.by_point.retain(|(point, _), _| !is_one(*point));
     }
 
     /// The one at this point, made or not.
     pub(crate) fn at(&mut self, origin: Origin) -> Arc<Base> {
-        if let Some(base) = self.by_point.get(&origin.point).and_then(Weak::upgrade) {
+        let key = (origin.point, origin.archive());
+        if let Some(base) = self.by_point.get(&key).and_then(Weak::upgrade) {
             return base;
         }
         if self.by_point.len() >= FEW_BASES.max(2 * self.swept_count) {
@@ -98,8 +108,13 @@ impl Bases {
             self.swept_count = self.by_point.len();
         }
         let base = Arc::new(Base::new(origin));
-        self.by_point.insert(origin.point, Arc::downgrade(&base));
+        self.by_point.insert(key, Arc::downgrade(&base));
         base
+    }
+
+    /// Takes in one that was made elsewhere.
+    pub(crate) fn enter(&mut self, base: &Arc<Base>) {
+        self.by_point.insert((base.origin.point, base.origin.archive()), Arc::downgrade(base));
     }
 }
 
@@ -146,6 +161,11 @@ impl Lineage {
             // Versions grow from a run to its forks, so this ends whatever a file says.
             let child = ancestors.last().map(|ancestor| ancestor.base.origin.point);
             let is_before = child.is_none_or(|child| version < child.version);
+            if origin.archive().is_some() {
+                let (images, floor) = (Vec::new(), Version::NEVER);
+                ancestors.push(Ancestor { base: bases.at(origin), images, floor });
+                break;
+            }
             let Some(Known { images, floor, origin: before, live }) = known(run).filter(|_| is_before) else {
                 let message =
                     format!("run {run}, of which another was forked at version {version}, is not there");

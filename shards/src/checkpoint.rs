@@ -53,6 +53,8 @@ pub(crate) struct Checkpoints {
     not_before: Instant,
     /// Image files that could not be read: what lies in them is not copied into another one.
     unreadable: BTreeSet<u64>,
+    /// The archives that are there and were needed when this was last looked at.
+    archives: BTreeSet<u64>,
     /// Some run was rebuilt and has no image: the next checkpoint has something to write, even if the log has not grown.
     has_rebuilt: bool,
 }
@@ -108,6 +110,8 @@ pub(crate) struct Unnecessary {
     pub(crate) kept: BTreeSet<u64>,
     /// Records in front of this place.
     pub(crate) kept_from: Lsn,
+    /// These archives.
+    pub(crate) archives: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
@@ -144,6 +148,8 @@ const CLOSING_LOG_SIZE: u64 = 1 << 20;
 pub(crate) struct KnownImages {
     pub(crate) newest: Option<NamedImage>,
     pub(crate) end: DirectoryEnd,
+    /// The archives that are there.
+    pub(crate) archives: BTreeSet<u64>,
 }
 
 impl Checkpoints {
@@ -154,7 +160,7 @@ impl Checkpoints {
 
     /// The checkpoints of a shard that begins to serve.
     pub(crate) fn new(known: KnownImages, bounds: LogBounds, now: Timestamp) -> Checkpoints {
-        let KnownImages { newest, end } = known;
+        let KnownImages { newest, end, archives } = known;
         Checkpoints {
             newest,
             size: checkpoint_size(&end.files, bounds),
@@ -167,6 +173,7 @@ impl Checkpoints {
             last_at: now,
             not_before: Instant::now(),
             unreadable: BTreeSet::new(),
+            archives,
             has_rebuilt: false,
         }
     }
@@ -177,14 +184,23 @@ impl Checkpoints {
     }
 
     /// There is a new image, whose directory says this at its end. Returns what is unnecessary from now on.
-    fn follow(&mut self, image: NamedImage, end: DirectoryEnd, now: Timestamp) -> Unnecessary {
+    /// `archives` are needed by the runs as they are.
+    fn follow(
+        &mut self,
+        image: NamedImage,
+        end: DirectoryEnd,
+        archives: BTreeSet<u64>,
+        now: Timestamp,
+    ) -> Unnecessary {
         self.newest = Some(image);
         self.size = checkpoint_size(&end.files, self.bounds);
         self.last_at = now;
         let before = std::mem::replace(&mut self.end, end);
         // Either of the two may be what recovery begins with.
         let kept = self.end.files.keys().chain(before.files.keys()).copied().collect();
-        Unnecessary { image: image.number, kept, kept_from: before.kept_from }
+        let needed = &(&self.end.archives | &before.archives) | &archives;
+        let archives = &std::mem::replace(&mut self.archives, needed.clone()) - &needed;
+        Unnecessary { image: image.number, kept, kept_from: before.kept_from, archives }
     }
 
     /// Takes note of a run that was loaded, if it had to be rebuilt.
@@ -229,7 +245,7 @@ impl Shard {
         let Some(maintained) = maintained else { return false };
         if self.checkpoints.under_way.is_none() {
             for reply in self.checkpoints.settling.drain(..) {
-                let forked = self.runs.forked_points();
+                let forked = self.runs.forks.all();
                 self.waiting.request(LoadRequest::Settle { forked, reply });
             }
             return self.is_checkpoint_due() && self.begin_checkpoint(maintained);
@@ -372,7 +388,7 @@ impl Shard {
                 let (end, noted) = runs.take();
                 let asked = std::mem::take(&mut checkpoint.asked);
                 let (image_time, begun_at) = (*image_time, checkpoint.begun_at);
-                let unnecessary = self.checkpoints.follow(image, end, self.now);
+                let unnecessary = self.checkpoints.follow(image, end, self.runs.forks.archives(), self.now);
                 self.set_stage(Stage::Noting { noted: noted.into_iter(), unnecessary });
                 self.stats.images += 1;
                 self.stats.image_bytes.record(size);

@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 use strata_primitives::{Erasure, ImageLoad, RunId, RunState, Stamp, Timestamp, Version};
 use strata_wal::{ImageReader, LogSource, Lsn, WalError, scan};
 
+use crate::archive::Archive;
 use crate::base::Base;
 use crate::history::PastVersion;
 use crate::image_directory::{RunEntry, read_directory};
@@ -122,6 +123,18 @@ impl ImageShelf {
         let mut images = images.unwrap_or_default();
         images.retain(|image| image.stamp.version <= past.version && !past.images.contains(image));
         Ok(images)
+    }
+
+    /// An archive of the log.
+    ///
+    /// # Errors
+    /// `Corrupt` when it is damaged or missing, `Io`.
+    pub(crate) fn archive(&self, number: u64) -> Result<Archive, WalError> {
+        Archive::open(&self.source, number)
+    }
+
+    pub(crate) fn hash_seed(&self) -> usize {
+        self.hash_seed
     }
 
     /// A run that has never been written to.

@@ -15,9 +15,10 @@ use std::sync::{MutexGuard, TryLockError};
 use std::time::Instant;
 
 use rustc_hash::FxHashMap;
-use strata_primitives::{Error, ErrorKind, ForkPoint, Redaction, RunId, Version};
+use strata_primitives::{Erasure, Error, ErrorKind, ForkPoint, Redaction, RunId, Version};
 use strata_wal::{GroupId, LogSource, RecordRef, WalError};
 
+use crate::archive::Archive;
 use crate::checkpoint_kind::CheckpointKind;
 use crate::cold_run::ImageShelf;
 use crate::engine::Engine;
@@ -54,7 +55,9 @@ struct Kept {
 
 impl Kept {
     fn of(entry: &RunEntry) -> Kept {
-        let begin = entry.origin.map_or(Version::NEVER, |origin| origin.point.version).next();
+        // What a run was imported with it had itself.
+        let origin = entry.origin.filter(|origin| origin.point.run != entry.run);
+        let begin = origin.map_or(Version::NEVER, |origin| origin.point.version).next();
         Kept { begin, first: entry.retained.floor.max(begin) }
     }
 }
@@ -66,6 +69,8 @@ pub(crate) type NeededRecords = FxHashMap<RunId, Stretches>;
 struct Needed {
     records: NeededRecords,
     redactions: FxHashMap<RunId, Redaction>,
+    /// What was erased of what is in archives.
+    archives: BTreeMap<u64, Vec<Erasure>>,
 }
 
 impl Engine {
@@ -95,7 +100,10 @@ impl Engine {
         self.checkpoint_of(first)?;
         self.checkpoint_of(CheckpointKind { is_unconditional: true, ..CheckpointKind::default() })?;
         if is_full {
-            for (source, needed) in self.needed()? {
+            for (source, mut needed) in self.needed()? {
+                for (number, erasures) in std::mem::take(&mut needed.archives) {
+                    self.compact_archive(&source, number, &erasures)?;
+                }
                 self.compact_history(&source, needed)?;
             }
         }
@@ -186,7 +194,7 @@ impl Engine {
     }
 
     fn compact_history(&self, source: &LogSource, needed: Needed) -> Result<(), Error> {
-        let Needed { records, mut redactions } = needed;
+        let Needed { records, mut redactions, .. } = needed;
         let mut keep = |found: RecordRef<'_>| group_if_needed(&records, found);
         let mut rewrite =
             |found: RecordRef<'_>| match redactions.get_mut(&record::decode_head(found.body)?.run) {
@@ -211,6 +219,19 @@ pub(crate) fn group_if_needed(
     Ok(is_needed.then(|| group_of(head.run)))
 }
 
+impl Engine {
+    /// Writes an archive anew without what is erased of it.
+    fn compact_archive(&self, source: &LogSource, number: u64, erasures: &[Erasure]) -> Result<(), Error> {
+        let archive = Archive::open(source, number).map_err(store_error)?;
+        let mut writer = source.rewrite_archive(number, archive.reader()).map_err(store_error)?;
+        if archive.copy_without(erasures, &mut writer).map_err(store_error)? {
+            let (log, rewritten) = (source.log(), Box::new(writer));
+            self.ask_maintenance(|reply| Errand::TakeArchive { log, rewritten, reply })?;
+        }
+        Ok(())
+    }
+}
+
 /// What is needed whichever of the two images is begun with: that may have forks of which the shard knows no more. What is erased in
 /// it, as the newest image says.
 fn needed_of(source: &LogSource, forked: Vec<ForkPoint>) -> Result<Needed, Error> {
@@ -218,7 +239,8 @@ fn needed_of(source: &LogSource, forked: Vec<ForkPoint>) -> Result<Needed, Error
     let directories = directories.collect::<Result<Vec<_>, WalError>>().map_err(store_error)?;
     let records = needed_by(directories.iter().flatten(), forked);
     let redactions = redactions_of(source, &directories, &records)?;
-    Ok(Needed { records, redactions })
+    let archives = archives_of(directories.first().map_or(&[], Vec::as_slice));
+    Ok(Needed { records, redactions, archives })
 }
 
 /// The records that are needed by what directories say, and by these forks.
@@ -282,4 +304,20 @@ fn begun_with(directories: &[Vec<RunEntry>], run: RunId, stretches: &Stretches) 
     }
     images.retain(|version, _| stretches.iter().any(|(from, _)| from == version));
     images.into_values().collect()
+}
+
+/// What was erased of the runs that archives have, of each archive of which something was.
+fn archives_of(entries: &[RunEntry]) -> BTreeMap<u64, Vec<Erasure>> {
+    let known = Entries::new(entries);
+    let mut archives: BTreeMap<u64, Vec<Erasure>> = BTreeMap::new();
+    for origin in entries.iter().filter_map(|entry| entry.origin) {
+        let Some(number) = origin.archive() else { continue };
+        let erasures = erasures_of(&known, origin.point.run).into_iter();
+        let inside: Vec<_> = erasures.filter(|erasure| erasure.from <= origin.point.version).collect();
+        if !inside.is_empty() {
+            // All that refer to it name the same run.
+            archives.insert(number, inside);
+        }
+    }
+    archives
 }

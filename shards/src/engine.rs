@@ -37,6 +37,8 @@ pub struct Engine {
     pub(crate) asking: Mutex<()>,
     /// Held by a compaction, and by who closes the store.
     pub(crate) compacting: Mutex<()>,
+    /// Held by an import, and by who closes the store.
+    pub(crate) importing: Mutex<()>,
 }
 
 /// What has to end when the store closes.
@@ -232,6 +234,7 @@ impl Engine {
         self.refuse_on_shard_thread()?;
         // A compaction that is under way writes files of the store: it ends first.
         let _no_compaction = self.compacting.lock().unwrap_or_else(PoisonError::into_inner);
+        let _no_import = self.importing.lock().unwrap_or_else(PoisonError::into_inner);
         // Held to the end, so that a second close returns when the first has closed.
         let mut guard = self.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let Some(running) = guard.take() else { return Ok(()) };

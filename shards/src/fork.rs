@@ -102,6 +102,7 @@ impl Shard {
             begun_in_boot: self.boot.number,
             retention: None,
             forked_from: None,
+            imported: None,
             ..meta
         };
         let mut mutations = std::mem::take(&mut self.spare_mutations);
@@ -125,7 +126,7 @@ impl Shard {
         };
         if durability > Durability::InMemory {
             // From here on, however long the log has it wait.
-            self.runs.expect_fork(request.fork, base.origin.point);
+            self.runs.forks.enter_origin(request.fork, base.origin);
         }
         staged.encode_if_logged(&run);
         staged.forked = Some(run);

@@ -1,10 +1,12 @@
 //! Which versions of which runs are needed because others were forked from them.
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 use strata_primitives::{ForkPoint, RunId, Version};
+
+use crate::base::Origin;
 
 /// The forks of a shard that need what they began as.
 ///
@@ -14,19 +16,41 @@ pub(crate) struct Forks {
     /// Of each run the versions that forks began as, with how many did.
     needed: FxHashMap<RunId, BTreeMap<Version, usize>>,
     points: FxHashMap<RunId, ForkPoint>,
+    /// Those that began as an archive has it, with its number: these need nothing of another run, but the archive.
+    archived: FxHashMap<RunId, (ForkPoint, u64)>,
 }
 
 impl Forks {
     /// A fork needs what it began as, or is about to.
-    pub(crate) fn enter(&mut self, fork: RunId, point: ForkPoint) {
+    fn enter(&mut self, fork: RunId, point: ForkPoint) {
         if let Entry::Vacant(vacant) = self.points.entry(fork) {
             vacant.insert(point);
             *self.needed.entry(point.run).or_default().entry(point.version).or_default() += 1;
         }
     }
 
+    /// The same of an origin: what an archive has needs nothing of a run. One that is not there yet needs it from now on, until it
+    /// is entered or leaves.
+    pub(crate) fn enter_origin(&mut self, fork: RunId, origin: Origin) {
+        match origin.archive() {
+            Some(archive) => drop(self.archived.entry(fork).or_insert((origin.point, archive))),
+            None => self.enter(fork, origin.point),
+        }
+    }
+
+    /// The archives that are needed.
+    pub(crate) fn archives(&self) -> BTreeSet<u64> {
+        self.archived.values().map(|(_, archive)| *archive).collect()
+    }
+
+    /// Whether a fork needs a version of the run.
+    pub(crate) fn is_any_of(&self, run: RunId) -> bool {
+        self.needed.contains_key(&run) || self.archived.values().any(|(point, _)| point.run == run)
+    }
+
     /// A fork needs nothing any more.
     pub(crate) fn leave(&mut self, fork: RunId) {
+        self.archived.remove(&fork);
         let Some(ForkPoint { run, version }) = self.points.remove(&fork) else { return };
         let versions = self.needed.get_mut(&run).expect("what a fork needs is counted");
         let count = versions.get_mut(&version).expect("what a fork needs is counted");

@@ -1,13 +1,12 @@
 //! A checkpoint whose files stay until it is let go, so that they can be copied while the store is written.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_channel::{Sender, bounded};
 use strata_primitives::{Error, Timestamp};
-use strata_wal::{LogSource, StoreSource};
+use strata_wal::{LogSource, NeededFiles, StoreSource};
 
 use crate::engine::{Engine, closed_error};
 use crate::image_directory::read_directory;
@@ -113,7 +112,7 @@ impl HeldCheckpoint {
     /// # Errors
     /// `Corrupt`, `Io`.
     pub fn files(&self) -> Result<Vec<PathBuf>, Error> {
-        let files = self.source.files(&self.images()?).map_err(store_error)?;
+        let files = self.source.files(&self.needed()?).map_err(store_error)?;
         Ok(files.into_iter().map(|file| file.path).collect())
     }
 
@@ -122,18 +121,19 @@ impl HeldCheckpoint {
     /// # Errors
     /// `Unsupported` when there is something, `Full`, `Corrupt`, `Io`; what has been copied by then cannot be opened.
     pub fn copy_to(&self, path: &Path) -> Result<u64, Error> {
-        self.source.copy_to(&self.images()?, path).map_err(store_error)
+        self.source.copy_to(&self.needed()?, path).map_err(store_error)
     }
 
-    /// By log, the image files that its images refer to.
-    fn images(&self) -> Result<Vec<BTreeSet<u64>>, Error> {
+    /// By log, what its images refer to.
+    fn needed(&self) -> Result<Vec<NeededFiles>, Error> {
         let of_log = |source: &LogSource| {
-            let mut files = BTreeSet::new();
+            let mut needed = NeededFiles::default();
             for image in source.images() {
                 let (_, end) = read_directory(source, &image).map_err(store_error)?;
-                files.extend(end.files.into_keys().chain([image.number]));
+                needed.images.extend(end.files.into_keys().chain([image.number]));
+                needed.archives.extend(end.archives);
             }
-            Ok(files)
+            Ok(needed)
         };
         self.source.logs().iter().map(of_log).collect()
     }

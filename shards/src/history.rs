@@ -5,6 +5,7 @@ use std::sync::Arc;
 use strata_primitives::{EntityRef, Error, ErrorKind, ForkPoint, RunId, RunState, Version};
 use strata_wal::{GroupId, LogHistory, WalError};
 
+use crate::archive::Archive;
 use crate::base::{Ancestor, Base, Lineage};
 use crate::cold_run::ImageShelf;
 use crate::record::{self, RecordHead, RecordPlace};
@@ -90,6 +91,9 @@ impl PastVersion {
         log: &mut LogHistory,
         base: Option<&Arc<Base>>,
     ) -> Result<MadePast, Error> {
+        if let Some(number) = self.newest.archive() {
+            return self.make_from_archive(&shelf.archive(number).map_err(store_error)?, shelf.hash_seed());
+        }
         let (mut damage, mut images, mut has_older) = (None, self.images.clone(), false);
         loop {
             for image in images {
@@ -142,16 +146,12 @@ impl PastVersion {
         if run.state.version() == self.version {
             return Ok(MadePast { record: run.place, state: run.state });
         }
-        let message = format!(
-            "commit {} of the run was made while it lived in memory: it was never logged",
-            self.version
-        );
-        Err(self.about_run(ErrorKind::VersionNotFound, message))
+        Err(self.not_logged())
     }
 
     /// Where the records behind `from` stand, up to the version that is wanted, oldest first. The record of `from` itself stands at
     /// `base`, and need not be there any more.
-    fn places_behind(
+    pub(crate) fn places_behind(
         &self,
         from: Version,
         base: RecordPlace,
@@ -206,6 +206,27 @@ impl PastVersion {
 
     fn group(&self) -> GroupId {
         group_of(self.run)
+    }
+
+    /// The run as its archive has it.
+    fn make_from_archive(&self, archive: &Archive, hash_seed: usize) -> Result<MadePast, Error> {
+        if archive.run() != self.run {
+            let reason = format!("it is of run {}, not of {}", archive.run(), self.run);
+            return Err(store_error(archive.reader().corrupt(0, reason)));
+        }
+        match archive.make(self.version, hash_seed).map_err(store_error)? {
+            Some(state) if state.version() == self.version => Ok(MadePast { state, record: self.newest }),
+            Some(_) => Err(self.not_logged()),
+            None => Err(self.trimmed()),
+        }
+    }
+
+    fn not_logged(&self) -> Error {
+        let message = format!(
+            "commit {} of the run was made while it lived in memory: it was never logged",
+            self.version
+        );
+        self.about_run(ErrorKind::VersionNotFound, message)
     }
 
     fn trimmed(&self) -> Error {

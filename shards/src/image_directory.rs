@@ -15,7 +15,7 @@
 //! its newest record, u64 bytes of all records up to there. A place is u32 log, u64 LSN. Runs come in order of their ids, then
 //! the files, then the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use strata_primitives::{Erasure, ForkPoint, RunId, RunSummary, Stamp, Timestamp, Version};
@@ -63,8 +63,16 @@ impl RunEntry {
     /// Whether its image, or its first commit where it has none, is of what it has changed of what it began as: a run that was
     /// deleted has nothing of that.
     pub(crate) fn is_over_origin(&self) -> bool {
-        let is_fork = self.summary.meta.as_ref().is_some_and(|meta| meta.forked_from.is_some());
+        let meta = self.summary.meta.as_deref();
+        let is_fork = meta.is_some_and(|meta| meta.forked_from.is_some() || meta.imported.is_some());
         is_fork || self.newest_image().is_none()
+    }
+
+    /// Whether there is an image of the oldest version that is kept, so that this is not made of what came before. A run that was imported
+    /// may have been deleted and begun anew between two images: then it is.
+    pub(crate) fn has_image_of_floor(&self) -> bool {
+        let images = self.retained.anchors.iter().copied().chain(self.newest_image());
+        images.map(|image| image.stamp.version).any(|version| version == self.retained.floor)
     }
 }
 
@@ -92,6 +100,8 @@ pub(crate) struct DirectoryEnd {
     pub(crate) files: Files,
     /// Of records in front of this place no run needs any.
     pub(crate) kept_from: Lsn,
+    /// The archives that its runs need. It says so only of each run.
+    pub(crate) archives: BTreeSet<u64>,
 }
 
 /// Appends what a page says of a run.
@@ -234,7 +244,14 @@ pub(crate) fn read_directory(
         });
         taken.map_err(damaged)?;
     }
-    Ok((entries, directory.finish().map_err(damaged)?))
+    let mut end = directory.finish().map_err(damaged)?;
+    end.archives = archives_of(&entries);
+    Ok((entries, end))
+}
+
+/// The archives that runs need.
+fn archives_of(entries: &[RunEntry]) -> BTreeSet<u64> {
+    entries.iter().filter_map(|entry| entry.origin?.archive()).collect()
 }
 
 /// The runs of those pages that are left of a directory, as far as each can be read; beside them, what cannot.
@@ -378,7 +395,8 @@ mod tests {
     }
 
     fn end() -> DirectoryEnd {
-        DirectoryEnd { files: Files::from([(3, FileUse { written: 100, live: 80 })]), kept_from: Lsn(5) }
+        let files = Files::from([(3, FileUse { written: 100, live: 80 })]);
+        DirectoryEnd { files, kept_from: Lsn(5), ..DirectoryEnd::default() }
     }
 
     fn page() -> Vec<u8> {

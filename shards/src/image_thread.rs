@@ -229,7 +229,7 @@ pub(crate) fn redacted_size(size: u64, erasures: &[Erasure]) -> u64 {
 }
 
 /// The entries of a slice without what is erased of them, and without gaps.
-fn redacted_slice(slice: &[u8], redaction: &Redaction) -> Result<Vec<u8>, String> {
+pub(crate) fn redacted_slice(slice: &[u8], redaction: &Redaction) -> Result<Vec<u8>, String> {
     let (mut out, mut rest) = (Vec::with_capacity(slice.len()), slice);
     while !rest.is_empty() {
         let entry = ImageEntry::decode(&mut rest).map_err(|error| error.to_string())?;

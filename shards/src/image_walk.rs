@@ -38,6 +38,8 @@ pub(crate) struct ImageOfRuns {
     written_before: Files,
     files: Files,
     kept_from: Lsn,
+    /// The archives that its runs need.
+    archives: BTreeSet<u64>,
     noted: Vec<Noted>,
     /// What a run keeps that does not say so itself.
     retention: Retention,
@@ -108,6 +110,7 @@ impl ImageOfRuns {
             written_before: files.clone(),
             files: Files::new(),
             kept_from: through,
+            archives: BTreeSet::new(),
             noted: Vec::new(),
             retention,
             now,
@@ -124,7 +127,8 @@ impl ImageOfRuns {
 
     /// What its directory says at the end, and what is new of every run, once.
     pub(crate) fn take(&mut self) -> (DirectoryEnd, Vec<Noted>) {
-        let end = DirectoryEnd { files: std::mem::take(&mut self.files), kept_from: self.kept_from };
+        let (files, archives) = (std::mem::take(&mut self.files), std::mem::take(&mut self.archives));
+        let end = DirectoryEnd { files, kept_from: self.kept_from, archives };
         (end, std::mem::take(&mut self.noted))
     }
 
@@ -317,13 +321,14 @@ impl ImageOfRuns {
         runs: &mut RunTable,
         parts: &mut Vec<ImagePart>,
     ) -> usize {
-        let forked = runs.forked_versions(entry.run);
+        let forked = runs.forks.versions(entry.run);
         entry.retained = self.retained(entry, superseded, &forked);
         // From now on nobody is given, or forks, what this image does not keep: once it has a name, that goes.
         runs.raise_floor(entry.run, entry.retained.floor);
-        if !entry.is_over_origin() && forked.is_empty() {
+        if !entry.is_over_origin() && forked.is_empty() && entry.has_image_of_floor() {
             entry.origin = None;
         }
+        self.archives.extend(entry.origin.and_then(|origin| origin.archive()));
         let erasures = if self.is_whole { erasures_of(runs, entry.run) } else { Vec::new() };
         let RunEntry { run, image, retained, trail, .. } = entry;
         let mut size = 0;
@@ -349,7 +354,8 @@ impl ImageOfRuns {
             let before = self.written_before.get(number).map(|file| file.written);
             file.written = before.unwrap_or(file.live);
         }
-        let end = DirectoryEnd { files: self.files.clone(), kept_from: self.kept_from };
+        let files = self.files.clone();
+        let end = DirectoryEnd { files, kept_from: self.kept_from, ..DirectoryEnd::default() };
         put_end(&mut self.page, &end, self.run_count);
         self.hand_over_page(parts);
         self.is_done = true;

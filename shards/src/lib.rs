@@ -7,7 +7,7 @@
 //! Read in this order: `message`, `record`, `run`, `run_table`, `shard`, `batches`, `stage`, `commit`, `transaction`,
 //! `transact`, `execute`, `subscription`, `subscribe`, `withheld`, `log_progress`, `shard_thread`; `checkpoint`, `checkpoint_kind`,
 //! `image_walk`, `retained`, `trail`, `image_directory`, `image_thread` and `restore`; `cold_run`, `loader`, `residency` and `eviction`;
-//! `history`, `pasts`, `fork`, `base`, `forks`, `shared_memory` and `kin`; then `maintenance`, `held_checkpoint`, `compaction`,
+//! `history`, `pasts`, `fork`, `base`, `forks`, `shared_memory` and `kin`; `archive`, `export` and `import`; then `maintenance`, `held_checkpoint`, `compaction`,
 //! `verify`, `open`, `resharding`, `engine` and `calls`, which start, reach and stop all of them; and `salvage` with its `salvage_index`, for
 //! stores that do not open any more.
 #![forbid(unsafe_code)]
@@ -27,6 +27,7 @@ pub mod subscription;
 pub mod transaction;
 pub mod verify;
 
+mod archive;
 mod base;
 mod batches;
 mod boot;
@@ -37,12 +38,14 @@ mod cold_run;
 mod commit;
 mod erasing;
 mod eviction;
+mod export;
 mod fork;
 mod forks;
 mod history;
 mod image_directory;
 mod image_thread;
 mod image_walk;
+mod import;
 mod kin;
 mod loader;
 mod log_progress;
@@ -78,7 +81,8 @@ pub use held_checkpoint::HeldCheckpoint;
 pub use message::{BatchReceipt, CallOptions, RunPage};
 pub use open::EngineOptions;
 pub use report::{
-    CompactReport, RecoveryReport, RetentionPreview, ShardCheckpoint, ShardRecovery, ShardState, ShardStats,
+    CompactReport, ExportReport, ImportReport, RecoveryReport, RetentionPreview, ShardCheckpoint,
+    ShardRecovery, ShardState, ShardStats,
 };
 pub use salvage::{Damage, Salvaged, SalvagedStore, salvage};
 pub use stage::repeated;

@@ -12,8 +12,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use strata_primitives::{Error, ErrorKind, ForkPoint, Timestamp};
 use strata_runtime::mailbox;
 use strata_wal::{
-    Compacted, LogEnd, LogSource, NamedImage, PreparedSegment, PutAway, SegmentRequest, StoreDirectory,
-    StoreSource, WalError,
+    ArchiveWriter, Compacted, LogEnd, LogSource, NamedImage, PreparedSegment, PutAway, SegmentRequest,
+    StoreDirectory, StoreSource, WalError,
 };
 
 use crate::checkpoint::Unnecessary;
@@ -47,6 +47,8 @@ pub(crate) enum Errand {
     Usage { reply: Sender<Result<BTreeMap<PathBuf, u64>, Error>> },
     /// Have a file take the place of what was sorted into it.
     TakeCompacted { log: u32, compacted: Compacted, reply: Sender<Result<(), Error>> },
+    /// Have an archive that was written anew take the place of what was there.
+    TakeArchive { log: u32, rewritten: Box<ArchiveWriter>, reply: Sender<Result<(), Error>> },
     /// Mark the store as closed in order, and end.
     Close { ends: Vec<LogEnd>, reply: Sender<Result<(), Error>> },
     /// End without that: some shard could not be closed in order.
@@ -124,14 +126,18 @@ impl Maintenance {
                 let _ = delivery.images.send(ImageNews { request, what });
                 delivery.mailbox.wake();
             }
-            Errand::PutAway { log, unnecessary } if self.holds.is_any() => {
+            Errand::PutAway { log, mut unnecessary } if self.holds.is_any() => {
+                let before = self.deferred.remove(&log);
+                unnecessary.archives.extend(before.into_iter().flat_map(|before| before.archives));
                 self.deferred.insert(log, unnecessary);
             }
             Errand::Released => self.put_away_deferred(),
             Errand::PutAway { log, unnecessary } => {
                 self.deferred.remove(&log);
-                let Unnecessary { image, kept, kept_from } = unnecessary;
-                match self.directory.put_away(log, image, &kept, kept_from) {
+                let Unnecessary { image, kept, kept_from, archives } = unnecessary;
+                let source = self.directory.log_source(log);
+                let removed = archives.iter().try_for_each(|archive| source.remove_archive(*archive));
+                match removed.and_then(|()| self.directory.put_away(log, image, &kept, kept_from)) {
                     Ok(PutAway { retired, removed, images }) => {
                         self.left.remove(&log);
                         let shard = self.shard_of(log);
@@ -166,9 +172,15 @@ impl Maintenance {
             }
             // What is held needs records that younger images do not, and looks for them where they were. Who holds something later
             // asks for it later than this.
-            Errand::TakeCompacted { reply, .. } if self.holds.is_any() => {
+            Errand::TakeCompacted { reply, .. } | Errand::TakeArchive { reply, .. }
+                if self.holds.is_any() =>
+            {
                 let message = "a checkpoint is held since a compaction began, and its files stay: let it go and compact again";
                 let _ = reply.send(Err(Error::new(ErrorKind::Busy, message)));
+            }
+            Errand::TakeArchive { log, rewritten, reply } => {
+                let taken = self.directory.log_source(log).replace_archive(*rewritten);
+                let _ = reply.send(taken.map(drop).map_err(store_error));
             }
             Errand::TakeCompacted { log, compacted, reply } => {
                 let Compacted { kept, dropped, .. } = compacted;

@@ -11,6 +11,7 @@ use crate::boot::Boot;
 use crate::checkpoint_kind::CheckpointKind;
 use crate::execute::Shipped;
 use crate::fork::ForkRequest;
+use crate::import::ImportRequest;
 use crate::report::{RetentionPreview, ShardCheckpoint, ShardRecovery, ShardStats};
 use crate::subscription::{News, NewsFrom, SubscriptionId};
 use crate::transaction::{TransactionId, TransactionStep};
@@ -144,6 +145,8 @@ pub enum Message {
     },
     /// Make a new run that begins as another one is, or was.
     Fork(Box<ForkRequest>),
+    /// Make a run that begins as an archive of the store has it.
+    Import(Box<ImportRequest>),
     /// End a transaction that is not to commit, or a snapshot. Nobody waits for it.
     Release(TransactionId),
     /// Run a closure alone on a run, and commit what it writes.
@@ -209,6 +212,7 @@ impl Message {
             | Message::Query { reply, .. }
             | Message::Control(_, reply) => Some(reply),
             Message::Fork(request) => Some(request.reply),
+            Message::Import(request) => Some(request.reply),
             Message::Release(_) | Message::Unsubscribe(_) => None,
         }
     }

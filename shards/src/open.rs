@@ -246,6 +246,7 @@ impl<'a> Start<'a> {
             is_read_only: options.is_read_only,
             holds: Holds::default(),
             compacting: Mutex::new(()),
+            importing: Mutex::new(()),
             asking: Mutex::new(()),
         };
         Start {

@@ -9,7 +9,7 @@ use strata_primitives::{
 };
 use strata_wal::ImagePlace;
 
-use crate::base::{Base, Known, Origin};
+use crate::base::{Base, Known, Lineage, Origin};
 use crate::calls::fresh_id;
 use crate::erasing::erasures_of;
 use crate::fork::ForkRequest;
@@ -183,8 +183,8 @@ impl Shard {
             Ok(found) => {
                 // What the fork needs is kept from now on, however long it takes to be made.
                 let point = ForkPoint { run: found.of.0, version: found.of.1 };
-                self.runs.expect_fork(request.fork, point);
-                if let Some(base) = self.base_in_memory(of, point) {
+                self.runs.forks.enter_origin(request.fork, Origin { point, record: found.newest });
+                if let Some(base) = self.base_in_memory(of, point, found.newest.archive()) {
                     return self.fork(Box::new(ForkRequest { base: Some(base), ..*request }));
                 }
                 let wanted = Wanted::Fork(request);
@@ -198,8 +198,8 @@ impl Shard {
     }
 
     /// What forks of a version begin as, if another one does or somebody looks at it.
-    fn base_in_memory(&mut self, of: Of, point: ForkPoint) -> Option<Arc<Base>> {
-        if let Some(base) = self.bases.made(point) {
+    fn base_in_memory(&mut self, of: Of, point: ForkPoint, archive: Option<u64>) -> Option<Arc<Base>> {
+        if let Some(base) = self.bases.made(point, archive) {
             return Some(base);
         }
         let made = &self.pasts.open.get(&of)?.made;
@@ -232,6 +232,14 @@ impl Shard {
             let Known { floor, origin, .. } = held.known();
             need = need.max(held.need());
             match origin.filter(|origin| version <= origin.point.version) {
+                // What a run was imported with is its own.
+                Some(Origin { point, record }) if record.archive().is_some() => {
+                    if point.run == id && version < floor {
+                        let earliest = floor.min(through);
+                        return refuse(ErrorKind::HistoryTrimmed, trimmed(version, earliest));
+                    }
+                    return Ok(Found { of: (point.run, version), newest: record, need });
+                }
                 // The fork keeps that.
                 Some(Origin { point, record }) if version == point.version => {
                     return Ok(Found { of: (point.run, version), newest: record, need });
@@ -243,9 +251,7 @@ impl Shard {
                 Some(_) => break,
                 None if version < floor => {
                     let earliest = floor.min(through);
-                    let message =
-                        format!("version {version} of the run is no longer kept: the earliest is {earliest}");
-                    return refuse(ErrorKind::HistoryTrimmed, message);
+                    return refuse(ErrorKind::HistoryTrimmed, trimmed(version, earliest));
                 }
                 None => return Ok(Found { of: (id, version), newest, need }),
             }
@@ -323,6 +329,12 @@ impl Shard {
 
     fn ask_for_past(&mut self, found: Found) -> Result<u64, Error> {
         let Found { of: (run, version), newest, .. } = found;
+        if newest.archive().is_some() {
+            let (request, images, floor) = (fresh_id(), Vec::new(), Version::NEVER);
+            let past = Box::new(PastVersion { run, version, newest, images, floor });
+            self.waiting.request(LoadRequest::Past { request, past, lineage: Lineage::default() });
+            return Ok(request);
+        }
         let held = self.runs.held(run).expect("a run whose history is asked for stays in the table");
         let Known { mut images, floor, origin, .. } = held.known();
         images.retain(|image| image.stamp.version <= version);
@@ -355,6 +367,7 @@ impl Shard {
             need = self.runs.need_of_line(of.0);
         }
         let point = ForkPoint { run: made.state.id(), version: made.state.version() };
+        let archive = made.record.archive();
         match self.pasts.open.entry(of) {
             Entry::Vacant(vacant) => drop(vacant.insert(PastRun { made, viewers: 1, need })),
             Entry::Occupied(mut there) => {
@@ -366,7 +379,7 @@ impl Shard {
             match wanted {
                 Wanted::Look { step, reply } => self.look_at_past(of, step, reply),
                 Wanted::Fork(mut request) => {
-                    request.base = self.base_in_memory(of, point);
+                    request.base = self.base_in_memory(of, point, archive);
                     // The log may be stalled over another write.
                     self.waiting.serve_next(Message::Fork(request));
                 }
@@ -402,4 +415,8 @@ impl Shard {
             self.waiting.drop_elsewhere(Dropped::Past(made));
         }
     }
+}
+
+fn trimmed(version: Version, earliest: Version) -> String {
+    format!("version {version} of the run is no longer kept: the earliest is {earliest}")
 }

@@ -8,7 +8,8 @@
 //!  8  run id          16 bytes
 //! 24  version         u64  number of this commit in its run
 //! 32  timestamp       u64  microseconds since the Unix epoch
-//! 40  previous log    u32  log that holds the run's previous record; of a fork's first one, that of the run it began as
+//! 40  previous log    u32  log that holds the run's previous record; of a fork's first one, that of the run it began as;
+//!                          2^32 - 1 when that is in an archive, the number of which is the position then
 //! 44  reserved        u32  0
 //! 48  previous LSN    u64  its position there; 0 when there is none
 //! 56  sections        each: tag u16, reserved u16, length u32, that many bytes
@@ -21,6 +22,8 @@
 //!
 //! All integers are little-endian. A section with an unknown tag is skipped: an older reader can
 //! still replay the commit, because only mutations change state.
+
+use std::cmp::Ordering;
 
 use strata_primitives::{
     Cause, Durability, Effect, Fingerprint, Mutation, OperationId, Redaction, RunId, Timestamp, Version,
@@ -39,6 +42,8 @@ pub const KIND_RETENTION: u8 = 4;
 pub const KIND_RUN_DELETE: u8 = 5;
 /// Kind of a record whose commit erases something.
 pub const KIND_ERASE: u8 = 6;
+/// Kind of a record whose commit imports a run.
+pub const KIND_IMPORT: u8 = 7;
 
 const HEADER_SIZE: usize = 56;
 const SECTION_HEADER_SIZE: usize = 8;
@@ -48,13 +53,41 @@ const SECTION_MILESTONE: u16 = 3;
 const MILESTONE_SIZE: usize = 2 * PLACE_SIZE;
 const PLACE_SIZE: usize = 4 + 8;
 
-/// Where a run's previous record stands. A log with a greater number comes later.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+/// Where a run's previous record stands. A log with a greater number comes later, and an archive before all logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RecordPlace {
     /// The number of the log.
     pub log: u32,
     /// The position in it; 0 when there is no such record.
     pub lsn: Lsn,
+}
+
+/// In the place of the number of a log: the place is an archive, and the position is its number.
+const ARCHIVE: u32 = u32::MAX;
+
+impl Ord for RecordPlace {
+    fn cmp(&self, other: &RecordPlace) -> Ordering {
+        let order = |place: &RecordPlace| (place.archive().is_none(), place.log, place.lsn);
+        order(self).cmp(&order(other))
+    }
+}
+
+impl PartialOrd for RecordPlace {
+    fn partial_cmp(&self, other: &RecordPlace) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl RecordPlace {
+    /// What stands for the place of a commit that is in an archive.
+    pub(crate) fn in_archive(number: u64) -> RecordPlace {
+        RecordPlace { log: ARCHIVE, lsn: Lsn(number) }
+    }
+
+    /// The archive, if the place is one.
+    pub fn archive(self) -> Option<u64> {
+        (self.log == ARCHIVE).then_some(self.lsn.0)
+    }
 }
 
 /// What some records name, for who goes back further than to the one before.
@@ -117,6 +150,7 @@ pub fn kind_of(mutations: &[Mutation]) -> u8 {
         [Mutation::RunDelete { .. }, ..] => KIND_RUN_DELETE,
         [Mutation::RunRetention { .. }, ..] => KIND_RETENTION,
         [Mutation::Erase { .. }, ..] => KIND_ERASE,
+        [Mutation::RunImport { .. }, ..] => KIND_IMPORT,
         _ => KIND_COMMIT,
     }
 }

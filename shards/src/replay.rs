@@ -3,7 +3,7 @@
 //! Replay is the live path without its decisions: the same `apply`, fed with the mutations that
 //! the log holds.
 
-use strata_primitives::{Commit, Mutation, Receipt, Stamp};
+use strata_primitives::{Commit, ForkPoint, Mutation, Receipt, Stamp};
 use strata_wal::RecordRef;
 
 use crate::base::Origin;
@@ -29,6 +29,19 @@ pub(crate) fn replay(runs: &mut RunTable, log: u32, found: RecordRef<'_>) -> Res
         let origin = Origin { point, record: record.head.previous };
         let summary = runs.blank(id).summary();
         runs.insert_cold(ColdRun::new(RunEntry::of_fork(id, origin, summary)));
+    }
+    if let [Mutation::RunImport { version: through, floor, .. }, ..] = record.mutations[..]
+        && version > runs.known_version(id)
+    {
+        let origin = Origin { point: ForkPoint { run: id, version: through }, record: record.head.previous };
+        if origin.archive().is_none() {
+            return Err(format!("commit {version} of run {id} imports it, and names no archive"));
+        }
+        // Of an earlier life that was deleted nothing is needed any more.
+        runs.remove(id);
+        let mut entry = RunEntry::of_fork(id, origin, runs.blank(id).summary());
+        entry.retained.floor = floor;
+        runs.insert_cold(ColdRun::new(entry));
     }
     if let Some(cold) = runs.cold_mut(id) {
         // Its image may have been made behind the place from which the log is read.
@@ -68,8 +81,9 @@ pub(crate) fn apply(run: &mut Run, place: RecordPlace, record: Record) -> Result
 /// than that: the run may have lived before, in memory, under the same name.
 fn check_order(before: Stamp, head: &record::RecordHead, mutations: &[Mutation]) -> Result<(), String> {
     let follows = head.version.0.checked_sub(1) == Some(before.version.0);
-    let begins_later =
-        head.version > before.version && matches!(mutations.first(), Some(Mutation::RunCreate { .. }));
+    let is_beginning =
+        matches!(mutations.first(), Some(Mutation::RunCreate { .. } | Mutation::RunImport { .. }));
+    let begins_later = head.version > before.version && is_beginning;
     if (follows || begins_later) && head.timestamp >= before.timestamp {
         return Ok(());
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use strata_primitives::Version;
+use strata_primitives::{RunId, Version};
 use strata_wal::{Durations, LogRecovery, LogStatistics, Lsn, Sizes};
 
 /// What opening a store found and did.
@@ -72,6 +72,44 @@ pub struct CompactReport {
     pub segments: u64,
     /// Versions of runs that can be looked at no more, because retention has released them since the last checkpoint before.
     pub versions: u64,
+}
+
+/// What an export wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExportReport {
+    /// The run.
+    pub run: RunId,
+    /// The newest version in the archive.
+    pub version: Version,
+    /// The oldest one.
+    pub earliest: Version,
+    /// How many there are.
+    pub versions: u64,
+    /// The size of the file in bytes.
+    pub bytes: u64,
+    /// BLAKE3 of all of it but its end, where it stands too.
+    pub digest: [u8; 32],
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// What an import brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImportReport {
+    /// The run.
+    pub run: RunId,
+    /// The commit that imported it, the first one of its new life.
+    pub version: Version,
+    /// The newest version in the archive.
+    pub imported: Version,
+    /// The oldest one.
+    pub earliest: Version,
+    /// The size of the archive in bytes.
+    pub bytes: u64,
+    /// BLAKE3 of all of it but its end, where it stands too.
+    pub digest: [u8; 32],
+    /// How long it took.
+    pub elapsed: Duration,
 }
 
 /// What a run would give up of its history.

@@ -2,13 +2,13 @@
 //!
 //! 1. The store is opened with the shards it has, checkpointed and closed: then images have all there is, and the logs go no further.
 //! 2. For every new shard the images of the runs that are placed there are copied into one file, those they keep of older versions
-//!    too, and the records that they keep sorted into another. A record keeps the log and the position that it was appended at: images
+//!    too, and the records that they keep sorted into another; archives are copied as they are. A record keeps the log and the position that it was appended at: images
 //!    and records that name it are right as they are. A second image has the directory alone, as recovery wants one to fall back to.
 //! 3. MANIFEST names the new logs in place of the old ones. Until then what is written is nobody's, from then on the files of the old ones
 //!    are.
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Instant;
 
@@ -114,12 +114,19 @@ fn write_images(
     let [newest, first] = LogSource::FIRST_IMAGES;
     let create = |number| log.create_image(number, LogSource::FIRST_LSN, now_micros);
     let (mut copying, mut entries) = (Copying::new(create(first)?, first), Vec::new());
+    let mut archives = BTreeSet::new();
     for (source, mut entry) in runs {
         for image in entry.retained.anchors.iter_mut() {
             copying.copy(&source, image)?;
         }
         if entry.newest_image().is_some() {
             copying.copy(&source, &mut entry.image)?;
+        }
+        // Forks of one version of it share it.
+        if let Some(archive) = entry.origin.and_then(|origin| origin.archive())
+            && archives.insert(archive)
+        {
+            log.move_archive(&source, archive)?;
         }
         entries.push(entry);
     }
@@ -128,7 +135,7 @@ fn write_images(
     // Records of logs before come in front of all that there will be.
     let kept_from = if has_records { Lsn::ZERO } else { LogSource::FIRST_LSN };
     let files = BTreeMap::from_iter((written > 0).then_some((first, file)));
-    let end = DirectoryEnd { files, kept_from };
+    let end = DirectoryEnd { files, kept_from, archives };
     for mut writer in [writer, create(newest)?] {
         let mut page = Vec::new();
         for entry in &entries {

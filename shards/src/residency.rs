@@ -297,6 +297,7 @@ impl Shard {
                 transaction.is_none_or(|transaction| transaction.past.is_none()).then_some(*run)
             }
             Message::Fork(request) => Some(request.run),
+            Message::Import(request) => Some(request.run()),
             Message::Follow { id, .. } => self.followers.get_mut(*id).map(|follower| follower.run),
             Message::Control(Control::Sync(run), _) => *run,
             Message::Control(Control::PreviewRetention(run, _), _) => Some(*run),

@@ -1,6 +1,8 @@
 //! Beginning to serve: the directory of the newest image tells what runs there are, and the log behind it is read. A run is
 //! loaded when it is first touched.
 
+use std::collections::BTreeSet;
+
 use strata_primitives::{Error, RunState};
 use strata_wal::{Log, LogOptions, LogRecovery, LogSource, NamedImage, RecordRef, WalError, recover, scan};
 
@@ -9,6 +11,7 @@ use crate::cold_run::{ColdRun, ImageShelf};
 use crate::erasing::{Entries, erasures_of};
 use crate::image_directory::{DirectoryEnd, read_directory};
 use crate::kin::Kin;
+use crate::record::{self, KIND_FORK, KIND_IMPORT};
 use crate::replay::replay;
 use crate::run_table::RunTable;
 use crate::store_error::store_error;
@@ -31,9 +34,11 @@ pub(crate) fn restore(
     source: &LogSource,
     options: Option<&LogOptions>,
     hash_seed: usize,
+    is_opening: bool,
 ) -> Result<Restored, Error> {
-    let (mut runs, images) = load_newest(source, hash_seed)?;
-    let (log, newest) = (source.log(), images.newest.as_ref());
+    let (mut runs, mut images) = load_newest(source, hash_seed)?;
+    let (log, newest) = (source.log(), images.newest);
+    let newest = newest.as_ref();
     let mut visit = |record: RecordRef<'_>| replay(&mut runs, log, record);
     let recovered = match options {
         Some(options) => {
@@ -42,7 +47,37 @@ pub(crate) fn restore(
         None => scan(source, newest, &mut visit).map(|found| (None, found)),
     };
     let (log, found) = recovered.map_err(store_error)?;
+    if is_opening && log.is_some() {
+        images.archives = clean_archives(source, &runs).unwrap_or_else(|error| {
+            tracing::warn!(target: "strata", shard = source.log(), %error, "archives that nothing refers to stay");
+            runs.forks.archives()
+        });
+    }
     Ok(Restored { runs, log, images, found })
+}
+
+/// Removes the archives that nothing refers to, whichever image is begun with: those of imports that were not committed. Those that stay.
+fn clean_archives(source: &LogSource, runs: &RunTable) -> Result<BTreeSet<u64>, WalError> {
+    source.remove_unfinished_archives()?;
+    let (there, mut needed) = (source.archives()?, runs.forks.archives());
+    if there.is_subset(&needed) {
+        return Ok(there);
+    }
+    let older = source.images().nth(1);
+    if let Some(older) = &older {
+        needed.extend(read_directory(source, older)?.1.archives);
+    }
+    scan(source, older.as_ref(), &mut |found: RecordRef<'_>| {
+        if found.kind == KIND_FORK || found.kind == KIND_IMPORT {
+            needed.extend(record::decode_head(found.body)?.previous.archive());
+        }
+        Ok(())
+    })?;
+    for number in &there - &needed {
+        source.remove_archive(number)?;
+        tracing::info!(target: "strata", shard = source.log(), number, "an archive is removed that nothing refers to");
+    }
+    Ok(&there & &needed)
 }
 
 /// The runs of the newest image that is whole. Without any, the log is read from its beginning, where it still has that.
@@ -51,7 +86,9 @@ fn load_newest(source: &LogSource, hash_seed: usize) -> Result<(RunTable, KnownI
     let is_log_whole = images.len() < 2;
     for (index, image) in images.iter().enumerate() {
         match load(source, image, hash_seed) {
-            Ok((runs, end)) => return Ok((runs, KnownImages { newest: Some(*image), end })),
+            Ok((runs, end)) => {
+                return Ok((runs, KnownImages { newest: Some(*image), end, archives: BTreeSet::new() }));
+            }
             Err(error @ WalError::Corrupt { .. }) if is_log_whole || index + 1 < images.len() => {
                 tracing::warn!(target: "strata", shard = source.index(), number = image.number, %error, "an image is damaged: recovery begins further back");
             }

@@ -104,12 +104,14 @@ impl Run {
         }
     }
 
-    /// A fork that has no commit of its own yet.
+    /// A fork that has no commit of its own yet, or a run that is imported and has none since.
     ///
     /// # Panics
     /// If what it begins as is not made.
     pub(crate) fn forked(id: RunId, base: Arc<Base>) -> Run {
-        let state = base.state().expect("what a fork begins as is made before it").fork(id);
+        let began = base.state().expect("what a fork begins as is made before it");
+        let state =
+            if base.origin.archive().is_some() && began.id() == id { began.adopt() } else { began.fork(id) };
         let origin = base.origin;
         Run { place: origin.record, origin: Some(origin), base: Some(base), ..Run::new(state) }
     }

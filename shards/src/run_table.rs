@@ -39,7 +39,7 @@ pub(crate) struct RunTable {
     order: BTreeSet<RunId>,
     /// Runs with a key that expires, by the first such deadline.
     deadlines: BTreeSet<(Timestamp, RunId)>,
-    forks: Forks,
+    pub(crate) forks: Forks,
     shared: SharedMemory,
     hash_seed: usize,
 }
@@ -287,21 +287,20 @@ impl RunTable {
     /// Enters a fork whose first commit is about to be applied; what it began as is needed from now on, if it is logged.
     pub(crate) fn insert_fork(&mut self, mut run: Box<Run>, is_logged: bool) {
         let id = run.state.id();
+        self.remove(id);
         self.redact_inherited(&mut run);
         if let Some(origin) = run.origin.filter(|_| is_logged) {
-            self.forks.enter(id, origin.point);
+            self.forks.enter_origin(id, origin);
         }
         run.place_among_resident = self.resident.len();
         self.resident.push(id);
         self.order.insert(id);
         self.enter_base(&run);
         let before = self.runs.insert(id, Held::Resident(run));
-        assert!(before.is_none(), "the id of a fork is new");
-    }
-
-    /// A fork that is not there yet needs this, until it is entered or [abandoned](Self::abandon_fork).
-    pub(crate) fn expect_fork(&mut self, fork: RunId, point: ForkPoint) {
-        self.forks.enter(fork, point);
+        assert!(
+            before.is_none(),
+            "the id of a fork is new, and what was deleted of an imported run is taken out before"
+        );
     }
 
     /// A fork that was expected does not come.
@@ -323,14 +322,13 @@ impl RunTable {
         base
     }
 
-    /// The versions of all runs that forks need.
-    pub(crate) fn forked_points(&self) -> Vec<ForkPoint> {
-        self.forks.all()
-    }
-
-    /// The versions of a run that forks need, the oldest first.
-    pub(crate) fn forked_versions(&self, id: RunId) -> Vec<Version> {
-        self.forks.versions(id)
+    /// The newest version that is known of a run, without commits that are kept for when it is loaded.
+    pub(crate) fn known_version(&self, id: RunId) -> Version {
+        match self.runs.get(&id) {
+            Some(Held::Resident(run)) => run.state.version(),
+            Some(Held::Cold(cold)) => cold.entry.summary.stamp.version,
+            None => Version::NEVER,
+        }
     }
 
     /// A run needs no more what it began as: it was deleted, and nobody needs a version of it.
@@ -379,7 +377,7 @@ impl RunTable {
         let id = cold.entry.run;
         self.order.insert(id);
         if let Some(origin) = cold.entry.origin {
-            self.forks.enter(id, origin.point);
+            self.forks.enter_origin(id, origin);
         }
         if let Some(deadline) = cold.deadline {
             self.deadlines.insert((deadline, id));
@@ -521,19 +519,27 @@ impl RunTable {
         }
     }
 
-    /// Takes out a run whose only commit was taken back.
+    /// Takes out a run whose only commit was taken back, or one that was deleted, where another life of it begins.
     pub(crate) fn remove(&mut self, id: RunId) {
-        if let Some(Held::Resident(run)) = self.runs.remove(&id) {
-            self.memory -= run.counted;
-            if let Some(base) = &run.base {
-                self.shared.leave(base);
+        let deadline = match self.runs.remove(&id) {
+            None => return,
+            Some(Held::Resident(run)) => {
+                self.memory -= run.counted;
+                run.base.iter().for_each(|base| self.shared.leave(base));
+                self.leave_residents(run.place_among_resident);
+                run.deadline
             }
-            self.leave_residents(run.place_among_resident);
-            self.order.remove(&id);
-            self.forks.leave(id);
-            if let Some(deadline) = run.deadline {
-                self.deadlines.remove(&(deadline, id));
+            Some(Held::Cold(cold)) => {
+                (self.cold_count, self.memory) = (self.cold_count - 1, self.memory - COLD_SIZE);
+                self.behind.remove(&id);
+                self.incomplete.remove(&id);
+                cold.deadline
             }
+        };
+        self.order.remove(&id);
+        self.forks.leave(id);
+        if let Some(deadline) = deadline {
+            self.deadlines.remove(&(deadline, id));
         }
     }
 

@@ -314,7 +314,9 @@ impl<'a> SalvagedLog<'a> {
     fn begin(&mut self, id: RunId, seen: &SeenRun) -> Building {
         let mut failures = Vec::new();
         let base = self.base_of(seen);
-        for candidate in &seen.images {
+        for candidate in
+            seen.images.iter().filter(|seen_image| seen_image.image.stamp.version >= seen.imported)
+        {
             let SeenImage { image, is_over_origin, is_left_over, .. } = candidate;
             let base = if *is_over_origin { base.clone() } else { Ok(None) };
             let read = match is_left_over {

@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use strata_primitives::{Erasure, Mutation, RunId, Version};
+use strata_primitives::{Erasure, ForkPoint, Mutation, RunId, Version};
 use strata_wal::{Lsn, RecordRef};
 
 use crate::base::{Known, Origin};
 use crate::erasing::Descent;
 use crate::image_directory::RunEntry;
-use crate::record::{self, KIND_ERASE, KIND_FORK, KIND_RUN_CREATE, RecordPlace};
+use crate::record::{self, KIND_ERASE, KIND_FORK, KIND_IMPORT, KIND_RUN_CREATE, RecordPlace};
 use crate::retained::RunImage;
 
 /// The runs of one log.
@@ -35,6 +35,8 @@ pub(crate) struct SeenRun {
     pub(crate) erasures: Vec<Erasure>,
     /// Its records, in the order of the log.
     pub(crate) stretches: Vec<Stretch>,
+    /// The commit that imported it, if it was: what is older is in its archive.
+    pub(crate) imported: Version,
     /// The newest version that anything names.
     pub(crate) known: Version,
     /// Below this position of the log no record of it is newer than that.
@@ -69,7 +71,7 @@ impl SalvageIndex {
     /// When it is none.
     pub(crate) fn take_record(&mut self, log: u32, found: RecordRef<'_>) -> Result<(), String> {
         let head = record::decode_head(found.body)?;
-        if matches!(found.kind, KIND_FORK | KIND_RUN_CREATE | KIND_ERASE) {
+        if matches!(found.kind, KIND_FORK | KIND_RUN_CREATE | KIND_ERASE | KIND_IMPORT) {
             let record = record::decode(found.body)?;
             match record.mutations.first() {
                 Some(Mutation::Erase { entity, from, through, reason }) => {
@@ -82,6 +84,17 @@ impl SalvageIndex {
                 }
                 Some(Mutation::RunFork { point, .. }) => {
                     self.take_origin(head.run, Origin { point: *point, record: head.previous });
+                }
+                Some(Mutation::RunImport { version, meta, .. }) => {
+                    let point = ForkPoint { run: head.run, version: *version };
+                    // Of an earlier life that was deleted nothing leads to this one.
+                    let known = self.runs.remove(&head.run).map_or(Version::NEVER, |seen| seen.known);
+                    let name = meta.name.clone();
+                    self.runs.insert(
+                        head.run,
+                        SeenRun { name, known, imported: head.version, ..SeenRun::default() },
+                    );
+                    self.take_origin(head.run, Origin { point, record: head.previous });
                 }
                 Some(Mutation::RunCreate { meta, .. }) => {
                     let seen = self.runs.entry(head.run).or_default();

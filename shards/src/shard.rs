@@ -264,6 +264,7 @@ impl Shard {
                 self.carry(step, Then::Batch(reply));
             }
             Message::Fork(request) => self.fork(request),
+            Message::Import(request) => self.import(request),
             Message::Release(id) => self.release(id),
             Message::Execute { run, shipped, options, reply } => {
                 let step = self.write(run, Operations::Shipped(shipped), options.as_deref());

@@ -157,7 +157,8 @@ impl ShardThread {
             return Ok((Shard::new(index, setup, runs, None, KnownImages::default(), None), None));
         };
         let options = (!setup.is_read_only).then_some(&disk.options);
-        let Restored { runs, log, images, found } = restore(&disk.source, options, self.hash_seed)?;
+        let Restored { runs, log, images, found } =
+            restore(&disk.source, options, self.hash_seed, self.boot == Boot::default())?;
         let recovery = ShardRecovery { shard: index as usize, runs: runs.count() as u64, log: found };
         let ShardRecovery { runs: count, log: LogRecovery { image, records, bytes, elapsed, .. }, .. } =
             &recovery;

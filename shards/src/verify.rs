@@ -8,6 +8,7 @@ use strata_primitives::{
 };
 use strata_wal::{LogSource, Lsn, NamedImage, VerifiedLog};
 
+use crate::archive::Archive;
 use crate::cold_run::ImageShelf;
 use crate::engine::Engine;
 use crate::image_directory::{RunEntry, read_directory};
@@ -36,6 +37,8 @@ pub struct VerifyReport {
     pub records: u64,
     /// Images of runs.
     pub images: u64,
+    /// Archives of runs that were imported.
+    pub archives: u64,
     /// What is damaged, each with its file and offset. Nothing, when all is well.
     pub damage: Vec<Error>,
     /// How long it took.
@@ -106,11 +109,12 @@ impl Verification {
         let mut shelf = ImageShelf::new(source.clone(), 0);
         // Each image with its run, and the runs of its directory.
         let (mut wanted, mut kins): (Vec<(RunImage, RunEntry, usize)>, Vec<Kin>) = Default::default();
-        let mut files = BTreeSet::new();
+        let (mut files, mut archives) = (BTreeSet::new(), BTreeSet::new());
         for image in source.images() {
             files.insert(image.number);
             let entries = self.keep_damage(entries_of(source, &image))?;
             let entries = entries.unwrap_or_default();
+            archives.extend(entries.iter().filter_map(|entry| entry.origin?.archive()));
             for entry in &entries {
                 let images = entry.retained.anchors.iter().chain([&entry.image]);
                 wanted.extend(images.map(|image| (*image, entry.clone(), kins.len())));
@@ -122,6 +126,12 @@ impl Verification {
             // All of it, also what no run is read from any more.
             let read = source.open_image(file).and_then(|file| file.read_all(|_, _| {}));
             self.keep_damage(read.map_err(store_error))?;
+        }
+        for number in archives {
+            let read = Archive::open(source, number).and_then(|archive| archive.verify(0));
+            if self.keep_damage(read.map_err(store_error))?.is_some() {
+                self.report.archives += 1;
+            }
         }
         wanted.sort_by_key(|(image, _, _)| (image.file, image.place.offset));
         wanted.dedup_by_key(|(image, _, _)| *image);

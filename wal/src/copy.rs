@@ -31,6 +31,15 @@ pub struct StoreSource {
     logs: Vec<LogSource>,
 }
 
+/// What a log needs beside its records, by their numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NeededFiles {
+    /// The files that its images refer to, their own among them.
+    pub images: BTreeSet<u64>,
+    /// The archives that they refer to.
+    pub archives: BTreeSet<u64>,
+}
+
 /// A file of a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopiedFile {
@@ -63,21 +72,22 @@ impl StoreSource {
         &self.logs
     }
 
-    /// The files of a copy, MANIFEST left out: that is written anew. By log, `images` are the files that its images refer to,
-    /// their own among them.
+    /// The files of a copy, MANIFEST left out: that is written anew. By log, `needed` is what its images refer to.
     ///
     /// # Errors
     /// [`WalError::Corrupt`] for a segment or an image that is not what it should be, [`WalError::Io`].
-    pub fn files(&self, images: &[BTreeSet<u64>]) -> Result<Vec<CopiedFile>, WalError> {
-        self.plan(images).map(|(files, _)| files)
+    pub fn files(&self, needed: &[NeededFiles]) -> Result<Vec<CopiedFile>, WalError> {
+        self.plan(needed).map(|(files, _)| files)
     }
 
     /// The files of a copy, and what its MANIFEST says of the logs.
-    fn plan(&self, images: &[BTreeSet<u64>]) -> Result<(Vec<CopiedFile>, Vec<LogEntry>), WalError> {
+    fn plan(&self, needed: &[NeededFiles]) -> Result<(Vec<CopiedFile>, Vec<LogEntry>), WalError> {
         let (mut files, mut entries) = (Vec::new(), Vec::new());
-        for (source, images) in self.logs.iter().zip(images) {
-            for number in images {
-                files.push(whole(source, &FileKind::Image.path(&source.store_path, source.log, *number))?);
+        for (source, NeededFiles { images, archives }) in self.logs.iter().zip(needed) {
+            for (kind, numbers) in [(FileKind::Image, images), (FileKind::Archive, archives)] {
+                for number in numbers {
+                    files.push(whole(source, &kind.path(&source.store_path, source.log, *number))?);
+                }
             }
             entries.push(cut_log(source, &mut files)?);
         }
@@ -89,7 +99,7 @@ impl StoreSource {
     /// # Errors
     /// [`WalError::Unsupported`] when something is there already; [`WalError::NoSpace`], [`WalError::Io`],
     /// [`WalError::Corrupt`]: what has been copied by then is no store, and is refused as one.
-    pub fn copy_to(&self, images: &[BTreeSet<u64>], to: &Path) -> Result<u64, WalError> {
+    pub fn copy_to(&self, needed: &[NeededFiles], to: &Path) -> Result<u64, WalError> {
         let storage = Arc::clone(&self.logs.first().expect("a store has a log").storage);
         if storage.entries(to).is_ok_and(|entries| !entries.is_empty()) {
             let reason = format!("{} is not empty: a copy is made where nothing is", to.display());
@@ -104,7 +114,7 @@ impl StoreSource {
             storage.create_dir(dir).map_err(|error| io_error(dir, "create", error))?;
             sync_dir(to)?;
         }
-        let (files, logs) = self.plan(images)?;
+        let (files, logs) = self.plan(needed)?;
         let mut bytes = 0;
         for file in files {
             copy_file(&*storage, &file, &to.join(&file.name))?;

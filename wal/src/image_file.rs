@@ -33,6 +33,8 @@ pub enum FileKind {
     History,
     /// Some of those, on their way into such a file: `DATA/<log>-<number>.part`.
     HistoryPart,
+    /// A history that came from elsewhere (`archive_file`): `DATA/<log>-<number>.arc`.
+    Archive,
 }
 
 impl FileKind {
@@ -41,6 +43,7 @@ impl FileKind {
             FileKind::Image => *b"STRATAIM",
             FileKind::History => *b"STRATAHI",
             FileKind::HistoryPart => *b"STRATAHP",
+            FileKind::Archive => *b"STRATAAR",
         }
     }
 
@@ -49,6 +52,7 @@ impl FileKind {
             FileKind::Image => "img",
             FileKind::History => "his",
             FileKind::HistoryPart => "part",
+            FileKind::Archive => "arc",
         }
     }
 
@@ -56,7 +60,7 @@ impl FileKind {
     pub(crate) fn dir(self, store: &Path) -> PathBuf {
         match self {
             FileKind::Image => images_dir(store),
-            FileKind::History | FileKind::HistoryPart => history_dir(store),
+            FileKind::History | FileKind::HistoryPart | FileKind::Archive => history_dir(store),
         }
     }
 
@@ -203,7 +207,7 @@ impl ImageHeader {
     ///
     /// ```text
     /// offset  size  field
-    ///      0     8  magic "STRATAIM", "STRATAHI" or "STRATAHP"
+    ///      0     8  magic "STRATAIM", "STRATAHI", "STRATAHP" or "STRATAAR"
     ///      8     4  format version, 1
     ///     12     4  CRC-32 of the whole block with these four bytes zero
     ///     16    16  store id

@@ -4,7 +4,8 @@
 //! segments, the live log and how long it takes (`durations`), recovery, the images that let it begin later (`image_file` and
 //! its two sides), what they make unnecessary (`truncation`), single records of it, however old (`history`), what becomes of
 //! those that no recovery needs (`history_file`, `compaction`), copies (`copy`), other logs in the place of those there are
-//! (`resharding`), and what is left of one that is damaged (`salvage`). Under them lies the I/O seam: `storage`, `buffer`, then its two sides, `disk` and `sim`.
+//! (`resharding`), histories that leave a store and come into another one (`archive_file` and its two sides), and what is left of one that is
+//! damaged (`salvage`). Under them lies the I/O seam: `storage`, `buffer`, then its two sides, `disk` and `sim`.
 #![deny(unsafe_code)]
 
 pub mod storage;
@@ -54,6 +55,10 @@ pub mod image_reader;
 pub mod image_writer;
 pub mod truncation;
 
+pub mod archive_file;
+pub mod archive_reader;
+pub mod archive_writer;
+
 pub mod compaction;
 pub mod copy;
 pub mod history;
@@ -61,8 +66,11 @@ pub mod history_file;
 pub mod resharding;
 pub mod salvage;
 
+pub use archive_file::{ArchiveSummary, ArchivedState};
+pub use archive_reader::{ArchiveReader, Archived};
+pub use archive_writer::ArchiveWriter;
 pub use compaction::Compacted;
-pub use copy::{CopiedFile, StoreSource};
+pub use copy::{CopiedFile, NeededFiles, StoreSource};
 pub use directory::StoreDirectory;
 pub use durations::{Durations, Sizes};
 pub use error::{AppendError, LogFailed, WalError};

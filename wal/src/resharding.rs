@@ -16,7 +16,7 @@ use crate::directory::StoreDirectory;
 use crate::error::WalError;
 use crate::history::{HistoryFiles, open_whole};
 use crate::history_file::{GroupId, HistoryWriter, SortedRecord};
-use crate::image_file::{FileKind, ImageHeader, NamedImage, history_dir, images_dir};
+use crate::image_file::{ImageHeader, NamedImage, history_dir, images_dir};
 use crate::lsn::Lsn;
 use crate::manifest::LogEntry;
 use crate::prepare::create_segment;
@@ -206,11 +206,9 @@ impl StoreDirectory {
 
 /// The log that a file is of, by its name, finished or not.
 fn log_of(name: &str) -> Option<u32> {
-    let unfinished =
-        || parse_numbered_name(name.strip_suffix(".tmp").or_else(|| name.strip_suffix(".part"))?);
-    let of = |kind: FileKind| kind.parse_name(name);
-    let parsed = parse_segment_name(name).or_else(|| of(FileKind::Image)).or_else(|| of(FileKind::History));
-    parsed.or_else(unfinished).map(|(log, _)| log)
+    let stem = ["img", "his", "arc", "tmp", "part", "new"].iter().find_map(|kind| name.strip_suffix(kind));
+    let numbered = || parse_numbered_name(stem?.strip_suffix('.')?);
+    parse_segment_name(name).or_else(numbered).map(|(log, _)| log)
 }
 
 /// Begins the sorted file of a new log.

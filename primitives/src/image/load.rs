@@ -3,6 +3,7 @@ use super::entry::{ImageEntry, Removed};
 use crate::erasure::Erasure;
 use crate::id::RunId;
 use crate::mutation::Mutation;
+use crate::run_meta::RunMeta;
 use crate::run_state::RunState;
 use crate::trace::Trace;
 use crate::version::{Stamp, Version};
@@ -22,6 +23,8 @@ pub struct ImageLoad {
     receipt_version: Version,
     count: u64,
     is_whole: bool,
+    /// All of the run is here, whatever it began as.
+    is_flat: bool,
 }
 
 impl ImageLoad {
@@ -35,13 +38,19 @@ impl ImageLoad {
             receipt_version: Version::NEVER,
             count: 0,
             is_whole: false,
+            is_flat: false,
         }
     }
 
-    /// Nothing of a fork yet but what it began with.
+    /// Nothing of a fork yet, or of a run that was imported, but what it began with.
     pub fn over(base: &RunState, id: RunId) -> Self {
         let began = Stamp { version: base.version(), timestamp: base.timestamp() };
         Self { run: base.fork(id), event_stamp: began, trace_stamp: began, ..Self::new(id, 0) }
+    }
+
+    /// Nothing yet of a run all of which was [written](super::ImageWalk::flat), whatever it began as.
+    pub fn flat(id: RunId, hash_seed: usize) -> Self {
+        Self { is_flat: true, ..Self::new(id, hash_seed) }
     }
 
     /// Takes the entries of one slice.
@@ -81,15 +90,11 @@ impl ImageLoad {
                 let meta_stamp = Stamp { version: meta_version, ..stamp };
                 check_age(meta_stamp, stamp)?;
                 check_age(self.event_stamp, stamp)?;
-                let forked_from = meta.as_ref().and_then(|meta| meta.forked_from);
                 match meta {
-                    Some(meta) => self.apply(
-                        match forked_from {
-                            Some(point) => Mutation::RunFork { point, meta },
-                            None => Mutation::RunCreate { meta, previous: Version::NEVER },
-                        },
-                        meta_stamp,
-                    )?,
+                    Some(meta) => {
+                        let creation = self.creation(meta, meta_stamp);
+                        self.apply(creation, meta_stamp)?;
+                    }
                     // What is left of a run that was deleted is the commit that did so.
                     None => {
                         drop(self.run.apply(Mutation::RunDelete { previous: Version::NEVER }, meta_stamp))
@@ -103,6 +108,24 @@ impl ImageLoad {
         }
         self.count += 1;
         Ok(())
+    }
+
+    /// How the life of the run began that is shown.
+    fn creation(&mut self, meta: Box<RunMeta>, stamp: Stamp) -> Mutation {
+        let previous = Version::NEVER;
+        match (meta.imported, meta.forked_from) {
+            _ if self.is_flat => Mutation::RunCreate { meta, previous },
+            (Some(version), _) => Mutation::RunImport { version, floor: Version::NEVER, meta },
+            (None, Some(point)) => Mutation::RunFork { point, meta },
+            (None, None) => {
+                if self.run.fork_point().is_some() {
+                    // It began anew, with nothing of what an earlier life began with.
+                    drop(self.run.apply(Mutation::RunDelete { previous }, stamp));
+                    (self.event_stamp, self.trace_stamp) = Default::default();
+                }
+                Mutation::RunCreate { meta, previous }
+            }
+        }
     }
 
     fn take_content(&mut self, entry: ImageEntry, head: Stamp) -> Result<(), String> {

@@ -41,6 +41,8 @@ pub struct ImageWalk {
     /// The keys of one part of a map that are still to come.
     keys: Vec<Arc<str>>,
     count: u64,
+    /// All of a fork is written too.
+    is_flat: bool,
 }
 
 /// What is written, in this order.
@@ -104,6 +106,11 @@ impl ImageWalk {
         Self::default()
     }
 
+    /// At the beginning, and all of the run is to be written, also what it began with.
+    pub fn flat() -> Self {
+        Self { is_flat: true, ..Self::default() }
+    }
+
     /// Whether the whole image is written.
     pub fn is_done(&self) -> bool {
         self.section == Section::Done
@@ -129,25 +136,26 @@ impl ImageWalk {
     }
 
     fn step(&mut self, view: &RunView<'_>) -> Stepped {
+        let changes = view.fork().filter(|_| !self.is_flat);
         match self.section {
             Section::Head => self.once(|_| {
                 let meta = view.meta().cloned().map(Box::new);
                 ImageEntry::Head { stamp: view.stamp(), meta_version: view.meta_version(), meta }
             }),
             Section::Kv(keyed) => {
-                let names = view.fork().map(|fork| (fork, &fork.kv));
+                let names = changes.map(|fork| (fork, &fork.kv));
                 self.step_keys(keyed, view.keys(KeyKind::Kv), names, Removed::Key, key_entry)
             }
             Section::Cells(keyed) => {
-                let names = view.fork().map(|fork| (fork, &fork.cells));
+                let names = changes.map(|fork| (fork, &fork.cells));
                 self.step_keys(keyed, view.keys(KeyKind::Cell), names, Removed::Cell, cell_entry)
             }
             Section::Documents(keyed) => {
-                let names = view.fork().map(|fork| (fork, &fork.documents));
+                let names = changes.map(|fork| (fork, &fork.documents));
                 self.step_keys(keyed, view.documents(), names, Removed::Document, document_entry)
             }
             Section::Events => {
-                self.step_list(view.fork().map_or(0, |fork| fork.event_count)..view.event_count(), |place| {
+                self.step_list(changes.map_or(0, |fork| fork.event_count)..view.event_count(), |place| {
                     let event = view.event(place)?;
                     let (kind, payload) = (Arc::clone(&event.kind), event.payload.clone());
                     let (stamp, hash) = (event.stamp, event.hash);
@@ -161,11 +169,11 @@ impl ImageWalk {
             }
             Section::Traces => {
                 let traces = view.traces();
-                self.step_list(view.fork().map_or(0, |fork| fork.trace_count)..traces.count(), |place| {
+                self.step_list(changes.map_or(0, |fork| fork.trace_count)..traces.count(), |place| {
                     Some(ImageEntry::Trace { trace: Box::new(traces.get(place)?.clone()) })
                 })
             }
-            Section::Ended => match view.fork() {
+            Section::Ended => match changes {
                 None => Stepped::SectionEnds,
                 Some(fork) => {
                     let end = *self.end.get_or_insert(fork.ended.len() as u64);

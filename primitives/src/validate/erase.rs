@@ -99,7 +99,9 @@ impl Decision<'_, '_> {
 
     /// Where what the run itself has written begins; refuses what it began with.
     fn own(&self, found: Option<&Found>, from: Version, through: Version) -> Result<Version, Error> {
-        let Some(point) = self.draft.view().fork().map(|fork| fork.point) else { return Ok(from) };
+        let fork = self.draft.view().fork().map(|fork| fork.point);
+        // What a run was imported with it has written itself.
+        let Some(point) = fork.filter(|point| point.run != self.draft.run_id()) else { return Ok(from) };
         let is_inherited = found.is_some_and(|found| found.first <= point.version);
         if through > point.version && !is_inherited {
             return Ok(from.max(point.version.next()));

@@ -109,6 +109,7 @@ impl Decision<'_, '_> {
             durability,
             retention: None,
             forked_from: None,
+            imported: None,
         };
         let previous = self.draft.meta_version();
         self.draft.stage(Mutation::RunCreate { meta: Box::new(meta), previous }, self.limits)?;
