@@ -294,7 +294,7 @@ fn read_batch(batch: &[u8], log: u32, lsn: u64, runs: &mut BTreeMap<[u8; 16], Ru
         let kind = batch[at + 8];
         let checksum = crc32(crc32(crc32(0, &[kind]), &batch[at..at + 4]), body);
         assert_eq!(u32_at(batch, at + 4), checksum);
-        assert!([1, 2, 4, 5].contains(&kind));
+        assert!([1, 2, 4, 5, 6].contains(&kind));
         read_record(body, kind, (log, lsn + at as u64), runs);
         at += (16 + size).next_multiple_of(8);
     }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use strata::{EntityRef, ErrorKind, Operation, Reads, RunSpec, Version, Writes};
+use strata::{EntityRef, ErasedVersions, ErrorKind, Operation, Reads, RunSpec, Version, Writes};
 use support::{one_run, open_count};
 
 #[test]
@@ -14,6 +14,11 @@ fn what_joins_no_transaction_is_refused() {
         Operation::RunBegin { spec },
         Operation::RunDelete,
         Operation::Expire { limit: 1 },
+        Operation::RunErase {
+            entity: Box::new(EntityRef::kv(run.id(), "key")),
+            versions: ErasedVersions::All,
+            reason: "because".into(),
+        },
     ];
     let mut known: Vec<_> = alone.iter().map(Operation::name).collect();
     let mut stated: Vec<_> = Operation::table().iter().filter(|row| !row.joins).map(|row| row.name).collect();
