@@ -8,7 +8,6 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::WalError;
@@ -180,18 +179,58 @@ struct Pending {
     next: usize,
 }
 
-/// Files of sorted records, which are removed in the end.
+/// Files of sorted records, by their numbers, which are removed in the end.
 struct Parts {
     source: LogSource,
-    paths: Vec<PathBuf>,
+    numbers: Vec<u64>,
 }
+
+/// More parts than these are merged into one: each is open when all are merged.
+const PARTS_MAX: usize = 256;
 
 impl Parts {
     fn remove(&mut self) -> Result<(), WalError> {
-        let remove = |path: &PathBuf| {
-            self.source.storage.remove(path).map_err(|error| WalError::io(path, "remove", error))
+        let numbers = std::mem::take(&mut self.numbers);
+        self.remove_files(&numbers)
+    }
+
+    fn remove_files(&self, numbers: &[u64]) -> Result<(), WalError> {
+        numbers.iter().try_for_each(|number| {
+            let path = FileKind::HistoryPart.path(&self.source.store_path, self.source.log, *number);
+            self.source.storage.remove(&path).map_err(|error| WalError::io(&path, "remove", error))
+        })
+    }
+
+    /// The next part.
+    fn create(&mut self, created_micros: u64) -> Result<HistoryWriter, WalError> {
+        let (source, kind) = (&self.source, FileKind::HistoryPart);
+        let number = self.numbers.last().map_or(1, |last| last + 1);
+        let header = ImageHeader { kind, number, ..header(source, created_micros) };
+        let writer = HistoryWriter::create(Arc::clone(&source.storage), &source.store_path, &header)?;
+        self.numbers.push(number);
+        Ok(writer)
+    }
+
+    fn open(&self) -> Result<Vec<Input>, WalError> {
+        let open = |number: &u64| {
+            let file = HistoryFile::open(&self.source, FileKind::HistoryPart, *number)?;
+            Ok(Input::File { cursor: Box::new(FileCursor::new(file)?), is_asked_for: true })
         };
-        std::mem::take(&mut self.paths).iter().try_for_each(remove)
+        self.numbers.iter().map(open).collect()
+    }
+
+    /// Has one part take the place of all.
+    fn merge(&mut self, created_micros: u64) -> Result<(), WalError> {
+        let mut merge = Merge::of_inputs(self.open()?, Vec::new());
+        let mut writer = self.create(created_micros)?;
+        while let Some((_, record)) = merge.next()? {
+            writer.add(&record)?;
+        }
+        writer.end()?.name()?;
+        drop(merge);
+        let merged = self.numbers.len() - 1;
+        let merged: Vec<u64> = self.numbers.drain(..merged).collect();
+        self.remove_files(&merged)
     }
 }
 
@@ -204,7 +243,7 @@ impl Drop for Parts {
 
 impl<'a> Sorter<'a> {
     pub(crate) fn new(source: &'a LogSource, created_micros: u64, sorted_size: usize) -> Sorter<'a> {
-        let parts = Parts { source: source.clone(), paths: Vec::new() };
+        let parts = Parts { source: source.clone(), numbers: Vec::new() };
         Sorter { source, created_micros, sorted_size, pending: Pending::default(), parts }
     }
 
@@ -224,11 +263,10 @@ impl<'a> Sorter<'a> {
     }
 
     fn write_part(&mut self) -> Result<(), WalError> {
-        let number = self.parts.paths.len() as u64 + 1;
-        let (source, kind) = (self.source, FileKind::HistoryPart);
-        let header = ImageHeader { kind, number, ..header(source, self.created_micros) };
-        let mut writer = HistoryWriter::create(Arc::clone(&source.storage), &source.store_path, &header)?;
-        self.parts.paths.push(kind.path(&source.store_path, source.log, number));
+        if self.parts.numbers.len() == PARTS_MAX {
+            self.parts.merge(self.created_micros)?;
+        }
+        let mut writer = self.parts.create(self.created_micros)?;
         let mut pending = std::mem::take(&mut self.pending);
         pending.sort();
         while let Some(record) = pending.current() {
@@ -242,10 +280,7 @@ impl<'a> Sorter<'a> {
     fn into_inputs(mut self, before: Option<HistoryFile>) -> Result<(Vec<Input>, Parts), WalError> {
         self.pending.sort();
         let mut inputs = vec![Input::Memory(self.pending)];
-        for number in 1..=self.parts.paths.len() as u64 {
-            let file = HistoryFile::open(self.source, FileKind::HistoryPart, number)?;
-            inputs.push(Input::File { cursor: Box::new(FileCursor::new(file)?), is_asked_for: true });
-        }
+        inputs.extend(self.parts.open()?);
         if let Some(file) = before {
             inputs.push(Input::File { cursor: Box::new(FileCursor::new(file)?), is_asked_for: false });
         }
@@ -361,8 +396,12 @@ impl Merge {
             inputs.extend(of_log);
             parts.push(parts_of_log);
         }
+        Ok(Merge::of_inputs(inputs, parts))
+    }
+
+    fn of_inputs(inputs: Vec<Input>, parts: Vec<Parts>) -> Merge {
         let heads = inputs.iter().enumerate().filter_map(|(at, input)| Some(Reverse((input.key()?, at))));
-        Ok(Merge { heads: heads.collect(), inputs, last: None, parts })
+        Merge { heads: heads.collect(), inputs, last: None, parts }
     }
 
     /// The next record, and its file if nobody was asked yet whether it is kept.

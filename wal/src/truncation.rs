@@ -181,7 +181,11 @@ impl StoreDirectory {
         let Some(newest) = files.last().copied() else { return Ok(0) };
         let source = self.log_source(log);
         let file = (FileKind::History, log, newest);
-        let reader = ImageReader::open(&*self.storage, &self.path, source.store, file)?;
+        let reader = match ImageReader::open(&*self.storage, &self.path, source.store, file) {
+            // It stays, and whoever reads in it is told of the damage: what it stands for is not known.
+            Err(WalError::Corrupt { .. }) => return Ok(0),
+            opened => opened?,
+        };
         let is_needed = reader.header().through > kept_from;
         self.remove_sorted(log, newest, is_needed.then_some(newest))
     }

@@ -93,8 +93,8 @@ fn names(disk: &SimDisk, dir: &str) -> Vec<PathBuf> {
 
 #[test]
 fn what_is_sorted_is_found_as_before_and_what_nobody_needs_is_gone() {
-    // Once in memory, once in many parts.
-    for sorted_size in [None, Some(20_000)] {
+    // In memory, in some parts, and in so many that they are merged on the way.
+    for sorted_size in [None, Some(20_000), Some(1)] {
         let disk = SimDisk::new(1);
         let (mut store, mut places) = grown(&disk, 4);
         let all: BTreeSet<u64> = (0..places.len() as u64).collect();
@@ -137,6 +137,21 @@ fn a_sorted_file_goes_when_nothing_in_it_is_kept() {
     assert!(names(&disk, "DATA")[0].to_str().unwrap().ends_with(".his"), "some of it may be needed");
     put_away(&mut store, Lsn(u64::MAX)).unwrap();
     assert_eq!(names(&disk, "DATA"), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_sorted_file_whose_header_is_damaged_stays_and_keeps_nothing_else() {
+    let disk = SimDisk::new(1);
+    let (mut store, mut places) = grown(&disk, 4);
+    compact(&store, &places, None, |_| true).unwrap();
+    let sorted = names(&disk, "DATA");
+    disk.flip(&sorted[0], 20, 1);
+    (0..3).for_each(|_| grow(&mut store, &mut places, 150).unwrap());
+    assert!(names(&disk, "DATA").len() > 1, "segments are put away beside it");
+    put_away(&mut store, Lsn(u64::MAX)).unwrap();
+    assert_eq!(names(&disk, "DATA"), sorted, "and go when nobody needs them");
+    let told = LogHistory::new(&store.directory.log_source(0), LogMode::Buffered).map(drop).unwrap_err();
+    assert!(matches!(told, WalError::Corrupt { .. }), "{told}");
 }
 
 #[test]
