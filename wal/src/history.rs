@@ -34,6 +34,8 @@ pub struct LogHistory {
     files: HistoryFiles,
     /// That of the sorted ones.
     sorted: Option<HistoryFile>,
+    /// Where and why there is a file of sorted ones of which nobody knows what is in it.
+    damage: Option<(PathBuf, u64, String)>,
     /// Those that were looked at last, the newest at the end.
     open: Vec<OpenSegment>,
 }
@@ -57,6 +59,7 @@ impl LogHistory {
             source: source.clone(),
             files: HistoryFiles::default(),
             sorted: None,
+            damage: None,
             open: Vec::new(),
         };
         history.look()?;
@@ -82,6 +85,12 @@ impl LogHistory {
             self.look()?;
         }
         if !self.is_sorted(log, lsn) {
+            if self.damage.is_some()
+                && (self.is_foreign(log) || self.segment_of(lsn)?.is_none())
+                && let Some((file, offset, reason)) = &self.damage
+            {
+                return Err(WalError::corrupt(file, *offset, reason.clone()));
+            }
             return if self.is_foreign(log) { Ok(None) } else { self.record_in_segment(lsn) };
         }
         let key = RecordKey { group, log, lsn };
@@ -100,10 +109,14 @@ impl LogHistory {
 
     /// Looks which files there are.
     fn look(&mut self) -> Result<(), WalError> {
-        (self.files, self.sorted) = match HistoryFiles::open(&self.source) {
+        (self.files, self.sorted, self.damage) = match HistoryFiles::open(&self.source) {
             // Of a damaged store what cannot be opened is not there.
-            Err(_) if self.source.is_salvaged => (HistoryFiles::list(&self.source)?, None),
-            opened => opened?,
+            Err(_) if self.source.is_salvaged => (HistoryFiles::list(&self.source)?, None, None),
+            // Segments have what was not sorted.
+            Err(WalError::Corrupt { file, offset, reason }) => {
+                (HistoryFiles::list(&self.source)?, None, Some((file, offset, reason)))
+            }
+            opened => opened.map(|(files, sorted)| (files, sorted, None))?,
         };
         Ok(())
     }
@@ -144,28 +157,45 @@ impl LogHistory {
         if let Some(at) = self.open.iter().position(is_inside) {
             return Ok(self.open.get_mut(at));
         }
+        let found = match self.find(lsn) {
+            // Which positions it has is not known: another one may have this.
+            Err(damage @ WalError::Corrupt { .. }) => Some(self.find_one_by_one(lsn, damage)?),
+            found => found?,
+        };
+        let Some(segment) = found else { return Ok(None) };
+        if self.open.len() == OPEN_MAX {
+            self.open.remove(0);
+        }
+        self.open.push(segment);
+        Ok(self.open.last_mut())
+    }
+
+    /// Opens the segment that holds a position.
+    fn find(&self, lsn: Lsn) -> Result<Option<OpenSegment>, WalError> {
         // Segments with greater numbers hold later positions.
         let (mut low, mut high) = (0, self.files.segments.len());
         while low < high {
             let middle = low + (high - low) / 2;
-            let Some(segment) = self.open(self.files.segments[middle])? else {
+            match self.open(self.files.segments[middle])? {
+                Some(segment) if lsn < segment.first => high = middle,
+                Some(segment) if lsn < segment.end => return Ok(Some(segment)),
                 // Retention removes the oldest ones first.
-                low = middle + 1;
-                continue;
-            };
-            if lsn < segment.first {
-                high = middle;
-            } else if lsn >= segment.end {
-                low = middle + 1;
-            } else {
-                if self.open.len() == OPEN_MAX {
-                    self.open.remove(0);
-                }
-                self.open.push(segment);
-                return Ok(self.open.last_mut());
+                Some(_) | None => low = middle + 1,
             }
         }
         Ok(None)
+    }
+
+    /// The same where a segment is damaged, which may be the one: then that is the answer.
+    fn find_one_by_one(&self, lsn: Lsn, damage: WalError) -> Result<OpenSegment, WalError> {
+        for number in &self.files.segments {
+            match self.open(*number) {
+                Ok(Some(segment)) if (segment.first..segment.end).contains(&lsn) => return Ok(segment),
+                Ok(_) | Err(WalError::Corrupt { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(damage)
     }
 
     /// A segment; `None` when it was removed.

@@ -150,8 +150,12 @@ fn a_sorted_file_whose_header_is_damaged_stays_and_keeps_nothing_else() {
     assert!(names(&disk, "DATA").len() > 1, "segments are put away beside it");
     put_away(&mut store, Lsn(u64::MAX)).unwrap();
     assert_eq!(names(&disk, "DATA"), sorted, "and go when nobody needs them");
-    let told = LogHistory::new(&store.directory.log_source(0), LogMode::Buffered).map(drop).unwrap_err();
+    let mut history = history(&store);
+    let told = history.record(group(0), 0, places[0]).map(drop).unwrap_err();
     assert!(matches!(told, WalError::Corrupt { .. }), "{told}");
+    let newest = places.len() as u64 - 1;
+    let found = history.record(group(newest), 0, places[newest as usize]).unwrap();
+    assert!(found.is_some_and(|record| record.body == body(newest)), "what was not sorted is found");
 }
 
 #[test]

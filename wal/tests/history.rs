@@ -69,6 +69,29 @@ fn every_record_is_found_by_its_position_in_any_order() {
 }
 
 #[test]
+fn a_segment_whose_header_is_damaged_costs_its_own_records_alone() {
+    let (disk, store, places) = grown(LogMode::Buffered);
+    for damaged in names(&disk, "DATA") {
+        disk.flip(&damaged, 20, 1);
+        let size = disk.bytes(&damaged).len() as u64;
+        let mut history = history(&store, LogMode::Buffered);
+        let mut lost = Vec::new();
+        for (index, place) in places.iter().enumerate() {
+            match history.record(GroupId::default(), 0, *place).map(drop) {
+                Ok(()) => assert_held(&mut history, &places, index),
+                Err(WalError::Corrupt { file, .. }) => {
+                    assert_eq!(file, damaged);
+                    lost.push(place.0);
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert!(lost.last().unwrap() - lost[0] < size, "{} of {}: {damaged:?}", lost.len(), places.len());
+        disk.flip(&damaged, 20, 1);
+    }
+}
+
+#[test]
 fn a_record_whose_segment_is_removed_is_not_there_and_later_ones_are() {
     let (disk, mut store, places) = grown(LogMode::Buffered);
     let before = names(&disk, "DATA").len();
