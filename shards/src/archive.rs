@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use strata_primitives::{Erasure, ImageLoad, ImageWalk, Redaction, RunId, RunState, Version};
+use strata_primitives::{Durability, Erasure, ImageLoad, ImageWalk, Redaction, RunId, RunState, Version};
 use strata_wal::storage::Storage;
 use strata_wal::{ArchiveReader, ArchiveWriter, Archived, ArchivedState, LogSource, WalError};
 
@@ -21,6 +21,8 @@ pub(crate) struct Archive {
     reader: ArchiveReader,
 }
 
+/// The newest version that an archive may have: a run that goes on behind it never runs out of numbers.
+const VERSION_MAX: Version = Version(u64::MAX >> 1);
 /// About how many bytes of a state are in one slice.
 const SLICE_SIZE: usize = 64 << 10;
 
@@ -56,11 +58,6 @@ impl Archive {
         first.map_or(Version::NEVER, |state| Version(state.number))
     }
 
-    /// The newest one.
-    pub(crate) fn newest(&self) -> Version {
-        Version(self.last().through)
-    }
-
     fn last(&self) -> &ArchivedState {
         self.reader.states().last().expect("an archive has a state at least")
     }
@@ -91,22 +88,29 @@ impl Archive {
     /// `Corrupt`, `Io`.
     pub(crate) fn verify(&self, hash_seed: usize) -> Result<RunState, WalError> {
         let (mut player, mut states) = (Player::new(hash_seed), self.reader.states().iter());
-        let mut state = *self.last();
+        let mut state = None;
         self.reader.read_all(&mut |_, archived| {
             if let Archived::Slice(_, true) = archived {
-                player.close(&state)?;
-                state = *states.next().ok_or("a state that the index does not name")?;
+                state.iter().try_for_each(|before| player.end(before))?;
+                state = Some(*states.next().ok_or("a state that the index does not name")?);
             }
-            player.take(&state, archived, Version::PENDING).map(drop)
+            player.take(state.as_ref().unwrap_or(self.last()), archived, Version::PENDING).map(drop)
         })?;
-        let made = player.finish(&state).map_err(|reason| self.reader.corrupt(state.offset, reason))?;
-        match made.version() == self.newest() && made.id() == self.run() && made.exists() {
-            true => Ok(made),
-            false => {
-                let reason = format!("it ends with commit {} of run {}", made.version(), made.id());
-                Err(self.reader.corrupt(state.offset, reason))
-            }
+        let last = self.last();
+        let ended = player.end(last).and_then(|()| player.finish(last));
+        let made = ended.and_then(|made| self.check_last(&made).map(|()| made));
+        made.map_err(|reason| self.reader.corrupt(last.offset, reason))
+    }
+
+    /// Refuses what no store could go on with.
+    fn check_last(&self, made: &RunState) -> Result<(), String> {
+        if made.version() > VERSION_MAX {
+            return Err(format!("behind its commit {} there is no room for others", made.version()));
         }
+        if !made.exists() {
+            return Err(format!("it ends with the deletion of run {}", made.id()));
+        }
+        Ok(())
     }
 }
 
@@ -212,6 +216,9 @@ impl Player {
         through: Version,
     ) -> Result<Played, String> {
         let version = record.head.version;
+        if version == Version::NEVER {
+            return Err("a commit without a number".to_string());
+        }
         let Some(run) = self.run.as_mut().filter(|_| version.0 <= state.through) else {
             return Ok(Played::LeadsNowhere);
         };
@@ -219,6 +226,7 @@ impl Player {
             return Ok(Played::Beyond);
         }
         apply(run, RecordPlace::default(), record)?;
+        check_is_logged(&run.state)?;
         Ok(Played::Applied)
     }
 
@@ -229,8 +237,21 @@ impl Player {
         if made.version().0 != state.number {
             return Err(format!("it shows commit {}, and the index says {}", made.version(), state.number));
         }
+        check_is_logged(&made)?;
         self.run = Some(Run::new(made));
         Ok(true)
+    }
+
+    /// Nothing comes behind a state any more: the records behind it have led as far as the index says.
+    fn end(&mut self, state: &ArchivedState) -> Result<(), String> {
+        self.close(state)?;
+        match self.state_mut().map(|run| run.version()) {
+            Some(version) if version.0 == state.through => Ok(()),
+            reached => {
+                let reached = reached.unwrap_or_default();
+                Err(format!("its records lead to commit {reached}, and the index says {}", state.through))
+            }
+        }
     }
 
     /// The run as it is by now, once its state is [closed](Self::close).
@@ -242,6 +263,14 @@ impl Player {
     pub(crate) fn finish(mut self, state: &ArchivedState) -> Result<RunState, String> {
         self.close(state)?;
         self.run.map(|run| run.state).ok_or_else(|| "it has no state".to_string())
+    }
+}
+
+/// Refuses a run that lives in memory: none of those is exported.
+fn check_is_logged(run: &RunState) -> Result<(), String> {
+    match run.meta().and_then(|meta| meta.durability) {
+        Some(Durability::InMemory) => Err(format!("run {} lives in memory, and is in no archive", run.id())),
+        _ => Ok(()),
     }
 }
 
