@@ -51,8 +51,9 @@ impl ArchiveWriter {
         created_micros: u64,
     ) -> Result<ArchiveWriter, WalError> {
         check_is_free(&*storage, path)?;
+        // Nobody else has that name: another archive may be on its way to the same place.
         let mut temporary = path.as_os_str().to_os_string();
-        temporary.push(".tmp");
+        temporary.push(format!(".{:016x}.tmp", rand::random::<u64>()));
         ArchiveWriter::create_as(storage, path, temporary.into(), (store, created_micros))
     }
 
@@ -180,7 +181,7 @@ impl ArchiveWriter {
 impl Drop for ArchiveWriter {
     fn drop(&mut self) {
         if !self.is_named {
-            // What stays behind when this fails is replaced by the next archive of the name.
+            // What stays behind when this fails costs space, and is nobody's.
             let _ = self.storage.remove(&self.temporary);
         }
     }

@@ -136,3 +136,22 @@ fn whatever_fails_an_archive_is_whole_or_not_there() {
         }
     }
 }
+
+/// Both were written to the same file, and the first that was finished named what the other had written by then.
+#[test]
+fn of_two_archives_on_their_way_to_one_place_the_first_is_whole_and_the_other_refused() {
+    let disk = disk(4);
+    let begin = |number: u8| {
+        let mut writer =
+            ArchiveWriter::create(Arc::new(disk.clone()), &path(), StoreId([number; 16]), 1).unwrap();
+        writer.begin_state(GroupId([number; 16]), 1);
+        writer.append_slice(b"state").unwrap();
+        writer
+    };
+    let (first, other) = (begin(1), begin(2));
+    first.finish().unwrap();
+    assert_eq!(read(&disk).unwrap(), ["state true"]);
+    assert!(matches!(other.finish(), Err(WalError::Unsupported { .. })));
+    assert_eq!(ArchiveReader::open(&disk, &path()).unwrap().states()[0].group, GroupId([1; 16]));
+    assert_eq!(disk.files(), [path()]);
+}
