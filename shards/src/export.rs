@@ -57,7 +57,8 @@ impl Engine {
         let Outcome::Run(info) = self.operate(run, Operation::RunGet, None)? else {
             unreachable!("a question for a run is answered with one")
         };
-        let info = info.ok_or_else(|| Error::new(ErrorKind::NotFound, "the run does not exist"))?;
+        let missing = || Error::new(ErrorKind::NotFound, "the run does not exist");
+        let info = info.ok_or_else(missing)?;
         if self.recovery.shards.is_empty() || info.durability == Some(Durability::InMemory) {
             let message = "what lives in memory has no history that could be exported";
             return Err(Error::new(ErrorKind::Unsupported, message));
@@ -96,6 +97,10 @@ impl Engine {
             }
         }
         let mut last = last.expect("the run itself comes last");
+        // It may have been deleted since it was looked for.
+        if !last.exists() {
+            return Err(missing());
+        }
         let version = last.version();
         if export.written != version {
             export.state(&mut last, &lines.erasures(run))?;
