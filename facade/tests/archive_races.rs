@@ -2,12 +2,15 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use strata::{Durability, ErrorKind, Options, Retention, RunSpec, Writes};
+use strata_wal::sim::SimDisk;
 use support::hooked::{Hooks, open_hooked};
-use support::options;
-use support::versions::{disk, file};
+use support::versions::{change, disk, file, keep_all, open_at, versions};
+use support::{Dice, options};
 
 fn calm() -> Options {
     Options {
@@ -17,6 +20,16 @@ fn calm() -> Options {
     }
 }
 
+/// A disk with an archive of a run of 30 versions.
+fn prepared(seed: u64) -> (SimDisk, BTreeMap<u64, String>) {
+    let (disk, mut dice) = (disk(seed), Dice::new(seed));
+    let database = open_at(&disk, "from", keep_all(1));
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    (0..30).for_each(|_| change(&run, &mut dice));
+    run.export(file("run.arc")).unwrap();
+    let known = versions(&run);
+    (disk, known)
+}
 #[test]
 fn a_run_that_is_deleted_while_it_is_exported_is_not_there() {
     let (disk, hooks) = (disk(2), Hooks::default());
@@ -33,4 +46,25 @@ fn a_run_that_is_deleted_while_it_is_exported_is_not_there() {
     let refused = run.export(file("run.arc"));
     assert_eq!(refused.map(drop).unwrap_err().kind(), ErrorKind::NotFound);
     assert!(!disk.files().contains(&file("run.arc")));
+}
+
+/// A closure that imported something while another import was under way waited for that, and that for the shard of the closure.
+#[test]
+fn an_import_on_the_thread_of_a_shard_is_refused_also_while_another_is_under_way() {
+    let (disk, _) = prepared(7);
+    let into = Arc::new(open_at(&disk, "to", calm()));
+    let run = into.create_run(RunSpec::named("host")).unwrap();
+    let (done, answer) = mpsc::channel();
+    std::thread::spawn(move || {
+        run.execute(move |_| {
+            let other = Arc::clone(&into);
+            std::thread::spawn(move || other.import(file("run.arc")).map(drop));
+            std::thread::sleep(Duration::from_millis(200));
+            let refused = into.import(file("run.arc")).map(drop);
+            let _ = done.send(refused.map_err(|error| error.kind()));
+            Ok::<_, strata::Error>(())
+        })
+    });
+    let refused = answer.recv_timeout(Duration::from_secs(20));
+    assert_eq!(refused, Ok(Err(ErrorKind::Unsupported)), "nobody waits for itself");
 }

@@ -397,7 +397,7 @@ impl Engine {
         std::process::id() == self.process
     }
 
-    fn refuse_on_shard_thread(&self) -> Result<(), Error> {
+    pub(crate) fn refuse_on_shard_thread(&self) -> Result<(), Error> {
         if is_shard_thread() {
             let message = "a shard's own thread cannot wait for a shard: it would wait for itself";
             return Err(Error::new(ErrorKind::Unsupported, message));

@@ -70,6 +70,7 @@ impl Engine {
             let message = "runs are imported into a store on disk that is written";
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
+        self.refuse_on_shard_thread()?;
         // The store does not end meanwhile.
         let _open = self.importing.lock().unwrap_or_else(PoisonError::into_inner);
         let source = self.source()?;
