@@ -3,13 +3,16 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use strata::{Durability, ErrorKind, Options, Retention, RunSpec, Writes};
 use strata_wal::sim::SimDisk;
+use strata_wal::storage::{Access, Storage};
+use support::contents::inherited;
 use support::hooked::{Hooks, open_hooked};
-use support::versions::{change, disk, file, keep_all, open_at, versions};
+use support::versions::{change, disk, expect_versions, file, keep_all, open_at, versions};
 use support::{Dice, options};
 
 fn calm() -> Options {
@@ -18,6 +21,10 @@ fn calm() -> Options {
         checkpoint_log_size: 1 << 30,
         ..options(Durability::Buffered, 1)
     }
+}
+
+fn is_image(path: &Path) -> bool {
+    path.to_string_lossy().ends_with(".img")
 }
 
 /// A disk with an archive of a run of 30 versions.
@@ -67,4 +74,33 @@ fn an_import_on_the_thread_of_a_shard_is_refused_also_while_another_is_under_way
     });
     let refused = answer.recv_timeout(Duration::from_secs(20));
     assert_eq!(refused, Ok(Err(ErrorKind::Unsupported)), "nobody waits for itself");
+}
+
+/// The image that was made first behind an import over a deleted run was damaged, and the one before it had the deletion: the run was
+/// lost, though the log has all of it.
+#[test]
+fn in_place_of_the_first_image_of_an_imported_run_its_import_is_taken() {
+    let (disk, known) = prepared(6);
+    let into = open_at(&disk, "to", calm());
+    into.import(file("run.arc")).unwrap().delete_run().unwrap();
+    let run = into.import(file("run.arc")).unwrap();
+    run.put("own", 1).unwrap();
+    drop(into.checkpoint().unwrap());
+    let (id, then) = (run.id(), inherited(&run));
+    drop((run, into));
+    let newest = disk
+        .files()
+        .into_iter()
+        .filter(|path| is_image(path) && path.starts_with("/agent/to"))
+        .max()
+        .unwrap();
+    let mut bytes = disk.bytes(&newest);
+    bytes[4096 + 40] ^= 1;
+    disk.remove(&newest).unwrap();
+    disk.open(&newest, Access::Create).unwrap().write_at(&bytes, 0).unwrap();
+    let into = open_at(&disk, "to", calm());
+    assert_eq!(inherited(&into.run(id)), then);
+    expect_versions(&into.run(id), &known, "rebuilt");
+    drop(into.checkpoint().unwrap());
+    expect_versions(&into.run(id), &known, "imaged again");
 }

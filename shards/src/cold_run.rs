@@ -112,14 +112,18 @@ impl ImageShelf {
     ///
     /// # Errors
     /// `Io`. A directory that is damaged knows none.
-    pub(crate) fn older_images(&self, past: &PastVersion) -> Result<Vec<RunImage>, WalError> {
+    pub(crate) fn older_images(
+        &self,
+        past: &PastVersion,
+        base: Option<&Arc<Base>>,
+    ) -> Result<Vec<RunImage>, WalError> {
         let Some(before) = self.source.images().nth(1) else { return Ok(Vec::new()) };
         let entries = match read_directory(&self.source, &before) {
             Err(WalError::Corrupt { .. }) => return Ok(Vec::new()),
             read => read?.0,
         };
-        let images =
-            entries.into_iter().find(|entry| entry.run == past.run).map(|entry| entry.known().images);
+        let older = entries.into_iter().find(|entry| entry.run == past.run);
+        let images = older.filter(|older| is_of_its_life(older, base)).map(|older| older.known().images);
         let mut images = images.unwrap_or_default();
         images.retain(|image| image.stamp.version <= past.version && !past.images.contains(image));
         Ok(images)
@@ -163,6 +167,7 @@ impl ImageShelf {
         let before = source.images().nth(1);
         let entries = before.map_or(Ok(Vec::new()), |image| Ok(read_directory(source, &image)?.0))?;
         let older = entries.into_iter().find(|older| older.run == entry.run);
+        let older = older.filter(|older| is_of_its_life(older, base));
         let mut run = match &older {
             // Nothing is left of it but the commit that deleted it.
             _ if entry.summary.meta.is_none() => {
@@ -207,6 +212,13 @@ impl ImageShelf {
     pub(crate) fn retain(&mut self, is_kept: impl Fn(u64) -> bool) {
         self.readers.retain(|file, _| is_kept(*file));
     }
+}
+
+/// Whether what an older directory says of a run that began as `base` is of the same life: a run may have been imported since under
+/// the id of one that was deleted.
+fn is_of_its_life(older: &RunEntry, base: Option<&Arc<Base>>) -> bool {
+    let origin = base.map(|base| base.origin);
+    origin.is_none_or(|origin| origin.archive().is_none() || older.origin == Some(origin))
 }
 
 /// Whether a run is what the directory says of it. It takes less where something was erased while its image was written, and a fork

@@ -116,7 +116,7 @@ impl PastVersion {
                 break;
             }
             // Those of the image before the newest are there as long as a recovery may begin with it.
-            (images, has_older) = (shelf.older_images(self).map_err(store_error)?, true);
+            (images, has_older) = (shelf.older_images(self, base).map_err(store_error)?, true);
         }
         match damage {
             Some(damage) if self.floor > Version::NEVER => Err(store_error(damage)),
