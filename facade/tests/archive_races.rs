@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use strata::{Durability, ErrorKind, Options, Retention, RunSpec, Writes};
-use strata_wal::sim::SimDisk;
+use strata::{Compaction, Durability, ErrorKind, Options, Retention, RunSpec, Writes};
+use strata_wal::sim::{FaultKind, Faults, SimDisk};
 use strata_wal::storage::{Access, Storage};
 use support::contents::inherited;
 use support::hooked::{Hooks, open_hooked};
@@ -103,4 +103,41 @@ fn in_place_of_the_first_image_of_an_imported_run_its_import_is_taken() {
     expect_versions(&into.run(id), &known, "rebuilt");
     drop(into.checkpoint().unwrap());
     expect_versions(&into.run(id), &known, "imaged again");
+}
+
+/// A removal that failed once was never tried again before the store was opened anew.
+#[test]
+fn an_archive_that_could_not_be_removed_is_removed_with_a_later_image() {
+    let prepare = || {
+        let (disk, _) = prepared(5);
+        let into = open_at(&disk, "to", calm());
+        let run = into.import(file("run.arc")).unwrap();
+        run.put("key", 1).unwrap();
+        drop(into.checkpoint().unwrap());
+        run.delete_run().unwrap();
+        (disk, into)
+    };
+    let go_on = |into: &strata::Database| {
+        for number in 0..3 {
+            into.create_run(RunSpec::default())?.put("key", number)?;
+            drop(into.checkpoint()?);
+        }
+        Ok::<_, strata::Error>(())
+    };
+    let (disk, into) = prepare();
+    let start = disk.points();
+    go_on(&into).unwrap();
+    into.close().unwrap();
+    let count = disk.points() - start;
+    for point in 1..=count {
+        let (disk, into) = prepare();
+        disk.set_faults(Faults::once(disk.points() + point, FaultKind::Error));
+        let _ = go_on(&into);
+        // Where the log has failed nothing goes on.
+        if go_on(&into).is_ok() && into.compact(Compaction::WalOnly).is_ok() {
+            let data = disk.entries(Path::new("/agent/to/DATA")).unwrap();
+            let archives: Vec<_> = data.iter().filter(|entry| entry.name.ends_with(".arc")).collect();
+            assert!(archives.is_empty(), "{archives:?} after a fault at {point} of {count}");
+        }
+    }
 }

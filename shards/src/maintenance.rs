@@ -4,7 +4,7 @@
 //! so it sends an errand and goes on with the segment it has. Nor may one shard's image keep another's segment waiting:
 //! each is written by a thread of its own, which ends with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 
@@ -86,6 +86,8 @@ pub(crate) struct Maintenance {
     pub(crate) holds: Holds,
     /// By log, what is to be put away when nobody does: the newest image knows of all that older ones knew.
     pub(crate) deferred: BTreeMap<u32, Unnecessary>,
+    /// By log, archives that nothing refers to any more.
+    pub(crate) archives: BTreeMap<u32, BTreeSet<u64>>,
     /// By log, why something that is unnecessary is still there.
     pub(crate) left: BTreeMap<u32, Error>,
 }
@@ -127,17 +129,18 @@ impl Maintenance {
                 delivery.mailbox.wake();
             }
             Errand::PutAway { log, mut unnecessary } if self.holds.is_any() => {
-                let before = self.deferred.remove(&log);
-                unnecessary.archives.extend(before.into_iter().flat_map(|before| before.archives));
+                self.archives.entry(log).or_default().append(&mut unnecessary.archives);
                 self.deferred.insert(log, unnecessary);
             }
             Errand::Released => self.put_away_deferred(),
             Errand::PutAway { log, unnecessary } => {
                 self.deferred.remove(&log);
-                let Unnecessary { image, kept, kept_from, archives } = unnecessary;
-                let source = self.directory.log_source(log);
-                let removed = archives.iter().try_for_each(|archive| source.remove_archive(*archive));
-                match removed.and_then(|()| self.directory.put_away(log, image, &kept, kept_from)) {
+                let Unnecessary { image, kept, kept_from, mut archives } = unnecessary;
+                self.archives.entry(log).or_default().append(&mut archives);
+                match self
+                    .remove_archives(log)
+                    .and_then(|()| self.directory.put_away(log, image, &kept, kept_from))
+                {
                     Ok(PutAway { retired, removed, images }) => {
                         self.left.remove(&log);
                         let shard = self.shard_of(log);
@@ -190,6 +193,16 @@ impl Maintenance {
             }
             Errand::Close { .. } | Errand::End => unreachable!("the end is no errand among others"),
         }
+    }
+
+    /// Removes the archives of a log that nothing refers to; those that cannot be removed are tried again with the next ones.
+    fn remove_archives(&mut self, log: u32) -> Result<(), WalError> {
+        let (source, archives) = (self.directory.log_source(log), self.archives.entry(log).or_default());
+        while let Some(archive) = archives.first() {
+            source.remove_archive(*archive)?;
+            archives.pop_first();
+        }
+        Ok(())
     }
 
     /// The shard of the log with this number.

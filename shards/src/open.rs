@@ -168,7 +168,7 @@ pub(crate) fn start(
     let unclean_through = directory.unclean_through();
     let Start { mut engine, deliveries, .. } = start;
     let (errands_out, writers) = (errands.clone(), Vec::new());
-    let (deferred, left) = (BTreeMap::new(), BTreeMap::new());
+    let (deferred, archives, left) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let holds = engine.holds.clone();
     let maintenance = Maintenance {
         directory,
@@ -178,6 +178,7 @@ pub(crate) fn start(
         writers,
         holds,
         deferred,
+        archives,
         left,
     };
     let keeper = std::thread::Builder::new()
