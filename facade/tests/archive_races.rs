@@ -3,7 +3,9 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use strata_wal::storage::{Access, Storage};
 use support::contents::inherited;
 use support::hooked::{Hooks, open_hooked};
 use support::versions::{change, disk, expect_versions, file, keep_all, open_at, versions};
-use support::{Dice, options};
+use support::{Dice, options, seed};
 
 fn calm() -> Options {
     Options {
@@ -140,4 +142,70 @@ fn an_archive_that_could_not_be_removed_is_removed_with_a_later_image() {
             assert!(archives.is_empty(), "{archives:?} after a fault at {point} of {count}");
         }
     }
+}
+
+#[test]
+fn a_run_lived_in_memory_between_two_imports() {
+    let (disk, known) = prepared(3);
+    let into = open_at(&disk, "to", calm());
+    let run = into.import(file("run.arc")).unwrap();
+    run.delete_run().unwrap();
+    let spec = RunSpec { durability: Some(Durability::InMemory), ..RunSpec::named("run") };
+    let again = into.create_run(spec).unwrap();
+    assert_eq!(again.id(), run.id());
+    for number in 0..10 {
+        again.put("key", number).unwrap();
+    }
+    drop(into.checkpoint().unwrap());
+    again.delete_run().unwrap();
+    let imported = into.import(file("run.arc")).unwrap();
+    expect_versions(&imported, &known, "imported");
+    drop(into);
+    let into = open_at(&disk, "to", calm());
+    expect_versions(&into.run(imported.id()), &known, "opened again");
+}
+
+#[test]
+fn a_checkpoint_that_saw_the_deleted_run_says_nothing_of_the_imported_one() {
+    let (disk, known) = prepared(1);
+    let hooks = Hooks::default();
+    // Images take their time, and others than those of the run take longer now and then: an import waits for all of them.
+    let mut dice = Dice::new(seed());
+    for _ in 0..5_000 {
+        let pause = Duration::from_millis(dice.below(8));
+        let is_meant = |path: &Path| path.to_string_lossy().contains("SNAPSHOTS/");
+        hooks.before(is_meant, move || std::thread::sleep(pause));
+    }
+    let into = open_hooked(&disk, &hooks, Options { shards: Some(3), ..calm() });
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                let _ = into.compact(Compaction::Full);
+            }
+        });
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            for round in 0..8 {
+                let run = loop {
+                    match into.import(file("run.arc")) {
+                        Ok(run) => break run,
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::Busy, "{error:?}"),
+                    }
+                };
+                run.put("own", round).unwrap();
+                std::thread::sleep(Duration::from_millis(30));
+                expect_versions(&run, &known, &format!("round {round}"));
+                run.delete_run().unwrap();
+            }
+        }));
+        is_over.store(true, Ordering::Relaxed);
+        outcome.unwrap_or_else(|panic| resume_unwind(panic));
+    });
+    let run = into.import(file("run.arc")).unwrap().id();
+    let then = inherited(&into.run(run));
+    drop(into);
+    let into = support::open_on(&disk.kill(), Options { shards: Some(3), ..calm() }).unwrap();
+    assert_eq!(inherited(&into.run(run)), then);
+    expect_versions(&into.run(run), &known, "opened again");
+    assert!(into.verify(|_| {}).unwrap().damage.is_empty());
 }

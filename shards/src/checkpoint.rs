@@ -26,6 +26,7 @@ use crate::image_walk::{ImageBegin, ImageOfRuns, Noted};
 use crate::loader::LoadRequest;
 use crate::maintenance::Errand;
 use crate::message::{Answer, Reply};
+use crate::record::RecordPlace;
 use crate::report::ShardCheckpoint;
 use crate::run_table::Held;
 use crate::shard::{Maintained, Shard};
@@ -450,6 +451,10 @@ impl Shard {
             }
             Stage::Noting { mut noted, unnecessary } => {
                 for Noted { run, image, retained, has_origin } in noted.by_ref().take(NOTED_MAX) {
+                    // Another run may have been imported since under the id of one that was deleted.
+                    if self.runs.held(run).is_some_and(|held| first_record(held) > image.record) {
+                        continue;
+                    }
                     if !has_origin {
                         self.runs.release_origin(run);
                     }
@@ -572,5 +577,13 @@ impl Writing {
                 false
             }
         }
+    }
+}
+
+/// The first record that a run ever had.
+fn first_record(held: &Held) -> RecordPlace {
+    match held {
+        Held::Resident(run) => run.trail.begins(),
+        Held::Cold(cold) => cold.entry.trail.begins(),
     }
 }
