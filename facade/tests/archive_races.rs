@@ -43,18 +43,24 @@ fn prepared(seed: u64) -> (SimDisk, BTreeMap<u64, String>) {
 fn a_run_that_is_deleted_while_it_is_exported_is_not_there() {
     let (disk, hooks) = (disk(2), Hooks::default());
     let from = open_hooked(&disk, &hooks, calm());
-    let run = from.create_run(RunSpec::named("run")).unwrap();
-    run.put("key", 1).unwrap();
-    let (weak, id) = (Arc::downgrade(&from), run.id());
-    hooks.before(
-        |path| path.to_string_lossy().contains("SNAPSHOTS/"),
-        move || {
+    for round in 0..20 {
+        let run = from.create_run(RunSpec::named(format!("run-{round}"))).unwrap();
+        run.put("key", 1).unwrap();
+        let (weak, id) = (Arc::downgrade(&from), run.id());
+        let delete = move || {
             weak.upgrade().unwrap().run(id).delete_run().unwrap();
-        },
-    );
-    let refused = run.export(file("run.arc"));
-    assert_eq!(refused.map(drop).unwrap_err().kind(), ErrorKind::NotFound);
-    assert!(!disk.files().contains(&file("run.arc")));
+        };
+        hooks.before(|path| path.to_string_lossy().contains("SNAPSHOTS/"), delete);
+        let path = file(&format!("{round}.arc"));
+        match run.export(&path) {
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::NotFound, "{error:?}");
+                assert!(!disk.files().contains(&path));
+            }
+            // Its image was there before it was deleted.
+            Ok(_) => drop(open_at(&disk, &format!("to-{round}"), calm()).import(&path).unwrap()),
+        }
+    }
 }
 
 /// A closure that imported something while another import was under way waited for that, and that for the shard of the closure.
