@@ -14,7 +14,8 @@ impl RunHandle {
     /// that it is whole. Everything that was acknowledged before the call is in it; the database serves meanwhile, and this thread
     /// reads and writes. What the run was forked from is in it as far as the run inherited it.
     ///
-    /// The file appears whole or not at all.
+    /// The file appears whole or not at all. Until then the database keeps its files: a [`compact`](Database::compact) that ends
+    /// meanwhile is told `Busy`. A crash may leave a file behind that begins with the name and ends in `.tmp`; it is nobody's.
     ///
     /// # Errors
     /// `NotFound` when the run does not exist; `Unsupported` for one that lives in memory, and when something lies at `path`; those of

@@ -220,8 +220,8 @@ impl Database {
     /// ```
     ///
     /// # Errors
-    /// `Busy` while another compaction is under way or a [`Checkpoint`] is held, `Unsupported` for an in-memory database and one
-    /// that is only read, `Full` when there is no space for what is written, `Corrupt` when something that is to be rewritten is
+    /// `Busy` while another compaction is under way or files are held: by a [`Checkpoint`], or as long as a backup, a verification or
+    /// an [export](RunHandle::export) takes; `Unsupported` for an in-memory database and one that is only read, `Full` when there is no space for what is written, `Corrupt` when something that is to be rewritten is
     /// damaged, `Closed` when the database is closed meanwhile, `LogFailed`, `Io`. Nothing is lost by any of them.
     pub fn compact(&self, compaction: Compaction) -> Result<CompactReport> {
         self.engine.compact(compaction)
