@@ -178,7 +178,7 @@ fn a_checkpoint_that_saw_the_deleted_run_says_nothing_of_the_imported_one() {
     // Images take their time, and others than those of the run take longer now and then: an import waits for all of them.
     let mut dice = Dice::new(seed());
     for _ in 0..5_000 {
-        let pause = Duration::from_millis(dice.below(8));
+        let pause = Duration::from_millis(dice.below(12));
         let is_meant = |path: &Path| path.to_string_lossy().contains("SNAPSHOTS/");
         hooks.before(is_meant, move || std::thread::sleep(pause));
     }
@@ -191,7 +191,7 @@ fn a_checkpoint_that_saw_the_deleted_run_says_nothing_of_the_imported_one() {
             }
         });
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            for round in 0..8 {
+            for round in 0..25 {
                 let run = loop {
                     match into.import(file("run.arc")) {
                         Ok(run) => break run,
