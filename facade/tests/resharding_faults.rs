@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use strata::{
-    Compaction, Database, Durability, ErrorKind, Options, Reads, Retention, RunId, RunSpec, Version, Writes,
+    Compaction, Database, Durability, EntityRef, ErasedVersions, ErrorKind, Options, Reads, Retention, RunId,
+    RunSpec, Version, Writes,
 };
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
 use support::contents::inherited;
@@ -150,4 +151,34 @@ fn a_power_cut_at_any_point_leaves_the_shards_there_were_or_the_new_ones() {
     for durability in [Durability::Buffered, Durability::Strict] {
         sweep(durability, &[FaultKind::PowerCut]);
     }
+}
+
+/// What an opening cannot remove of the logs that were replaced stayed until the next one, and with it what was erased meanwhile, behind a
+/// compaction that said that it is gone.
+#[test]
+fn what_is_erased_is_not_left_in_files_of_logs_that_were_replaced() {
+    let whole = SimDisk::new(7);
+    let database = open_on(&whole, keep_all(Durability::Buffered, 2)).unwrap();
+    let run = database.create_run(RunSpec::named("a")).unwrap().id();
+    database.run(run).put("key", "secret").unwrap();
+    database.close().unwrap();
+    let grown = whole.kill();
+    let disk = grown.kill();
+    let database = open_on(&disk, keep_all(Durability::Buffered, 3)).unwrap();
+    let through = disk.points();
+    drop(database);
+    let mut met = 0;
+    for point in through - 20..=through {
+        let disk = grown.kill();
+        disk.set_faults(Faults::once(point, FaultKind::Error));
+        let Ok(database) = open_on(&disk, keep_all(Durability::Buffered, 3)) else { continue };
+        disk.set_faults(Faults::none());
+        met += usize::from(logs(&disk).len() > 3);
+        database.run(run).erase(&EntityRef::kv(run, "key"), ErasedVersions::All, "because").unwrap();
+        database.compact(Compaction::Full).unwrap();
+        let holds = |path: &PathBuf| disk.bytes(path).windows(6).any(|part| part == b"secret");
+        let holding: Vec<_> = disk.files().into_iter().filter(holds).collect();
+        assert!(holding.is_empty(), "fault at {point} of {through}: {holding:?}");
+    }
+    assert!(met > 0, "some file of a log that was replaced could not be removed");
 }

@@ -250,6 +250,8 @@ impl Maintenance {
             let message = "a checkpoint is held since a compaction began, and files that it had removed stay: let it go and compact again";
             return Err(Error::new(ErrorKind::Busy, message));
         }
+        // Those of logs that were replaced, which an opening could not remove.
+        self.directory.remove_foreign().map_err(store_error)?;
         self.left.values().next().map_or(Ok(()), |error| Err(error.clone()))
     }
 
