@@ -14,7 +14,7 @@ use strata::{
 };
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
 use support::contents::inherited;
-use support::{Dice, busy_options, damage_newest_image, open_on, options, seed, sim_path};
+use support::{Dice, busy_options, damage_newest_image, open_on, options, script, seed, sim_path};
 
 /// What runs are, and were, by their ids and versions.
 type Known = BTreeMap<(RunId, u64), String>;
@@ -181,4 +181,31 @@ fn what_is_erased_is_not_left_in_files_of_logs_that_were_replaced() {
         assert!(holding.is_empty(), "fault at {point} of {through}: {holding:?}");
     }
     assert!(met > 0, "some file of a log that was replaced could not be removed");
+}
+
+/// A torn tail was cut from a log that was then replaced, and the report of the opening knew of the new logs alone: nothing was cut.
+#[test]
+fn what_is_cut_from_logs_that_are_replaced_is_in_the_report_of_the_opening() {
+    let mut met = 0;
+    for seed in 0..10 {
+        let disk = SimDisk::new(seed);
+        let database = open_on(&disk, options(Durability::Buffered, 1)).unwrap();
+        let run = script::begin(&database, "a").unwrap();
+        script::steps(&run, 1..=20);
+        run.sync().unwrap();
+        script::steps(&run, 21..=40);
+        let crashed = disk.power_cycle(seed);
+        drop(database);
+        let found = |shards| {
+            let database = open_on(&crashed.kill(), options(Durability::Buffered, shards)).unwrap();
+            let recovery = database.recovery();
+            assert_eq!((recovery.was_clean, recovery.shards.len()), (false, shards));
+            assert_eq!(recovery.replaced.len(), usize::from(shards != 1));
+            (recovery.records(), recovery.bytes_cut())
+        };
+        let (_, cut) = found(1);
+        met += usize::from(cut > 0);
+        assert_eq!(found(3), found(1), "seed {seed}");
+    }
+    assert!(met > 0, "some tail is torn");
 }

@@ -111,13 +111,17 @@ fn open_on_disk(options: &EngineOptions, path: &Path) -> Result<Engine, Error> {
         false => StoreDirectory::open(storage, path, wanted, default, now),
     };
     let directory = directory.map_err(store_error)?;
-    let was_clean = directory.describe().is_clean;
-    let directory = match wanted {
-        Some(wanted) if wanted != directory.log_count() => reshard(directory, options, path, wanted)?,
-        _ => directory,
+    let (directory, found) = match wanted {
+        Some(wanted) if wanted != directory.log_count() => {
+            let (directory, found) = reshard(directory, options, path, wanted)?;
+            (directory, Some(found))
+        }
+        _ => (directory, None),
     };
     let mut engine = start(directory, options, false)?;
-    engine.recovery.was_clean = was_clean;
+    if let Some(RecoveryReport { was_clean, shards, .. }) = found {
+        (engine.recovery.was_clean, engine.recovery.replaced) = (was_clean, shards);
+    }
     Ok(engine)
 }
 
@@ -186,7 +190,8 @@ pub(crate) fn start(
         .spawn(move || maintenance.run())
         .map_err(thread_error)?;
     engine.running_mut().maintenance = Some((errands, keeper));
-    engine.recovery = RecoveryReport { created, boot, was_clean, shards: recovered, elapsed: Duration::ZERO };
+    let (shards, replaced, elapsed) = (recovered, Vec::new(), Duration::ZERO);
+    engine.recovery = RecoveryReport { created, boot, was_clean, shards, replaced, elapsed };
     engine.begin(Boot { number: boot, unclean_through })?;
     Ok(engine)
 }
@@ -236,6 +241,7 @@ impl<'a> Start<'a> {
             boot: 1,
             was_clean: true,
             shards: Vec::new(),
+            replaced: Vec::new(),
             elapsed: Duration::ZERO,
         };
         let engine = Engine {

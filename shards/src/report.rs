@@ -17,6 +17,8 @@ pub struct RecoveryReport {
     pub was_clean: bool,
     /// What each shard found; empty for an in-memory database.
     pub shards: Vec<ShardRecovery>,
+    /// What those found that the store had until it was given another number of shards by this opening; otherwise empty.
+    pub replaced: Vec<ShardRecovery>,
     /// How long it took to open.
     pub elapsed: Duration,
 }
@@ -30,14 +32,18 @@ impl RecoveryReport {
         tracing::info!(target: "strata", %path, shards, boot, created, was_clean, records, bytes_cut, took_micros, "the store is open");
     }
 
-    /// Records replayed by all shards.
+    /// Records replayed by all shards, replaced ones too.
     pub fn records(&self) -> u64 {
-        self.shards.iter().map(|shard| shard.log.records).sum()
+        self.logs().map(|log| log.records).sum()
     }
 
-    /// Bytes that were cut from the ends of logs because they had never been acknowledged as durable.
+    /// Bytes that were cut from the ends of logs, replaced ones too, because they had never been acknowledged as durable.
     pub fn bytes_cut(&self) -> u64 {
-        self.shards.iter().filter_map(|shard| shard.log.cut.as_ref()).map(|cut| cut.bytes).sum()
+        self.logs().filter_map(|log| log.cut.as_ref()).map(|cut| cut.bytes).sum()
+    }
+
+    fn logs(&self) -> impl Iterator<Item = &LogRecovery> {
+        self.replaced.iter().chain(&self.shards).map(|shard| &shard.log)
     }
 }
 

@@ -20,23 +20,24 @@ use crate::checkpoint_kind::CheckpointKind;
 use crate::compaction::{NeededRecords, group_if_needed, needed_by};
 use crate::image_directory::{DirectoryEnd, FileUse, RunEntry, put_end, put_run, read_directory};
 use crate::open::{EngineOptions, start};
+use crate::report::RecoveryReport;
 use crate::retained::RunImage;
 use crate::store_error::store_error;
 
-/// Gives a store another number of shards. Whatever fails, it has those it had, or these.
+/// Gives a store another number of shards, and tells what recovery found with those it had. Whatever fails, it has those, or these.
 pub(crate) fn reshard(
     directory: StoreDirectory,
     options: &EngineOptions,
     path: &Path,
     count: u32,
-) -> Result<StoreDirectory, Error> {
+) -> Result<(StoreDirectory, RecoveryReport), Error> {
     let (started, before) = (Instant::now(), directory.log_count());
-    let mut directory = settle(directory, options, path)?;
+    let (mut directory, found) = settle(directory, options, path)?;
     match place_anew(&mut directory, options.clock.now().0, count) {
         Ok(Placed { runs, records }) => {
             let took_micros = started.elapsed().as_micros() as u64;
             tracing::info!(target: "strata", path = %path.display(), before, shards = count, runs, records, took_micros, "the runs of the store are placed anew");
-            Ok(directory)
+            Ok((directory, found))
         }
         Err(error) => {
             // What stays behind when this fails too is removed at the next opening.
@@ -47,9 +48,14 @@ pub(crate) fn reshard(
 }
 
 /// Opens a store as it is, has images made of everything, and closes it. Its lock is held throughout.
-fn settle(directory: StoreDirectory, options: &EngineOptions, path: &Path) -> Result<StoreDirectory, Error> {
+fn settle(
+    directory: StoreDirectory,
+    options: &EngineOptions,
+    path: &Path,
+) -> Result<(StoreDirectory, RecoveryReport), Error> {
     let storage = directory.storage();
     let mut engine = start(directory, options, true)?;
+    let found = engine.recovery.clone();
     // Whether or not something has changed: the newest image that MANIFEST names may be one that could not be read.
     let kind = CheckpointKind { is_unconditional: true, ..CheckpointKind::default() };
     let checkpointed = engine.checkpoint_of(kind).or_else(|refused| match refused.kind() {
@@ -64,7 +70,8 @@ fn settle(directory: StoreDirectory, options: &EngineOptions, path: &Path) -> Re
     let closed = engine.close();
     checkpointed.map(drop).and(closed)?;
     let lock = lock.expect("a store that is opened to be written holds its lock");
-    StoreDirectory::open_locked(storage, path, lock, options.clock.now().0).map_err(store_error)
+    let opened = StoreDirectory::open_locked(storage, path, lock, options.clock.now().0);
+    opened.map(|directory| (directory, found)).map_err(store_error)
 }
 
 /// What was placed anew.
