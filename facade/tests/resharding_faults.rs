@@ -209,3 +209,61 @@ fn what_is_cut_from_logs_that_are_replaced_is_in_the_report_of_the_opening() {
     }
     assert!(met > 0, "some tail is torn");
 }
+
+/// A run that was not touched keeps its image, and a damaged one was met when it was copied: then the image before it, of which the run
+/// could have been rebuilt, was gone. The store could not be given other shards, and with those it had the run was lost.
+#[test]
+fn a_run_whose_newest_image_is_damaged_moves_as_the_one_before_leads_to_it() {
+    let calm = |shards| Options { checkpoint_log_size: 1 << 30, ..options(Durability::Buffered, shards) };
+    let whole = SimDisk::new(9);
+    let database = open_on(&whole, calm(2)).unwrap();
+    let runs = ["a", "b", "c", "d"].map(|name| database.create_run(RunSpec::named(name)).unwrap().id());
+    for value in ["before", "after"] {
+        runs.iter().for_each(|run| _ = database.run(*run).put("key", value).unwrap());
+        drop(database.checkpoint().unwrap());
+    }
+    database.close().unwrap();
+    let grown = whole.kill();
+    let image = |log, number| sim_path().join(format!("SNAPSHOTS/00{log}-000000000{number}.img"));
+    let first_slice = 4096 + 60;
+    (0..2).for_each(|log| grown.flip(&image(log, 2), first_slice, 1));
+    let disk = grown.kill();
+    let database = open_on(&disk, calm(3)).unwrap();
+    for run in runs {
+        assert_eq!(database.run(run).get("key").unwrap().unwrap().value.as_str(), Some("after"));
+        assert_eq!(
+            database.run(run).at(Version(2)).unwrap().get("key").unwrap().unwrap().value.as_str(),
+            Some("before")
+        );
+    }
+    assert!(database.verify(|_| {}).unwrap().damage.is_empty());
+    drop(database);
+    // Where the one before is damaged too nothing is changed, and the others are served.
+    let grown = grown.kill();
+    grown.flip(&image(0, 1), first_slice, 1);
+    let before = grown.files();
+    let refused = open_on(&grown, calm(3)).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Corrupt, "{refused}");
+    assert_eq!(grown.files(), before);
+    let database = open_on(&grown, calm(2)).unwrap();
+    let read = runs.map(|run| database.run(run).get("key"));
+    assert_eq!(read.iter().filter(|read| read.is_err()).count(), 1);
+}
+
+#[test]
+fn a_store_whose_only_images_are_damaged_is_given_other_shards() {
+    let calm = |shards| Options { checkpoint_log_size: 1 << 30, ..options(Durability::Buffered, shards) };
+    let whole = SimDisk::new(10);
+    let database = open_on(&whole, calm(2)).unwrap();
+    let runs = ["a", "b", "c", "d"].map(|name| database.create_run(RunSpec::named(name)).unwrap().id());
+    drop(database.checkpoint().unwrap());
+    runs.iter().for_each(|run| _ = database.run(*run).put("key", "behind").unwrap());
+    database.close().unwrap();
+    let disk = whole.kill();
+    damage_newest_image(&disk);
+    let database = open_on(&disk, calm(3)).unwrap();
+    for run in runs {
+        assert_eq!(database.run(run).get("key").unwrap().unwrap().value.as_str(), Some("behind"));
+    }
+    assert!(database.verify(|_| {}).unwrap().damage.is_empty());
+}

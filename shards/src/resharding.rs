@@ -13,11 +13,12 @@ use std::path::Path;
 use std::time::Instant;
 
 use rustc_hash::FxHashMap;
-use strata_primitives::{Error, ErrorKind, RunFilter, RunId};
+use strata_primitives::{Error, ErrorKind, Operation, RunFilter, RunId};
 use strata_wal::{GroupId, ImageReader, ImageWriter, LogSource, Lsn, RecordRef, StoreDirectory, WalError};
 
 use crate::checkpoint_kind::CheckpointKind;
 use crate::compaction::{NeededRecords, group_if_needed, needed_by};
+use crate::engine::Engine;
 use crate::image_directory::{DirectoryEnd, FileUse, RunEntry, put_end, put_run, read_directory};
 use crate::open::{EngineOptions, start};
 use crate::report::RecoveryReport;
@@ -58,20 +59,56 @@ fn settle(
     let found = engine.recovery.clone();
     // Whether or not something has changed: the newest image that MANIFEST names may be one that could not be read.
     let kind = CheckpointKind { is_unconditional: true, ..CheckpointKind::default() };
-    let checkpointed = engine.checkpoint_of(kind).or_else(|refused| match refused.kind() {
-        // A run with commits behind its image could not be loaded. A query waits until that is tried again, or is told why not.
-        ErrorKind::Corrupt => {
-            engine.query(&RunFilter::default(), None, 1)?;
-            engine.checkpoint_of(kind)
-        }
-        _ => Err(refused),
-    });
+    let checkpoint = || {
+        engine.checkpoint_of(kind).or_else(|refused| match refused.kind() {
+            // A run with commits behind its image could not be loaded. A query waits until that is tried again, or is told why not.
+            ErrorKind::Corrupt => {
+                engine.query(&RunFilter::default(), None, 1)?;
+                engine.checkpoint_of(kind)
+            }
+            _ => Err(refused),
+        })
+    };
+    let checkpointed = mend(&engine).and_then(|()| checkpoint());
     let lock = engine.running_mut().lock.take();
     let closed = engine.close();
     checkpointed.map(drop).and(closed)?;
     let lock = lock.expect("a store that is opened to be written holds its lock");
     let opened = StoreDirectory::open_locked(storage, path, lock, options.clock.now().0);
     opened.map(|directory| (directory, found)).map_err(store_error)
+}
+
+/// Has the runs loaded whose newest image is damaged: that rebuilds them from the one before, which the next checkpoint takes away, and
+/// has them written anew.
+fn mend(engine: &Engine) -> Result<(), Error> {
+    // The images stay while they are read.
+    let _hold = engine.holds.take(engine.errands());
+    for source in engine.source()?.logs() {
+        let mut readers = Readers::default();
+        for RunEntry { run, image, .. } in newest_entries(source).map_err(store_error)? {
+            if image.file == 0 {
+                continue;
+            }
+            match readers.open(source, image.file).and_then(|reader| reader.slices(image.place, |_| true)) {
+                Err(WalError::Corrupt { .. }) => {
+                    engine.operate(run, Operation::RunGet, None)?;
+                }
+                read => read.map_err(store_error)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the image says of the runs of a log that recovery began with; nothing where it began with the first record.
+fn newest_entries(source: &LogSource) -> Result<Vec<RunEntry>, WalError> {
+    for image in source.images() {
+        match read_directory(source, &image) {
+            Err(WalError::Corrupt { .. }) => continue,
+            read => return read.map(|(entries, _)| entries),
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// What was placed anew.
@@ -164,24 +201,32 @@ struct Copying {
     writer: ImageWriter,
     number: u64,
     written: u64,
-    /// Files that images were copied from, by their log and number.
-    readers: FxHashMap<(u32, u64), ImageReader>,
+    readers: Readers,
 }
 
 impl Copying {
     fn new(writer: ImageWriter, number: u64) -> Copying {
-        Copying { writer, number, written: 0, readers: FxHashMap::default() }
+        Copying { writer, number, written: 0, readers: Readers::default() }
     }
 
     /// Copies an image, and notes where it lies from now on.
     fn copy(&mut self, source: &LogSource, image: &mut RunImage) -> Result<(), WalError> {
-        let reader = match self.readers.entry((source.log(), image.file)) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(source.open_image(image.file)?),
-        };
-        image.place = self.writer.copy(reader, image.place)?;
+        image.place = self.writer.copy(self.readers.open(source, image.file)?, image.place)?;
         image.file = self.number;
         self.written += image.place.size;
         Ok(())
+    }
+}
+
+/// Image files that are read, by their log and number.
+#[derive(Default)]
+struct Readers(FxHashMap<(u32, u64), ImageReader>);
+
+impl Readers {
+    fn open(&mut self, source: &LogSource, file: u64) -> Result<&ImageReader, WalError> {
+        Ok(match self.0.entry((source.log(), file)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(source.open_image(file)?),
+        })
     }
 }
