@@ -135,7 +135,8 @@ fn place_anew(directory: &mut StoreDirectory, now_micros: u64, count: u32) -> Re
     let mut placed = Placed { runs: runs.iter().map(|runs| runs.len() as u64).sum(), records: 0 };
     let mut keep = |found: RecordRef<'_>| group_if_needed(&needed, found);
     let place_group = |group: GroupId| place(RunId::from_bytes(group.0));
-    let kept = directory.sort_history(&logs, now_micros, &mut keep, &place_group).map_err(store_error)?;
+    let kept =
+        directory.sort_history(&logs, now_micros, None, &mut keep, &place_group).map_err(store_error)?;
     for ((log, mut runs), records) in logs.iter().zip(runs).zip(kept) {
         placed.records += records;
         runs.sort_by_key(|(_, entry)| entry.run);

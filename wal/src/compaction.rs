@@ -84,7 +84,7 @@ impl LogSource {
         if through.0 == 0 {
             return Ok(compacted);
         }
-        let mut merge = Merge::of([(sorter, before)])?;
+        let mut merge = Merge::of(sorter, before)?;
         let header = ImageHeader { number: through.0, through: through.1, ..header(self, created_micros) };
         let mut writer = HistoryWriter::create(Arc::clone(&self.storage), &self.store_path, &header)?;
         while let Some((input, record)) = merge.next()? {
@@ -115,7 +115,7 @@ impl LogSource {
             compacted.file = Some(writer.end()?);
         }
         // Whoever had something taken out counts on what was sorted being gone.
-        merge.parts.iter_mut().try_for_each(Parts::remove)?;
+        merge.parts.remove()?;
         Ok(compacted)
     }
 
@@ -134,7 +134,7 @@ impl LogSource {
                 None => compacted.dropped += 1,
                 // The first failure is told in the end.
                 Some(_) if failed.is_some() => {}
-                Some(group) => failed = sorter.add(group, record).err(),
+                Some(group) => failed = sorter.add(self.log, group, record).err(),
             }
             Ok(())
         })?;
@@ -162,7 +162,7 @@ pub(crate) fn header(source: &LogSource, created_micros: u64) -> ImageHeader {
     ImageHeader { kind, store, log, number: 0, through, created_micros }
 }
 
-/// Takes records in any order, and has them sorted.
+/// Takes records in any order, and has them sorted. What finds no room in memory goes into files that are named after `source`.
 pub(crate) struct Sorter<'a> {
     source: &'a LogSource,
     created_micros: u64,
@@ -189,6 +189,10 @@ struct Parts {
 const PARTS_MAX: usize = 256;
 
 impl Parts {
+    fn of(source: LogSource) -> Parts {
+        Parts { source, numbers: Vec::new() }
+    }
+
     fn remove(&mut self) -> Result<(), WalError> {
         let numbers = std::mem::take(&mut self.numbers);
         self.remove_files(&numbers)
@@ -221,7 +225,7 @@ impl Parts {
 
     /// Has one part take the place of all.
     fn merge(&mut self, created_micros: u64) -> Result<(), WalError> {
-        let mut merge = Merge::of_inputs(self.open()?, Vec::new());
+        let mut merge = Merge::of_inputs(self.open()?, Parts::of(self.source.clone()));
         let mut writer = self.create(created_micros)?;
         while let Some((_, record)) = merge.next()? {
             writer.add(&record)?;
@@ -243,16 +247,16 @@ impl Drop for Parts {
 
 impl<'a> Sorter<'a> {
     pub(crate) fn new(source: &'a LogSource, created_micros: u64, sorted_size: usize) -> Sorter<'a> {
-        let parts = Parts { source: source.clone(), numbers: Vec::new() };
+        let parts = Parts::of(source.clone());
         Sorter { source, created_micros, sorted_size, pending: Pending::default(), parts }
     }
 
-    fn add(&mut self, group: GroupId, record: RecordRef<'_>) -> Result<(), WalError> {
+    fn add(&mut self, log: u32, group: GroupId, record: RecordRef<'_>) -> Result<(), WalError> {
         let RecordRef { lsn, kind, body } = record;
         let begin = self.pending.bodies.len();
         self.pending.bodies.extend_from_slice(body);
         let place = begin..self.pending.bodies.len();
-        self.pending.records.push((RecordKey { group, log: self.source.log, lsn }, kind, place));
+        self.pending.records.push((RecordKey { group, log, lsn }, kind, place));
         // What is known of a record beside its body counts as well.
         let size = self.pending.bodies.len()
             + self.pending.records.len() * size_of::<(RecordKey, u8, Range<usize>)>();
@@ -277,11 +281,14 @@ impl<'a> Sorter<'a> {
     }
 
     /// All records, with those that were sorted before.
-    fn into_inputs(mut self, before: Option<HistoryFile>) -> Result<(Vec<Input>, Parts), WalError> {
+    fn into_inputs(
+        mut self,
+        before: impl IntoIterator<Item = HistoryFile>,
+    ) -> Result<(Vec<Input>, Parts), WalError> {
         self.pending.sort();
         let mut inputs = vec![Input::Memory(self.pending)];
         inputs.extend(self.parts.open()?);
-        if let Some(file) = before {
+        for file in before {
             inputs.push(Input::File { cursor: Box::new(FileCursor::new(file)?), is_asked_for: false });
         }
         Ok((inputs, self.parts))
@@ -382,24 +389,20 @@ pub(crate) struct Merge {
     inputs: Vec<Input>,
     /// The input whose record was handed out last: it stands still until the next one is wanted.
     last: Option<(usize, RecordKey)>,
-    parts: Vec<Parts>,
+    parts: Parts,
 }
 
 impl Merge {
-    /// What was taken of each log, and what was sorted of it before.
-    pub(crate) fn of<'a>(
-        logs: impl IntoIterator<Item = (Sorter<'a>, Option<HistoryFile>)>,
+    /// What was taken, and what was sorted before.
+    pub(crate) fn of(
+        sorter: Sorter<'_>,
+        before: impl IntoIterator<Item = HistoryFile>,
     ) -> Result<Merge, WalError> {
-        let (mut inputs, mut parts) = (Vec::new(), Vec::new());
-        for (sorter, before) in logs {
-            let (of_log, parts_of_log) = sorter.into_inputs(before)?;
-            inputs.extend(of_log);
-            parts.push(parts_of_log);
-        }
+        let (inputs, parts) = sorter.into_inputs(before)?;
         Ok(Merge::of_inputs(inputs, parts))
     }
 
-    fn of_inputs(inputs: Vec<Input>, parts: Vec<Parts>) -> Merge {
+    fn of_inputs(inputs: Vec<Input>, parts: Parts) -> Merge {
         let heads = inputs.iter().enumerate().filter_map(|(at, input)| Some(Reverse((input.key()?, at))));
         Merge { heads: heads.collect(), inputs, last: None, parts }
     }
@@ -419,9 +422,7 @@ impl Merge {
             let reason = format!("two records of one group have LSN {}", key.lsn);
             return Err(match input {
                 Input::File { cursor, .. } => cursor.file.corrupt(key, reason),
-                Input::Memory(_) => {
-                    WalError::corrupt(&history_dir(&self.parts[0].source.store_path), 0, reason)
-                }
+                Input::Memory(_) => WalError::corrupt(&history_dir(&self.parts.source.store_path), 0, reason),
             });
         }
         let file = match input {
@@ -457,9 +458,9 @@ mod tests {
         }
         writer.end().unwrap().name().unwrap();
         let mut sorter = Sorter::new(&source, 1, SORTED_SIZE);
-        sorter.add(group, RecordRef { lsn: Lsn(16), kind: 1, body: b"again" }).unwrap();
+        sorter.add(0, group, RecordRef { lsn: Lsn(16), kind: 1, body: b"again" }).unwrap();
         let before = HistoryFile::open(&source, FileKind::History, 4).unwrap();
-        let mut merge = Merge::of([(sorter, Some(before))]).unwrap();
+        let mut merge = Merge::of(sorter, [before]).unwrap();
         let mut found = Vec::new();
         let refused = loop {
             match merge.next() {

@@ -80,7 +80,7 @@ impl StoreDirectory {
     /// Sorts the records of all logs there are into files of these [new ones](Self::new_logs): each of a group of which `place` tells
     /// into which, if `keep` says that it is kept. It is asked once for each. Returns how many are kept, by new log.
     ///
-    /// It takes some 64 MiB of memory and 1 MiB for each log, and on disk as much as the new files and as the segments again.
+    /// It takes some 64 MiB of memory and 1 MiB for each log, or `sorted_size` in place of the former, and on disk as much as the new files and as the segments again.
     ///
     /// # Errors
     /// [`WalError::Corrupt`] when something that is to be sorted is damaged, or `keep` refuses a record; [`WalError::NoSpace`],
@@ -89,15 +89,17 @@ impl StoreDirectory {
         &self,
         to: &[LogSource],
         created_micros: u64,
+        sorted_size: Option<usize>,
         keep: &mut Keep<'_>,
         place: &dyn Fn(GroupId) -> usize,
     ) -> Result<Vec<u64>, WalError> {
         let from: Vec<LogSource> = self.logs().map(|log| self.log_source(log)).collect();
+        // One for all of them: with a share of the memory each there would be more files to merge the more logs there are.
+        let mut sorter = Sorter::new(&from[0], created_micros, sorted_size.unwrap_or(SORTED_SIZE));
         let mut sorted = Vec::new();
         for source in &from {
             source.remove_leftovers()?;
             let (files, before) = HistoryFiles::open(source)?;
-            let mut sorter = Sorter::new(source, created_micros, SORTED_SIZE / from.len());
             let (mut position, mut counted) = (None, Compacted::default());
             for number in files.segments {
                 // One that is gone was not needed any more.
@@ -108,9 +110,9 @@ impl StoreDirectory {
                 let until = (position, source.entry.end_lsn);
                 position = source.read_segment(&segment, until, &mut sorter, &mut counted, keep)?;
             }
-            sorted.push((sorter, before));
+            sorted.extend(before);
         }
-        let mut merge = Merge::of(sorted)?;
+        let mut merge = Merge::of(sorter, sorted)?;
         let mut writers: Vec<Option<HistoryWriter>> = to.iter().map(|_| None).collect();
         while let Some((input, record)) = merge.next()? {
             let SortedRecord { key, kind, body } = record;

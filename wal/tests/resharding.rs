@@ -2,7 +2,8 @@
 
 mod store;
 
-use std::path::Path;
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use store::{LOG_COUNT, STORE, Store, options};
@@ -64,7 +65,7 @@ fn records_of_logs_that_were_replaced_are_found_where_they_stood() {
     let logs = directory.new_logs(3).unwrap();
     assert_eq!(logs.iter().map(LogSource::log).collect::<Vec<_>>(), [2, 3, 4]);
     let place = |group: GroupId| usize::from(group.0[0] % 3);
-    let kept = directory.sort_history(&logs, 1, &mut group_of, &place).unwrap();
+    let kept = directory.sort_history(&logs, 1, None, &mut group_of, &place).unwrap();
     // Of ten groups of each log nine are kept: 0, 3, 6 in the first, and so on.
     assert_eq!(kept, [2 * 3 * RECORDS / 10; 3]);
     logs.iter().for_each(write_images);
@@ -110,10 +111,33 @@ fn logs_without_their_images_are_not_taken_and_what_was_written_for_them_goes() 
     let mut directory = open(&disk);
     let before = disk.files();
     let logs = directory.new_logs(3).unwrap();
-    directory.sort_history(&logs, 1, &mut group_of, &|_| 0).unwrap();
+    directory.sort_history(&logs, 1, None, &mut group_of, &|_| 0).unwrap();
     logs[..2].iter().for_each(write_images);
     assert!(matches!(directory.take_logs(&logs), Err(WalError::Corrupt { .. })));
     assert_eq!((directory.logs(), directory.log_count()), (0..LOG_COUNT, LOG_COUNT));
     assert!(directory.remove_foreign().unwrap() > 5);
     assert_eq!(disk.files(), before);
+}
+
+// Memory was shared out among the old logs, so that each wrote files of its share, and all were opened at once to be merged: of 63 logs
+// of 64 MiB more than a process may have open.
+#[test]
+fn the_files_that_are_merged_are_no_more_for_many_logs() {
+    let disk = SimDisk::new(4);
+    closed(&disk);
+    let directory = open(&disk);
+    let logs = directory.new_logs(3).unwrap();
+    let (size, is_part) = (64 << 10, |file: &PathBuf| file.extension().is_some_and(|kind| kind == "part"));
+    let (sorted, parts) = (Cell::new(0), Cell::new(0));
+    let mut keep = |record: RecordRef<'_>| {
+        sorted.set(sorted.get() + record.body.len());
+        group_of(record)
+    };
+    let place = |_| {
+        parts.set(parts.get().max(disk.files().iter().filter(|file| is_part(file)).count()));
+        0
+    };
+    directory.sort_history(&logs, 1, Some(size), &mut keep, &place).unwrap();
+    assert!((2..=sorted.get() / size).contains(&parts.get()), "{} parts of {}", parts.get(), sorted.get());
+    assert!(!disk.files().iter().any(is_part), "and they are removed");
 }
