@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use strata::{Database, Durability, ErrorKind, Reads, Writes};
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
 use support::process::in_own_process;
-use support::{eventually, open_on, options, script};
+use support::{eventually, open_on, options, script, sim_path};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -163,6 +163,25 @@ fn other_shards_are_told_before_the_store_is_open_with_them() {
             ["0", "1", "2"].map(|shard| (shard.into(), if own == shard { "1" } else { "0" }.into()));
         assert_eq!(shards, expected, "shards are counted from 0, whatever the numbers of their logs");
         assert_eq!(listener.complaints().len(), 0, "{:?}", listener.complaints());
+    });
+}
+
+/// It was told as of a shard with the number of the log.
+#[test]
+fn an_archive_that_is_removed_is_told_as_one_of_its_shard_whatever_the_number_of_the_log() {
+    let name = "an_archive_that_is_removed_is_told_as_one_of_its_shard_whatever_the_number_of_the_log";
+    in_own_process(name, || {
+        let disk = SimDisk::new(1);
+        for shards in [2, 3] {
+            let database = open_on(&disk, options(Durability::Buffered, shards)).unwrap();
+            script::steps(&script::begin(&database, "run").unwrap(), 1..=10);
+            database.close().unwrap();
+        }
+        disk.set_bytes(&sim_path().join("DATA/003-0000000007.arc"), b"what nothing refers to");
+        let listener = Listener::listen();
+        open_on(&disk, options(Durability::Buffered, 3)).unwrap();
+        let told = listener.one("an archive is removed that nothing refers to");
+        told.expect("INFO", &[("shard", "1"), ("number", "7")]);
     });
 }
 

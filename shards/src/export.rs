@@ -318,7 +318,7 @@ impl Export<'_> {
             match self.shelf.read(run, image, base) {
                 Ok(state) => return Ok(Run { place: image.record, logged: image.stamp, ..Run::new(state) }),
                 Err(error @ WalError::Corrupt { .. }) => {
-                    tracing::warn!(target: "strata", shard = self.log.log(), %run, %error, "an image is damaged: an export begins with an older one");
+                    tracing::warn!(target: "strata", shard = self.log.index(), %run, %error, "an image is damaged: an export begins with an older one");
                     damage = damage.or(Some(error));
                 }
                 Err(error) => return Err(store_error(error)),

@@ -49,7 +49,7 @@ pub(crate) fn restore(
     let (log, found) = recovered.map_err(store_error)?;
     if is_opening && log.is_some() {
         images.archives = clean_archives(source, &runs).unwrap_or_else(|error| {
-            tracing::warn!(target: "strata", shard = source.log(), %error, "archives that nothing refers to stay");
+            tracing::warn!(target: "strata", shard = source.index(), %error, "archives that nothing refers to stay");
             runs.forks.archives()
         });
     }
@@ -75,7 +75,7 @@ fn clean_archives(source: &LogSource, runs: &RunTable) -> Result<BTreeSet<u64>, 
     })?;
     for number in &there - &needed {
         source.remove_archive(number)?;
-        tracing::info!(target: "strata", shard = source.log(), number, "an archive is removed that nothing refers to");
+        tracing::info!(target: "strata", shard = source.index(), number, "an archive is removed that nothing refers to");
     }
     Ok(&there & &needed)
 }
