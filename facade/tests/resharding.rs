@@ -393,9 +393,10 @@ fn archives_move_with_the_runs_that_began_with_them() {
     assert!(holding.is_empty(), "{holding:?}");
     into.run(run).delete_run().unwrap();
     into.run(fork).delete_run().unwrap();
-    for number in 0..3 {
-        into.create_run(RunSpec::default()).unwrap().put("key", number).unwrap();
+    // A shard makes no image where nothing has changed, and these may be placed on the other one.
+    eventually("the archive has gone", || {
+        into.create_run(RunSpec::default()).unwrap().put("key", 1).unwrap();
         drop(into.checkpoint().unwrap());
-    }
-    eventually("the archive has gone", || archives(&disk).is_empty());
+        archives(&disk).is_empty()
+    });
 }

@@ -124,7 +124,7 @@ impl LogSource {
         &self,
         segment: &LiveSegment,
         (position, end): (Option<Position>, Lsn),
-        sorter: &mut Sorter<'_>,
+        sorter: &mut Sorter,
         compacted: &mut Compacted,
         keep: &mut Keep<'_>,
     ) -> Result<Option<Position>, WalError> {
@@ -163,8 +163,7 @@ pub(crate) fn header(source: &LogSource, created_micros: u64) -> ImageHeader {
 }
 
 /// Takes records in any order, and has them sorted. What finds no room in memory goes into files that are named after `source`.
-pub(crate) struct Sorter<'a> {
-    source: &'a LogSource,
+pub(crate) struct Sorter {
     created_micros: u64,
     sorted_size: usize,
     pending: Pending,
@@ -245,10 +244,10 @@ impl Drop for Parts {
     }
 }
 
-impl<'a> Sorter<'a> {
-    pub(crate) fn new(source: &'a LogSource, created_micros: u64, sorted_size: usize) -> Sorter<'a> {
+impl Sorter {
+    pub(crate) fn new(source: &LogSource, created_micros: u64, sorted_size: usize) -> Sorter {
         let parts = Parts::of(source.clone());
-        Sorter { source, created_micros, sorted_size, pending: Pending::default(), parts }
+        Sorter { created_micros, sorted_size, pending: Pending::default(), parts }
     }
 
     fn add(&mut self, log: u32, group: GroupId, record: RecordRef<'_>) -> Result<(), WalError> {
@@ -395,7 +394,7 @@ pub(crate) struct Merge {
 impl Merge {
     /// What was taken, and what was sorted before.
     pub(crate) fn of(
-        sorter: Sorter<'_>,
+        sorter: Sorter,
         before: impl IntoIterator<Item = HistoryFile>,
     ) -> Result<Merge, WalError> {
         let (inputs, parts) = sorter.into_inputs(before)?;
