@@ -143,6 +143,18 @@ impl ImageJob {
         Ok(None)
     }
 
+    /// The file that is copied from: the last one, if that is it.
+    fn reader_of(
+        &self,
+        file: u64,
+        copied: &mut Option<(u64, ImageReader)>,
+    ) -> Result<ImageReader, ImageFailure> {
+        match copied.take() {
+            Some((number, reader)) if number == file => Ok(reader),
+            _ => self.source.open_image(file).map_err(|error| unreadable(file, error)),
+        }
+    }
+
     fn copy(
         &self,
         writer: &mut ImageWriter,
@@ -150,14 +162,8 @@ impl ImageJob {
         file: u64,
         place: ImagePlace,
     ) -> Result<(), ImageFailure> {
-        let unreadable = |error| {
-            let is_damaged = matches!(error, WalError::Corrupt { .. });
-            ImageFailure { error, unreadable: is_damaged.then_some(file) }
-        };
-        let reader = match copied.take() {
-            Some((number, reader)) if number == file => reader,
-            _ => self.source.open_image(file).map_err(unreadable)?,
-        };
+        let reader = self.reader_of(file, copied)?;
+        let unreadable = |error| unreadable(file, error);
         writer.copy(&reader, place).map_err(unreadable)?;
         *copied = Some((file, reader));
         Ok(())
@@ -173,14 +179,8 @@ impl ImageJob {
         redaction: &Redaction,
         size: u64,
     ) -> Result<(), ImageFailure> {
-        let unreadable = |error| {
-            let is_damaged = matches!(error, WalError::Corrupt { .. });
-            ImageFailure { error, unreadable: is_damaged.then_some(file) }
-        };
-        let reader = match copied.take() {
-            Some((number, reader)) if number == file => reader,
-            _ => self.source.open_image(file).map_err(unreadable)?,
-        };
+        let reader = self.reader_of(file, copied)?;
+        let unreadable = |error| unreadable(file, error);
         let (mut written, mut outcome) = (0, Ok(()));
         let read = reader.slices(place, |slice| {
             let slice = redacted_slice(slice, redaction);
@@ -211,6 +211,12 @@ impl ImageJob {
         *copied = Some((file, reader));
         Ok(())
     }
+}
+
+/// Why a file cannot be copied from: where it is damaged, nothing in it is tried again.
+fn unreadable(file: u64, error: WalError) -> ImageFailure {
+    let is_damaged = matches!(error, WalError::Corrupt { .. });
+    ImageFailure { error, unreadable: is_damaged.then_some(file) }
 }
 
 /// What a frame takes beside its slice, bytes.

@@ -10,10 +10,10 @@ use crate::archive_file::{
 };
 use crate::archive_writer::{ArchiveWriter, dir_of};
 use crate::error::WalError;
-use crate::frame::{decode_frame, frame_size};
+use crate::frame::decode_frame;
 use crate::history::numbers_in;
 use crate::image_file::{BadImage, FileKind, IMAGE_FORMAT_VERSION, ImageHeader, history_dir};
-use crate::little_endian::u32_at;
+use crate::image_reader::read_frame;
 use crate::prepare::create_anew;
 use crate::reader::SegmentReader;
 use crate::source::LogSource;
@@ -180,19 +180,8 @@ impl ArchiveReader {
         SegmentReader::new(Arc::clone(&self.file), self.size)
     }
 
-    /// The bytes of the frame at `offset`, by its length: nothing is believed but that it lies in front of `end`.
     fn frame(&self, reader: &mut SegmentReader, offset: u64, end: u64) -> Result<Vec<u8>, WalError> {
-        let is_within = (FRAMES_BEGIN..end).contains(&offset);
-        let head = if is_within { reader.bytes(offset, 4).map_err(|error| self.io(error))? } else { &[] };
-        if head.len() < 4 {
-            return Err(self.corrupt(offset, "no frame begins there"));
-        }
-        let size = frame_size(u32_at(head, 0) as usize) as u64;
-        if size > end - offset {
-            let left = end - offset;
-            return Err(self.corrupt(offset, format!("a frame of {size} bytes does not fit the {left} left")));
-        }
-        Ok(reader.bytes(offset, size as usize).map_err(|error| self.io(error))?.to_vec())
+        read_frame(&self.path, reader, offset, end)
     }
 
     fn io(&self, error: io::Error) -> WalError {

@@ -30,6 +30,31 @@ pub struct ImageReader {
     end: Option<ImageEnd>,
 }
 
+/// The bytes of the frame at `offset` of a file, by its length: nothing is believed but that it lies in front of `end`.
+pub(crate) fn read_frame(
+    path: &Path,
+    reader: &mut SegmentReader,
+    offset: u64,
+    end: u64,
+) -> Result<Vec<u8>, WalError> {
+    let read_error = |error| WalError::io(path, "read", error);
+    let is_within = (FRAMES_BEGIN..end).contains(&offset);
+    let head = if is_within { reader.bytes(offset, 4).map_err(read_error)? } else { &[] };
+    if head.len() < 4 {
+        return Err(WalError::corrupt(path, offset, "no frame begins there"));
+    }
+    let size = frame_size(u32_at(head, 0) as usize) as u64;
+    if size > end - offset {
+        let left = end - offset;
+        return Err(WalError::corrupt(
+            path,
+            offset,
+            format!("a frame of {size} bytes does not fit the {left} left"),
+        ));
+    }
+    Ok(reader.bytes(offset, size as usize).map_err(read_error)?.to_vec())
+}
+
 impl ImageReader {
     /// Opens file `number` of this kind and log of the store `id` at `store`.
     ///
@@ -217,21 +242,8 @@ impl ImageReader {
         SegmentReader::new(Arc::clone(&self.file), self.size)
     }
 
-    /// The bytes of the frame at `offset`, by its length: nothing is believed but that it lies in front of `end`.
     fn frame(&self, reader: &mut SegmentReader, offset: u64, end: u64) -> Result<Vec<u8>, WalError> {
-        let end = end.min(self.size);
-        let read_error = |error| WalError::io(&self.path, "read", error);
-        let is_within = offset >= FRAMES_BEGIN && offset < end;
-        let head = if is_within { reader.bytes(offset, 4).map_err(read_error)? } else { &[] };
-        if head.len() < 4 {
-            return Err(self.corrupt(offset, "no frame begins there"));
-        }
-        let size = frame_size(u32_at(head, 0) as usize) as u64;
-        if size > end - offset {
-            let left = end - offset;
-            return Err(self.corrupt(offset, format!("a frame of {size} bytes does not fit the {left} left")));
-        }
-        Ok(reader.bytes(offset, size as usize).map_err(read_error)?.to_vec())
+        read_frame(&self.path, reader, offset, end.min(self.size))
     }
 
     /// The place of the page before, and the page, of the frame at `place`.
