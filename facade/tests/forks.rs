@@ -7,39 +7,13 @@ use std::collections::BTreeMap;
 
 use strata::{
     Compaction, Database, Durability, ErrorKind, ForkPoint, OperationId, Options, Reads, Retention,
-    RunFilter, RunHandle, RunId, RunSpec, RunStatus, TraceContent, TraceEnd, TraceFilter, Version, Writes,
+    RunFilter, RunHandle, RunId, RunSpec, RunStatus, Version, Writes,
 };
 use strata_wal::sim::SimDisk;
 use strata_wal::storage::Storage;
 use support::contents::inherited;
+use support::versions::change_inherited as change;
 use support::{Dice, busy_options, eventually, number, open_on, options, seed, sim_path};
-
-/// Changes something of a run.
-fn change(run: &RunHandle, dice: &mut Dice) {
-    let (name, value) = (format!("name/{}", dice.below(9)), dice.below(1_000) as i64);
-    match dice.below(9) {
-        0..=2 => drop(run.put(&name, value).unwrap()),
-        3 => drop(run.delete(&name).unwrap()),
-        4 => drop(run.append("step", value).unwrap()),
-        5 => drop(run.cell_set(&name, value).unwrap()),
-        6 => match run.json_get(&name, "").unwrap().is_some() {
-            true if value % 4 == 0 => drop(run.json_destroy(&name).unwrap()),
-            true => drop(run.json_set(&name, "/at", value).unwrap()),
-            false => drop(run.json_create(&name, strata::Value::from([("at", 0.into())])).unwrap()),
-        },
-        7 => {
-            let content = TraceContent::Thought { text: format!("thought {value}"), confidence: None };
-            run.trace_begin(strata::new_trace(content)).unwrap();
-        }
-        _ => {
-            let filter = TraceFilter { is_open: Some(true), ..TraceFilter::default() };
-            let open = run.trace_list(&filter, None, 100, strata::Direction::Forward).unwrap().traces;
-            if let Some(trace) = open.get(value as usize % open.len().max(1)) {
-                run.trace_end(trace.id, TraceEnd::default()).unwrap();
-            }
-        }
-    }
-}
 
 /// A run of a family, and what it was at each of its own versions, as far as that is known.
 struct Member {

@@ -31,10 +31,19 @@ pub(crate) fn disk(seed: u64) -> SimDisk {
     disk
 }
 
-/// Changes something of a run, of any primitive.
+/// Changes something of a run, of any primitive, or what is known of it.
 pub(crate) fn change(run: &RunHandle, dice: &mut Dice) {
+    change_among(run, dice, 13);
+}
+
+/// Changes something of a run that its forks inherit.
+pub(crate) fn change_inherited(run: &RunHandle, dice: &mut Dice) {
+    change_among(run, dice, 9);
+}
+
+fn change_among(run: &RunHandle, dice: &mut Dice, kinds: u64) {
     let (name, value) = (format!("name/{}", dice.below(9)), dice.below(1_000) as i64);
-    match dice.below(13) {
+    match dice.below(kinds) {
         0..=2 => drop(run.put(&name, value).unwrap()),
         3 => drop(run.delete(&name).unwrap()),
         4 => drop(run.append("step", value).unwrap()),
