@@ -6,6 +6,7 @@ use crate::codec::{self, DecodeError, put_option, take_option};
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
 use crate::json::Document;
+use crate::mutation::Mutation;
 use crate::trace::Trace;
 use crate::version::Version;
 use std::sync::Arc;
@@ -42,6 +43,13 @@ pub struct Erasure {
 }
 
 impl Erasure {
+    /// What the commit `by` erased with a mutation, if it did; the hash of an event is not known from that.
+    pub fn of(mutation: &Mutation, by: Version) -> Option<Self> {
+        let Mutation::Erase { entity, from, through, reason } = mutation else { return None };
+        let (entity, from, through, reason) = ((**entity).clone(), *from, *through, Arc::clone(reason));
+        Some(Self { entity, from, through, by, event_hash: None, reason })
+    }
+
     /// Whether it is about what this commit wrote.
     pub fn covers(&self, version: Version) -> bool {
         self.from <= version && version <= self.through

@@ -177,11 +177,7 @@ impl Lines {
                 *line = Line { floor: *floor, origin: origin(point), ..Line::default() };
             }
             Some(Mutation::RunDelete { .. }) => line.floor = version,
-            Some(Mutation::Erase { entity, from, through, reason }) => {
-                let (entity, reason) = ((**entity).clone(), Arc::clone(reason));
-                let (from, through) = (*from, *through);
-                line.erasures.push(Erasure { entity, from, through, by: version, event_hash: None, reason });
-            }
+            Some(mutation @ Mutation::Erase { .. }) => line.erasures.extend(Erasure::of(mutation, version)),
             _ => {}
         }
         (line.version, line.newest) = (version, RecordPlace { log, lsn: found.lsn });

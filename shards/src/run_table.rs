@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use strata_primitives::{
-    Erasure, ForkPoint, Mutation, Redacted, RunId, RunInfo, RunState, Snapshot, SplitMap, Timestamp, Version,
+    Erasure, ForkPoint, Redacted, RunId, RunInfo, RunState, Snapshot, SplitMap, Timestamp, Version,
 };
 use strata_wal::Lsn;
 
@@ -390,14 +390,10 @@ impl RunTable {
     /// Keeps a commit behind the image of a cold run for when that is loaded.
     pub(crate) fn put_behind(&mut self, id: RunId, lsn: Lsn, record: Record) {
         let cold = self.cold_mut(id).expect("a commit is put behind the image of a cold run");
-        for mutation in &record.mutations {
-            // Runs that were forked from it are loaded before it is, perhaps.
-            if let Mutation::Erase { entity, from, through, reason } = mutation {
-                let (entity, from, through, by) = ((**entity).clone(), *from, *through, record.head.version);
-                let erasure =
-                    Erasure { entity, from, through, by, event_hash: None, reason: Arc::clone(reason) };
-                Arc::make_mut(&mut cold.entry.erasures).push(erasure);
-            }
+        let erased = |mutation| Erasure::of(mutation, record.head.version);
+        // Runs that were forked from it are loaded before it is, perhaps.
+        for erasure in record.mutations.iter().filter_map(erased) {
+            Arc::make_mut(&mut cold.entry.erasures).push(erasure);
         }
         Arc::make_mut(&mut cold.tail).push((lsn, record));
         self.behind.insert(id);

@@ -5,7 +5,6 @@
 //! missing. So the index takes some hundred bytes for a run, an image of it or a gap, and nothing for a record.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use strata_primitives::{Erasure, ForkPoint, Mutation, RunId, Version};
 use strata_wal::{Lsn, RecordRef};
@@ -74,13 +73,9 @@ impl SalvageIndex {
         if matches!(found.kind, KIND_FORK | KIND_RUN_CREATE | KIND_ERASE | KIND_IMPORT) {
             let record = record::decode(found.body)?;
             match record.mutations.first() {
-                Some(Mutation::Erase { entity, from, through, reason }) => {
-                    let (entity, reason, by) = ((**entity).clone(), Arc::clone(reason), head.version);
-                    let (from, through) = (*from, *through);
-                    self.take_erasure(
-                        head.run,
-                        Erasure { entity, from, through, by, event_hash: None, reason },
-                    );
+                Some(mutation @ Mutation::Erase { .. }) => {
+                    let erasure = Erasure::of(mutation, head.version);
+                    erasure.into_iter().for_each(|erasure| self.take_erasure(head.run, erasure));
                 }
                 Some(Mutation::RunFork { point, .. }) => {
                     self.take_origin(head.run, Origin { point: *point, record: head.previous });
