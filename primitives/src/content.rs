@@ -135,7 +135,7 @@ impl Content {
         if let Some(fork) = &mut self.fork {
             fork.note_key(kind, key, map.get(key), was.as_ref());
         }
-        let size = key.len() + was.as_ref().map_or(0, |entry| entry.value.len());
+        let size = key.len() + was.as_ref().map_or(0, |entry| entry.value.len() - entry.value.elsewhere());
         let kept = kept_by(keeper, |keeper| past.keep(key, keeper, size, || was.clone()));
         (was, kept)
     }

@@ -14,6 +14,7 @@ use crate::codec::{self, DecodeError, size_u32};
 use crate::entity::EntityRef;
 use crate::error::{Error, ErrorKind};
 use crate::limits::{Limits, VALUE_DEPTH_MAX};
+use crate::unread::{LARGE_VALUE_SIZE, ReadValue, UNREAD_SIZE, Unread};
 use crate::value::{Value, canonical_bits};
 use rustc_hash::FxHashSet;
 use std::fmt;
@@ -34,8 +35,20 @@ pub(crate) const ERASED: u8 = 9;
 pub(crate) const HEAD_SIZE: usize = 1 + 4;
 
 /// A value in its canonical encoding, shared and cheap to clone. Equal values have equal bytes.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Encoded(Arc<[u8]>);
+///
+/// A large value of a run that came from an image may be *unread*: its bytes are read when it is [decoded](Self::to_value), by
+/// whoever does that, each time.
+#[derive(Clone)]
+pub struct Encoded(Bytes);
+
+#[derive(Clone)]
+enum Bytes {
+    Here(Arc<[u8]>),
+    Unread(Arc<Unread>),
+}
+
+// What a key holds is as large as if all values were here.
+const _: () = assert!(size_of::<Encoded>() == size_of::<Arc<[u8]>>());
 
 impl Encoded {
     /// Encodes `value` with one allocation of exactly its size.
@@ -64,33 +77,83 @@ impl Encoded {
     pub fn from_int(value: i64) -> Self {
         let mut bytes = [INT; 9];
         bytes[1..].copy_from_slice(&value.to_le_bytes());
-        Self(Arc::from(&bytes[..]))
+        Self::from_canonical(&bytes)
     }
 
     /// What is left of a value that was erased; all of them share it.
     pub fn erased() -> Self {
         static ERASED_VALUE: OnceLock<Encoded> = OnceLock::new();
-        ERASED_VALUE.get_or_init(|| Self(Arc::from(&[ERASED][..]))).clone()
+        ERASED_VALUE.get_or_init(|| Self::from_canonical(&[ERASED])).clone()
     }
 
     /// Whether this is what is left of a value that was erased.
     pub fn is_erased(&self) -> bool {
-        *self.as_bytes() == [ERASED]
+        self.tag() == Some(ERASED)
     }
 
     /// Takes over bytes that are trusted to be a canonical encoding, as read back from a checked record.
     ///
     /// [`to_value`](Self::to_value) reports bytes that are not.
     pub fn from_canonical(bytes: &[u8]) -> Self {
-        Self(Arc::from(bytes))
+        Self(Bytes::Here(Arc::from(bytes)))
     }
 
-    /// Decodes the value.
+    /// This value, read by `read` whenever it is decoded. `digest` is what it was hashed to, where it is the payload of an event.
+    ///
+    /// # Panics
+    /// If it is not large.
+    pub(crate) fn left_unread(&self, digest: Option<[u8; 32]>, read: ReadValue) -> Self {
+        assert!(self.len() >= LARGE_VALUE_SIZE, "only a large value is left unread");
+        Self(Bytes::Unread(Arc::new(Unread::new(self, digest, read))))
+    }
+
+    /// Whether its bytes are elsewhere.
+    pub fn is_unread(&self) -> bool {
+        matches!(self.0, Bytes::Unread(_))
+    }
+
+    /// The same value with its bytes, which are read if they are elsewhere.
     ///
     /// # Errors
-    /// `Corrupt` when the bytes are not an encoding; they cannot make this panic or allocate without bound.
+    /// Those of reading it: `Corrupt` with file and offset, `Io`.
+    pub fn read(&self) -> Result<Self, Error> {
+        match &self.0 {
+            Bytes::Here(_) => Ok(self.clone()),
+            Bytes::Unread(unread) => unread.read(),
+        }
+    }
+
+    /// What it was hashed to as the payload of an event, if that is known without its bytes.
+    pub(crate) fn known_digest(&self) -> Option<[u8; 32]> {
+        match &self.0 {
+            Bytes::Here(_) => None,
+            Bytes::Unread(unread) => unread.digest,
+        }
+    }
+
+    /// How many bytes of memory it does not take because they are elsewhere.
+    pub(crate) fn elsewhere(&self) -> usize {
+        match &self.0 {
+            Bytes::Here(_) => 0,
+            Bytes::Unread(unread) => unread.size - UNREAD_SIZE,
+        }
+    }
+
+    /// The first byte of the encoding.
+    pub(crate) fn tag(&self) -> Option<u8> {
+        match &self.0 {
+            Bytes::Here(bytes) => bytes.first().copied(),
+            Bytes::Unread(unread) => Some(unread.tag),
+        }
+    }
+
+    /// Decodes the value; one that is unread is read first.
+    ///
+    /// # Errors
+    /// `Corrupt` when the bytes are not an encoding; they cannot make this panic or allocate without bound. Those of
+    /// [reading](Self::read) it.
     pub fn to_value(&self) -> Result<Value, Error> {
-        Ok(self.decode()?)
+        Ok(self.read()?.decode()?)
     }
 
     pub(crate) fn decode(&self) -> Result<Value, DecodeError> {
@@ -102,7 +165,7 @@ impl Encoded {
 
     /// The whole number, if this encodes one.
     pub fn as_int(&self) -> Option<i64> {
-        match self.as_bytes() {
+        match self.here()? {
             [INT, number @ ..] => number.try_into().ok().map(i64::from_le_bytes),
             _ => None,
         }
@@ -110,28 +173,31 @@ impl Encoded {
 
     /// The kind of value this encodes, as messages say it.
     pub fn kind(&self) -> &'static str {
-        match self.as_bytes().first() {
-            Some(&NULL) => "null",
-            Some(&(FALSE | TRUE)) => "bool",
-            Some(&INT) => "int",
-            Some(&FLOAT) => "float",
-            Some(&STRING) => "string",
-            Some(&BYTES) => "bytes",
-            Some(&ARRAY) => "array",
-            Some(&OBJECT) => "object",
-            Some(&ERASED) => "erased",
+        match self.tag() {
+            Some(NULL) => "null",
+            Some(FALSE | TRUE) => "bool",
+            Some(INT) => "int",
+            Some(FLOAT) => "float",
+            Some(STRING) => "string",
+            Some(BYTES) => "bytes",
+            Some(ARRAY) => "array",
+            Some(OBJECT) => "object",
+            Some(ERASED) => "erased",
             _ => "damaged",
         }
     }
 
     /// The size of the encoding in bytes.
     pub fn len(&self) -> usize {
-        self.0.len()
+        match &self.0 {
+            Bytes::Here(bytes) => bytes.len(),
+            Bytes::Unread(unread) => unread.size,
+        }
     }
 
     /// Whether there are no bytes at all, which no value encodes to.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 
     /// Bytes of the value's content, which is what limits speak of: without the outermost tag and length.
@@ -140,8 +206,25 @@ impl Encoded {
     }
 
     /// The encoding.
+    ///
+    /// # Panics
+    /// If it is unread: then it is to be [read](Self::read) first.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        self.here().expect("a value is read before its bytes are looked at")
+    }
+
+    /// The encoding, unless it is elsewhere.
+    pub(crate) fn here(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Bytes::Here(bytes) => Some(bytes),
+            Bytes::Unread(_) => None,
+        }
+    }
+
+    /// Appends its size, and its bytes unless they are elsewhere.
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        codec::put_u32(out, size_u32(self.len()));
+        out.extend_from_slice(self.here().unwrap_or_default());
     }
 
     /// Refuses an encoding that is larger than `limits` allow, without decoding it, and what only an erasure leaves.
@@ -162,12 +245,32 @@ impl Encoded {
         let mut rest = Arc::get_mut(&mut bytes).expect("nobody else has seen the new slice");
         fill(&mut rest);
         assert!(rest.is_empty(), "a value is as large as it was measured");
-        Self(bytes)
+        Self(Bytes::Here(bytes))
     }
 }
 
+/// Two values that are not the same place are read to be compared; one that cannot be read is no other's equal.
+impl PartialEq for Encoded {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Bytes::Here(one), Bytes::Here(other)) => one == other,
+            (Bytes::Unread(one), Bytes::Unread(other)) if Arc::ptr_eq(one, other) => true,
+            _ if (self.len(), self.tag()) != (other.len(), other.tag()) => false,
+            _ => match (self.read(), other.read()) {
+                (Ok(one), Ok(other)) => one.as_bytes() == other.as_bytes(),
+                _ => false,
+            },
+        }
+    }
+}
+
+impl Eq for Encoded {}
+
 impl fmt::Debug for Encoded {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_unread() {
+            return write!(formatter, "Encoded({}, {} bytes, unread)", self.kind(), self.len());
+        }
         match self.to_value() {
             Ok(value) => write!(formatter, "Encoded({value})"),
             Err(error) => write!(formatter, "Encoded({} bytes, {error})", self.len()),

@@ -121,7 +121,9 @@ impl Event {
     /// The salted hash of its payload.
     pub(crate) fn digest(&self) -> [u8; 32] {
         match &self.seal {
-            Seal::Salt(salt) => payload_digest(&self.payload, salt),
+            Seal::Salt(salt) => {
+                self.payload.known_digest().unwrap_or_else(|| payload_digest(&self.payload, salt))
+            }
             Seal::Digest(digest) => **digest,
         }
     }
@@ -151,12 +153,14 @@ struct OfKind {
 pub(crate) struct EventLog {
     events: Chunks<Event>,
     size: u64,
+    /// What payloads do not take in memory because it is elsewhere, bytes.
+    elsewhere: usize,
     by_kind: SplitMap<Arc<str>, OfKind>,
 }
 
 impl EventLog {
     pub(crate) fn new(hash_seed: usize) -> Self {
-        Self { events: Chunks::new(), size: 0, by_kind: SplitMap::new(hash_seed) }
+        Self { events: Chunks::new(), size: 0, elsewhere: 0, by_kind: SplitMap::new(hash_seed) }
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -166,6 +170,11 @@ impl EventLog {
     /// What events take together, bytes.
     pub(crate) fn size(&self) -> u64 {
         self.size
+    }
+
+    /// How many bytes of payloads are elsewhere.
+    pub(crate) fn elsewhere(&self) -> usize {
+        self.elsewhere
     }
 
     /// About how many bytes were shared when it was cloned and are its own since.
@@ -196,6 +205,7 @@ impl EventLog {
     pub(crate) fn append(&mut self, mut event: Event) {
         let sequence = self.len();
         self.size += event.size();
+        self.elsewhere += event.payload.elsewhere();
         let of_kind = self.by_kind.get_or_insert_with(Arc::clone(&event.kind), || OfKind {
             kind: Arc::clone(&event.kind),
             sequences: Chunks::new(),
@@ -217,6 +227,7 @@ impl EventLog {
         );
         event.kind = Arc::clone(&held.kind);
         self.size = self.size - held.size() + event.size();
+        self.elsewhere = self.elsewhere - held.payload.elsewhere() + event.payload.elsewhere();
         std::mem::replace(held, event)
     }
 
@@ -224,6 +235,7 @@ impl EventLog {
     pub(crate) fn take_back(&mut self) {
         let event = self.events.pop().expect("an event was appended");
         self.size -= event.size();
+        self.elsewhere -= event.payload.elsewhere();
         let OfKind { sequences, .. } =
             self.by_kind.get_mut(&event.kind).expect("every event is found by its type");
         sequences.pop();

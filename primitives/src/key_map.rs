@@ -41,6 +41,9 @@ pub(crate) trait Stored: PartialEq + Clone {
 
     /// About how many bytes of memory it takes beside the place it stands in.
     fn memory(&self) -> usize;
+
+    /// How many bytes it does not take because they are elsewhere.
+    fn elsewhere(&self) -> usize;
 }
 
 impl Stored for Encoded {
@@ -49,7 +52,11 @@ impl Stored for Encoded {
     }
 
     fn memory(&self) -> usize {
-        self.len() + ALLOCATION_SIZE
+        self.len() - self.elsewhere() + ALLOCATION_SIZE
+    }
+
+    fn elsewhere(&self) -> usize {
+        Encoded::elsewhere(self)
     }
 }
 
@@ -60,6 +67,10 @@ impl Stored for Document {
 
     fn memory(&self) -> usize {
         Document::size(self) + self.node_count() * NODE_SIZE
+    }
+
+    fn elsewhere(&self) -> usize {
+        0
     }
 }
 
@@ -78,11 +89,14 @@ pub(crate) struct KeyMap<V> {
     size: usize,
     /// What keys and values take beside their slots.
     memory: usize,
+    /// What values do not take because it is elsewhere.
+    elsewhere: usize,
 }
 
 impl<V: Stored> KeyMap<V> {
     pub(crate) fn new(hash_seed: usize) -> Self {
-        Self { entries: SplitMap::new(hash_seed), order: None, deadlines: OrdSet::new(), size: 0, memory: 0 }
+        let (entries, deadlines) = (SplitMap::new(hash_seed), OrdSet::new());
+        Self { entries, order: None, deadlines, size: 0, memory: 0, elsewhere: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -92,6 +106,11 @@ impl<V: Stored> KeyMap<V> {
     /// What keys and values take together, bytes.
     pub(crate) fn size(&self) -> usize {
         self.size
+    }
+
+    /// How many bytes of values are elsewhere.
+    pub(crate) fn elsewhere(&self) -> usize {
+        self.elsewhere
     }
 
     /// About how many bytes of memory it takes.
@@ -124,11 +143,13 @@ impl<V: Stored> KeyMap<V> {
         let deadline = entry.deadline;
         self.size += entry.value.size();
         self.memory += entry.value.memory();
+        self.elsewhere += entry.value.elsewhere();
         let replaced = self.entries.insert(Arc::clone(key), entry);
         match &replaced {
             Some(replaced) => {
                 self.size -= replaced.value.size();
                 self.memory -= replaced.value.memory();
+                self.elsewhere -= replaced.value.elsewhere();
             }
             None => {
                 self.size += key.len();
@@ -150,6 +171,7 @@ impl<V: Stored> KeyMap<V> {
         let removed = self.entries.remove(&**key)?;
         self.size -= key.len() + removed.value.size();
         self.memory -= key.len() + ALLOCATION_SIZE + removed.value.memory();
+        self.elsewhere -= removed.value.elsewhere();
         if let Some(order) = &mut self.order {
             order.remove(key);
         }
@@ -252,6 +274,10 @@ mod tests {
 
         fn memory(&self) -> usize {
             8
+        }
+
+        fn elsewhere(&self) -> usize {
+            0
         }
     }
 

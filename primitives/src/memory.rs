@@ -31,6 +31,12 @@ impl RunState {
         let erasures = self.erasures().len() * ERASURE_SIZE;
         RUN_SIZE + self.content().memory() + self.kept_size() + self.receipt_count() * RECEIPT_SIZE + erasures
     }
+
+    /// How many bytes of large values it does not have in memory; a fork with those it shares. It counts in constant time.
+    pub fn elsewhere(&self) -> usize {
+        let Content { kv, cells, events, traces, .. } = self.content();
+        kv.elsewhere() + cells.elsewhere() + events.elsewhere() + traces.elsewhere()
+    }
 }
 
 impl Content {
@@ -54,13 +60,13 @@ impl EventLog {
     pub(crate) fn memory(&self) -> usize {
         // The place among those of its type stands in a chunk that may be half full.
         let each = size_of::<Event>() + ALLOCATION_SIZE + 2 * size_of::<u64>();
-        self.len() as usize * each + self.size() as usize
+        self.len() as usize * each + self.size() as usize - self.elsewhere()
     }
 }
 
 impl TraceLog {
     pub(crate) fn memory(&self) -> usize {
         let each = size_of::<Trace>() + ALLOCATION_SIZE + TRACE_PLACES_SIZE;
-        self.len() as usize * each + self.size() as usize
+        self.len() as usize * each + self.size() as usize - self.elsewhere()
     }
 }

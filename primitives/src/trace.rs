@@ -119,6 +119,11 @@ impl Trace {
         16 + 1 + parent + 4 + self.kind.len() + 4 + tags + 4 + self.body.len() + 8 + 1 + ended
     }
 
+    /// How many bytes of the encoding stand behind the body.
+    pub(crate) fn encoded_size_behind_body(&self) -> usize {
+        8 + 1 + self.ended.map_or(0, |_| 8)
+    }
+
     /// Appends the encoding of everything but the stamps, which the record around it gives:
     ///
     /// ```text
@@ -130,13 +135,22 @@ impl Trace {
     /// u64 began                     microseconds since the epoch
     /// u8 0, or 1 and u64 ended      microseconds since the epoch
     /// ```
+    ///
+    /// # Panics
+    /// If its body is unread.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        assert!(!self.body.is_unread(), "what is encoded is here");
+        self.encode_head(out);
+    }
+
+    /// The same without the bytes of a body that is unread.
+    pub(crate) fn encode_head(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.id.as_bytes());
         put_option(out, self.parent, |out, parent| out.extend_from_slice(parent.as_bytes()));
         codec::put_str(out, &self.kind);
         codec::put_u32(out, size_u32(self.tags.len()));
         self.tags.iter().for_each(|tag| codec::put_str(out, tag));
-        codec::put_bytes(out, self.body.as_bytes());
+        self.body.put(out);
         codec::put_u64(out, self.began.0);
         put_option(out, self.ended, |out, ended| codec::put_u64(out, ended.0));
     }

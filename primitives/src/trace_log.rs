@@ -18,6 +18,8 @@ pub struct TraceLog {
     by_parent: SplitMap<TraceId, Chunks<u64>>,
     kinds: SplitMap<Arc<str>, OfKind>,
     size: u64,
+    /// What bodies do not take in memory because it is elsewhere, bytes.
+    elsewhere: usize,
 }
 
 /// The traces of one kind.
@@ -37,6 +39,7 @@ impl TraceLog {
             by_parent: SplitMap::new(hash_seed),
             kinds: SplitMap::new(hash_seed),
             size: 0,
+            elsewhere: 0,
         }
     }
 
@@ -53,6 +56,11 @@ impl TraceLog {
     /// What traces take together, bytes.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// How many bytes of bodies are elsewhere.
+    pub(crate) fn elsewhere(&self) -> usize {
+        self.elsewhere
     }
 
     /// About how many bytes were shared when it was cloned and are its own since, traces that were replaced aside.
@@ -117,6 +125,7 @@ impl TraceLog {
         trace.kind = Arc::clone(&of_kind.kind);
         of_kind.count += 1;
         self.size += trace.size();
+        self.elsewhere += trace.body.elsewhere();
         self.traces.push(trace);
         place
     }
@@ -128,6 +137,7 @@ impl TraceLog {
     pub fn take_back(&mut self) {
         let trace = self.traces.pop().expect("a trace was appended");
         self.size -= trace.size();
+        self.elsewhere -= trace.body.elsewhere();
         self.by_id.remove(&trace.id);
         if let Some(parent) = trace.parent {
             let children = self.by_parent.get_mut(&parent).expect("a child is found by its parent");
@@ -155,6 +165,7 @@ impl TraceLog {
         assert!(is_same, "a trace keeps its id, parent, kind and creation");
         trace.kind = Arc::clone(kind);
         self.size = self.size - held.size() + trace.size();
+        self.elsewhere = self.elsewhere - held.body.elsewhere() + trace.body.elsewhere();
         std::mem::replace(held, trace)
     }
 

@@ -324,11 +324,12 @@ fn relieve(mut state: RunState, erasures: &[Erasure]) -> RunState {
 
 /// The entries of the image of a run, without what is erased.
 fn image_of(state: &mut RunState, redaction: &Redaction) -> Vec<u8> {
-    let (snapshot, mut walk, mut slice) = (state.open_snapshot(), ImageWalk::new(), Vec::new());
+    let (snapshot, mut walk, mut slice) = (state.open_snapshot(), ImageWalk::new(), ImageSlice::new());
     while !walk.is_done() {
         walk.write(&state.view_at(&snapshot).unwrap(), 1 << 10, &mut slice);
     }
     state.close_snapshot(snapshot);
+    let slice = slice.into_bytes().unwrap();
     let (mut out, mut rest) = (Vec::new(), &slice[..]);
     while !rest.is_empty() {
         let entry = ImageEntry::decode(&mut rest).unwrap();

@@ -100,9 +100,9 @@ fn image_of(
 ) -> Vec<Vec<u8>> {
     let (snapshot, mut walk, mut slices) = (state.open_snapshot(), ImageWalk::new(), Vec::new());
     while !walk.is_done() {
-        let mut slice = Vec::new();
+        let mut slice = ImageSlice::new();
         walk.write(&state.view_at(&snapshot).expect("nothing was given up"), slice_size, &mut slice);
-        slices.push(slice);
+        slices.push(slice.into_bytes().unwrap());
         meanwhile(state);
     }
     state.close_snapshot(snapshot);
@@ -112,9 +112,9 @@ fn image_of(
 fn flat_image_of(state: &RunState, slice_size: usize) -> Vec<Vec<u8>> {
     let (mut walk, mut slices) = (ImageWalk::flat(), Vec::new());
     while !walk.is_done() {
-        let mut slice = Vec::new();
+        let mut slice = ImageSlice::new();
         walk.write(&state.view(), slice_size, &mut slice);
-        slices.push(slice);
+        slices.push(slice.into_bytes().unwrap());
     }
     slices
 }

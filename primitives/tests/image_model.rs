@@ -63,9 +63,9 @@ fn load(image: &[Vec<u8>]) -> Result<RunState, String> {
 fn image_of(state: &mut RunState, slice_size: usize) -> Vec<Vec<u8>> {
     let (snapshot, mut walk, mut slices) = (state.open_snapshot(), ImageWalk::new(), Vec::new());
     while !walk.is_done() {
-        let mut slice = Vec::new();
+        let mut slice = ImageSlice::new();
         walk.write(&state.view_at(&snapshot).expect("nothing was given up"), slice_size, &mut slice);
-        slices.push(slice);
+        slices.push(slice.into_bytes().unwrap());
     }
     state.close_snapshot(snapshot);
     slices
@@ -84,10 +84,10 @@ proptest! {
         let (snapshot, mut walk, mut slices) = (world.state.open_snapshot(), ImageWalk::new(), Vec::new());
         let mut steps = meanwhile.iter();
         while !walk.is_done() {
-            let mut slice = Vec::new();
+            let mut slice = ImageSlice::new();
             let view = world.state.view_at(&snapshot).expect("nothing was given up");
             walk.write(&view, slice_size, &mut slice);
-            slices.push(slice);
+            slices.push(slice.into_bytes().unwrap());
             if let Some(step) = steps.next() {
                 world.take(step);
             }
@@ -151,10 +151,10 @@ fn a_run_with_very_many_keys_is_written_while_its_map_grows() {
         (world.state.open_snapshot(), ImageWalk::new(), ImageLoad::new(run_id(), 3));
     let mut round = 0;
     while !walk.is_done() {
-        let mut slice = Vec::new();
+        let mut slice = ImageSlice::new();
         walk.write(&world.state.view_at(&snapshot).unwrap(), 20_000, &mut slice);
         assert!(slice.len() < 21_000, "a slice of {} bytes", slice.len());
-        load.take(&slice).unwrap();
+        load.take(&slice.into_bytes().unwrap()).unwrap();
         // Changed, taken out and put back, and so many new ones that parts are split.
         let changes = (0..300).map(|key| put((key * 61 + round * 7) % 20_000, 2));
         let deletes =

@@ -5,7 +5,9 @@
 
 use std::path::Path;
 
-use strata_primitives::{Durability, Erasure, ImageLoad, ImageWalk, Redaction, RunId, RunState, Version};
+use strata_primitives::{
+    Durability, Erasure, ImageLoad, ImageSlice, ImageWalk, Redaction, RunId, RunState, Version,
+};
 use strata_wal::storage::Storage;
 use strata_wal::{ArchiveReader, ArchiveWriter, Archived, ArchivedState, LogSource, WalError};
 
@@ -280,12 +282,13 @@ fn check_is_logged(run: &RunState) -> Result<(), String> {
 /// Those of writing it.
 pub(crate) fn write_state(writer: &mut ArchiveWriter, run: &RunState) -> Result<(), WalError> {
     writer.begin_state(group_of(run.id()), run.version().0);
-    let (mut walk, mut slice) = (ImageWalk::flat(), Vec::new());
+    let mut walk = ImageWalk::flat();
     while !walk.is_done() {
-        slice.clear();
+        let mut slice = ImageSlice::new();
         walk.write(&run.view(), SLICE_SIZE, &mut slice);
         if !slice.is_empty() {
-            writer.append_slice(&slice)?;
+            let bytes = slice.into_bytes().map_err(|error| WalError::Failed { reason: error.to_string() })?;
+            writer.append_slice(&bytes)?;
         }
     }
     Ok(())

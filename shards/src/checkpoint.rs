@@ -30,7 +30,6 @@ use crate::record::RecordPlace;
 use crate::report::ShardCheckpoint;
 use crate::run_table::Held;
 use crate::shard::{Maintained, Shard};
-use crate::store_error::store_error;
 
 /// The checkpoints of one shard: the last one, and the one under way.
 #[derive(Debug)]
@@ -450,21 +449,22 @@ impl Shard {
                 (Some(Stage::Naming { runs: Box::new(writing.runs), image_time }), true)
             }
             Stage::Noting { mut noted, unnecessary } => {
-                for Noted { run, image, retained, has_origin } in noted.by_ref().take(NOTED_MAX) {
+                for Noted { run: id, image, retained, has_origin } in noted.by_ref().take(NOTED_MAX) {
                     // Another run may have been imported since under the id of one that was deleted.
-                    if self.runs.held(run).is_some_and(|held| first_record(held) > image.record) {
+                    if self.runs.held(id).is_some_and(|held| first_record(held) > image.record) {
                         continue;
                     }
                     if !has_origin {
-                        self.runs.release_origin(run);
+                        self.runs.release_origin(id);
                     }
-                    match self.runs.held_mut(run) {
+                    match self.runs.held_mut(id) {
                         Some(Held::Resident(run)) => {
                             // One that was rebuilt meanwhile keeps none that is not new.
                             if run.image.is_some() || image.file == unnecessary.image {
                                 run.image = Some(image);
                             }
                             run.retained.take_over(retained);
+                            self.note_displaced(id);
                         }
                         Some(Held::Cold(cold)) => (cold.entry.image, cold.entry.retained) = (image, retained),
                         None => {}
@@ -499,7 +499,7 @@ impl Shard {
         tracing::warn!(target: "strata", shard = self.index, error = %failure.error, "a checkpoint has failed");
         self.checkpoints.unreadable.extend(failure.unreadable);
         self.checkpoints.not_before = Instant::now() + PAUSE_FAILED;
-        self.give_up_checkpoint(&store_error(failure.error));
+        self.give_up_checkpoint(&failure.error);
     }
 
     /// Gives up the checkpoint that is under way, unless its image is there already.

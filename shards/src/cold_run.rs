@@ -15,6 +15,7 @@ use crate::record::{self, Record, RecordPlace};
 use crate::replay::apply;
 use crate::retained::RunImage;
 use crate::run::Run;
+use crate::value_reads::ValueReads;
 
 /// A run that is not in memory.
 #[derive(Debug)]
@@ -48,12 +49,18 @@ impl ColdRun {
 pub(crate) struct ImageShelf {
     source: LogSource,
     hash_seed: usize,
-    readers: FxHashMap<u64, ImageReader>,
+    readers: FxHashMap<u64, Arc<ImageReader>>,
+    reads: Arc<ValueReads>,
 }
 
 impl ImageShelf {
     pub(crate) fn new(source: LogSource, hash_seed: usize) -> ImageShelf {
-        ImageShelf { source, hash_seed, readers: FxHashMap::default() }
+        ImageShelf::counting(source, hash_seed, Arc::default())
+    }
+
+    /// The same, and each read of a value that a run of it left in its image is counted there.
+    pub(crate) fn counting(source: LogSource, hash_seed: usize, reads: Arc<ValueReads>) -> ImageShelf {
+        ImageShelf { source, hash_seed, readers: FxHashMap::default(), reads }
     }
 
     /// The run of an entry, from its image; a fork over what it began as.
@@ -70,7 +77,7 @@ impl ImageShelf {
         Ok(run_of(state, entry, base))
     }
 
-    /// A run as an image shows it; a fork over what it began as.
+    /// A run as an image shows it; a fork over what it began as. Large values are left there: who decodes one reads it.
     ///
     /// # Errors
     /// `Corrupt` when the image is damaged or shows another commit, `Io`.
@@ -83,10 +90,10 @@ impl ImageShelf {
         let base = base.map(|base| base.state().expect("what a fork began as is made before it is read"));
         let mut load =
             base.map_or_else(|| ImageLoad::new(run, self.hash_seed), |base| ImageLoad::over(base, run));
-        let reader = self.reader(image.file)?;
+        let reader = Arc::clone(self.reader(image.file)?);
         let mut taken = Ok(());
-        reader.slices(image.place, |slice| {
-            taken = load.take(slice);
+        reader.placed_slices(image.place, |place, slice| {
+            taken = load.take_leaving(slice, |range| Some(self.reads.read_later(&reader, place, range)));
             taken.is_ok()
         })?;
         let state = taken.and_then(|()| load.finish());
@@ -146,10 +153,10 @@ impl ImageShelf {
         RunState::new(run, self.hash_seed)
     }
 
-    fn reader(&mut self, file: u64) -> Result<&ImageReader, WalError> {
+    fn reader(&mut self, file: u64) -> Result<&Arc<ImageReader>, WalError> {
         Ok(match self.readers.entry(file) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(self.source.open_image(file)?),
+            Entry::Vacant(new) => new.insert(Arc::new(self.source.open_image(file)?)),
         })
     }
 
@@ -247,6 +254,7 @@ fn run_of(state: RunState, entry: &RunEntry, base: Option<&Arc<Base>>) -> Run {
     (run.place, run.logged, run.image) = (image.record, image.stamp, Some(*image));
     (run.trail, run.retained) = (trail.clone(), retained.clone());
     (run.origin, run.base) = (entry.origin, base.cloned());
+    run.left_in = if run.state.elsewhere() > 0 { image.file } else { 0 };
     run.durability = entry.summary.meta.as_ref().and_then(|meta| meta.durability);
     run
 }

@@ -4,18 +4,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use strata_primitives::{Erasure, GAP_HEAD_SIZE, ImageEntry, Redaction, Timestamp};
+use strata_primitives::{Erasure, Error, GAP_HEAD_SIZE, ImageEntry, ImageSlice, Redaction, Timestamp};
 use strata_runtime::mailbox;
 use strata_wal::{ImagePlace, ImageReader, ImageWriter, LogEnd, LogSource, Lsn, NamedImage, WalError};
 
 use crate::maintenance::Errand;
 use crate::message::Message;
+use crate::store_error::store_error;
 
 /// What an image consists of, in the order of the file.
 #[derive(Debug)]
 pub(crate) enum ImagePart {
     /// The next slice.
-    Slice(Vec<u8>),
+    Slice(ImageSlice),
     /// Slices of another image of the log.
     Copy { file: u64, place: ImagePlace },
     /// The same without what is erased of it: as many bytes as these in the end.
@@ -55,7 +56,7 @@ pub(crate) enum ImageProgress {
 /// Why there is no image.
 #[derive(Debug)]
 pub(crate) struct ImageFailure {
-    pub(crate) error: WalError,
+    pub(crate) error: Error,
     /// The other image that could not be read.
     pub(crate) unreadable: Option<u64>,
 }
@@ -128,7 +129,7 @@ impl ImageJob {
             self.shard.wake();
             for part in list {
                 match part {
-                    ImagePart::Slice(slice) => drop(writer.append(&slice)?),
+                    ImagePart::Slice(slice) => drop(writer.append(&bytes_of(slice)?)?),
                     ImagePart::Page(page) => writer.append_page(&page)?,
                     ImagePart::Copy { file, place } => self.copy(&mut writer, &mut copied, file, place)?,
                     ImagePart::Redacted { file, place, redaction, size } => {
@@ -216,7 +217,7 @@ impl ImageJob {
 /// Why a file cannot be copied from: where it is damaged, nothing in it is tried again.
 fn unreadable(file: u64, error: WalError) -> ImageFailure {
     let is_damaged = matches!(error, WalError::Corrupt { .. });
-    ImageFailure { error, unreadable: is_damaged.then_some(file) }
+    ImageFailure { error: store_error(error), unreadable: is_damaged.then_some(file) }
 }
 
 /// What a frame takes beside its slice, bytes.
@@ -248,12 +249,17 @@ pub(crate) fn redacted_slice(slice: &[u8], redaction: &Redaction) -> Result<Vec<
     Ok(out)
 }
 
+/// All bytes of a slice: large values that the run has left in an earlier image are read from there.
+fn bytes_of(slice: ImageSlice) -> Result<Vec<u8>, ImageFailure> {
+    slice.into_bytes().map_err(|error| ImageFailure { error, unreadable: None })
+}
+
 fn failed(reason: &str) -> WalError {
     WalError::Failed { reason: reason.to_string() }
 }
 
 impl From<WalError> for ImageFailure {
     fn from(error: WalError) -> ImageFailure {
-        ImageFailure { error, unreadable: None }
+        ImageFailure { error: store_error(error), unreadable: None }
     }
 }

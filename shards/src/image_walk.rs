@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use strata_primitives::{
-    Durability, Erasure, ImageEntry, ImageWalk, Redaction, Retention, RunId, RunState, RunSummary, Snapshot,
-    Stamp, Timestamp, Version,
+    Durability, Erasure, ImageEntry, ImageSlice, ImageWalk, Redaction, Retention, RunId, RunState,
+    RunSummary, Snapshot, Stamp, Timestamp, Version,
 };
 use strata_wal::{ImageCursor, ImagePlace, Lsn};
 
@@ -218,15 +218,15 @@ impl ImageOfRuns {
 
     /// What is left of a run whose present life is not logged: its earlier ones have ended with a logged commit.
     fn write_tombstone(&mut self, run: &Run, parts: &mut Vec<ImagePart>) -> (RunEntry, Option<RunImage>) {
-        let (mut slice, stamp) = (Vec::new(), run.logged);
-        ImageEntry::Head { stamp, meta_version: stamp.version, meta: None }.encode(&mut slice);
+        let (mut slice, stamp) = (ImageSlice::new(), run.logged);
+        slice.put(&ImageEntry::Head { stamp, meta_version: stamp.version, meta: None });
         let erasures = run.state.erasures().iter().filter(|erasure| erasure.by <= stamp.version);
         let mut count = 1;
         for erasure in erasures {
-            ImageEntry::Erasure { erasure: Box::new(erasure.clone()) }.encode(&mut slice);
+            slice.put(&ImageEntry::Erasure { erasure: Box::new(erasure.clone()) });
             count += 1;
         }
-        ImageEntry::End { count }.encode(&mut slice);
+        slice.put(&ImageEntry::End { count });
         let image = RunImage { place: self.cursor.slice(slice.len()), ..self.image_of(run) };
         parts.push(ImagePart::Slice(slice));
         (entry_of(run, image, tombstone_of(run).summary()), run.image)
@@ -242,7 +242,7 @@ impl ImageOfRuns {
         let state =
             &mut runs.get_mut(run.entry.run).expect("a run that is looked at stays in the table").state;
         let view = state.view_at(&run.snapshot).expect("a held snapshot is not given up");
-        let mut slice = Vec::new();
+        let mut slice = ImageSlice::new();
         run.walk.write(&view, size_max, &mut slice);
         let size = slice.len();
         if !slice.is_empty() {

@@ -36,6 +36,7 @@ mod checkpoint;
 mod cleaner;
 mod cold_run;
 mod commit;
+mod displaced;
 mod erasing;
 mod eviction;
 mod export;
@@ -70,6 +71,7 @@ mod store_error;
 mod subscribe;
 mod trail;
 mod transact;
+mod value_reads;
 mod withheld;
 
 pub use checkpoint_kind::CheckpointKind;

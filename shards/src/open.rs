@@ -29,6 +29,7 @@ use crate::setup::Setup;
 use crate::shard::Maintained;
 use crate::shard_thread::{ShardDisk, ShardThread};
 use crate::store_error::store_error;
+use crate::value_reads::ValueReads;
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -154,8 +155,9 @@ pub(crate) fn start(
             loaded: loaded_in,
         };
         let source = directory.log_source(log);
-        let shelf = ImageShelf::new(source.clone(), start.hash_seed);
-        let disk = ShardDisk { source, options: log_options(options), maintained };
+        let value_reads: Arc<ValueReads> = Arc::default();
+        let shelf = ImageShelf::counting(source.clone(), start.hash_seed, Arc::clone(&value_reads));
+        let disk = ShardDisk { source, options: log_options(options), maintained, value_reads };
         let shard = start.shard(index, Some(disk), Some((segments, images)))?;
         let mode = log_options(options).mode;
         let loader = Loader { log, index, mode, shelf, requests, loaded, errands, shard };

@@ -181,6 +181,17 @@ pub struct ShardStats {
     pub resident_runs: u64,
     /// About how many bytes of memory runs take, with what is known of those that are not in memory.
     pub memory: u64,
+    /// Bytes of large values, of runs that are in memory, which stay in an image until somebody reads them; of a fork with those that it
+    /// began with.
+    pub values_on_disk: u64,
+    /// Such values that were read.
+    pub value_reads: u64,
+    /// How many bytes they have together.
+    pub value_bytes_read: u64,
+    /// Of these reads, those for closures that ran on the shard, which waited for them.
+    pub value_reads_on_shard: u64,
+    /// Those that failed.
+    pub value_read_failures: u64,
     /// How long messages waited each time that memory was full of what no image had yet.
     pub memory_waits: Durations,
     /// Runs that left memory to make room.

@@ -6,6 +6,7 @@ use strata_primitives::{Durability, RunId, RunState, Stamp, Timestamp};
 use strata_wal::{Log, Lsn};
 
 use crate::base::{Base, Origin};
+use crate::image_directory::RunEntry;
 use crate::record::{KIND_RUN_DELETE, RecordPlace};
 use crate::retained::{Retained, RunImage};
 use crate::trail::Trail;
@@ -51,6 +52,31 @@ impl Progress {
     pub(crate) const EVERYTHING: Progress = Progress { written: Lsn(u64::MAX), durable: Lsn(u64::MAX) };
 }
 
+/// What runs take, bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counted {
+    /// About how much memory.
+    pub(crate) memory: usize,
+    /// Large values that are not in memory.
+    pub(crate) elsewhere: usize,
+}
+
+impl Counted {
+    /// Counts a run anew.
+    pub(crate) fn count(&mut self, run: &mut Run) {
+        self.leave(run);
+        run.counted = Counted { memory: run.state.memory(), elsewhere: run.state.elsewhere() };
+        self.memory += run.counted.memory;
+        self.elsewhere += run.counted.elsewhere;
+    }
+
+    /// Counts a run no more.
+    pub(crate) fn leave(&mut self, run: &Run) {
+        self.memory -= run.counted.memory;
+        self.elsewhere -= run.counted.elsewhere;
+    }
+}
+
 /// One run of a shard.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -78,8 +104,12 @@ pub(crate) struct Run {
     pub(crate) deadline: Option<Timestamp>,
     /// The turn of the shard in which it was last read or written.
     pub(crate) used: u64,
-    /// How much memory it is counted with, bytes.
-    pub(crate) counted: usize,
+    /// What it is counted with.
+    pub(crate) counted: Counted,
+    /// The image file in which it has left large values, 0 for none.
+    pub(crate) left_in: u64,
+    /// It is known that its image lies in another file.
+    pub(crate) waits_to_move: bool,
     /// Where it stands among the resident runs of the table.
     pub(crate) place_among_resident: usize,
 }
@@ -99,7 +129,9 @@ impl Run {
             need: Need::default(),
             deadline: None,
             used: 0,
-            counted: 0,
+            counted: Counted::default(),
+            left_in: 0,
+            waits_to_move: false,
             place_among_resident: 0,
         }
     }
@@ -114,6 +146,28 @@ impl Run {
             if base.origin.archive().is_some() && began.id() == id { began.adopt() } else { began.fork(id) };
         let origin = base.origin;
         Run { place: origin.record, origin: Some(origin), base: Some(base), ..Run::new(state) }
+    }
+
+    /// Whether it has left large values in another file than that of its image.
+    pub(crate) fn is_displaced(&self) -> bool {
+        self.left_in != 0 && self.image.is_some_and(|image| image.file != self.left_in)
+    }
+
+    /// What is known of it without its content.
+    ///
+    /// # Panics
+    /// If it has no image as it is.
+    pub(crate) fn as_cold(&self) -> RunEntry {
+        let image = self.image.filter(|image| image.stamp.version == self.state.version());
+        RunEntry {
+            run: self.state.id(),
+            image: image.expect("a run leaves memory when an image has all of it"),
+            summary: self.state.summary(),
+            trail: self.trail.clone(),
+            retained: self.retained.clone(),
+            origin: self.origin,
+            erasures: Arc::clone(self.state.erasures()),
+        }
     }
 
     /// Takes note of the record of the commit that was just applied.

@@ -13,9 +13,8 @@ use crate::base::{Base, Known, Origin};
 use crate::cold_run::ColdRun;
 use crate::erasing::{Descent, erasures_of};
 use crate::forks::Forks;
-use crate::image_directory::RunEntry;
 use crate::record::Record;
-use crate::run::{Need, Run};
+use crate::run::{Counted, Need, Run};
 use crate::shared_memory::SharedMemory;
 
 /// The runs that a shard owns: by id, in order of id, and in order of their next deadline.
@@ -29,8 +28,8 @@ pub(crate) struct RunTable {
     cold_count: usize,
     /// Those that are not, in no order.
     resident: Vec<RunId>,
-    /// About how many bytes of memory all of them take.
-    memory: usize,
+    /// What all of them take, in memory and elsewhere.
+    taken: Counted,
     /// Cold runs that have commits behind their image, and were not yet tried to be loaded.
     behind: BTreeSet<RunId>,
     /// Those that could not be loaded.
@@ -135,7 +134,7 @@ impl RunTable {
             runs: SplitMap::unshared(hash_seed),
             cold_count: 0,
             resident: Vec::new(),
-            memory: 0,
+            taken: Counted::default(),
             behind: BTreeSet::new(),
             incomplete: BTreeSet::new(),
             order: BTreeSet::new(),
@@ -158,7 +157,12 @@ impl RunTable {
 
     /// How many runs are in memory, and about how many bytes all take, with what is known of those that are not.
     pub(crate) fn residents(&self) -> (usize, usize) {
-        (self.resident.len(), self.memory + self.shared.counted())
+        (self.resident.len(), self.taken.memory + self.shared.counted())
+    }
+
+    /// How many bytes of large values of runs in memory are not.
+    pub(crate) fn elsewhere(&self) -> usize {
+        self.taken.elsewhere
     }
 
     /// A resident run by its place among them.
@@ -180,7 +184,7 @@ impl RunTable {
     fn change_kept(&mut self, id: RunId, change: impl FnOnce(&mut RunState) -> bool) -> bool {
         let Some(Held::Resident(run)) = self.runs.get_mut(&id) else { return false };
         let has_more = change(&mut run.state);
-        count_memory(&mut self.memory, run);
+        self.taken.count(run);
         has_more
     }
 
@@ -191,18 +195,9 @@ impl RunTable {
     pub(crate) fn make_cold(&mut self, id: RunId) -> Box<Run> {
         let held = self.runs.get_mut(&id).expect("only a run of the table leaves memory");
         let run = held.run();
-        let image = run.image.filter(|image| image.stamp.version == run.state.version());
-        let entry = RunEntry {
-            run: id,
-            image: image.expect("a run leaves memory when an image has all of it"),
-            summary: run.state.summary(),
-            trail: run.trail.clone(),
-            retained: run.retained.clone(),
-            origin: run.origin,
-            erasures: Arc::clone(run.state.erasures()),
-        };
-        let cold = Box::new(ColdRun { deadline: run.deadline, ..ColdRun::new(entry) });
-        self.memory = self.memory + COLD_SIZE - run.counted;
+        let cold = Box::new(ColdRun { deadline: run.deadline, ..ColdRun::new(run.as_cold()) });
+        self.taken.leave(run);
+        self.taken.memory += COLD_SIZE;
         let place = run.place_among_resident;
         let Held::Resident(run) = std::mem::replace(held, Held::Cold(cold)) else {
             unreachable!("it was just looked at")
@@ -383,7 +378,7 @@ impl RunTable {
             self.deadlines.insert((deadline, id));
         }
         self.cold_count += 1;
-        self.memory += COLD_SIZE;
+        self.taken.memory += COLD_SIZE;
         self.runs.insert(id, Held::Cold(Box::new(cold)));
     }
 
@@ -414,7 +409,7 @@ impl RunTable {
         self.runs.insert(id, Held::Resident(run));
         self.resident.push(id);
         self.cold_count -= 1;
-        self.memory -= COLD_SIZE;
+        self.taken.memory -= COLD_SIZE;
         self.behind.remove(&id);
         self.incomplete.remove(&id);
         self.note_change(id);
@@ -520,13 +515,13 @@ impl RunTable {
         let deadline = match self.runs.remove(&id) {
             None => return,
             Some(Held::Resident(run)) => {
-                self.memory -= run.counted;
+                self.taken.leave(&run);
                 run.base.iter().for_each(|base| self.shared.leave(base));
                 self.leave_residents(run.place_among_resident);
                 run.deadline
             }
             Some(Held::Cold(cold)) => {
-                (self.cold_count, self.memory) = (self.cold_count - 1, self.memory - COLD_SIZE);
+                (self.cold_count, self.taken.memory) = (self.cold_count - 1, self.taken.memory - COLD_SIZE);
                 self.behind.remove(&id);
                 self.incomplete.remove(&id);
                 cold.deadline
@@ -542,7 +537,7 @@ impl RunTable {
     /// Brings the expiry order, and what is known of memory, up to date with a resident run that has just changed.
     pub(crate) fn note_change(&mut self, id: RunId) {
         let Some(run) = self.runs.get_mut(&id).map(Held::run_mut) else { return };
-        count_memory(&mut self.memory, run);
+        self.taken.count(run);
         let deadline = if run.state.exists() { run.state.next_deadline() } else { None };
         if deadline == run.deadline {
             return;
@@ -586,10 +581,4 @@ impl Descent for RunTable {
         };
         Some((erasures, held.origin()))
     }
-}
-
-/// Counts the memory of a run anew.
-fn count_memory(all: &mut usize, run: &mut Run) {
-    let taken = run.state.memory();
-    *all = *all + taken - std::mem::replace(&mut run.counted, taken);
 }

@@ -16,6 +16,7 @@ use crate::batches::Batches;
 use crate::boot::Boot;
 use crate::checkpoint::{Checkpoints, KnownImages, LogBounds};
 use crate::commit::{Staged, Step, Unseen};
+use crate::displaced::Displaced;
 use crate::eviction::Budget;
 use crate::image_thread::ImageNews;
 use crate::loader::{LoadRequest, Loaded};
@@ -30,6 +31,7 @@ use crate::setup::Setup;
 use crate::stage::{Operations, Written};
 use crate::subscription::Followers;
 use crate::transaction::Transactions;
+use crate::value_reads::{ReadCounts, ValueReads};
 use crate::withheld::Withheld;
 
 /// The channels between a shard and the maintenance thread of its store.
@@ -61,6 +63,7 @@ pub(crate) struct Shard {
     pub(crate) pasts: Pasts,
     pub(crate) bases: Bases,
     pub(crate) budget: Budget,
+    pub(crate) displaced: Displaced,
     /// Turns so far.
     pub(crate) turn_number: u64,
     /// Runs that have more to forget of what was kept for a snapshot.
@@ -68,6 +71,8 @@ pub(crate) struct Shard {
     /// Keys that a closure walked in order without an index.
     pub(crate) walked: Vec<(RunId, OrderIndex)>,
     pub(crate) stats: ShardStats,
+    /// Reads of large values that its runs have left in images.
+    pub(crate) value_reads: Arc<ValueReads>,
     pub(crate) now: Timestamp,
     pub(crate) boot: Boot,
     /// The cleaner does not run before this time: it was refused, or the shard has others to serve.
@@ -147,10 +152,12 @@ impl Shard {
             pasts: Pasts::default(),
             bases: Bases::default(),
             budget,
+            displaced: Displaced::default(),
             turn_number: 0,
             untidy: Vec::new(),
             walked: Vec::new(),
             stats: ShardStats::new(index),
+            value_reads: Arc::default(),
             now,
             boot: Boot::default(),
             cleaning_from: Timestamp(0),
@@ -207,7 +214,7 @@ impl Shard {
         let expired = self.held.is_none() && self.ending.is_none() && self.clean(served > 0);
         let imaged = self.ending.is_none() && self.advance_checkpoint(maintained);
         let forgot = self.forget_past() | self.load_ahead(served == 0);
-        let moved = self.move_log(maintained) | self.evict(served + was_ready);
+        let moved = self.move_log(maintained) | self.evict(served + was_ready) | self.load_displaced();
         let was_busy = loaded || was_ready > 0 || served > 0 || expired || imaged || forgot || moved;
         if was_busy {
             self.stats.turns.record(self.setup.clock.now().0.saturating_sub(began.0));
@@ -406,6 +413,10 @@ impl Shard {
         stats.cold_runs = self.runs.cold_count() as u64;
         let (resident, memory) = self.runs.residents();
         (stats.resident_runs, stats.memory) = (resident as u64, memory as u64);
+        stats.values_on_disk = self.runs.elsewhere() as u64;
+        let ReadCounts { count, size, on_shard, failed } = self.value_reads.counts();
+        (stats.value_reads, stats.value_bytes_read) = (count, size);
+        (stats.value_reads_on_shard, stats.value_read_failures) = (on_shard, failed);
         stats.transactions = self.transactions.count() as u64;
         stats.past_views = self.pasts.count() as u64;
         stats.followers = self.followers.count() as u64;

@@ -19,6 +19,7 @@ use crate::restore::{Restored, restore};
 use crate::run_table::RunTable;
 use crate::setup::Setup;
 use crate::shard::{Ending, Maintained, Shard};
+use crate::value_reads::ValueReads;
 
 /// Everything that a shard's thread starts from.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub(crate) struct ShardDisk {
     pub(crate) source: LogSource,
     pub(crate) options: LogOptions,
     pub(crate) maintained: Maintained,
+    /// Where reads of values are counted.
+    pub(crate) value_reads: Arc<ValueReads>,
 }
 
 /// How long a shard that is short of memory leaves the CPU to who writes the image that it waits for.
@@ -165,7 +168,9 @@ impl ShardThread {
         let took_micros = elapsed.as_micros() as u64;
         tracing::info!(target: "strata", shard = index, image, records, bytes, runs = count, took_micros, "the shard is recovered");
         let loads = Some(disk.maintained.loads.clone());
-        Ok((Shard::new(index, setup, runs, log, images, loads), Some(recovery)))
+        let mut shard = Shard::new(index, setup, runs, log, images, loads);
+        shard.value_reads = Arc::clone(&disk.value_reads);
+        Ok((shard, Some(recovery)))
     }
 
     /// Recovers while the store is open: the log may have grown segments since it was opened.

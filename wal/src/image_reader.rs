@@ -189,6 +189,18 @@ impl ImageReader {
     /// # Errors
     /// [`WalError::Corrupt`] when no slices lie there or one is damaged, [`WalError::Io`].
     pub fn slices(&self, place: ImagePlace, mut take: impl FnMut(&[u8]) -> bool) -> Result<(), WalError> {
+        self.placed_slices(place, |_, slice| take(slice))
+    }
+
+    /// The same, and each with the place where it lies by itself.
+    ///
+    /// # Errors
+    /// Those of [`slices`](Self::slices).
+    pub fn placed_slices(
+        &self,
+        place: ImagePlace,
+        mut take: impl FnMut(ImagePlace, &[u8]) -> bool,
+    ) -> Result<(), WalError> {
         let ImagePlace { mut offset, size } = place;
         let end = offset.saturating_add(size);
         if size > 0 && (offset < FRAMES_BEGIN || offset.checked_add(size).is_none() || end > self.size) {
@@ -201,10 +213,11 @@ impl ImageReader {
             if slice.kind != SLICE {
                 return Err(self.corrupt(offset, format!("a frame of kind {} is no slice", slice.kind)));
             }
-            if !take(slice.body) {
+            let place = ImagePlace { offset, size: slice.size as u64 };
+            if !take(place, slice.body) {
                 break;
             }
-            offset += slice.size as u64;
+            offset += place.size;
         }
         Ok(())
     }

@@ -38,6 +38,7 @@ use crate::receipt::Receipt;
 use crate::run_meta::RunMeta;
 use crate::trace::Trace;
 use crate::trace_id::TraceId;
+use crate::unread::LARGE_VALUE_SIZE;
 use crate::version::{Commit, Durability, Stamp, Timestamp, Version};
 use std::sync::Arc;
 
@@ -109,7 +110,46 @@ pub const GAP_HEAD_SIZE: usize = 1 + 4;
 
 impl ImageEntry {
     /// Appends the encoding, as drawn at the top of this file.
+    ///
+    /// # Panics
+    /// If it has a value that is unread.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        assert!(!self.value().is_some_and(|(value, _)| value.is_unread()), "what is encoded is here");
+        self.encode_head(out);
+    }
+
+    /// The value that it shows, and how many bytes of its encoding stand behind that.
+    pub(super) fn value(&self) -> Option<(&Encoded, usize)> {
+        match self {
+            Self::Key { value, .. } | Self::Cell { value, .. } | Self::KeptKey { value, .. } => {
+                Some((value, 0))
+            }
+            Self::Event { payload, .. } => Some((payload, 0)),
+            Self::Ended { body, .. } => Some((body, 0)),
+            Self::Trace { trace } => Some((&trace.body, trace.encoded_size_behind_body())),
+            _ => None,
+        }
+    }
+
+    /// The same, if it is large and nothing but a read needs it: the body of an open span is needed when that ends.
+    pub(super) fn large_value(&mut self) -> Option<(&mut Encoded, usize, Option<&[u8; 16]>)> {
+        let found = match self {
+            Self::Key { value, .. } | Self::Cell { value, .. } | Self::KeptKey { value, .. } => {
+                (value, 0, None)
+            }
+            Self::Event { payload, salt, .. } => (payload, 0, Some(&*salt)),
+            Self::Ended { body, .. } => (body, 0, None),
+            Self::Trace { trace } if !trace.is_open() => {
+                let behind = trace.encoded_size_behind_body();
+                (&mut trace.body, behind, None)
+            }
+            _ => return None,
+        };
+        Some(found).filter(|(value, ..)| value.len() >= LARGE_VALUE_SIZE)
+    }
+
+    /// Appends the encoding without the bytes of a value that is unread.
+    pub(super) fn encode_head(&self, out: &mut Vec<u8>) {
         match self {
             Self::Head { stamp, meta_version, meta } => {
                 codec::put_u8(out, HEAD);
@@ -131,13 +171,13 @@ impl ImageEntry {
                 out.extend_from_slice(salt);
                 out.extend_from_slice(hash);
                 codec::put_str(out, kind);
-                codec::put_bytes(out, payload.as_bytes());
+                payload.put(out);
             }
             Self::Trace { trace } => {
                 codec::put_u8(out, TRACE);
                 trace.stamp.encode(out);
                 trace.recorded.encode(out);
-                trace.encode(out);
+                trace.encode_head(out);
             }
             Self::Removed { what, name } => {
                 codec::put_u8(out, REMOVED);
@@ -149,7 +189,7 @@ impl ImageEntry {
                 stamp.encode(out);
                 out.extend_from_slice(id.as_bytes());
                 codec::put_u64(out, ended.0);
-                codec::put_bytes(out, body.as_bytes());
+                body.put(out);
             }
             Self::Receipt { id, receipt } => {
                 codec::put_u8(out, RECEIPT);
@@ -176,7 +216,7 @@ impl ImageEntry {
                 codec::put_u8(out, KEPT_KEY);
                 codec::put_u64(out, written.0);
                 put_key_fields(out, *stamp, *deadline, key);
-                codec::put_bytes(out, value.as_bytes());
+                value.put(out);
             }
             Self::Deadline { stamp, deadline, key } => {
                 codec::put_u8(out, DEADLINE);
@@ -295,7 +335,7 @@ fn put_key(
 ) {
     codec::put_u8(out, tag);
     put_key_fields(out, stamp, deadline, key);
-    codec::put_bytes(out, value.as_bytes());
+    value.put(out);
 }
 
 fn put_key_fields(out: &mut Vec<u8>, stamp: Stamp, deadline: Option<Timestamp>, key: &str) {

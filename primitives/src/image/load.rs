@@ -1,12 +1,15 @@
 //! A run made of the entries of its image.
 use super::entry::{ImageEntry, Removed};
 use crate::erasure::Erasure;
+use crate::event::payload_digest;
 use crate::id::RunId;
 use crate::mutation::Mutation;
 use crate::run_meta::RunMeta;
 use crate::run_state::RunState;
 use crate::trace::Trace;
+use crate::unread::ReadValue;
 use crate::version::{Stamp, Version};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A run under way from its image.
@@ -58,10 +61,31 @@ impl ImageLoad {
     /// # Errors
     /// Why they cannot be what was written, with the number of the entry.
     pub fn take(&mut self, slice: &[u8]) -> Result<(), String> {
+        self.take_leaving(slice, |_| None)
+    }
+
+    /// The same, and large values are left unread where `leave`, which is told where in the slice one lies, says how it is read.
+    ///
+    /// # Errors
+    /// Those of [`take`](Self::take).
+    pub fn take_leaving(
+        &mut self,
+        slice: &[u8],
+        mut leave: impl FnMut(Range<usize>) -> Option<ReadValue>,
+    ) -> Result<(), String> {
         let mut input = slice;
         while !input.is_empty() {
             let entry = ImageEntry::decode(&mut input).map_err(|error| error.to_string());
-            let taken = entry.and_then(|entry| self.take_entry(entry));
+            let taken = entry.and_then(|mut entry| {
+                if let Some((value, behind, salt)) = entry.large_value() {
+                    let end = slice.len() - input.len() - behind;
+                    if let Some(read) = leave(end - value.len()..end) {
+                        let digest = salt.map(|salt| payload_digest(value, salt));
+                        *value = value.left_unread(digest, read);
+                    }
+                }
+                self.take_entry(entry)
+            });
             taken.map_err(|reason| format!("entry {} of the image: {reason}", self.count))?;
         }
         Ok(())

@@ -5,8 +5,10 @@
 //! the wrong order. What is loaded is applied like what is replayed, by [`RunState::apply`](crate::RunState::apply).
 mod entry;
 mod load;
+mod slice;
 mod walk;
 
 pub use entry::{GAP_HEAD_SIZE, ImageEntry, Removed};
 pub use load::ImageLoad;
+pub use slice::ImageSlice;
 pub use walk::ImageWalk;

@@ -1,5 +1,6 @@
 //! A walk over a snapshot of a run that writes its image in slices.
 use super::entry::{ImageEntry, Removed};
+use super::slice::ImageSlice;
 use crate::encoded::Encoded;
 use crate::event::Seal;
 use crate::fork::{ForkChanges, Names};
@@ -18,15 +19,15 @@ use std::sync::Arc;
 /// back, the walk is to be given up. Of a fork only what it has changed is written.
 ///
 /// ```
-/// use strata_primitives::{ImageLoad, ImageWalk, RunId, RunState};
+/// use strata_primitives::{ImageLoad, ImageSlice, ImageWalk, RunId, RunState};
 ///
 /// let mut run = RunState::new(RunId::from_bytes([7; 16]), 1);
 /// let snapshot = run.open_snapshot();
 /// let (mut walk, mut load) = (ImageWalk::new(), ImageLoad::new(run.id(), 1));
 /// while !walk.is_done() {
-///     let mut slice = Vec::new();
+///     let mut slice = ImageSlice::new();
 ///     walk.write(&run.view_at(&snapshot).unwrap(), 64 << 10, &mut slice);
-///     load.take(&slice).unwrap();
+///     load.take(&slice.into_bytes().unwrap()).unwrap();
 /// }
 /// run.close_snapshot(snapshot);
 /// assert!(load.finish().unwrap().same_state(&run));
@@ -118,13 +119,13 @@ impl ImageWalk {
 
     /// Appends the next entries, until the slice has `size_max` bytes or more, or looked at as many things as would take
     /// them.
-    pub fn write(&mut self, view: &RunView<'_>, size_max: usize, out: &mut Vec<u8>) {
+    pub fn write(&mut self, view: &RunView<'_>, size_max: usize, out: &mut ImageSlice) {
         let size_before = out.len();
         let mut looked = 0;
         while !self.is_done() && out.len() - size_before + looked * LOOK_SIZE < size_max {
             match self.step(view) {
                 Stepped::Entry(entry) => {
-                    entry.encode(out);
+                    out.put(&entry);
                     self.count += 1;
                 }
                 Stepped::Nothing => looked += 1,
