@@ -211,6 +211,10 @@ impl LogSource {
                 reading.begin_gap(WalError::corrupt(&segment.path, 0, reason));
             }
             expected = Some((number, header.end_lsn()));
+            if reading.remains.segments == 0 && reading.remains.end == Lsn::ZERO && header.chain_seed != 0 {
+                // A log that nothing was written to ends where it begins.
+                reading.remains.end = header.first_lsn.after(SEGMENT_HEADER_SIZE);
+            }
             reading.remains.segments += 1;
             reading.read_segment(&segment, &mut |record| {
                 visit(self.log, record);

@@ -295,6 +295,26 @@ fn a_store_without_manifest_is_read_by_the_headers_of_its_files() {
 
 /// A checkpoint that was finished, and the crash came before MANIFEST named its image and took back the commits it shows.
 #[test]
+fn a_log_that_nothing_was_written_to_is_whole() {
+    let disk = SimDisk::new(seed());
+    let options = |shards| Options { shards: Some(shards), ..Options::default() };
+    let expect_whole = |runs: usize, story: &str| {
+        let scratch = tempfile::tempdir().unwrap();
+        let into = scratch.path().join("dump");
+        let report = salvage_from(&sim_path(), Some(Arc::new(disk.clone())), &into).unwrap();
+        assert_eq!((report.damage, report.runs.len()), (vec![], runs), "{story}");
+    };
+    open_on(&disk, options(2)).unwrap().close().unwrap();
+    expect_whole(0, "nothing was ever written");
+    let database = open_on(&disk, options(2)).unwrap();
+    database.create_run(RunSpec::named("one")).unwrap().put("key", 1).unwrap();
+    database.close().unwrap();
+    expect_whole(1, "one of two logs has all there is");
+    open_on(&disk, options(3)).unwrap().close().unwrap();
+    expect_whole(1, "moved to other logs");
+}
+
+#[test]
 fn an_image_that_a_crash_left_behind_counts_for_nothing() {
     let options = || support::options(Durability::Strict, 1);
     let open = |disk: &SimDisk, micros: u64| {
