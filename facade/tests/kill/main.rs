@@ -1,9 +1,12 @@
 //! A process is killed with SIGKILL at any moment, and what it was told is still there.
 //!
-//! A child (this binary again) writes to one store from several threads, forks a run of it and compacts it again and again, and says
-//! on a pipe what was acknowledged. Each may have another number of shards. It is killed, the store is reopened, and the two are compared, older versions among
-//! them. 40 kills by default; `STRATA_KILLS=500` is the long form.
+//! A child (this binary again) writes to one store from several threads, forks a run of it, erases, exports and imports, and compacts it again
+//! and again, and says on a pipe what was acknowledged. Each may have another number of shards. It is killed, the store is reopened, and the
+//! two are compared, older versions among them. 40 kills by default; `STRATA_KILLS=2000` is the long form.
 
+mod parcel;
+mod secrets;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::collections::{HashMap, VecDeque};
@@ -19,6 +22,9 @@ use strata::{
     RunHandle, RunId, RunSpec, Value, Version, Writes,
 };
 use support::{Dice, busy_options, number, process, script, seed};
+
+use crate::parcel::Parcel;
+use crate::secrets::Secrets;
 
 const WRITERS: u64 = 3;
 /// Forks that are there at a time.
@@ -47,7 +53,7 @@ fn no_acknowledged_commit_is_lost_to_a_sigkill_and_none_is_half_there() {
     let seed = seed();
     let kills = number("STRATA_KILLS", 40);
     let mut dice = Dice::new(seed);
-    let mut acknowledged_count = 0;
+    let (mut acknowledged_count, mut erased_count, mut import_count) = (0, 0, 0);
     let mut kill = 0;
     while kill < kills {
         // A new store every few kills, so that creation is killed too.
@@ -66,8 +72,11 @@ fn no_acknowledged_commit_is_lost_to_a_sigkill_and_none_is_half_there() {
         }
         reopen_and_compare(&store, mode, &mut told, &mut dice);
         acknowledged_count += told.count();
+        erased_count += told.secrets.erased();
+        import_count += told.parcel.imports();
     }
     println!("{kills} kills, {acknowledged_count} acknowledged commits, all there");
+    println!("among them {erased_count} secrets that were erased, and {import_count} imports");
     assert!(acknowledged_count > kills, "the children had time to write");
 }
 
@@ -82,11 +91,14 @@ struct Told {
     places: HashMap<(u64, u64), u64>,
     /// Forks of the shared run that are there, with how many entries each began with.
     forks: HashMap<RunId, u64>,
+    secrets: Secrets,
+    parcel: Parcel,
 }
 
 impl Told {
     fn count(&self) -> u64 {
-        self.steps.iter().chain(&self.entries).sum::<u64>() + self.forks.len() as u64
+        let others = self.forks.len() as u64 + self.secrets.count() + self.parcel.count();
+        self.steps.iter().chain(&self.entries).sum::<u64>() + others
     }
 
     /// Takes one line of a child; `false` for one that is not a message.
@@ -112,6 +124,9 @@ impl Told {
             (Some("entry"), &[writer, entry, sequence]) => {
                 self.entries[writer as usize] = entry.max(self.entries[writer as usize]);
                 self.places.insert((writer, entry), sequence);
+            }
+            (Some(word), numbers) => {
+                return self.secrets.hear(word, numbers) || self.parcel.hear(word, numbers);
             }
             _ => return false,
         }
@@ -187,9 +202,12 @@ fn reopen_and_compare(store: &Path, mode: Mode, told: &mut Told, dice: &mut Dice
         database.compact(Compaction::Full).expect("a killed store is compacted");
         let verified = database.verify(|_| {}).expect("a killed store is read");
         assert!(verified.damage.is_empty(), "{:?}", verified.damage);
+        told.secrets.expect_gone(store);
     }
     compare_shared(&database, told);
     compare_forks(&database, told);
+    told.secrets.compare(&database);
+    told.parcel.compare(&database, store);
     database.close().expect("a reopened store closes");
 }
 
@@ -281,7 +299,7 @@ fn write_until_killed() -> ! {
     let mode = std::env::var(MODE).expect("the parent names the mode");
     let mode = *MODES.iter().find(|known| format!("{known:?}") == mode).expect("a mode of this test");
     let shards = std::env::var(SHARDS).unwrap().parse().unwrap();
-    let database = Database::open(store, store_options(mode, shards)).expect("the store opens");
+    let database = Database::open(&store, store_options(mode, shards)).expect("the store opens");
     say("opened");
     match database.create_run(RunSpec::named("shared")) {
         Ok(_) => {}
@@ -294,6 +312,8 @@ fn write_until_killed() -> ! {
         }
         scope.spawn(|| fork(&database));
         scope.spawn(|| compact(&database));
+        scope.spawn(|| secrets::keep(&database));
+        scope.spawn(|| parcel::send(&database, Path::new(&store)));
     });
     unreachable!("writers write until they are killed");
 }
