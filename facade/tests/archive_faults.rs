@@ -11,10 +11,10 @@ use std::sync::Arc;
 use strata::{
     Clock, Compaction, Database, Durability, ErrorKind, Options, Result, RunId, RunSpec, Version, Writes,
 };
-use strata_wal::sim::{FaultKind, Faults, SimDisk};
+use strata_wal::sim::SimDisk;
 use strata_wal::storage::Storage;
 use support::contents::inherited;
-use support::{Dice, busy_options, seed};
+use support::{Dice, busy_options, seed, sweep};
 
 fn options(durability: Durability) -> Options {
     Options { retention: strata::Retention::KeepAll, ..busy_options(durability, 1) }
@@ -59,31 +59,24 @@ fn sweep(
     check: fn(&SimDisk, bool, RunId, &[String], Durability, &str),
 ) {
     let mut dice = Dice::new(seed());
-    let kinds = [FaultKind::Error, FaultKind::NoSpace, FaultKind::Torn, FaultKind::PowerCut];
-    let full = std::env::var("STRATA_SWEEP").is_ok_and(|sweep| sweep == "full");
     for durability in [Durability::Strict, Durability::Buffered] {
         let (disk, database, _, _) = prepared(dice.roll(), durability);
         let start = disk.points();
         assert!(work(&database, &disk, durability), "it succeeds where nothing fails");
-        let (count, stride) = (disk.points() - start, 40);
+        let count = disk.points() - start;
         drop(database);
-        let (first, step) = if full { (1, 1) } else { (1 + dice.below(stride), stride as usize) };
-        for point in (first..=count).step_by(step) {
-            for (kind, forever) in kinds.iter().flat_map(|kind| [(*kind, false), (*kind, true)]) {
-                if kind == FaultKind::PowerCut && durability == Durability::Buffered {
-                    continue;
-                }
-                let loses_power =
-                    kind == FaultKind::PowerCut || (durability == Durability::Strict && dice.below(2) == 0);
-                let faults = |at| if forever { Faults::forever(at, kind) } else { Faults::once(at, kind) };
-                let story = format!("{durability:?}, {kind:?} at {point} of {count}, for ever: {forever}");
-                let (disk, database, run, known) = prepared(dice.roll(), durability);
-                disk.set_faults(faults(disk.points() + point));
-                let succeeded = work(&database, &disk, durability);
-                let after = if loses_power { disk.power_cycle(dice.roll()) } else { disk.kill() };
-                drop(database);
-                check(&after, succeeded, run, &known, durability, &story);
+        for fault in sweep::faults(count, 40, &sweep::KINDS, &mut dice) {
+            if fault.cuts_power() && durability == Durability::Buffered {
+                continue;
             }
+            let loses_power = fault.cuts_power() || (durability == Durability::Strict && dice.below(2) == 0);
+            let story = format!("{durability:?}, {fault}");
+            let (disk, database, run, known) = prepared(dice.roll(), durability);
+            fault.arm(&disk);
+            let succeeded = work(&database, &disk, durability);
+            let after = if loses_power { disk.power_cycle(dice.roll()) } else { disk.kill() };
+            drop(database);
+            check(&after, succeeded, run, &known, durability, &story);
         }
     }
 }

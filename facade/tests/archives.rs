@@ -14,7 +14,7 @@ use strata_wal::sim::SimDisk;
 use strata_wal::storage::{Access, Storage};
 use support::contents::{inherited, of_run};
 use support::versions::{all_of, change, disk, expect_versions, file, is_gone, keep_all, open_at, versions};
-use support::{Dice, busy_options, number, options, seed};
+use support::{Dice, busy_options, number, options, seed, sweep};
 
 #[test]
 fn a_run_comes_back_with_every_version_in_any_store() {
@@ -304,8 +304,7 @@ fn a_damaged_archive_is_refused_and_changes_nothing() {
         let _ = disk.remove(&file("damaged.arc"));
         disk.open(&file("damaged.arc"), Access::Create).unwrap().write_at(bytes, 0).unwrap();
     };
-    let full = std::env::var("STRATA_SWEEP").is_ok_and(|sweep| sweep == "full");
-    let step = if full { 1 } else { 67 };
+    let step = if sweep::is_full() { 1 } else { 67 };
     let damaged = (dice.below(step) as usize..whole.len()).step_by(step as usize).flat_map(|at| {
         let mut flipped = whole.clone();
         flipped[at] ^= 1 << (at % 8);

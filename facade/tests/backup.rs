@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use strata::{Clock, Database, Durability, ErrorKind, Options, Reads, Retention, RunSpec, Version, Writes};
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
 use support::contents::{contents, of_run};
-use support::{busy_options, eventually, open_on, options, script};
+use support::{busy_options, eventually, open_on, options, script, sweep};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
@@ -154,7 +154,7 @@ fn a_copy_that_was_interrupted_anywhere_is_no_store_and_the_store_is_as_it_was()
     database.backup(copy_path()).unwrap();
     let count = disk.points() - first;
     drop(database);
-    let step = if std::env::var("STRATA_SWEEP").is_ok_and(|sweep| sweep == "full") { 1 } else { 3 };
+    let step = if sweep::is_full() { 1 } else { 3 };
     for point in (1..=count).step_by(step) {
         for kind in [FaultKind::Error, FaultKind::NoSpace, FaultKind::PowerCut] {
             let disk = SimDisk::new(3 + point);

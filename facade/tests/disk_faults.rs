@@ -10,23 +10,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, Once};
 use std::time::Duration;
 
-use strata::{Compaction, Database, Durability, ErrorKind, Options, Result, RunHandle, ShardState};
+use strata::{
+    Compaction, Database, Durability, Error, ErrorKind, KvScan, Options, Reads, Result, RunHandle, ShardState,
+};
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
-use support::{Dice, busy_options, open_on, script, seed};
+use support::sweep::{self, Fault};
+use support::{Dice, busy_options, eventually, open_on, script, seed};
 
 const RUNS: [&str; 4] = ["plan", "search", "notes", "late"];
 const ROUNDS: u64 = 14;
-
-/// What happens at the point that is swept.
-const FAULTS: [(FaultKind, bool); 7] = [
-    (FaultKind::Error, false),
-    (FaultKind::Error, true),
-    (FaultKind::NoSpace, false),
-    (FaultKind::NoSpace, true),
-    (FaultKind::Torn, false),
-    (FaultKind::Torn, true),
-    (FaultKind::PowerCut, false),
-];
 
 #[test]
 fn a_fault_at_any_point_of_a_buffered_store_costs_nothing_that_was_promised() {
@@ -49,22 +41,19 @@ fn a_fault_at_any_point_of_reopening_costs_nothing_and_the_next_open_succeeds() 
         let opened = disk.power_cycle(crash);
         drop(open_on(&opened, busy_options(durability, 2)).expect("a store without faults opens"));
         let count = opened.points();
-        for point in sample(count, 8, &mut dice) {
-            for (kind, forever) in FAULTS {
-                let story =
-                    format!("{durability:?}, reopening, {kind:?} at {point} of {count}, for ever: {forever}");
-                let reopened = disk.power_cycle(crash);
-                reopened.set_faults(faults(point, kind, forever));
-                let seen = open_with_fault(&reopened, durability, &ledger, &story);
-                let after = if dice.below(2) == 0 || kind == FaultKind::PowerCut {
-                    reopened.power_cycle(dice.roll())
-                } else {
-                    reopened.kill()
-                };
-                let found = reopen_and_compare(&after, durability, &ledger, Promise::Durable, &story);
-                for (seen, found) in seen.iter().zip(found) {
-                    assert!(found >= *seen, "what recovery served is durable: {story}");
-                }
+        for fault in sweep::faults(count, 8, &sweep::KINDS, &mut dice) {
+            let story = format!("{durability:?}, reopening, {fault}");
+            let reopened = disk.power_cycle(crash);
+            fault.arm(&reopened);
+            let seen = open_with_fault(&reopened, durability, fault, &ledger, &story);
+            let after = if dice.below(2) == 0 || fault.cuts_power() {
+                reopened.power_cycle(dice.roll())
+            } else {
+                reopened.kill()
+            };
+            let found = reopen_and_compare(&after, durability, &ledger, Promise::Durable, &story);
+            for (seen, found) in seen.iter().zip(found) {
+                assert!(found >= *seen, "what recovery served is durable: {story}");
             }
         }
     }
@@ -98,38 +87,27 @@ fn sweep_workload(durability: Durability) {
         ledger.acknowledged.iter().all(|version| *version > ROUNDS),
         "without faults all is taken: {ledger:?}"
     );
-    let count = whole.points();
-    for point in sample(count, 90, &mut dice) {
-        for (kind, forever) in FAULTS {
-            let story = format!("{durability:?}, {kind:?} at {point} of {count}, for ever: {forever}");
-            one_fault(durability, point, kind, forever, &mut dice, &story);
-        }
+    for fault in sweep::faults(whole.points(), 90, &sweep::KINDS, &mut dice) {
+        one_fault(durability, fault, &mut dice, &format!("{durability:?}, {fault}"));
     }
     expect_no_panics("the workload");
 }
 
 /// One workload with one fault, one crash, one comparison.
-fn one_fault(
-    durability: Durability,
-    point: u64,
-    kind: FaultKind,
-    forever: bool,
-    dice: &mut Dice,
-    story: &str,
-) {
+fn one_fault(durability: Durability, fault: Fault, dice: &mut Dice, story: &str) {
     let disk = SimDisk::new(dice.roll());
-    disk.set_faults(faults(point, kind, forever));
-    let (database, mut ledger) = work(&disk, options_for(durability, kind));
+    fault.arm(&disk);
+    let (database, mut ledger) = work(&disk, options_for(durability, fault.kind));
     // What already failed becomes known; nothing fails from here on.
-    if kind != FaultKind::PowerCut {
+    if !fault.cuts_power() {
         disk.set_faults(Faults::none());
     }
     if let Some(database) = &database {
         settle(database, &mut ledger);
-        check_while_open(database, durability, kind, &mut ledger, story);
+        check_while_open(database, durability, fault.kind, &mut ledger, story);
     }
     let (after, promise) = match dice.below(3) {
-        0 if kind != FaultKind::PowerCut => {
+        0 if !fault.cuts_power() => {
             // A failed sync may have lost what only the kernel had; a kill is told from that by the log.
             let promise = if ledger.log_failed { Promise::Durable } else { Promise::Acknowledged };
             let after = disk.kill();
@@ -300,23 +278,36 @@ fn check_while_open(
 fn open_with_fault(
     disk: &SimDisk,
     durability: Durability,
+    fault: Fault,
     ledger: &Ledger,
     story: &str,
 ) -> [u64; RUNS.len()] {
     match open_on(disk, roomy_options(durability)) {
         Ok(database) => {
-            let found = RUNS.map(|name| match database.get_run(script::id_of(name)) {
-                // A run is read from its image when it is first asked for: the fault may wait for that.
-                Err(error) if error.kind() == ErrorKind::Io => 0,
-                _ => script::expect_whole(&database, name),
-            });
-            for (run, found) in found.iter().enumerate().filter(|(_, found)| **found > 0) {
-                expect_in_range(run, *found, ledger, Promise::Durable, story);
+            // A run is read from its image when it is first asked for, and its large values when they are: the fault may wait for that.
+            let is_io = |error: &Error| error.kind() == ErrorKind::Io;
+            for run in RUNS.map(|name| database.run(script::id_of(name))) {
+                let read = run.list_values(&KvScan::default()).map(drop);
+                let is_expected = |error: &Error| is_io(error) || error.kind() == ErrorKind::NotFound;
+                assert!(read.as_ref().err().is_none_or(is_expected), "{read:?}: {story}");
             }
             disk.set_faults(Faults::none());
-            let frozen = disk.points();
-            drop(database);
-            assert!(disk.points() >= frozen, "closing is work too");
+            let found = RUNS.map(|name| {
+                if fault.cuts_power() {
+                    // Without power nothing is read any more.
+                    let info = database.get_run(script::id_of(name));
+                    return info.ok().flatten().map_or(0, |info| info.version.0);
+                }
+                // One that is on its way may still meet the fault.
+                let list = || database.run(script::id_of(name)).list_values(&KvScan::default());
+                eventually("it is read again", || list().err().filter(is_io).is_none());
+                script::expect_whole(&database, name)
+            });
+            for (run, found) in
+                found.iter().enumerate().filter(|(_, found)| !fault.cuts_power() || **found > 0)
+            {
+                expect_in_range(run, *found, ledger, Promise::Durable, story);
+            }
             found
         }
         Err(error) => {
@@ -388,18 +379,6 @@ fn crashed_store(durability: Durability, seed: u64) -> (SimDisk, Ledger) {
     let _ = disk.kill(); // from here on nothing of this process reaches the disk
     drop(database);
     (crashed, ledger)
-}
-
-fn faults(point: u64, kind: FaultKind, forever: bool) -> Faults {
-    if forever { Faults::forever(point, kind) } else { Faults::once(point, kind) }
-}
-
-/// Every point, or every `stride`-th from a place of chance.
-fn sample(count: u64, stride: u64, dice: &mut Dice) -> impl Iterator<Item = u64> + use<> {
-    let full = std::env::var("STRATA_SWEEP").is_ok_and(|sweep| sweep == "full");
-    let (first, step) = if full { (1, 1) } else { (1 + dice.below(stride), stride as usize) };
-    println!("I/O points {first}, {} .. {count}", first + step as u64);
-    (first..=count).step_by(step)
 }
 
 static PANICS: AtomicU64 = AtomicU64::new(0);

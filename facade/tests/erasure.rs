@@ -9,8 +9,8 @@ use strata::{
     NewTrace, Options, Reads, Retention, RunHandle, RunSpec, RunStatus, TraceContent, TraceEnd, TraceId,
     Value, Version, Writes, salvage_from,
 };
-use strata_wal::sim::{FaultKind, Faults, SimDisk};
-use support::{Dice, busy_options, one_run, open_on, options, seed, sim_path};
+use strata_wal::sim::SimDisk;
+use support::{Dice, busy_options, one_run, open_on, options, seed, sim_path, sweep};
 
 /// Texts that nothing else on a disk looks like.
 struct Secrets {
@@ -542,45 +542,40 @@ fn a_fault_at_any_point_loses_no_erasure_and_what_is_compacted_is_gone() {
     let whole = SimDisk::new(dice.roll());
     let database = open_on(&whole, options()).unwrap();
     assert_eq!(work(&database, &mut Secrets::new(&mut dice)), (true, true));
-    let (count, stride) = (whole.points(), 12);
+    let count = whole.points();
     database.close().unwrap();
-    let full = std::env::var("STRATA_SWEEP").is_ok_and(|sweep| sweep == "full");
-    let (first, step) = if full { (1, 1) } else { (1 + dice.below(stride), stride as usize) };
-    let kinds = [FaultKind::Error, FaultKind::NoSpace, FaultKind::Torn, FaultKind::PowerCut];
-    for point in (first..=count).step_by(step) {
-        for (kind, forever) in kinds.iter().flat_map(|kind| [(*kind, false), (*kind, true)]) {
-            let story = format!("{kind:?} at {point} of {count}, for ever: {forever}");
-            let (disk, mut secrets) = (SimDisk::new(dice.roll()), Secrets::new(&mut dice));
-            disk.set_faults(if forever { Faults::forever(point, kind) } else { Faults::once(point, kind) });
-            let Ok(database) = open_on(&disk, options()) else { continue };
-            let (is_erased, is_compacted) = work(&database, &mut secrets);
-            if is_compacted {
-                expect_gone(&disk, &secrets, &story);
-            }
-            let after = disk.power_cycle(dice.roll());
-            drop(database);
-            let database = open_on(&after, options()).unwrap_or_else(|error| panic!("{error}: {story}"));
-            let check = |database: &Database| {
-                let runs = database.runs(&Default::default(), None, 10).unwrap().runs;
-                for info in runs.iter().filter(|_| is_erased) {
-                    let run = database.run(info.id);
-                    for version in 2..=run.info().unwrap().version.0 {
-                        let view = run.at(Version(version)).unwrap();
-                        if let Some(found) = view.get("key").unwrap() {
-                            assert_eq!(found.value, Value::Erased, "version {version}: {story}");
-                        }
-                        let chain = view.verify_chain().unwrap();
-                        assert_eq!((chain.valid, chain.erased), (true, chain.length), "{story}");
-                    }
-                }
-            };
-            check(&database);
-            database.compact(Compaction::Full).unwrap_or_else(|error| panic!("{error}: {story}"));
-            check(&database);
-            if is_erased {
-                expect_gone(&after, &secrets, &story);
-            }
-            assert!(database.verify(|_| {}).unwrap().damage.is_empty(), "{story}");
+    for fault in sweep::faults(count, 12, &sweep::KINDS, &mut dice) {
+        let story = fault.to_string();
+        let (disk, mut secrets) = (SimDisk::new(dice.roll()), Secrets::new(&mut dice));
+        fault.arm(&disk);
+        let Ok(database) = open_on(&disk, options()) else { continue };
+        let (is_erased, is_compacted) = work(&database, &mut secrets);
+        if is_compacted {
+            expect_gone(&disk, &secrets, &story);
         }
+        let after = disk.power_cycle(dice.roll());
+        drop(database);
+        let database = open_on(&after, options()).unwrap_or_else(|error| panic!("{error}: {story}"));
+        let check = |database: &Database| {
+            let runs = database.runs(&Default::default(), None, 10).unwrap().runs;
+            for info in runs.iter().filter(|_| is_erased) {
+                let run = database.run(info.id);
+                for version in 2..=run.info().unwrap().version.0 {
+                    let view = run.at(Version(version)).unwrap();
+                    if let Some(found) = view.get("key").unwrap() {
+                        assert_eq!(found.value, Value::Erased, "version {version}: {story}");
+                    }
+                    let chain = view.verify_chain().unwrap();
+                    assert_eq!((chain.valid, chain.erased), (true, chain.length), "{story}");
+                }
+            }
+        };
+        check(&database);
+        database.compact(Compaction::Full).unwrap_or_else(|error| panic!("{error}: {story}"));
+        check(&database);
+        if is_erased {
+            expect_gone(&after, &secrets, &story);
+        }
+        assert!(database.verify(|_| {}).unwrap().damage.is_empty(), "{story}");
     }
 }

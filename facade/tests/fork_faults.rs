@@ -13,8 +13,8 @@ use strata::{
     Compaction, Database, Durability, ErrorKind, KvScan, Reads, Result, RunHandle, RunId, RunSpec,
     ShardState, Version, Writes,
 };
-use strata_wal::sim::{FaultKind, Faults, SimDisk};
-use support::{Dice, busy_options, damage_newest_image, open_on, seed};
+use strata_wal::sim::{FaultKind, SimDisk};
+use support::{Dice, busy_options, damage_newest_image, open_on, seed, sweep};
 
 /// What a run holds, with the commit that it is at.
 type Held = (u64, BTreeMap<String, i64>);
@@ -162,47 +162,41 @@ fn sweep(durability: Durability, kinds: &[FaultKind]) {
     work(&database, &mut ledger).unwrap();
     compare(&database, &ledger, false, "without faults");
     drop(database);
-    let (count, stride) = (whole.points(), 60);
-    let full = std::env::var("STRATA_SWEEP").is_ok_and(|sweep| sweep == "full");
-    let (first, step) = if full { (1, 1) } else { (1 + dice.below(stride), stride as usize) };
-    for point in (first..=count).step_by(step) {
-        for (kind, forever) in kinds.iter().flat_map(|kind| [(*kind, false), (*kind, true)]) {
-            let story = format!("{durability:?}, {kind:?} at {point} of {count}, for ever: {forever}");
-            let disk = SimDisk::new(dice.roll());
-            disk.set_faults(if forever { Faults::forever(point, kind) } else { Faults::once(point, kind) });
-            let mut ledger = Ledger::default();
-            let opened = open_on(&disk, busy_options(durability, 1));
-            let stopped = opened.as_ref().is_ok_and(|database| work(database, &mut ledger).is_err());
-            let is_cut = kind == FaultKind::PowerCut;
-            let loses_power = is_cut || (durability == Durability::Strict && dice.below(2) == 0);
-            let has_failed =
-                |database: &Database| database.stats().unwrap().shards[0].state == ShardState::LogFailed;
-            let may_lose = durability == Durability::Buffered && opened.as_ref().is_ok_and(has_failed);
-            let after = if loses_power { disk.power_cycle(dice.roll()) } else { disk.kill() };
-            drop(opened);
-            let is_damaged = dice.below(3) == 0;
-            let story = format!("{story}, the newest image damaged: {is_damaged}");
-            if is_damaged {
-                damage_newest_image(&after);
-            }
-            let database = open_on(&after, busy_options(durability, 1));
-            let database = database.unwrap_or_else(|error| panic!("it opens again: {error}: {story}"));
-            compare(&database, &ledger, may_lose, &story);
-            if !stopped {
-                // And goes on.
-                let there = ledger.0.iter().position(|told| told.now.is_some());
-                there.into_iter().for_each(|place| ledger.put(&database, place, 3).unwrap());
-            }
-            if is_damaged || dice.below(3) == 0 {
-                // It is done with whatever was left, damage and remains.
-                database.compact(Compaction::Full).unwrap_or_else(|error| panic!("{error:?}: {story}"));
-                compare(&database, &ledger, may_lose, &story);
-                let remains = after.files().into_iter().find(|file| is_unfinished(file));
-                assert_eq!(remains, None, "{story}");
-            }
-            let damage = database.verify(|_| {}).unwrap().damage;
-            assert!(damage.is_empty(), "{damage:?}: {story}");
+    for fault in sweep::faults(whole.points(), 60, kinds, &mut dice) {
+        let story = format!("{durability:?}, {fault}");
+        let disk = SimDisk::new(dice.roll());
+        fault.arm(&disk);
+        let mut ledger = Ledger::default();
+        let opened = open_on(&disk, busy_options(durability, 1));
+        let stopped = opened.as_ref().is_ok_and(|database| work(database, &mut ledger).is_err());
+        let loses_power = fault.cuts_power() || (durability == Durability::Strict && dice.below(2) == 0);
+        let has_failed =
+            |database: &Database| database.stats().unwrap().shards[0].state == ShardState::LogFailed;
+        let may_lose = durability == Durability::Buffered && opened.as_ref().is_ok_and(has_failed);
+        let after = if loses_power { disk.power_cycle(dice.roll()) } else { disk.kill() };
+        drop(opened);
+        let is_damaged = dice.below(3) == 0;
+        let story = format!("{story}, the newest image damaged: {is_damaged}");
+        if is_damaged {
+            damage_newest_image(&after);
         }
+        let database = open_on(&after, busy_options(durability, 1));
+        let database = database.unwrap_or_else(|error| panic!("it opens again: {error}: {story}"));
+        compare(&database, &ledger, may_lose, &story);
+        if !stopped {
+            // And goes on.
+            let there = ledger.0.iter().position(|told| told.now.is_some());
+            there.into_iter().for_each(|place| ledger.put(&database, place, 3).unwrap());
+        }
+        if is_damaged || dice.below(3) == 0 {
+            // It is done with whatever was left, damage and remains.
+            database.compact(Compaction::Full).unwrap_or_else(|error| panic!("{error:?}: {story}"));
+            compare(&database, &ledger, may_lose, &story);
+            let remains = after.files().into_iter().find(|file| is_unfinished(file));
+            assert_eq!(remains, None, "{story}");
+        }
+        let damage = database.verify(|_| {}).unwrap().damage;
+        assert!(damage.is_empty(), "{damage:?}: {story}");
     }
 }
 

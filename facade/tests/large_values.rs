@@ -10,9 +10,9 @@ use strata::{
     NewTrace, Options, Reads, Retention, RunHandle, RunId, RunSpec, ShardStats, Timestamp, TraceContent,
     TraceEnd, TraceId, Value, Writes,
 };
-use strata_wal::sim::{FaultKind, Faults, SimDisk};
+use strata_wal::sim::SimDisk;
 use support::contents::{contents, inherited, of_run};
-use support::{Dice, busy_options, eventually, open_on, options, seed};
+use support::{Dice, busy_options, eventually, open_on, options, seed, sweep};
 
 /// What a value has that is large, bytes.
 const LARGE: usize = 100 << 10;
@@ -391,35 +391,30 @@ fn a_fault_at_any_point_costs_no_large_value() {
     let database = open_on(&whole, options()).unwrap();
     assert_eq!(work(&database, "without a fault").len(), 4);
     assert!(stats(&database).loads > 0);
-    let (count, stride) = (whole.points(), 12);
+    let count = whole.points();
     database.close().unwrap();
-    let full = std::env::var("STRATA_SWEEP").is_ok_and(|sweep| sweep == "full");
-    let (first, step) = if full { (1, 1) } else { (1 + dice.below(stride), stride as usize) };
-    let kinds = [FaultKind::Error, FaultKind::NoSpace, FaultKind::Torn, FaultKind::PowerCut];
-    for point in (first..=count).step_by(step) {
-        for (kind, forever) in kinds.iter().flat_map(|kind| [(*kind, false), (*kind, true)]) {
-            let story = format!("{kind:?} at {point} of {count}, for ever: {forever}");
-            let disk = SimDisk::new(dice.roll());
-            disk.set_faults(if forever { Faults::forever(point, kind) } else { Faults::once(point, kind) });
-            let Ok(database) = open_on(&disk, options()) else { continue };
-            let acknowledged = work(&database, &story);
-            let after = disk.power_cycle(dice.roll());
-            drop(database);
-            let database = open_on(&after, options()).unwrap_or_else(|error| panic!("{error}: {story}"));
-            let check = || {
-                for (place, kept, tried) in &acknowledged {
-                    let (name, key) = place.split_once('/').unwrap();
-                    let run = database.run(RunId::named(&Namespace::default(), name));
-                    let found = run.get(key).unwrap_or_else(|error| panic!("{error}: {story}"));
-                    let found = found.unwrap_or_else(|| panic!("{place} is lost: {story}"));
-                    let found = found.value.as_str().unwrap();
-                    assert!(found == kept || tried.iter().any(|tried| tried == found), "{place}: {story}");
-                }
-            };
-            check();
-            database.compact(Compaction::Full).unwrap_or_else(|error| panic!("{error}: {story}"));
-            check();
-            assert!(database.verify(|_| {}).unwrap().damage.is_empty(), "{story}");
-        }
+    for fault in sweep::faults(count, 12, &sweep::KINDS, &mut dice) {
+        let story = fault.to_string();
+        let disk = SimDisk::new(dice.roll());
+        fault.arm(&disk);
+        let Ok(database) = open_on(&disk, options()) else { continue };
+        let acknowledged = work(&database, &story);
+        let after = disk.power_cycle(dice.roll());
+        drop(database);
+        let database = open_on(&after, options()).unwrap_or_else(|error| panic!("{error}: {story}"));
+        let check = || {
+            for (place, kept, tried) in &acknowledged {
+                let (name, key) = place.split_once('/').unwrap();
+                let run = database.run(RunId::named(&Namespace::default(), name));
+                let found = run.get(key).unwrap_or_else(|error| panic!("{error}: {story}"));
+                let found = found.unwrap_or_else(|| panic!("{place} is lost: {story}"));
+                let found = found.value.as_str().unwrap();
+                assert!(found == kept || tried.iter().any(|tried| tried == found), "{place}: {story}");
+            }
+        };
+        check();
+        database.compact(Compaction::Full).unwrap_or_else(|error| panic!("{error}: {story}"));
+        check();
+        assert!(database.verify(|_| {}).unwrap().damage.is_empty(), "{story}");
     }
 }

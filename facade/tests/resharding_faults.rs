@@ -14,7 +14,7 @@ use strata::{
 };
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
 use support::contents::inherited;
-use support::{Dice, busy_options, damage_newest_image, open_on, options, script, seed, sim_path};
+use support::{Dice, busy_options, damage_newest_image, open_on, options, script, seed, sim_path, sweep};
 
 /// What runs are, and were, by their ids and versions.
 type Known = BTreeMap<(RunId, u64), String>;
@@ -94,45 +94,37 @@ fn sweep(durability: Durability, kinds: &[FaultKind]) {
     compare(&database, &known, "without faults");
     assert_eq!(logs(&disk).len(), count);
     drop(database);
-    let stride = 25;
-    let full = std::env::var("STRATA_SWEEP").is_ok_and(|sweep| sweep == "full");
-    let (first, step) = if full { (1, 1) } else { (1 + dice.below(stride), stride as usize) };
-    for point in (first..=through).step_by(step) {
-        for (kind, forever) in kinds.iter().flat_map(|kind| [(*kind, false), (*kind, true)]) {
-            let story = format!(
-                "{durability:?}, 2 to {count}, {kind:?} at {point} of {through}, for ever: {forever}"
-            );
-            let disk = grown.kill();
-            disk.set_faults(if forever { Faults::forever(point, kind) } else { Faults::once(point, kind) });
-            let opened = open_on(&disk, keep_all(durability, count));
-            if let Err(error) = &opened {
-                let expected = [ErrorKind::Io, ErrorKind::Full, ErrorKind::LogFailed, ErrorKind::Closed];
-                assert!(expected.contains(&error.kind()), "no damage is told of: {error:?}: {story}");
-            }
-            let is_cut = kind == FaultKind::PowerCut;
-            let after = if is_cut { disk.power_cycle(dice.roll()) } else { disk.kill() };
-            drop(opened);
-            // With the number it has, the one it was to get, and another.
-            let shards = [None, Some(2), Some(count), Some(4)][dice.below(4) as usize];
-            let is_damaged = dice.below(3) == 0;
-            let story = format!("{story}, then with {shards:?}, the newest images damaged: {is_damaged}");
-            if is_damaged {
-                damage_newest_image(&after);
-            }
-            let again = Options { shards, ..options(durability, 1) };
-            let database = open_on(&after, Options { retention: Retention::KeepAll, ..again });
-            let database = database.unwrap_or_else(|error| panic!("it opens again: {error}: {story}"));
-            compare(&database, &known, &story);
-            assert_eq!(logs(&after).len(), database.shard_count(), "nothing else is left: {story}");
-            if is_damaged {
-                // It is done with what is left, damage too.
-                database.compact(Compaction::Full).unwrap_or_else(|error| panic!("{error:?}: {story}"));
-                compare(&database, &known, &story);
-            }
-            let damage = database.verify(|_| {}).unwrap().damage;
-            assert!(damage.is_empty(), "{damage:?}: {story}");
-            database.create_run(RunSpec::named("later")).unwrap().put("and", "goes on").unwrap();
+    for fault in sweep::faults(through, 25, kinds, &mut dice) {
+        let story = format!("{durability:?}, 2 to {count}, {fault}");
+        let disk = grown.kill();
+        fault.arm(&disk);
+        let opened = open_on(&disk, keep_all(durability, count));
+        if let Err(error) = &opened {
+            let expected = [ErrorKind::Io, ErrorKind::Full, ErrorKind::LogFailed, ErrorKind::Closed];
+            assert!(expected.contains(&error.kind()), "no damage is told of: {error:?}: {story}");
         }
+        let after = if fault.cuts_power() { disk.power_cycle(dice.roll()) } else { disk.kill() };
+        drop(opened);
+        // With the number it has, the one it was to get, and another.
+        let shards = [None, Some(2), Some(count), Some(4)][dice.below(4) as usize];
+        let is_damaged = dice.below(3) == 0;
+        let story = format!("{story}, then with {shards:?}, the newest images damaged: {is_damaged}");
+        if is_damaged {
+            damage_newest_image(&after);
+        }
+        let again = Options { shards, ..options(durability, 1) };
+        let database = open_on(&after, Options { retention: Retention::KeepAll, ..again });
+        let database = database.unwrap_or_else(|error| panic!("it opens again: {error}: {story}"));
+        compare(&database, &known, &story);
+        assert_eq!(logs(&after).len(), database.shard_count(), "nothing else is left: {story}");
+        if is_damaged {
+            // It is done with what is left, damage too.
+            database.compact(Compaction::Full).unwrap_or_else(|error| panic!("{error:?}: {story}"));
+            compare(&database, &known, &story);
+        }
+        let damage = database.verify(|_| {}).unwrap().damage;
+        assert!(damage.is_empty(), "{damage:?}: {story}");
+        database.create_run(RunSpec::named("later")).unwrap().put("and", "goes on").unwrap();
     }
 }
 

@@ -19,7 +19,7 @@ use strata::{
 };
 use strata_wal::sim::SimDisk;
 use strata_wal::storage::Storage;
-use support::{Dice, open_on, seed, sim_path};
+use support::{Dice, open_on, seed, sim_path, sweep};
 
 use crate::dump::dumped;
 use crate::grown::{Ending, Grown, SHARDS, grow, log_of};
@@ -221,7 +221,7 @@ fn expect_told(grown: &Grown, report: &SalvageReport, story: &str) {
 }
 
 fn tries(sample: u64, full: u64) -> u64 {
-    if std::env::var("STRATA_SWEEP").is_ok_and(|sweep| sweep == "full") { full } else { sample }
+    if sweep::is_full() { full } else { sample }
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub(crate) mod process;
 pub(crate) mod script;
 pub(crate) mod serial;
 pub(crate) mod small_disk;
+pub(crate) mod sweep;
 pub(crate) mod versions;
 
 use std::collections::BTreeMap;
