@@ -48,6 +48,7 @@ mod image_thread;
 mod image_walk;
 mod import;
 mod kin;
+mod lines;
 mod loader;
 mod log_progress;
 mod maintenance;
