@@ -9,10 +9,8 @@ use strata_primitives::{
 use crate::base::{Base, Origin};
 use crate::commit::{Staged, Step};
 use crate::message::{Reply, SentOptions};
-use crate::record;
 use crate::run::{Need, Run};
 use crate::shard::{Shard, Then};
-use crate::stage::Effects;
 
 /// A fork that is wanted.
 #[derive(Debug)]
@@ -111,25 +109,13 @@ impl Shard {
             mutations.push(Mutation::RunRetention { retention, previous: stamp.version });
         }
         let run = Box::new(Run { need, ..Run::forked(request.fork, Arc::clone(base)) });
-        let (kind, body) = (record::kind_of(&mutations), std::mem::take(&mut self.spare_body));
-        let mut staged = Staged {
-            run: request.fork,
-            kind,
-            body,
-            mutations,
-            effects: Effects::Many(Vec::new()),
-            stamp,
-            durability,
-            identity: None,
-            cause: options.and_then(|options| options.cause.clone()),
-            forked: None,
-        };
+        let (cause, body) =
+            (options.and_then(|options| options.cause.clone()), std::mem::take(&mut self.spare_body));
+        let staged = Staged::first(run, mutations, stamp, durability, cause, body);
         if durability > Durability::InMemory {
             // From here on, however long the log has it wait.
             self.runs.forks.enter_origin(request.fork, base.origin);
         }
-        staged.encode_if_logged(&run);
-        staged.forked = Some(run);
         Ok(staged)
     }
 }

@@ -16,12 +16,11 @@ use crate::checkpoint_kind::CheckpointKind;
 use crate::commit::{Staged, Step};
 use crate::engine::Engine;
 use crate::message::{Answer, Message, Reply};
-use crate::record::{self, RecordPlace};
+use crate::record::RecordPlace;
 use crate::report::ImportReport;
 use crate::retained::Retained;
 use crate::run::Run;
 use crate::shard::{Shard, Then};
-use crate::stage::Effects;
 use crate::store_error::store_error;
 
 /// A run that is to be imported.
@@ -187,24 +186,10 @@ impl Shard {
         mutations.push(Mutation::RunImport { version, floor: *floor, meta: Box::new(meta) });
         let retained = Retained { floor: *floor, ..Retained::default() };
         let imported = Box::new(Run { retained, ..Run::forked(run, Arc::clone(base)) });
-        let (kind, body) = (record::kind_of(&mutations), std::mem::take(&mut self.spare_body));
-        let mut staged = Staged {
-            run,
-            kind,
-            body,
-            mutations,
-            effects: Effects::Many(Vec::new()),
-            stamp,
-            durability,
-            identity: None,
-            cause: None,
-            forked: None,
-        };
         assert!(durability > Durability::InMemory, "only a store with a log imports");
-        staged.encode_if_logged(&imported);
-        staged.forked = Some(imported);
         self.bases.enter(base);
-        Ok(Some(staged))
+        let body = std::mem::take(&mut self.spare_body);
+        Ok(Some(Staged::first(imported, mutations, stamp, durability, None, body)))
     }
 }
 

@@ -197,8 +197,33 @@ impl Operations {
 }
 
 impl Staged {
+    /// The commit with which a run is there that begins as another one was, and its record in `body`.
+    pub(crate) fn first(
+        run: Box<Run>,
+        mutations: Vec<Mutation>,
+        stamp: Stamp,
+        durability: Durability,
+        cause: Option<Cause>,
+        body: Vec<u8>,
+    ) -> Staged {
+        let mut staged = Staged {
+            run: run.state.id(),
+            kind: record::kind_of(&mutations),
+            body,
+            mutations,
+            effects: Effects::Many(Vec::new()),
+            stamp,
+            durability,
+            identity: None,
+            cause,
+            forked: None,
+        };
+        staged.encode_if_logged(&run);
+        Staged { forked: Some(run), ..staged }
+    }
+
     /// Writes the record of the commit into `body`, if it gets one.
-    pub(crate) fn encode_if_logged(&mut self, run: &Run) {
+    fn encode_if_logged(&mut self, run: &Run) {
         if self.durability == Durability::InMemory {
             return;
         }
