@@ -123,6 +123,14 @@ impl Encoded {
         }
     }
 
+    /// How its bytes are read, if they are elsewhere.
+    pub(crate) fn read_value(&self) -> Option<&ReadValue> {
+        match &self.0 {
+            Bytes::Here(_) => None,
+            Bytes::Unread(unread) => Some(&unread.read),
+        }
+    }
+
     /// What it was hashed to as the payload of an event, if that is known without its bytes.
     pub(crate) fn known_digest(&self) -> Option<[u8; 32]> {
         match &self.0 {

@@ -2,15 +2,66 @@
 use crate::encoded::Encoded;
 use crate::error::{Error, ErrorKind};
 use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 /// A value of at least this size, in bytes, need not be in memory with its run.
 pub const LARGE_VALUE_SIZE: usize = 64 << 10;
 
-/// About how many bytes of memory a value takes that is not there.
-pub(crate) const UNREAD_SIZE: usize = 256;
+/// About how many bytes of memory a value takes that is not there, with what is known of its place.
+pub(crate) const UNREAD_SIZE: usize = 288;
 
 /// Reads the bytes of a value. It may wait for a device, and fail as one does.
-pub type ReadValue = Box<dyn Fn() -> Result<Encoded, Error> + Send + Sync>;
+type Read = dyn Fn() -> Result<Encoded, Error> + Send + Sync;
+
+/// How the bytes of a value are read. All clones of the value share it, whoever has them: when the bytes are
+/// [somewhere else](Self::replace) all of them read there.
+#[derive(Clone)]
+pub struct ReadValue(Arc<RwLock<Arc<Read>>>);
+
+/// The same for who does not keep it.
+#[derive(Debug, Clone)]
+pub struct WeakReadValue(Weak<RwLock<Arc<Read>>>);
+
+impl ReadValue {
+    /// Reads with `read`, which may wait for a device, and fail as one does.
+    pub fn new(read: impl Fn() -> Result<Encoded, Error> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(read))))
+    }
+
+    /// From now on the same bytes are read with `read`.
+    pub fn replace(&self, read: impl Fn() -> Result<Encoded, Error> + Send + Sync + 'static) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(read);
+    }
+
+    /// The same, not kept.
+    pub fn downgrade(&self) -> WeakReadValue {
+        WeakReadValue(Arc::downgrade(&self.0))
+    }
+
+    fn read(&self) -> Result<Encoded, Error> {
+        // Nobody waits for a device with the lock.
+        let read = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
+        read()
+    }
+}
+
+impl WeakReadValue {
+    /// It, if a value still has it.
+    pub fn upgrade(&self) -> Option<ReadValue> {
+        self.0.upgrade().map(ReadValue)
+    }
+
+    /// Whether a value still has it.
+    pub fn is_wanted(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+}
+
+impl fmt::Debug for ReadValue {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ReadValue")
+    }
+}
 
 /// What is known of a value that is elsewhere.
 pub(crate) struct Unread {
@@ -20,7 +71,7 @@ pub(crate) struct Unread {
     pub(crate) size: usize,
     /// What it was hashed to with the salt of its event, where it is the payload of one.
     pub(crate) digest: Option<[u8; 32]>,
-    read: ReadValue,
+    pub(crate) read: ReadValue,
 }
 
 impl Unread {
@@ -34,7 +85,7 @@ impl Unread {
     /// # Errors
     /// Those of reading it; `Corrupt` when another value lies there.
     pub(crate) fn read(&self) -> Result<Encoded, Error> {
-        let value = (self.read)()?;
+        let value = self.read.read()?;
         if value.len() != self.size || value.tag() != Some(self.tag) {
             let message =
                 format!("a value of {} bytes lies where one of {} was left", value.len(), self.size);

@@ -51,7 +51,7 @@ fn left_by(image: &[Arc<Vec<u8>>], reads: &Arc<AtomicUsize>) -> RunState {
     for slice in image {
         let leave = |range: std::ops::Range<usize>| {
             let (slice, reads) = (Arc::clone(slice), Arc::clone(reads));
-            let read: ReadValue = Box::new(move || {
+            let read = ReadValue::new(move || {
                 reads.fetch_add(1, Ordering::Relaxed);
                 Ok(Encoded::from_canonical(&slice[range.clone()]))
             });
@@ -83,6 +83,37 @@ fn what_is_left_in_an_image_is_the_same_run_and_the_same_image_again() {
     assert_eq!(image_of(&mut left), image);
     assert_eq!(reads.load(Ordering::Relaxed), 4);
     assert!(left.same_state(&whole));
+}
+
+#[test]
+fn who_has_a_value_reads_it_where_it_has_moved() {
+    let reads = Arc::new(AtomicUsize::new(0));
+    let image = image_of(&mut filled().state);
+    let (mut load, mut all) = (ImageLoad::new(run_id(), 3), Vec::new());
+    for slice in &image {
+        let leave = |range: std::ops::Range<usize>| {
+            let read = ReadValue::new(|| panic!("nothing is there any more"));
+            all.push((read.downgrade(), Arc::clone(slice), range));
+            Some(read)
+        };
+        load.take_leaving(slice, leave).unwrap();
+    }
+    let left = load.finish().unwrap();
+    let shared = left.share();
+    for (read, slice, range) in all {
+        let reads = Arc::clone(&reads);
+        read.upgrade().expect("others have it").replace(move || {
+            reads.fetch_add(1, Ordering::Relaxed);
+            Ok(Encoded::from_canonical(&slice[range.clone()]))
+        });
+    }
+    for state in [left, shared] {
+        let mut driver = Driver { state, ..Driver::missing() };
+        let found = driver.read(Operation::EventRead { sequence: 0 });
+        let Outcome::Event(Some(event)) = found else { panic!("it is there") };
+        assert_eq!(event.payload, text("value"));
+    }
+    assert!(reads.load(Ordering::Relaxed) >= 2);
 }
 
 #[test]

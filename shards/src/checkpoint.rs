@@ -21,7 +21,7 @@ use crate::calls::fresh_id;
 use crate::checkpoint_kind::CheckpointKind;
 use crate::eviction::room_for_runs;
 use crate::image_directory::{DirectoryEnd, Files};
-use crate::image_thread::{ImageFailure, ImageNews, ImagePart, ImageProgress, Naming};
+use crate::image_thread::{ImageFailure, ImageNews, ImagePart, ImageProgress, Naming, Written};
 use crate::image_walk::{ImageBegin, ImageOfRuns, Noted};
 use crate::loader::LoadRequest;
 use crate::maintenance::Errand;
@@ -30,6 +30,7 @@ use crate::record::RecordPlace;
 use crate::report::ShardCheckpoint;
 use crate::run_table::Held;
 use crate::shard::{Maintained, Shard};
+use crate::value_places::Moved;
 
 /// The checkpoints of one shard: the last one, and the one under way.
 #[derive(Debug)]
@@ -98,8 +99,8 @@ enum Stage {
     Syncing { writing: Box<Writing>, needed: Lsn, image_time: Duration },
     /// The thread finishes the image, and MANIFEST names it.
     Naming { runs: Box<ImageOfRuns>, image_time: Duration },
-    /// An image is there, and runs take note of it. Then other files are unnecessary.
-    Noting { noted: std::vec::IntoIter<Noted>, unnecessary: Unnecessary },
+    /// An image is there, and runs take note of it. Then values that were elsewhere are read there, and other files are unnecessary.
+    Noting { noted: std::vec::IntoIter<Noted>, moved: Moved, unnecessary: Unnecessary },
 }
 
 /// What is to be put away once an image is there.
@@ -384,12 +385,13 @@ impl Shard {
                 let writing = Writing { runs, parts, waiting: Vec::new(), begun_at: Instant::now() };
                 self.set_stage(Stage::Writing(Box::new(writing)));
             }
-            (ImageProgress::Finished(Ok((image, size))), Stage::Naming { runs, image_time }) => {
+            (ImageProgress::Finished(Ok((image, written))), Stage::Naming { runs, image_time }) => {
                 let (end, noted) = runs.take();
                 let asked = std::mem::take(&mut checkpoint.asked);
                 let (image_time, begun_at) = (*image_time, checkpoint.begun_at);
                 let unnecessary = self.checkpoints.follow(image, end, self.runs.forks.archives(), self.now);
-                self.set_stage(Stage::Noting { noted: noted.into_iter(), unnecessary });
+                let Written { size, moved } = written;
+                self.set_stage(Stage::Noting { noted: noted.into_iter(), moved, unnecessary });
                 self.stats.images += 1;
                 self.stats.image_bytes.record(size);
                 self.stats.image_times.record(image_time.as_micros() as u64);
@@ -448,7 +450,7 @@ impl Shard {
                 }
                 (Some(Stage::Naming { runs: Box::new(writing.runs), image_time }), true)
             }
-            Stage::Noting { mut noted, unnecessary } => {
+            Stage::Noting { mut noted, moved, unnecessary } => {
                 for Noted { run: id, image, retained, has_origin } in noted.by_ref().take(NOTED_MAX) {
                     // Another run may have been imported since under the id of one that was deleted.
                     if self.runs.held(id).is_some_and(|held| first_record(held) > image.record) {
@@ -464,16 +466,15 @@ impl Shard {
                                 run.image = Some(image);
                             }
                             run.retained.take_over(retained);
-                            self.note_displaced(id);
                         }
                         Some(Held::Cold(cold)) => (cold.entry.image, cold.entry.retained) = (image, retained),
                         None => {}
                     }
                 }
                 if noted.len() > 0 {
-                    return (Some(Stage::Noting { noted, unnecessary }), true);
+                    return (Some(Stage::Noting { noted, moved, unnecessary }), true);
                 }
-                self.waiting.forget_files(unnecessary);
+                self.waiting.forget_files(moved, unnecessary);
                 (None, true)
             }
             Stage::Starting | Stage::Naming { .. } => (Some(stage), false),

@@ -15,6 +15,7 @@ use crate::record::{self, Record, RecordPlace};
 use crate::replay::apply;
 use crate::retained::RunImage;
 use crate::run::Run;
+use crate::value_places::Moved;
 use crate::value_reads::ValueReads;
 
 /// A run that is not in memory.
@@ -215,9 +216,22 @@ impl ImageShelf {
         Err(reader.corrupt(place.offset, format!("run {} cannot be rebuilt: {reason}", entry.run)))
     }
 
-    /// Closes all files but those that are still referred to.
+    /// Values that are elsewhere are read from an image that is new, where that has them.
+    ///
+    /// # Errors
+    /// `Corrupt` when the image is damaged, `Io`. They are read from where they were then.
+    pub(crate) fn follow(&mut self, image: u64, moved: Moved) -> Result<(), WalError> {
+        if !moved.is_empty() {
+            let reader = Arc::clone(self.reader(image)?);
+            self.reads.follow(&reader, moved);
+        }
+        Ok(())
+    }
+
+    /// Closes all files but those that are still referred to, and those in which somebody has left a value.
     pub(crate) fn retain(&mut self, is_kept: impl Fn(u64) -> bool) {
         self.readers.retain(|file, _| is_kept(*file));
+        self.reads.forget(|file| !is_kept(file));
     }
 }
 
@@ -254,7 +268,6 @@ fn run_of(state: RunState, entry: &RunEntry, base: Option<&Arc<Base>>) -> Run {
     (run.place, run.logged, run.image) = (image.record, image.stamp, Some(*image));
     (run.trail, run.retained) = (trail.clone(), retained.clone());
     (run.origin, run.base) = (entry.origin, base.cloned());
-    run.left_in = if run.state.elsewhere() > 0 { image.file } else { 0 };
     run.durability = entry.summary.meta.as_ref().and_then(|meta| meta.durability);
     run
 }

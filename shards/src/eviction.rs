@@ -122,7 +122,7 @@ impl Shard {
     }
 
     /// Whether an image has all of a run, everybody may see it, and nobody does.
-    pub(crate) fn can_leave(&self, run: &Run) -> bool {
+    fn can_leave(&self, run: &Run) -> bool {
         let is_imaged = run.image.is_some_and(|image| image.stamp.version == run.state.version());
         let lives_in_memory = run.durability == Some(Durability::InMemory);
         is_imaged && !lives_in_memory && !run.state.is_looked_at() && run.need.is_met(&self.progress)

@@ -1,16 +1,20 @@
 //! The thread that writes one image: it takes what the shard hands over, and waits for the device in its place.
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use strata_primitives::{Erasure, Error, GAP_HEAD_SIZE, ImageEntry, ImageSlice, Redaction, Timestamp};
+use strata_primitives::{
+    Erasure, Error, Filled, GAP_HEAD_SIZE, ImageEntry, ImageSlice, Redaction, Timestamp,
+};
 use strata_runtime::mailbox;
 use strata_wal::{ImagePlace, ImageReader, ImageWriter, LogEnd, LogSource, Lsn, NamedImage, WalError};
 
 use crate::maintenance::Errand;
 use crate::message::Message;
 use crate::store_error::store_error;
+use crate::value_places::{Moved, MovedValue};
 
 /// What an image consists of, in the order of the file.
 #[derive(Debug)]
@@ -49,8 +53,17 @@ pub(crate) struct ImageNews {
 pub(crate) enum ImageProgress {
     /// It is being written; parts are taken here.
     Begun { number: u64, parts: Sender<Vec<ImagePart>> },
-    /// It has its name in MANIFEST and is a file of so many bytes, or there is none.
-    Finished(Result<(NamedImage, u64), ImageFailure>),
+    /// It has its name in MANIFEST, or there is none.
+    Finished(Result<(NamedImage, Written), ImageFailure>),
+}
+
+/// What was written.
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// Bytes of the file.
+    pub(crate) size: u64,
+    /// Where it has what was elsewhere.
+    pub(crate) moved: Moved,
 }
 
 /// Why there is no image.
@@ -102,10 +115,10 @@ impl ImageJob {
         let panicked = |_| Err(failed("the thread that writes images panicked").into());
         let written = catch_unwind(AssertUnwindSafe(|| self.write(parts))).unwrap_or_else(panicked);
         let failure = match written {
-            Ok(Some((naming, size))) => {
+            Ok(Some((naming, written))) => {
                 let LogEnd { lsn: through, chain, .. } = self.through;
                 let image = NamedImage { number, through, chain };
-                let errand = Errand::NameImage { request: self.request, log, image, size, naming };
+                let errand = Errand::NameImage { request: self.request, log, image, written, naming };
                 match self.errands.send(errand) {
                     Ok(()) => return,
                     Err(_) => failed("the maintenance thread has ended").into(),
@@ -120,23 +133,32 @@ impl ImageJob {
         self.shard.wake();
     }
 
-    /// Writes parts until the end comes, and tells how large the file is; `None` when it does not.
-    fn write(&self, parts: &Receiver<Vec<ImagePart>>) -> Result<Option<(Naming, u64)>, ImageFailure> {
+    /// Writes parts until the end comes, and tells what that was; `None` when it does not.
+    fn write(&self, parts: &Receiver<Vec<ImagePart>>) -> Result<Option<(Naming, Written)>, ImageFailure> {
         let mut writer = self.source.create_image(self.number, self.through.lsn, self.begun.0)?;
-        let mut copied: Option<(u64, ImageReader)> = None;
+        let (mut copied, mut moved): (Option<(u64, ImageReader)>, _) = (None, Moved::default());
         while let Ok(list) = parts.recv() {
             // There is room for the next one.
             self.shard.wake();
             for part in list {
                 match part {
-                    ImagePart::Slice(slice) => drop(writer.append(&bytes_of(slice)?)?),
+                    ImagePart::Slice(slice) => {
+                        let (bytes, filled) = filled(slice)?;
+                        moved.fill(writer.append(&bytes)?, filled);
+                    }
                     ImagePart::Page(page) => writer.append_page(&page)?,
-                    ImagePart::Copy { file, place } => self.copy(&mut writer, &mut copied, file, place)?,
+                    ImagePart::Copy { file, place } => {
+                        let to = self.copy(&mut writer, &mut copied, file, place)?;
+                        moved.copy(file, place, to.offset);
+                    }
                     ImagePart::Redacted { file, place, redaction, size } => {
-                        self.redact(&mut writer, &mut copied, (file, place), &redaction, size)?;
+                        let redacted =
+                            self.redact(&mut writer, &mut copied, (file, place), &redaction, size)?;
+                        moved.redact(file, redacted);
                     }
                     ImagePart::End(naming) => {
-                        return Ok(Some((naming, writer.finish()?)));
+                        let size = writer.finish()?;
+                        return Ok(Some((naming, Written { size, moved })));
                     }
                 }
             }
@@ -162,16 +184,15 @@ impl ImageJob {
         copied: &mut Option<(u64, ImageReader)>,
         file: u64,
         place: ImagePlace,
-    ) -> Result<(), ImageFailure> {
+    ) -> Result<ImagePlace, ImageFailure> {
         let reader = self.reader_of(file, copied)?;
-        let unreadable = |error| unreadable(file, error);
-        writer.copy(&reader, place).map_err(unreadable)?;
+        let to = writer.copy(&reader, place).map_err(|error| unreadable(file, error))?;
         *copied = Some((file, reader));
-        Ok(())
+        Ok(to)
     }
 
     /// Copies slices without what is erased of them. What that leaves free is a gap, because the shard has told already where the
-    /// next run lies.
+    /// next run lies. Tells where large values went.
     fn redact(
         &self,
         writer: &mut ImageWriter,
@@ -179,18 +200,26 @@ impl ImageJob {
         (file, place): (u64, ImagePlace),
         redaction: &Redaction,
         size: u64,
-    ) -> Result<(), ImageFailure> {
+    ) -> Result<Vec<MovedValue>, ImageFailure> {
         let reader = self.reader_of(file, copied)?;
         let unreadable = |error| unreadable(file, error);
-        let (mut written, mut outcome) = (0, Ok(()));
-        let read = reader.slices(place, |slice| {
+        let (mut written, mut outcome, mut moved) = (0, Ok(()), Vec::new());
+        let read = reader.placed_slices(place, |from, slice| {
             let slice = redacted_slice(slice, redaction);
-            outcome = slice.map_err(|reason| reader.corrupt(place.offset, reason)).and_then(|slice| {
-                if !slice.is_empty() {
-                    written += writer.append(&slice)?.size;
-                }
-                Ok(())
-            });
+            outcome =
+                slice.map_err(|reason| reader.corrupt(place.offset, reason)).and_then(|(slice, values)| {
+                    if !slice.is_empty() {
+                        let to = writer.append(&slice)?;
+                        moved.extend(values.into_iter().map(|(begin, range)| MovedValue {
+                            offset: from.offset,
+                            begin,
+                            slice: to,
+                            range,
+                        }));
+                        written += to.size;
+                    }
+                    Ok(())
+                });
             outcome.is_ok()
         });
         read.map_err(unreadable)?;
@@ -210,7 +239,7 @@ impl ImageJob {
         }
         assert!(written == size, "a gap is as large as what is left");
         *copied = Some((file, reader));
-        Ok(())
+        Ok(moved)
     }
 }
 
@@ -235,23 +264,31 @@ pub(crate) fn redacted_size(size: u64, erasures: &[Erasure]) -> u64 {
     size + events * EVENT_GROWTH_MAX + GAP_FRAME_SIZE_MIN
 }
 
-/// The entries of a slice without what is erased of them, and without gaps.
-pub(crate) fn redacted_slice(slice: &[u8], redaction: &Redaction) -> Result<Vec<u8>, String> {
-    let (mut out, mut rest) = (Vec::with_capacity(slice.len()), slice);
+/// Where the large values of a slice began, and where they lie among other bytes.
+type MovedRanges = Vec<(usize, Range<usize>)>;
+
+/// The entries of a slice without what is erased of them, and without gaps; and where large values went.
+pub(crate) fn redacted_slice(slice: &[u8], redaction: &Redaction) -> Result<(Vec<u8>, MovedRanges), String> {
+    let (mut out, mut rest, mut moved) = (Vec::with_capacity(slice.len()), slice, Vec::new());
     while !rest.is_empty() {
-        let entry = ImageEntry::decode(&mut rest).map_err(|error| error.to_string())?;
+        let mut entry = ImageEntry::decode(&mut rest).map_err(|error| error.to_string())?;
         match redaction.entry(&entry) {
             Some(redacted) => redacted.encode(&mut out),
             None if matches!(entry, ImageEntry::Gap { .. }) => {}
-            None => entry.encode(&mut out),
+            None => {
+                entry.encode(&mut out);
+                let ranges =
+                    entry.large_value_at(slice.len() - rest.len()).zip(entry.large_value_at(out.len()));
+                moved.extend(ranges.map(|(before, after)| (before.start, after)));
+            }
         }
     }
-    Ok(out)
+    Ok((out, moved))
 }
 
-/// All bytes of a slice: large values that the run has left in an earlier image are read from there.
-fn bytes_of(slice: ImageSlice) -> Result<Vec<u8>, ImageFailure> {
-    slice.into_bytes().map_err(|error| ImageFailure { error, unreadable: None })
+/// All bytes of a slice, and where among them lie large values that the run has left in an earlier image: they are read from there.
+fn filled(slice: ImageSlice) -> Result<(Vec<u8>, Filled), ImageFailure> {
+    slice.fill().map_err(|error| ImageFailure { error, unreadable: None })
 }
 
 fn failed(reason: &str) -> WalError {

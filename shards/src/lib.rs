@@ -36,7 +36,6 @@ mod checkpoint;
 mod cleaner;
 mod cold_run;
 mod commit;
-mod displaced;
 mod erasing;
 mod eviction;
 mod export;
@@ -72,6 +71,7 @@ mod store_error;
 mod subscribe;
 mod trail;
 mod transact;
+mod value_places;
 mod value_reads;
 mod withheld;
 

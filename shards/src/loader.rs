@@ -21,6 +21,7 @@ use crate::record::{Record, RecordPlace};
 use crate::replay::apply;
 use crate::run::Run;
 use crate::store_error::store_error;
+use crate::value_places::Moved;
 
 /// What the loader of a shard is asked to do, in order.
 #[derive(Debug)]
@@ -37,8 +38,8 @@ pub(crate) enum LoadRequest {
     Past { request: u64, past: Box<PastVersion>, lineage: Lineage },
     /// Drop something, which takes its time.
     Drop(Dropped),
-    /// Nobody asks for any of this any more: have it put away.
-    Forget(Unnecessary),
+    /// Nobody asks for any of this any more: read from the new image what has moved there, and have the rest put away.
+    Forget { moved: Moved, unnecessary: Unnecessary },
     /// Answer when all that was asked for before is done, and put away.
     Settle { forked: Vec<ForkPoint>, reply: Reply },
 }
@@ -97,8 +98,12 @@ impl Loader {
                     self.tell(Loaded::Past { request, outcome });
                 }
                 LoadRequest::Drop(dropped) => drop(dropped),
-                LoadRequest::Forget(unnecessary) => {
+                LoadRequest::Forget { moved, unnecessary } => {
                     let Unnecessary { image, kept, .. } = &unnecessary;
+                    // Runs that were asked for before are read by now, and known by where they were read.
+                    if let Err(error) = self.shelf.follow(*image, moved) {
+                        tracing::warn!(target: "strata", shard = self.index, %error, "values are read from a file that is removed");
+                    }
                     self.shelf.retain(|file| file >= *image || kept.contains(&file));
                     // Without anybody to put it away it costs space until the next image.
                     let _ = self.errands.try_send(Errand::PutAway { log: self.log, unnecessary });

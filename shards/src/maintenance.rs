@@ -18,7 +18,7 @@ use strata_wal::{
 
 use crate::checkpoint::Unnecessary;
 use crate::held_checkpoint::Holds;
-use crate::image_thread::{ImageFailure, ImageJob, ImageNews, ImageProgress, Naming};
+use crate::image_thread::{ImageFailure, ImageJob, ImageNews, ImageProgress, Naming, Written};
 use crate::message::{Answer, Message, Reply};
 use crate::store_error::store_error;
 
@@ -29,8 +29,8 @@ pub(crate) enum Errand {
     Prepare { shard: u32, request: SegmentRequest },
     /// Have an image written that stands for a log up to here.
     BeginImage { request: u64, through: LogEnd, begun: Timestamp },
-    /// Name an image that is written, a file of so many bytes.
-    NameImage { request: u64, log: u32, image: NamedImage, size: u64, naming: Naming },
+    /// Name an image that is written.
+    NameImage { request: u64, log: u32, image: NamedImage, written: Written, naming: Naming },
     /// Put away what an image has made unnecessary: segments and other image files.
     PutAway { log: u32, unnecessary: Unnecessary },
     /// Somebody holds files no longer.
@@ -119,12 +119,12 @@ impl Maintenance {
                 delivery.mailbox.wake();
             }
             Errand::BeginImage { request, through, begun } => self.begin_image(request, through, begun),
-            Errand::NameImage { request, log, image, size, naming } => {
+            Errand::NameImage { request, log, image, written, naming } => {
                 let Naming { durable_through, before } = naming;
                 let named = self.directory.name_image(log, image, before, durable_through);
                 let outcome = named.map_err(ImageFailure::from);
                 let delivery = self.delivery(log);
-                let what = ImageProgress::Finished(outcome.map(|()| (image, size)));
+                let what = ImageProgress::Finished(outcome.map(|()| (image, written)));
                 let _ = delivery.images.send(ImageNews { request, what });
                 delivery.mailbox.wake();
             }

@@ -7,18 +7,16 @@ use std::time::Instant;
 use crossbeam_channel::Sender;
 use rustc_hash::FxHashMap;
 use strata_primitives::{Error, RunId};
-use strata_wal::Lsn;
 
 use crate::base::{Lineage, Origin};
 use crate::batches::Batches;
 use crate::calls::fresh_id;
 use crate::checkpoint::Unnecessary;
-use crate::image_directory::RunEntry;
 use crate::loader::{Dropped, LoadRequest, Loaded};
 use crate::message::{Control, Message};
-use crate::record::Record;
 use crate::run_table::Held;
 use crate::shard::{Maintained, Shard};
+use crate::value_places::Moved;
 
 /// What waits for cold runs.
 #[derive(Debug, Default)]
@@ -52,9 +50,9 @@ impl Waiting {
         Waiting { requests, ..Waiting::default() }
     }
 
-    /// Nothing of this is asked for any more.
-    pub(crate) fn forget_files(&self, unnecessary: Unnecessary) {
-        self.request(LoadRequest::Forget(unnecessary));
+    /// Nothing of this is asked for any more, and values that have moved are read from the image that made it unnecessary.
+    pub(crate) fn forget_files(&self, moved: Moved, unnecessary: Unnecessary) {
+        self.request(LoadRequest::Forget { moved, unnecessary });
     }
 
     /// A message that may be served before anything newer.
@@ -136,21 +134,14 @@ impl Shard {
     /// Asks for a cold run, unless it is on its way.
     pub(crate) fn load(&mut self, run: RunId) {
         let Some(cold) = self.runs.cold_mut(run).filter(|cold| cold.loading.is_none()) else { return };
-        let (entry, tail) = (cold.entry.clone(), Arc::clone(&cold.tail));
-        let request = self.request_load(entry, tail);
-        if let Some(cold) = self.runs.cold_mut(run) {
-            cold.loading = Some(request);
-        }
-        self.waiting.loading_count += 1;
-    }
-
-    /// Has a run loaded, with the commits behind its image. The request for it.
-    pub(crate) fn request_load(&mut self, entry: RunEntry, tail: Arc<Vec<(Lsn, Record)>>) -> u64 {
-        let (request, asked_at) = (fresh_id(), Instant::now());
+        let request = fresh_id();
+        cold.loading = Some(request);
+        let (entry, tail) = (Box::new(cold.entry.clone()), Arc::clone(&cold.tail));
         let origin = entry.origin.filter(|_| entry.is_over_origin());
-        let (entry, lineage) = (Box::new(entry), self.lineage(origin));
+        let lineage = self.lineage(origin);
+        self.waiting.loading_count += 1;
+        let asked_at = Instant::now();
         self.waiting.request(LoadRequest::Load { request, asked_at, entry, tail, lineage });
-        request
     }
 
     /// How what a run began as is made.
@@ -161,8 +152,7 @@ impl Shard {
     /// Takes in the runs that are back, and asks for more where that is wanted. Whether anything happened.
     pub(crate) fn take_loaded(&mut self, maintained: Option<&Maintained>) -> bool {
         let Some(maintained) = maintained else { return false };
-        let is_any_cold = self.runs.cold_count() > 0 || self.displaced.is_loading();
-        if !is_any_cold && self.waiting.queries.is_empty() && !self.pasts.is_any_wanted() {
+        if self.runs.cold_count() == 0 && self.waiting.queries.is_empty() && !self.pasts.is_any_wanted() {
             return false;
         }
         let mut has_progress = self.advance_pasts();
@@ -182,9 +172,6 @@ impl Shard {
             Loaded::Run { request, asked_at, run, outcome } => (request, asked_at, run, outcome),
             Loaded::Past { request, outcome } => return self.take_in_past(request, outcome),
         };
-        if self.displaced.is_asked(request) {
-            return self.take_in_displaced(outcome);
-        }
         // One that was asked for before a restart is nobody's any more.
         let Some(cold) = self.runs.cold_mut(run).filter(|cold| cold.loading == Some(request)) else { return };
         cold.loading = None;
@@ -194,7 +181,6 @@ impl Shard {
             Ok(loaded) => {
                 self.checkpoints.note_rebuilt(loaded.image.is_none());
                 self.runs.make_resident(loaded, self.turn_number);
-                self.note_displaced(run);
                 self.stats.loads += 1;
                 self.stats.load_times.record_between(asked_at, Instant::now());
                 self.waiting.ready.extend(parked);

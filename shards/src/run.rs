@@ -6,7 +6,6 @@ use strata_primitives::{Durability, RunId, RunState, Stamp, Timestamp};
 use strata_wal::{Log, Lsn};
 
 use crate::base::{Base, Origin};
-use crate::image_directory::RunEntry;
 use crate::record::{KIND_RUN_DELETE, RecordPlace};
 use crate::retained::{Retained, RunImage};
 use crate::trail::Trail;
@@ -106,10 +105,6 @@ pub(crate) struct Run {
     pub(crate) used: u64,
     /// What it is counted with.
     pub(crate) counted: Counted,
-    /// The image file in which it has left large values, 0 for none.
-    pub(crate) left_in: u64,
-    /// It is known that its image lies in another file.
-    pub(crate) waits_to_move: bool,
     /// Where it stands among the resident runs of the table.
     pub(crate) place_among_resident: usize,
 }
@@ -130,8 +125,6 @@ impl Run {
             deadline: None,
             used: 0,
             counted: Counted::default(),
-            left_in: 0,
-            waits_to_move: false,
             place_among_resident: 0,
         }
     }
@@ -146,28 +139,6 @@ impl Run {
             if base.origin.archive().is_some() && began.id() == id { began.adopt() } else { began.fork(id) };
         let origin = base.origin;
         Run { place: origin.record, origin: Some(origin), base: Some(base), ..Run::new(state) }
-    }
-
-    /// Whether it has left large values in another file than that of its image.
-    pub(crate) fn is_displaced(&self) -> bool {
-        self.left_in != 0 && self.image.is_some_and(|image| image.file != self.left_in)
-    }
-
-    /// What is known of it without its content.
-    ///
-    /// # Panics
-    /// If it has no image as it is.
-    pub(crate) fn as_cold(&self) -> RunEntry {
-        let image = self.image.filter(|image| image.stamp.version == self.state.version());
-        RunEntry {
-            run: self.state.id(),
-            image: image.expect("a run leaves memory when an image has all of it"),
-            summary: self.state.summary(),
-            trail: self.trail.clone(),
-            retained: self.retained.clone(),
-            origin: self.origin,
-            erasures: Arc::clone(self.state.erasures()),
-        }
     }
 
     /// Takes note of the record of the commit that was just applied.

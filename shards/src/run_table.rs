@@ -13,6 +13,7 @@ use crate::base::{Base, Known, Origin};
 use crate::cold_run::ColdRun;
 use crate::erasing::{Descent, erasures_of};
 use crate::forks::Forks;
+use crate::image_directory::RunEntry;
 use crate::record::Record;
 use crate::run::{Counted, Need, Run};
 use crate::shared_memory::SharedMemory;
@@ -195,7 +196,17 @@ impl RunTable {
     pub(crate) fn make_cold(&mut self, id: RunId) -> Box<Run> {
         let held = self.runs.get_mut(&id).expect("only a run of the table leaves memory");
         let run = held.run();
-        let cold = Box::new(ColdRun { deadline: run.deadline, ..ColdRun::new(run.as_cold()) });
+        let image = run.image.filter(|image| image.stamp.version == run.state.version());
+        let entry = RunEntry {
+            run: id,
+            image: image.expect("a run leaves memory when an image has all of it"),
+            summary: run.state.summary(),
+            trail: run.trail.clone(),
+            retained: run.retained.clone(),
+            origin: run.origin,
+            erasures: Arc::clone(run.state.erasures()),
+        };
+        let cold = Box::new(ColdRun { deadline: run.deadline, ..ColdRun::new(entry) });
         self.taken.leave(run);
         self.taken.memory += COLD_SIZE;
         let place = run.place_among_resident;

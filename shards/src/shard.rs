@@ -16,7 +16,6 @@ use crate::batches::Batches;
 use crate::boot::Boot;
 use crate::checkpoint::{Checkpoints, KnownImages, LogBounds};
 use crate::commit::{Staged, Step, Unseen};
-use crate::displaced::Displaced;
 use crate::eviction::Budget;
 use crate::image_thread::ImageNews;
 use crate::loader::{LoadRequest, Loaded};
@@ -63,7 +62,6 @@ pub(crate) struct Shard {
     pub(crate) pasts: Pasts,
     pub(crate) bases: Bases,
     pub(crate) budget: Budget,
-    pub(crate) displaced: Displaced,
     /// Turns so far.
     pub(crate) turn_number: u64,
     /// Runs that have more to forget of what was kept for a snapshot.
@@ -152,7 +150,6 @@ impl Shard {
             pasts: Pasts::default(),
             bases: Bases::default(),
             budget,
-            displaced: Displaced::default(),
             turn_number: 0,
             untidy: Vec::new(),
             walked: Vec::new(),
@@ -214,7 +211,7 @@ impl Shard {
         let expired = self.held.is_none() && self.ending.is_none() && self.clean(served > 0);
         let imaged = self.ending.is_none() && self.advance_checkpoint(maintained);
         let forgot = self.forget_past() | self.load_ahead(served == 0);
-        let moved = self.move_log(maintained) | self.evict(served + was_ready) | self.load_displaced();
+        let moved = self.move_log(maintained) | self.evict(served + was_ready);
         let was_busy = loaded || was_ready > 0 || served > 0 || expired || imaged || forgot || moved;
         if was_busy {
             self.stats.turns.record(self.setup.clock.now().0.saturating_sub(began.0));

@@ -40,6 +40,7 @@ use crate::trace::Trace;
 use crate::trace_id::TraceId;
 use crate::unread::LARGE_VALUE_SIZE;
 use crate::version::{Commit, Durability, Stamp, Timestamp, Version};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// One thing that a run remembers, with the commit that wrote it.
@@ -146,6 +147,12 @@ impl ImageEntry {
             _ => return None,
         };
         Some(found).filter(|(value, ..)| value.len() >= LARGE_VALUE_SIZE)
+    }
+
+    /// Where the value lies that may be left unread, if it has one and its encoding ends at `end`.
+    pub fn large_value_at(&mut self, end: usize) -> Option<Range<usize>> {
+        let (value, behind, _) = self.large_value()?;
+        Some(end - behind - value.len()..end - behind)
     }
 
     /// Appends the encoding without the bytes of a value that is unread.

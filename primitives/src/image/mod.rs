@@ -10,5 +10,5 @@ mod walk;
 
 pub use entry::{GAP_HEAD_SIZE, ImageEntry, Removed};
 pub use load::ImageLoad;
-pub use slice::ImageSlice;
+pub use slice::{Filled, ImageSlice};
 pub use walk::ImageWalk;

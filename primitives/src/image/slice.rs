@@ -2,6 +2,8 @@
 use super::entry::ImageEntry;
 use crate::encoded::Encoded;
 use crate::error::Error;
+use crate::unread::ReadValue;
+use std::ops::Range;
 
 /// Some entries of an image, one behind the other. How many bytes they take is known at once; those of values that are unread are
 /// read by who writes them.
@@ -12,6 +14,9 @@ pub struct ImageSlice {
     unread: Vec<(usize, Encoded)>,
     unread_size: usize,
 }
+
+/// Values that were read for a slice, and where among its bytes each of them lies.
+pub type Filled = Vec<(ReadValue, Range<usize>)>;
 
 impl ImageSlice {
     /// An empty one.
@@ -45,16 +50,26 @@ impl ImageSlice {
     /// # Errors
     /// Those of reading a value.
     pub fn into_bytes(self) -> Result<Vec<u8>, Error> {
+        Ok(self.fill()?.0)
+    }
+
+    /// The same, and where among them each value lies that had to be read.
+    ///
+    /// # Errors
+    /// Those of reading a value.
+    pub fn fill(self) -> Result<(Vec<u8>, Filled), Error> {
         if self.unread.is_empty() {
-            return Ok(self.bytes);
+            return Ok((self.bytes, Vec::new()));
         }
-        let (mut all, mut from) = (Vec::with_capacity(self.len()), 0);
+        let (mut all, mut filled, mut from) = (Vec::with_capacity(self.len()), Vec::new(), 0);
         for (place, value) in &self.unread {
             all.extend_from_slice(&self.bytes[from..*place]);
+            let begin = all.len();
             all.extend_from_slice(value.read()?.as_bytes());
+            filled.extend(value.read_value().map(|read| (read.clone(), begin..all.len())));
             from = *place;
         }
         all.extend_from_slice(&self.bytes[from..]);
-        Ok(all)
+        Ok((all, filled))
     }
 }
