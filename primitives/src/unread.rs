@@ -1,7 +1,9 @@
 //! A large value whose bytes are elsewhere: what is known of it without them, and how they are read.
 use crate::encoded::Encoded;
 use crate::error::{Error, ErrorKind};
+use rustc_hash::FxHasher;
 use std::fmt;
+use std::hash::Hasher;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 /// A value of at least this size, in bytes, need not be in memory with its run.
@@ -69,6 +71,8 @@ pub(crate) struct Unread {
     pub(crate) tag: u8,
     /// The size of its encoding in bytes.
     pub(crate) size: usize,
+    /// A hash of these: sums prove what lies in a place, and this that the place is the right one.
+    hash: u64,
     /// What it was hashed to with the salt of its event, where it is the payload of one.
     pub(crate) digest: Option<[u8; 32]>,
     pub(crate) read: ReadValue,
@@ -77,7 +81,7 @@ pub(crate) struct Unread {
 impl Unread {
     pub(crate) fn new(value: &Encoded, digest: Option<[u8; 32]>, read: ReadValue) -> Self {
         let tag = value.as_bytes().first().copied().expect("a large value is not empty");
-        Self { tag, size: value.len(), digest, read }
+        Self { tag, size: value.len(), hash: hash_of(value), digest, read }
     }
 
     /// Reads it.
@@ -86,13 +90,19 @@ impl Unread {
     /// Those of reading it; `Corrupt` when another value lies there.
     pub(crate) fn read(&self) -> Result<Encoded, Error> {
         let value = self.read.read()?;
-        if value.len() != self.size || value.tag() != Some(self.tag) {
-            let message =
-                format!("a value of {} bytes lies where one of {} was left", value.len(), self.size);
+        if value.len() != self.size || hash_of(&value) != self.hash {
+            let (found, size) = (value.len(), self.size);
+            let message = format!("another value, of {found} bytes, lies where one of {size} was left");
             return Err(Error::new(ErrorKind::Corrupt, message));
         }
         Ok(value)
     }
+}
+
+fn hash_of(value: &Encoded) -> u64 {
+    let mut hasher = FxHasher::default();
+    hasher.write(value.as_bytes());
+    hasher.finish()
 }
 
 impl fmt::Debug for Unread {

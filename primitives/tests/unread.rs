@@ -86,6 +86,35 @@ fn what_is_left_in_an_image_is_the_same_run_and_the_same_image_again() {
 }
 
 #[test]
+fn another_value_that_lies_there_is_refused_whatever_its_size() {
+    let mut whole = filled().state;
+    let image = image_of(&mut whole);
+    let other: Vec<_> = image
+        .iter()
+        .map(|slice| {
+            let mut slice = slice.to_vec();
+            let places = slice.windows(6).enumerate().filter(|(_, part)| *part == b"value:");
+            let places: Vec<usize> = places.map(|(place, _)| place).collect();
+            places.into_iter().for_each(|place| slice[place] = b'V');
+            Arc::new(slice)
+        })
+        .collect();
+    let mut load = ImageLoad::new(run_id(), 3);
+    for (slice, other) in image.iter().zip(&other) {
+        let leave = |range: std::ops::Range<usize>| {
+            let other = Arc::clone(other);
+            Some(ReadValue::new(move || Ok(Encoded::from_canonical(&other[range.clone()]))))
+        };
+        load.take_leaving(slice, leave).unwrap();
+    }
+    let mut driver = Driver { state: load.finish().unwrap(), ..Driver::missing() };
+    let Outcome::Value(Some(found)) = driver.read(Operation::KvGet { key: "large".into() }) else {
+        panic!("it is there")
+    };
+    assert_eq!(found.value.to_value().unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
+#[test]
 fn who_has_a_value_reads_it_where_it_has_moved() {
     let reads = Arc::new(AtomicUsize::new(0));
     let image = image_of(&mut filled().state);
