@@ -183,6 +183,29 @@ fn a_run_with_far_more_than_the_budget_is_written_and_read_while_others_are_serv
     assert_eq!(stats(&database).value_reads_on_shard, 0);
 }
 
+#[test]
+fn what_nobody_has_asked_for_is_loaded_while_all_of_it_would_fit_into_memory() {
+    const BUDGET: u64 = 4 << 20;
+    let disk = SimDisk::new(seed());
+    let database = open_on(&disk, calm()).unwrap();
+    for number in 0..20 {
+        let run = begun(&database, &format!("run{number}"));
+        for key in 0..8 {
+            run.put(&format!("key{key}"), large("value")).unwrap();
+        }
+    }
+    database.checkpoint().unwrap();
+    let database = reopened(&disk, database, Options { memory_budget: BUDGET, ..calm() });
+    let mut before = 0;
+    eventually("no more is loaded", || {
+        std::thread::sleep(Duration::from_millis(100));
+        let loads = stats(&database).loads;
+        std::mem::replace(&mut before, loads) == loads && loads > 0
+    });
+    let seen = stats(&database);
+    assert!(seen.values_on_disk + seen.memory < BUDGET + 10 * LARGE as u64, "{seen:?}");
+}
+
 /// That two texts are the same, and where they are not.
 fn expect_same(found: &str, expected: &str) {
     for (found, expected) in found.lines().zip(expected.lines()) {

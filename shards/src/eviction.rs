@@ -99,9 +99,10 @@ impl Shard {
         is_short
     }
 
-    /// Whether there is room for runs that nobody has asked for.
+    /// Whether there is room for runs that nobody has asked for. Large values count for that as if they were in memory: they are read
+    /// when a run is loaded.
     pub(crate) fn has_spare_memory(&self) -> bool {
-        let used = self.runs.residents().1;
+        let used = self.runs.residents().1 + self.runs.elsewhere();
         self.budget.size.is_none_or(|size| used < size - size / 4)
     }
 
