@@ -288,6 +288,47 @@ fn damage_to_a_value_on_disk_is_told_of_that_value_only() {
     assert_eq!(again(&database, &run).get("two").unwrap().unwrap().value.as_str(), Some(&*large("other")));
 }
 
+#[test]
+fn a_run_with_a_damaged_value_is_made_again_of_the_image_before_and_the_log_while_it_is_served() {
+    for images in [1, 2] {
+        let disk = SimDisk::new(seed());
+        let database = open_on(&disk, calm()).unwrap();
+        let (run, other) = (begun(&database, "run"), begun(&database, "other"));
+        fill(&run, 1);
+        run.put("two", large("two")).unwrap();
+        for number in 0..images {
+            run.put("small", number).unwrap();
+            database.checkpoint().unwrap();
+        }
+        let database = reopened(&disk, database, calm());
+        let (run, other) = (again(&database, &run), again(&database, &other));
+        let (before, at) = (of_run(&run), run.info().unwrap().version);
+        let newest =
+            disk.files().into_iter().filter(|path| path.parent().unwrap().ends_with("SNAPSHOTS")).max();
+        let newest = newest.unwrap();
+        let place = find(&disk.bytes(&newest), "two:two:two").unwrap() as u64;
+        disk.flip(&newest, place + 5_000, 3);
+        assert_eq!(run.get("two").unwrap_err().kind(), ErrorKind::Corrupt);
+        // Nobody has to do anything about it but to go on writing.
+        run.put_until("two-small", 2, Timestamp(u64::MAX / 2)).unwrap();
+        other.put("small", 3).unwrap();
+        assert_eq!(database.checkpoint().unwrap_err().kind(), ErrorKind::Corrupt);
+        eventually("the value is there again", || run.get("two").is_ok());
+        database.checkpoint().unwrap();
+        for _ in 0..2 {
+            assert_eq!(run.get("two").unwrap().unwrap().value.as_str(), Some(&*large("two")));
+            assert_eq!(run.get("two-small").unwrap().unwrap().value.as_int(), Some(2));
+            expect_same(&of_run(&run.at(at).unwrap()), &before);
+            run.put("small", "later").unwrap();
+            database.compact(Compaction::Full).unwrap();
+        }
+        let held = of_run(&run);
+        let database = reopened(&disk, database, calm());
+        expect_same(&of_run(&again(&database, &run)), &held);
+        assert!(database.verify(|_| {}).unwrap().damage.is_empty());
+    }
+}
+
 fn find(bytes: &[u8], text: &str) -> Option<usize> {
     bytes.windows(text.len()).position(|part| part == text.as_bytes())
 }

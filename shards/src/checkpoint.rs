@@ -501,6 +501,7 @@ impl Shard {
         self.checkpoints.unreadable.extend(failure.unreadable);
         self.checkpoints.not_before = Instant::now() + PAUSE_FAILED;
         self.give_up_checkpoint(&failure.error);
+        failure.damaged.into_iter().for_each(|run| self.mend(run));
     }
 
     /// Gives up the checkpoint that is under way, unless its image is there already.

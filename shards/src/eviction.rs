@@ -125,7 +125,12 @@ impl Shard {
     /// Whether an image has all of a run, everybody may see it, and nobody does.
     fn can_leave(&self, run: &Run) -> bool {
         let is_imaged = run.image.is_some_and(|image| image.stamp.version == run.state.version());
+        is_imaged && self.can_be_exchanged(run)
+    }
+
+    /// Whether everybody may see all of a run that is on disk, and nobody looks at it.
+    pub(crate) fn can_be_exchanged(&self, run: &Run) -> bool {
         let lives_in_memory = run.durability == Some(Durability::InMemory);
-        is_imaged && !lives_in_memory && !run.state.is_looked_at() && run.need.is_met(&self.progress)
+        !lives_in_memory && !run.state.is_looked_at() && run.need.is_met(&self.progress)
     }
 }

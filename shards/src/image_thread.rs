@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use strata_primitives::{
-    Erasure, Error, Filled, GAP_HEAD_SIZE, ImageEntry, ImageSlice, Redaction, Timestamp,
+    Erasure, Error, ErrorKind, Filled, GAP_HEAD_SIZE, ImageEntry, ImageSlice, Redaction, RunId, Timestamp,
 };
 use strata_runtime::mailbox;
 use strata_wal::{ImagePlace, ImageReader, ImageWriter, LogEnd, LogSource, Lsn, NamedImage, WalError};
@@ -19,8 +19,8 @@ use crate::value_places::{Moved, MovedValue};
 /// What an image consists of, in the order of the file.
 #[derive(Debug)]
 pub(crate) enum ImagePart {
-    /// The next slice.
-    Slice(ImageSlice),
+    /// The next slice, of this run.
+    Slice(RunId, ImageSlice),
     /// Slices of another image of the log.
     Copy { file: u64, place: ImagePlace },
     /// The same without what is erased of it: as many bytes as these in the end.
@@ -72,6 +72,8 @@ pub(crate) struct ImageFailure {
     pub(crate) error: Error,
     /// The other image that could not be read.
     pub(crate) unreadable: Option<u64>,
+    /// The run that has left a value somewhere which is damaged there.
+    pub(crate) damaged: Option<RunId>,
 }
 
 /// What is to be written.
@@ -142,8 +144,8 @@ impl ImageJob {
             self.shard.wake();
             for part in list {
                 match part {
-                    ImagePart::Slice(slice) => {
-                        let (bytes, filled) = filled(slice)?;
+                    ImagePart::Slice(run, slice) => {
+                        let (bytes, filled) = filled(run, slice)?;
                         moved.fill(writer.append(&bytes)?, filled);
                     }
                     ImagePart::Page(page) => writer.append_page(&page)?,
@@ -246,7 +248,7 @@ impl ImageJob {
 /// Why a file cannot be copied from: where it is damaged, nothing in it is tried again.
 fn unreadable(file: u64, error: WalError) -> ImageFailure {
     let is_damaged = matches!(error, WalError::Corrupt { .. });
-    ImageFailure { error: store_error(error), unreadable: is_damaged.then_some(file) }
+    ImageFailure { error: store_error(error), unreadable: is_damaged.then_some(file), damaged: None }
 }
 
 /// What a frame takes beside its slice, bytes.
@@ -287,8 +289,11 @@ pub(crate) fn redacted_slice(slice: &[u8], redaction: &Redaction) -> Result<(Vec
 }
 
 /// All bytes of a slice, and where among them lie large values that the run has left in an earlier image: they are read from there.
-fn filled(slice: ImageSlice) -> Result<(Vec<u8>, Filled), ImageFailure> {
-    slice.fill().map_err(|error| ImageFailure { error, unreadable: None })
+fn filled(run: RunId, slice: ImageSlice) -> Result<(Vec<u8>, Filled), ImageFailure> {
+    slice.fill().map_err(|error| {
+        let damaged = Some(run).filter(|_| error.kind() == ErrorKind::Corrupt);
+        ImageFailure { error, unreadable: None, damaged }
+    })
 }
 
 fn failed(reason: &str) -> WalError {
@@ -297,6 +302,6 @@ fn failed(reason: &str) -> WalError {
 
 impl From<WalError> for ImageFailure {
     fn from(error: WalError) -> ImageFailure {
-        ImageFailure { error: store_error(error), unreadable: None }
+        ImageFailure { error: store_error(error), unreadable: None, damaged: None }
     }
 }

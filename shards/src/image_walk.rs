@@ -228,7 +228,7 @@ impl ImageOfRuns {
         }
         slice.put(&ImageEntry::End { count });
         let image = RunImage { place: self.cursor.slice(slice.len()), ..self.image_of(run) };
-        parts.push(ImagePart::Slice(slice));
+        parts.push(ImagePart::Slice(run.state.id(), slice));
         (entry_of(run, image, tombstone_of(run).summary()), run.image)
     }
 
@@ -247,7 +247,7 @@ impl ImageOfRuns {
         let size = slice.len();
         if !slice.is_empty() {
             run.entry.image.place = run.entry.image.place.and(self.cursor.slice(size));
-            parts.push(ImagePart::Slice(slice));
+            parts.push(ImagePart::Slice(run.entry.run, slice));
         }
         if !run.walk.is_done() {
             self.current = Some(run);

@@ -51,6 +51,7 @@ mod lines;
 mod loader;
 mod log_progress;
 mod maintenance;
+mod mending;
 mod open;
 mod pasts;
 mod query;

@@ -7,13 +7,16 @@ use std::time::Instant;
 use crossbeam_channel::Sender;
 use rustc_hash::FxHashMap;
 use strata_primitives::{Error, RunId};
+use strata_wal::Lsn;
 
 use crate::base::{Lineage, Origin};
 use crate::batches::Batches;
 use crate::calls::fresh_id;
 use crate::checkpoint::Unnecessary;
+use crate::image_directory::RunEntry;
 use crate::loader::{Dropped, LoadRequest, Loaded};
 use crate::message::{Control, Message};
+use crate::record::Record;
 use crate::run_table::Held;
 use crate::shard::{Maintained, Shard};
 use crate::value_places::Moved;
@@ -136,11 +139,15 @@ impl Shard {
         let Some(cold) = self.runs.cold_mut(run).filter(|cold| cold.loading.is_none()) else { return };
         let request = fresh_id();
         cold.loading = Some(request);
-        let (entry, tail) = (Box::new(cold.entry.clone()), Arc::clone(&cold.tail));
-        let origin = entry.origin.filter(|_| entry.is_over_origin());
-        let lineage = self.lineage(origin);
+        let (entry, tail) = (cold.entry.clone(), Arc::clone(&cold.tail));
         self.waiting.loading_count += 1;
-        let asked_at = Instant::now();
+        self.request_load(request, entry, tail);
+    }
+
+    /// Has a run loaded, with the commits behind its image.
+    pub(crate) fn request_load(&mut self, request: u64, entry: RunEntry, tail: Arc<Vec<(Lsn, Record)>>) {
+        let (asked_at, origin) = (Instant::now(), entry.origin.filter(|_| entry.is_over_origin()));
+        let (entry, lineage) = (Box::new(entry), self.lineage(origin));
         self.waiting.request(LoadRequest::Load { request, asked_at, entry, tail, lineage });
     }
 
@@ -152,7 +159,8 @@ impl Shard {
     /// Takes in the runs that are back, and asks for more where that is wanted. Whether anything happened.
     pub(crate) fn take_loaded(&mut self, maintained: Option<&Maintained>) -> bool {
         let Some(maintained) = maintained else { return false };
-        if self.runs.cold_count() == 0 && self.waiting.queries.is_empty() && !self.pasts.is_any_wanted() {
+        let is_any_on_its_way = self.runs.cold_count() > 0 || self.mending.is_some();
+        if !is_any_on_its_way && self.waiting.queries.is_empty() && !self.pasts.is_any_wanted() {
             return false;
         }
         let mut has_progress = self.advance_pasts();
@@ -172,6 +180,9 @@ impl Shard {
             Loaded::Run { request, asked_at, run, outcome } => (request, asked_at, run, outcome),
             Loaded::Past { request, outcome } => return self.take_in_past(request, outcome),
         };
+        if self.mending.is_some_and(|asked| asked == request) {
+            return self.take_in_mended(outcome);
+        }
         // One that was asked for before a restart is nobody's any more.
         let Some(cold) = self.runs.cold_mut(run).filter(|cold| cold.loading == Some(request)) else { return };
         cold.loading = None;

@@ -6,6 +6,7 @@ use strata_primitives::{Durability, RunId, RunState, Stamp, Timestamp};
 use strata_wal::{Log, Lsn};
 
 use crate::base::{Base, Origin};
+use crate::image_directory::RunEntry;
 use crate::record::{KIND_RUN_DELETE, RecordPlace};
 use crate::retained::{Retained, RunImage};
 use crate::trail::Trail;
@@ -139,6 +140,25 @@ impl Run {
             if base.origin.archive().is_some() && began.id() == id { began.adopt() } else { began.fork(id) };
         let origin = base.origin;
         Run { place: origin.record, origin: Some(origin), base: Some(base), ..Run::new(state) }
+    }
+
+    /// What is known of it without its content, which this image has.
+    pub(crate) fn as_in(&self, image: RunImage) -> RunEntry {
+        RunEntry {
+            run: self.state.id(),
+            image,
+            summary: self.state.summary(),
+            trail: self.trail.clone(),
+            retained: self.retained.clone(),
+            origin: self.origin,
+            erasures: Arc::clone(self.state.erasures()),
+        }
+    }
+
+    /// The same of one that is made of its records: as if the newest image there is were of the newest one.
+    pub(crate) fn as_made(&self) -> RunEntry {
+        let (stamp, record, history_size) = (self.logged, self.place, self.trail.size);
+        self.as_in(RunImage { stamp, record, history_size, ..self.image.unwrap_or_default() })
     }
 
     /// Takes note of the record of the commit that was just applied.

@@ -194,18 +194,17 @@ impl RunTable {
     /// # Panics
     /// If the run is not resident, or has no image as it is.
     pub(crate) fn make_cold(&mut self, id: RunId) -> Box<Run> {
+        let run = self.get(id).expect("only a run of the table leaves memory");
+        let image = run.image.filter(|image| image.stamp.version == run.state.version());
+        let entry = run.as_in(image.expect("a run leaves memory when an image has all of it"));
+        self.put_cold(entry)
+    }
+
+    /// Puts this into the place of a run. The run, to be dropped.
+    pub(crate) fn put_cold(&mut self, entry: RunEntry) -> Box<Run> {
+        let id = entry.run;
         let held = self.runs.get_mut(&id).expect("only a run of the table leaves memory");
         let run = held.run();
-        let image = run.image.filter(|image| image.stamp.version == run.state.version());
-        let entry = RunEntry {
-            run: id,
-            image: image.expect("a run leaves memory when an image has all of it"),
-            summary: run.state.summary(),
-            trail: run.trail.clone(),
-            retained: run.retained.clone(),
-            origin: run.origin,
-            erasures: Arc::clone(run.state.erasures()),
-        };
         let cold = Box::new(ColdRun { deadline: run.deadline, ..ColdRun::new(entry) });
         self.taken.leave(run);
         self.taken.memory += COLD_SIZE;

@@ -62,6 +62,8 @@ pub(crate) struct Shard {
     pub(crate) pasts: Pasts,
     pub(crate) bases: Bases,
     pub(crate) budget: Budget,
+    /// The request for a run that is made again because a value of it is damaged.
+    pub(crate) mending: Option<u64>,
     /// Turns so far.
     pub(crate) turn_number: u64,
     /// Runs that have more to forget of what was kept for a snapshot.
@@ -150,6 +152,7 @@ impl Shard {
             pasts: Pasts::default(),
             bases: Bases::default(),
             budget,
+            mending: None,
             turn_number: 0,
             untidy: Vec::new(),
             walked: Vec::new(),
