@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use strata::{
     Compaction, Database, Durability, EntityRef, ErasedVersions, Options, Reads, RunHandle, RunSpec,
-    ShardStats, Value, Writes,
+    ShardStats, Timestamp, Value, Writes,
 };
 use support::{eventually, options};
 
@@ -162,4 +162,37 @@ fn a_run_that_is_written_to_at_every_moment_follows_its_image() {
     });
     assert!(most <= 3, "{most} removed files were open at once");
     eventually("no removed file is open", || held_count(directory.path()) == 0);
+}
+
+#[test]
+fn a_fork_follows_its_image_that_is_copied_without_what_was_erased_before_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (database, run) = with_values_on_disk(directory.path());
+    run.put("secret", "small").unwrap();
+    let fork = run.fork().unwrap();
+    fork.put_until("key0", "w".repeat(LARGE), Timestamp(u64::MAX / 2)).unwrap();
+    fork.put_until("key1", "w".repeat(LARGE), Timestamp(u64::MAX / 2)).unwrap();
+    fork.append("event", "w".repeat(LARGE)).unwrap();
+    database.checkpoint().unwrap();
+    database.close().unwrap();
+    let database = Database::open(directory.path(), calm()).unwrap();
+    let (run, fork) = (database.run(run.id()), database.run(fork.id()));
+    assert!(run.exists("key0").unwrap().value && fork.exists("key0").unwrap().value);
+    run.erase(&EntityRef::kv(run.id(), "secret"), ErasedVersions::All, "asked to").unwrap();
+    for _ in 0..2 {
+        database.compact(Compaction::Full).unwrap();
+        eventually("no removed file is open", || {
+            fork.exists("small").unwrap();
+            held_count(directory.path()) == 0
+        });
+        for key in ["key0", "key1"] {
+            assert_eq!(fork.get(key).unwrap().unwrap().value.as_str(), Some(&*"w".repeat(LARGE)));
+        }
+        assert_eq!(fork.event(0).unwrap().unwrap().payload.as_str(), Some(&*"w".repeat(LARGE)));
+    }
+    for reads in [&run, &fork] {
+        assert_eq!(reads.get("secret").unwrap().unwrap().value, Value::Erased);
+        assert_eq!(reads.get("key5").unwrap().unwrap().value.as_str(), Some(&*"v".repeat(LARGE)));
+    }
+    assert!(stats(&database).values_on_disk > 10 * LARGE as u64);
 }
