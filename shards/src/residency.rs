@@ -159,7 +159,7 @@ impl Shard {
     /// Takes in the runs that are back, and asks for more where that is wanted. Whether anything happened.
     pub(crate) fn take_loaded(&mut self, maintained: Option<&Maintained>) -> bool {
         let Some(maintained) = maintained else { return false };
-        let is_any_on_its_way = self.runs.cold_count() > 0 || self.mending.is_some();
+        let is_any_on_its_way = self.runs.cold_count() > 0 || self.mending.is_under_way();
         if !is_any_on_its_way && self.waiting.queries.is_empty() && !self.pasts.is_any_wanted() {
             return false;
         }
@@ -180,7 +180,7 @@ impl Shard {
             Loaded::Run { request, asked_at, run, outcome } => (request, asked_at, run, outcome),
             Loaded::Past { request, outcome } => return self.take_in_past(request, outcome),
         };
-        if self.mending.is_some_and(|asked| asked == request) {
+        if self.mending.is_asked(request) {
             return self.take_in_mended(outcome);
         }
         // One that was asked for before a restart is nobody's any more.

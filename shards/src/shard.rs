@@ -20,6 +20,7 @@ use crate::eviction::Budget;
 use crate::image_thread::ImageNews;
 use crate::loader::{LoadRequest, Loaded};
 use crate::maintenance::{Errand, Prepared};
+use crate::mending::Mending;
 use crate::message::{Answer, BatchReceipt, Control, Message, Reply};
 use crate::pasts::Pasts;
 use crate::report::{ShardState, ShardStats};
@@ -62,8 +63,7 @@ pub(crate) struct Shard {
     pub(crate) pasts: Pasts,
     pub(crate) bases: Bases,
     pub(crate) budget: Budget,
-    /// The request for a run that is made again because a value of it is damaged.
-    pub(crate) mending: Option<u64>,
+    pub(crate) mending: Mending,
     /// Turns so far.
     pub(crate) turn_number: u64,
     /// Runs that have more to forget of what was kept for a snapshot.
@@ -152,7 +152,7 @@ impl Shard {
             pasts: Pasts::default(),
             bases: Bases::default(),
             budget,
-            mending: None,
+            mending: Mending::default(),
             turn_number: 0,
             untidy: Vec::new(),
             walked: Vec::new(),
