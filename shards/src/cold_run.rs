@@ -15,7 +15,7 @@ use crate::record::{self, Record, RecordPlace};
 use crate::replay::apply;
 use crate::retained::RunImage;
 use crate::run::Run;
-use crate::value_places::Moved;
+use crate::value_places::{Moved, ValuePlaces};
 use crate::value_reads::ValueReads;
 
 /// A run that is not in memory.
@@ -52,6 +52,8 @@ pub(crate) struct ImageShelf {
     hash_seed: usize,
     readers: FxHashMap<u64, Arc<ImageReader>>,
     reads: Arc<ValueReads>,
+    /// Values that runs it has read have left in images.
+    places: ValuePlaces,
 }
 
 impl ImageShelf {
@@ -61,7 +63,7 @@ impl ImageShelf {
 
     /// The same, and each read of a value that a run of it left in its image is counted there.
     pub(crate) fn counting(source: LogSource, hash_seed: usize, reads: Arc<ValueReads>) -> ImageShelf {
-        ImageShelf { source, hash_seed, readers: FxHashMap::default(), reads }
+        ImageShelf { source, hash_seed, readers: FxHashMap::default(), reads, places: ValuePlaces::default() }
     }
 
     /// The run of an entry, from its image; a fork over what it began as.
@@ -92,9 +94,9 @@ impl ImageShelf {
         let mut load =
             base.map_or_else(|| ImageLoad::new(run, self.hash_seed), |base| ImageLoad::over(base, run));
         let reader = Arc::clone(self.reader(image.file)?);
-        let mut taken = Ok(());
+        let (mut taken, reads, places) = (Ok(()), &self.reads, &mut self.places);
         reader.placed_slices(image.place, |place, slice| {
-            taken = load.take_leaving(slice, |range| Some(self.reads.read_later(&reader, place, range)));
+            taken = load.take_leaving(slice, |range| Some(places.leave(reads, &reader, place, range)));
             taken.is_ok()
         })?;
         let state = taken.and_then(|()| load.finish());
@@ -223,7 +225,7 @@ impl ImageShelf {
     pub(crate) fn follow(&mut self, image: u64, moved: Moved) -> Result<(), WalError> {
         if !moved.is_empty() {
             let reader = Arc::clone(self.reader(image)?);
-            self.reads.follow(&reader, moved);
+            self.places.follow(&self.reads, &reader, moved);
         }
         Ok(())
     }
@@ -231,7 +233,7 @@ impl ImageShelf {
     /// Closes all files but those that are still referred to, and those in which somebody has left a value.
     pub(crate) fn retain(&mut self, is_kept: impl Fn(u64) -> bool) {
         self.readers.retain(|file, _| is_kept(*file));
-        self.reads.forget(|file| !is_kept(file));
+        self.places.forget(|file| !is_kept(file));
     }
 }
 

@@ -2,19 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use strata_primitives::{Filled, LARGE_VALUE_SIZE, ReadValue, WeakReadValue};
-use strata_wal::ImagePlace;
+use strata_wal::{ImagePlace, ImageReader};
+
+use crate::value_reads::ValueReads;
 
 /// A value as it lies in a slice.
 #[derive(Debug)]
-pub(crate) struct Left {
+struct Left {
     /// Who reads it.
-    pub(crate) read: WeakReadValue,
+    read: WeakReadValue,
     /// The slice in its file.
-    pub(crate) slice: ImagePlace,
+    slice: ImagePlace,
     /// Its bytes in the slice.
-    pub(crate) range: Range<usize>,
+    range: Range<usize>,
 }
 
 /// Values that are left in images, by the number of the file, the offset of the slice in it, and a number of their own. One that was
@@ -31,7 +34,28 @@ pub(crate) struct ValuePlaces {
 const FEW_VALUES: usize = 1 << 10;
 
 impl ValuePlaces {
-    pub(crate) fn enter(&mut self, file: u64, left: Left) {
+    /// How a value is read that is left in `range` of a slice, there or wherever it goes.
+    pub(crate) fn leave(
+        &mut self,
+        reads: &Arc<ValueReads>,
+        file: &Arc<ImageReader>,
+        slice: ImagePlace,
+        range: Range<usize>,
+    ) -> ReadValue {
+        let read = ReadValue::new(reads.reading(file, slice, range.clone()));
+        self.enter(file.header().number, Left { read: read.downgrade(), slice, range });
+        read
+    }
+
+    /// Values that an image has which was just written are read from there from now on.
+    pub(crate) fn follow(&mut self, reads: &Arc<ValueReads>, image: &Arc<ImageReader>, moved: Moved) {
+        for (read, slice, range) in self.take_moved(moved) {
+            read.replace(reads.reading(image, slice, range.clone()));
+            self.enter(image.header().number, Left { read: read.downgrade(), slice, range });
+        }
+    }
+
+    fn enter(&mut self, file: u64, left: Left) {
         if self.left.len() >= FEW_VALUES.max(2 * self.swept_count) {
             self.left.retain(|_, left| left.read.is_wanted());
             self.swept_count = self.left.len();
@@ -53,7 +77,7 @@ impl ValuePlaces {
     }
 
     /// Takes out what has moved. Who reads it, and the slice of the new file in which it is to be read, and where in that.
-    pub(crate) fn take_moved(&mut self, moved: Moved) -> Vec<(ReadValue, ImagePlace, Range<usize>)> {
+    fn take_moved(&mut self, moved: Moved) -> Vec<(ReadValue, ImagePlace, Range<usize>)> {
         let Moved { filled, copied, redacted } = moved;
         let mut found = filled;
         for Copied { file, from, to } in copied {

@@ -2,26 +2,23 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use strata_primitives::{Encoded, Error, ReadValue};
+use strata_primitives::{Encoded, Error};
 use strata_runtime::pinned::is_shard_thread;
 use strata_wal::{ImagePlace, ImageReader, WalError};
 
 use crate::store_error::store_error;
-use crate::value_places::{Left, Moved, ValuePlaces};
 
 /// How often values of one shard were read from their images.
 ///
 /// Who decodes such a value reads it: the caller's thread, and neither the shard nor anybody else waits. Only a closure that
 /// runs on the shard reads there. The file stays open as long as a value in it may be read, so an image that has been removed is
-/// there for who still knows it; and a value whose image moves [follows](Self::follow) it, whoever has the value, so that such
-/// files are closed.
+/// there for who still knows it; and a value whose image moves [follows](crate::value_places::ValuePlaces::follow) it, whoever
+/// has the value, so that such files are closed.
 #[derive(Debug, Default)]
 pub(crate) struct ValueReads {
-    /// Taken by the loader alone, for as long as it changes it.
-    places: Mutex<ValuePlaces>,
     count: AtomicU64,
     size: AtomicU64,
     on_shard: AtomicU64,
@@ -49,34 +46,7 @@ struct Place {
 
 impl ValueReads {
     /// How the value in `range` of a slice is read.
-    pub(crate) fn read_later(
-        self: &Arc<ValueReads>,
-        file: &Arc<ImageReader>,
-        slice: ImagePlace,
-        range: Range<usize>,
-    ) -> ReadValue {
-        let read = ReadValue::new(self.reading(file, slice, range.clone()));
-        let left = Left { read: read.downgrade(), slice, range };
-        self.places().enter(file.header().number, left);
-        read
-    }
-
-    /// Values that an image has which was just written are read from there from now on.
-    pub(crate) fn follow(self: &Arc<ValueReads>, image: &Arc<ImageReader>, moved: Moved) {
-        let mut places = self.places();
-        for (read, slice, range) in places.take_moved(moved) {
-            read.replace(self.reading(image, slice, range.clone()));
-            let left = Left { read: read.downgrade(), slice, range };
-            places.enter(image.header().number, left);
-        }
-    }
-
-    /// Nothing is copied any more from files that are gone.
-    pub(crate) fn forget(&self, is_gone: impl Fn(u64) -> bool) {
-        self.places().forget(is_gone);
-    }
-
-    fn reading(
+    pub(crate) fn reading(
         self: &Arc<ValueReads>,
         file: &Arc<ImageReader>,
         slice: ImagePlace,
@@ -84,10 +54,6 @@ impl ValueReads {
     ) -> impl Fn() -> Result<Encoded, Error> + Send + Sync + 'static {
         let (reads, place) = (Arc::clone(self), Place { file: Arc::clone(file), slice, range });
         move || reads.count(place.read().map_err(store_error))
-    }
-
-    fn places(&self) -> MutexGuard<'_, ValuePlaces> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was counted so far.
