@@ -235,6 +235,15 @@ impl Batch {
         self.add(Operation::RunSetRetention { retention: retention.into() })
     }
 
+    /// Adds: replaces what the run says of the events that it keeps; as
+    /// [`set_event_retention`](crate::Writes::set_event_retention).
+    ///
+    /// # Errors
+    /// `InvalidArgument` for keeping nothing.
+    pub fn set_event_retention(&mut self, retention: impl Into<Option<Retention>>) -> Result<&mut Batch> {
+        self.add(Operation::RunSetEventRetention { retention: retention.into() })
+    }
+
     /// Appends an event.
     pub fn append(&mut self, kind: &str, payload: impl Into<Value>) -> Result<&mut Batch> {
         self.add(self.request().append(kind, &payload.into())?)

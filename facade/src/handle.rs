@@ -177,7 +177,11 @@ impl RunHandle {
             }
             Err(error) => return Err(error.with_entity(entity)),
         };
-        let written = view.stat(&entity)?.map(|found| found.version);
+        let written = match view.stat(&entity) {
+            // It was removed by the commit that wrote it, or before: the shard knows by whom.
+            Err(error) if error.kind() == ErrorKind::HistoryTrimmed => return Ok(()),
+            found => found?.map(|found| found.version),
+        };
         if written == Some(version) {
             return Ok(());
         }
@@ -257,7 +261,8 @@ impl RunHandle {
     /// Follows the events of the run from sequence `from` on: those that are there, and then those that come.
     ///
     /// # Errors
-    /// `NotFound` when the run does not exist, `Busy` when 65,536 subscriptions are open on its shard.
+    /// `NotFound` when the run does not exist, `HistoryTrimmed` when it does not keep that event any more, also where that is
+    /// 0: it names the [first](crate::Reads::first_event) that it keeps. `Busy` when 65,536 subscriptions are open on its shard.
     pub fn subscribe_events(&self, from: u64) -> Result<EventSubscription> {
         EventSubscription::begin(self, from)
     }

@@ -92,11 +92,19 @@ pub trait Reads {
     }
 
     /// The event at `sequence`; `None` if there are not that many.
+    ///
+    /// # Errors
+    /// `HistoryTrimmed` for one that the run does not [keep](crate::Writes::set_event_retention) any more; it names the earliest.
     fn event(&self, sequence: u64) -> Result<Option<Event>> {
         event_of(self.ask(Operation::EventRead { sequence })?)
     }
 
-    /// One page of events from `start` on, in either direction; `start` is included.
+    /// One page of events from `start` on, in either direction; `start` is included. Forward from 0 is from the beginning: from the
+    /// first event that the run keeps.
+    ///
+    /// # Errors
+    /// `HistoryTrimmed` for another `start` that the run does not [keep](crate::Writes::set_event_retention) any more; it names the
+    /// earliest.
     fn events(&self, start: u64, limit: usize, direction: Direction) -> Result<EventPage> {
         events_of(self.ask(request(self).events(Some(start), limit, direction))?)
     }
@@ -106,7 +114,10 @@ pub trait Reads {
         events_of(self.ask(request(self).events(None, limit, Direction::Reverse))?)
     }
 
-    /// One page of the events of one type from sequence `start` on, which is included.
+    /// One page of the events of one type from sequence `start` on, which is included; forward from 0 is from the beginning.
+    ///
+    /// # Errors
+    /// As [`events`](Self::events).
     fn events_by_type(
         &self,
         kind: &str,
@@ -118,27 +129,33 @@ pub trait Reads {
         events_of(self.ask(Operation::EventByType { kind, start, limit, direction })?)
     }
 
-    /// How many events the run has, in O(1).
+    /// The sequence of the first event that the run [keeps](crate::Writes::set_event_retention), in O(1): 0 as long as it keeps all,
+    /// [`event_count`](Self::event_count) when it keeps none.
+    fn first_event(&self) -> Result<Versioned<u64>> {
+        count_of(self.ask(Operation::EventFirst)?)
+    }
+
+    /// How many events were ever appended to the run, in O(1); what is not kept any more counts.
     fn event_count(&self) -> Result<Versioned<u64>> {
         count_of(self.ask(Operation::EventLen { kind: None })?)
     }
 
-    /// How many events of one type the run has, in O(1).
+    /// How many events of one type were ever appended to the run, in O(1).
     fn event_count_of(&self, kind: &str) -> Result<Versioned<u64>> {
         count_of(self.ask(Operation::EventLen { kind: Some(kind.into()) })?)
     }
 
-    /// The newest event, in O(1).
+    /// The newest event that the run keeps, in O(1).
     fn event_head(&self) -> Result<Option<Event>> {
         event_of(self.ask(Operation::EventHead { kind: None })?)
     }
 
-    /// The newest event of one type, in O(1).
+    /// The newest event of one type that the run keeps, in O(1).
     fn event_head_of(&self, kind: &str) -> Result<Option<Event>> {
         event_of(self.ask(Operation::EventHead { kind: Some(kind.into()) })?)
     }
 
-    /// Recomputes the hash of every event of the run.
+    /// Recomputes the hash of every event that the run keeps, from that of the one before the first on.
     fn verify_chain(&self) -> Result<ChainReport> {
         match self.ask(Operation::EventVerifyChain)? {
             Outcome::Chain(report) => Ok(report),

@@ -120,6 +120,7 @@ impl Dump<'_> {
     }
 
     fn events(&mut self) -> Result<()> {
+        // From 0 on: with the first that is there.
         let mut start = Some(0);
         while start.is_some() {
             let (limit, direction) = (PAGE_COUNT, Direction::Forward);
@@ -189,6 +190,7 @@ fn members_of(info: RunInfo) -> Members {
     members.push(member("begun_in_boot", tagged_number(info.begun_in_boot)));
     members.push(member("durability", option(info.durability, |durability| text(&durability.to_string()))));
     members.push(member("retention", option(info.retention, retention)));
+    members.push(member("event_retention", option(info.event_retention, retention)));
     let forked_from = option(info.forked_from, |point| {
         let run = member("run", text(&point.run.to_string()));
         Value::Object(vec![run, member("version", tagged_number(point.version.0))])

@@ -13,7 +13,8 @@ use crate::handle::RunHandle;
 
 /// The events of a run, one after the other, as they become visible.
 ///
-/// None is ever skipped: the run keeps them. The subscription pins nothing; dropping it ends it. Events arrive in pages: one that
+/// None is ever skipped: whoever is behind what the run [keeps](crate::Writes::set_event_retention) is told `HistoryTrimmed`. The subscription
+/// pins nothing; dropping it ends it. Events arrive in pages: one that
 /// is erased after its page has arrived is told as it was.
 ///
 /// ```
@@ -80,8 +81,9 @@ impl EventSubscription {
     /// The next event, waiting up to `timeout` for it; `None` when there was none.
     ///
     /// # Errors
-    /// `NotFound` when the run was deleted, `Closed` when its shard or the database has stopped, `LogFailed` when the
-    /// log failed before the next event was visible. The subscription has ended after each of the first two.
+    /// `HistoryTrimmed` when the next event was removed before it arrived: it names the earliest that is there, from which another
+    /// subscription can begin. `NotFound` when the run was deleted, `Closed` when its shard or the database has stopped, `LogFailed` when the
+    /// log failed before the next event was visible. The subscription has ended after each of the first three.
     pub fn next(&mut self, timeout: Duration) -> Result<Option<Event>> {
         if self.arrived.is_empty() {
             match self.followed.news(NewsFrom::Event(self.next), timeout)? {

@@ -111,7 +111,8 @@ pub trait Writes: Reads {
     }
 
     /// Appends an event. A handle answers with its sequence; a staged one gets its sequence at the commit. Nothing
-    /// changes or deletes an event afterwards; it goes with its run.
+    /// changes or deletes an event afterwards; it goes with its run, or when the run does not
+    /// [keep](Self::set_event_retention) it any more.
     fn append(&self, kind: &str, payload: impl Into<Value>) -> Result<Self::Appended> {
         let appended = self.write_events(request(self).append(kind, &payload.into())?)?;
         Ok(appended.expect("an append of one event appends"))
@@ -370,6 +371,41 @@ pub trait Writes: Reads {
     /// `InvalidArgument` for keeping nothing.
     fn set_retention(&self, retention: impl Into<Option<Retention>>) -> Result<Option<Self::Receipt>> {
         Ok(self.write(Operation::RunSetRetention { retention: retention.into() })?.0)
+    }
+
+    /// Replaces what the run says of the events that it keeps, whatever its status: the last so many, those that are not older than a
+    /// duration, or all, which is `None` too. Forks begin with it.
+    ///
+    /// What is not kept is removed by this commit, and from then on by each one that appends events: behind it there are exactly
+    /// the events that are to be kept, judged by the time of the commit. Between two appends events grow older and stay. One commit
+    /// removes, the oldest first, as many as it appends and 4,096 more at most; where more are to go the next ones go on, and
+    /// setting the same again does too.
+    ///
+    /// Sequences and counts go on as if nothing had been removed, and the hashes of what is left still prove that nothing else was.
+    /// Whoever asks for an event that was removed is told `HistoryTrimmed`, with the [first](crate::Reads::first_event) that is there.
+    /// Snapshots and older versions show what they showed, as long as they are [kept](Self::set_retention); what the
+    /// disk has of removed events goes with them.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for keeping nothing.
+    ///
+    /// ```
+    /// use strata::{Database, ErrorKind, Reads, Retention, RunSpec, Writes};
+    ///
+    /// # fn main() -> Result<(), strata::Error> {
+    /// let database = Database::in_memory()?;
+    /// let run = database.begin_run(RunSpec::named("service"))?;
+    /// run.set_event_retention(Retention::KeepLast(2))?;
+    /// for number in 0..5 {
+    ///     run.append("request", number)?;
+    /// }
+    /// assert_eq!((run.first_event()?.value, run.event_count()?.value), (3, 5));
+    /// assert_eq!(run.event(0).unwrap_err().kind(), ErrorKind::HistoryTrimmed);
+    /// # database.close()
+    /// # }
+    /// ```
+    fn set_event_retention(&self, retention: impl Into<Option<Retention>>) -> Result<Option<Self::Receipt>> {
+        Ok(self.write(Operation::RunSetEventRetention { retention: retention.into() })?.0)
     }
 }
 

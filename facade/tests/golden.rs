@@ -103,6 +103,10 @@ fn fill_more(path: &Path, clock: &TestClock) -> Database {
     let spec = RunSpec { retention: Some(Retention::KeepLast(2)), ..RunSpec::named("brief") };
     let brief = database.create_run(spec).unwrap();
     (0..9).for_each(|number| _ = brief.put("number", number).unwrap());
+    (0..9).for_each(|number| _ = brief.append("step", number).unwrap());
+    brief.set_event_retention(Retention::KeepLast(4)).unwrap();
+    let forgetful = brief.fork().unwrap();
+    (0..3).for_each(|number| _ = forgetful.append("other", number).unwrap());
     run.put("told", "in confidence").unwrap();
     run.erase(&EntityRef::kv(run.id(), "told"), ErasedVersions::All, "asked for").unwrap();
     clock.advance(second);

@@ -126,13 +126,14 @@ fn ask(run: &dyn Reads, text: &mut String) {
     writeln!(text, "{:?} {:?}", run.cell_ttl("soon").unwrap(), run.ttl("later").unwrap()).unwrap();
 }
 
-/// Follows the commits of a run from its last few on, and its events from the first.
+/// Follows the commits of a run from its last few on, and its events from the first that it keeps.
 fn follow(run: &RunHandle, newest: Version, text: &mut String) {
     if let Ok(mut commits) = run.subscribe_commits(newest) {
         writeln!(text, "{:?}", commits.next(Duration::ZERO).unwrap()).unwrap();
     }
-    let mut events = run.subscribe_events(0).unwrap();
-    for _ in 0..run.event_count().unwrap().value.min(20) {
+    let first = run.first_event().unwrap().value;
+    let mut events = run.subscribe_events(first).unwrap();
+    for _ in 0..(run.event_count().unwrap().value - first).min(20) {
         writeln!(text, "{:?}", events.next(SOON).unwrap()).unwrap();
     }
 }

@@ -93,7 +93,9 @@ impl Operation {
             Self::RunCreate { spec } | Self::RunBegin { spec } => check.spec(spec),
             Self::RunSetTags { tags } => check.of_run(limits.check_tags(tags)),
             Self::RunSetMetadata { metadata } => encode_metadata(metadata, run, limits).map(drop),
-            Self::RunSetRetention { retention } => check.retention(*retention),
+            Self::RunSetRetention { retention } | Self::RunSetEventRetention { retention } => {
+                check.retention(*retention)
+            }
             Self::RunErase { entity, reason, .. } => {
                 check.entity(entity)?;
                 check.of_run(limits.check_size(
@@ -116,6 +118,7 @@ impl Operation {
             }
             Self::EventRead { .. }
             | Self::EventVerifyChain
+            | Self::EventFirst
             | Self::RunGet
             | Self::RunReceipt { .. }
             | Self::RunUpdateStatus { .. }

@@ -1,7 +1,9 @@
 //! What a run holds from its creation to its deletion.
+use crate::chunks::CHUNK_COUNT_MAX;
 use crate::encoded::Encoded;
 use crate::erasure::Erasure;
-use crate::event::EventLog;
+use crate::event::Event;
+use crate::event_log::{Anchor, EventLog, Trimmed};
 use crate::fork::{ForkChanges, ForkPoint, Names, Shared};
 use crate::json::Document;
 use crate::key_kind::KeyKind;
@@ -14,6 +16,10 @@ use std::sync::Arc;
 
 /// About what the path to one write of a document takes, bytes.
 pub(crate) const DOCUMENT_PATH_SIZE: usize = 2048;
+
+/// About what a log of events takes that is kept for a snapshot, beside what was removed since: the chunks that were copied to be
+/// changed.
+const EVENTS_KEPT_SIZE: usize = 2 * CHUNK_COUNT_MAX * size_of::<Event>();
 
 /// Everything that a deletion takes away.
 #[derive(Debug)]
@@ -73,7 +79,7 @@ impl Content {
             kv: Names::new(hash_seed),
             cells: Names::new(hash_seed),
             documents: Names::new(hash_seed),
-            event_count: self.events.len(),
+            event_count: self.events.end(),
             trace_count: self.traces.len(),
             ended: Vec::new(),
             shared_memory: self.shared_memory(),
@@ -195,7 +201,49 @@ impl Content {
     pub(crate) fn size(&self) -> usize {
         let logs = self.events.size() + self.traces.size();
         let keys = self.kv.size() + self.cells.size() + self.documents.size();
-        keys + logs as usize + self.past.size()
+        keys + logs as usize + self.kept_size()
+    }
+
+    /// About how many bytes are kept for snapshots.
+    pub(crate) fn kept_size(&self) -> usize {
+        self.past.size() + self.past.kept_of_events(&self.events)
+    }
+
+    /// Forgets what no snapshot at `floor` or behind it needs, as many things as `budget` allows, and takes them from it.
+    pub(crate) fn trim_past(&mut self, floor: Version, budget: &mut usize) {
+        self.past.trim(floor, self.events.first(), budget);
+    }
+
+    /// Removes the events below `before`, and keeps those there were where a snapshot may look at them. Returns what was removed, and
+    /// the commit it is kept for.
+    pub(crate) fn trim_events(&mut self, before: u64, keeper: Option<Keeper>) -> (Trimmed, Option<Version>) {
+        let Self { events, past, fork, .. } = self;
+        let kept =
+            kept_by(keeper, |keeper| past.events.keep(&(), keeper, EVENTS_KEPT_SIZE, || events.clone()));
+        let trimmed = events.trim(before);
+        if let Some(fork) = fork {
+            fork.shared_memory.logs -= trimmed.memory_below(fork.event_count, events.first());
+        }
+        (trimmed, kept)
+    }
+
+    /// Takes over from an image that the events below `first` were removed.
+    pub(crate) fn load_removed_events(&mut self, first: u64, anchor: Anchor) -> Result<(), String> {
+        let there = first.min(self.events.end());
+        if there > self.events.first() {
+            drop(self.trim_events(there, None));
+        }
+        self.events.load_removed(first, anchor)
+    }
+
+    /// Takes back a [`trim_events`](Self::trim_events).
+    pub(crate) fn restore_events(&mut self, trimmed: Trimmed, kept: Option<Version>) {
+        let Self { events, past, fork, .. } = self;
+        kept.into_iter().for_each(|by| past.events.take_back(&(), by));
+        if let Some(fork) = fork {
+            fork.shared_memory.logs += trimmed.memory_below(fork.event_count, events.first());
+        }
+        events.untrim(trimmed);
     }
 
     /// When the first key or cell expires.

@@ -146,6 +146,18 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
+    /// Stages the removal of what the run does not keep, whatever the limits of a commit.
+    pub(crate) fn stage_trim(&mut self, trim: Mutation) {
+        self.staged.size += trim.encoded_size();
+        self.staged.mutations.push(trim);
+    }
+
+    /// Whether events are appended by what is staged, or it is said which are kept.
+    pub(crate) fn touches_events(&self) -> bool {
+        let is_said = |mutation: &Mutation| matches!(mutation, Mutation::EventRetention { .. });
+        self.staged_event_count() > 0 || self.staged.mutations.iter().any(is_said)
+    }
+
     /// Whether a mutation was refused because the commit had grown too large.
     pub fn is_full(&self) -> bool {
         self.staged.is_full
@@ -270,6 +282,21 @@ impl<'a> Draft<'a> {
         self.base_event_count() + self.staged.overlay.event_count
     }
 
+    /// How many of them are staged.
+    pub(crate) fn staged_event_count(&self) -> u64 {
+        self.staged.overlay.event_count
+    }
+
+    /// The first event that is there; their number if there is none.
+    pub(crate) fn first_event(&self) -> u64 {
+        if self.staged.overlay.hides_content { 0 } else { self.view.first_event() }
+    }
+
+    /// The first event of that time or behind it, staged ones not looked at; the first staged one if there is none.
+    pub(crate) fn first_event_at_or_after(&self, time: Timestamp) -> u64 {
+        if self.staged.overlay.hides_content { 0 } else { self.view.first_event_at_or_after(time) }
+    }
+
     pub(crate) fn head_hash(&self) -> [u8; 32] {
         let hides_content = self.staged.overlay.hides_content;
         let of_base = || if hides_content { CHAIN_START } else { self.view.head_hash() };
@@ -295,13 +322,13 @@ impl<'a> Draft<'a> {
         (base, staged.collect())
     }
 
-    /// Whether every event is hashed onto the one before; else the first that is not.
+    /// Whether every event that is there is hashed onto the one before; else the first that is not.
     pub(crate) fn first_invalid_event(&self, now: Timestamp) -> Option<u64> {
         let overlay = &self.staged.overlay;
         let base = (!overlay.hides_content).then(|| self.view.events()).into_iter().flatten();
         let staged = (0..overlay.event_count).filter_map(|index| self.staged_event(index, now));
-        let mut previous = CHAIN_START;
-        for (sequence, event) in (0..).zip(base.cloned().chain(staged)) {
+        let mut previous = if overlay.hides_content { CHAIN_START } else { self.view.event_anchor().hash };
+        for (sequence, event) in (self.first_event()..).zip(base.cloned().chain(staged)) {
             if !event.is_hashed_onto(&previous, sequence) {
                 return Some(sequence);
             }

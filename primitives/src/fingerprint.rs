@@ -82,7 +82,9 @@ impl Digest {
                 tags.iter().for_each(|tag| self.bytes(tag.as_bytes()));
             }
             Operation::RunSetMetadata { metadata } => self.value(metadata),
-            Operation::RunSetRetention { retention } => self.retention(*retention),
+            Operation::RunSetRetention { retention } | Operation::RunSetEventRetention { retention } => {
+                self.retention(*retention);
+            }
             Operation::RunErase { entity, versions, reason } => {
                 let mut bytes = Vec::new();
                 entity.encode(&mut bytes);
@@ -378,6 +380,8 @@ mod tests {
             vec![Operation::RunSetMetadata { metadata: 1.into() }],
             vec![Operation::RunSetMetadata { metadata: 2.into() }],
             vec![Operation::RunSetRetention { retention: None }],
+            vec![Operation::RunSetEventRetention { retention: None }],
+            vec![Operation::RunSetEventRetention { retention: Some(Retention::KeepLast(1)) }],
             vec![Operation::RunSetRetention { retention: Some(Retention::KeepAll) }],
             vec![Operation::RunSetRetention { retention: Some(Retention::KeepLast(1)) }],
             vec![Operation::RunSetRetention { retention: Some(Retention::KeepLast(2)) }],

@@ -4,7 +4,7 @@
 //! inside the operation. `validate` decides and may refuse, `RunState::apply` changes and cannot fail, and the
 //! mutations between them are what the log holds. Read in this order: `operation` and its table,
 //! `outcome`, `mutation`, `run_state` and `content`; `view`, `draft` and `validate`; `past`, `snapshot` and
-//! `read_set`; then what a run holds: `key_map` on its `split_map`, `event` and `trace_log` on `chunks`, `trace`, `json`, `run_meta`; what
+//! `read_set`; then what a run holds: `key_map` on its `split_map`, `event_log` and `trace_log` on `chunks`, `event`, `trace`, `json`, `run_meta`; what
 //! it shares with others, `fork`; what is taken out of it, `erasure` and `redaction`; and how all of it becomes bytes at once, and what is known without it: `image`, `run_summary`.
 #![forbid(unsafe_code)]
 
@@ -59,6 +59,7 @@ pub mod view;
 
 mod changed_keys;
 mod content;
+mod event_log;
 mod fork;
 mod key_map;
 mod key_range;
@@ -112,7 +113,7 @@ pub use trace_log::TraceLog;
 pub use trace_tree::{TraceNode, TraceTree};
 pub use unread::{LARGE_VALUE_SIZE, ReadValue, WeakReadValue};
 pub use usage::Usage;
-pub use validate::{Answer, Context, validate};
+pub use validate::{Answer, Context, trim_entries, validate};
 pub use value::Value;
 pub use version::{Commit, Durability, Stamp, Timestamp, Version, Versioned};
 pub use view::RunView;

@@ -1,7 +1,8 @@
 //! How much memory a run takes, from what it counts anyway.
 use crate::chunks::CHUNK_COUNT_MAX;
 use crate::content::Content;
-use crate::event::{Event, EventLog};
+use crate::event::Event;
+use crate::event_log::EventLog;
 use crate::run_state::RunState;
 use crate::trace::Trace;
 use crate::trace_log::TraceLog;
@@ -17,6 +18,8 @@ pub(crate) const NODE_SIZE: usize = 120;
 
 /// What a run takes that holds nothing, bytes.
 const RUN_SIZE: usize = 1 << 10;
+/// What an event takes beside its type and its payload. The place among those of its type stands in a chunk that may be half full.
+pub(crate) const EVENT_SIZE: usize = size_of::<Event>() + ALLOCATION_SIZE + 2 * size_of::<u64>();
 /// What a trace takes beside itself, its texts and its body: its places by id and below its parent, and allocations.
 const TRACE_PLACES_SIZE: usize = 160;
 /// What an erasure takes, with a name and a reason of the usual length.
@@ -58,9 +61,14 @@ impl Content {
 
 impl EventLog {
     pub(crate) fn memory(&self) -> usize {
-        // The place among those of its type stands in a chunk that may be half full.
-        let each = size_of::<Event>() + ALLOCATION_SIZE + 2 * size_of::<u64>();
-        self.len() as usize * each + self.size() as usize - self.elsewhere()
+        self.len() as usize * EVENT_SIZE + self.size() as usize - self.elsewhere()
+    }
+}
+
+impl Event {
+    /// How much memory it takes, bytes.
+    pub(crate) fn memory(&self) -> usize {
+        EVENT_SIZE + self.size() as usize - self.payload.elsewhere()
     }
 }
 

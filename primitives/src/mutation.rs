@@ -25,6 +25,8 @@
 //! 19 erase        u64 from, u64 through, entity, reason
 //! 20 event_erased u64 sequence, [32] digest, [32] hash, kind
 //! 21 run_import   u64 version of the newest commit that is imported, u64 floor, whole meta
+//! 22 event_retention u64 previous, u8 1 and retention, or u8 0
+//! 23 event_trim   u64 before
 //! ```
 //! A key, name, value, kind, payload, tag, metadata or body is a `u32` size and its bytes. `meta` is an optional name
 //! (u8, then text), three texts of namespace, an optional parent (u8, then 16 bytes), tags, metadata, u8 status,
@@ -91,6 +93,10 @@ pub enum Mutation {
     /// The run, which holds what it held elsewhere behind its commit `version`, is there with this description. Of its commits
     /// before that, those from `floor` on came with it.
     RunImport { version: Version, floor: Version, meta: Box<RunMeta> },
+    /// The run keeps these of its events, or all.
+    EventRetention { retention: Option<Retention>, previous: Version },
+    /// The events below this sequence are removed.
+    EventTrim { before: u64 },
 }
 
 /// One line of the table of mutations.
@@ -123,8 +129,10 @@ const RUN_FORK: u8 = 18;
 const ERASE: u8 = 19;
 const EVENT_ERASED: u8 = 20;
 const RUN_IMPORT: u8 = 21;
+const EVENT_RETENTION: u8 = 22;
+const EVENT_TRIM: u8 = 23;
 
-static TABLE: [MutationRow; 21] = [
+static TABLE: [MutationRow; 23] = [
     MutationRow { name: "kv_put", tag: KV_PUT },
     MutationRow { name: "kv_delete", tag: KV_DELETE },
     MutationRow { name: "kv_deadline", tag: KV_DEADLINE },
@@ -146,6 +154,8 @@ static TABLE: [MutationRow; 21] = [
     MutationRow { name: "erase", tag: ERASE },
     MutationRow { name: "event_erased", tag: EVENT_ERASED },
     MutationRow { name: "run_import", tag: RUN_IMPORT },
+    MutationRow { name: "event_retention", tag: EVENT_RETENTION },
+    MutationRow { name: "event_trim", tag: EVENT_TRIM },
 ];
 
 impl Mutation {
@@ -178,6 +188,8 @@ impl Mutation {
             Self::Erase { .. } => ERASE,
             Self::EventErased { .. } => EVENT_ERASED,
             Self::RunImport { .. } => RUN_IMPORT,
+            Self::EventRetention { .. } => EVENT_RETENTION,
+            Self::EventTrim { .. } => EVENT_TRIM,
         }
     }
 
@@ -212,6 +224,8 @@ impl Mutation {
             | Self::RunRetention { .. }
             | Self::RunFork { .. }
             | Self::RunImport { .. }
+            | Self::EventRetention { .. }
+            | Self::EventTrim { .. }
             | Self::RunDelete { .. } => EntityRef::run(run),
         }
     }
@@ -241,6 +255,7 @@ impl Mutation {
             Self::KvDeadline { key, .. } => 1 + 8 + 8 + 4 + key.len(),
             Self::EventAppend { kind, payload, .. } => 1 + 8 + 16 + 32 + 4 + kind.len() + 4 + payload.len(),
             Self::EventErased { kind, .. } => 1 + 8 + 32 + 32 + 4 + kind.len(),
+            Self::EventTrim { .. } => 1 + 8,
             Self::TraceRecord { trace } => 1 + trace.encoded_size(),
             Self::JsonWrite { name, write, .. } => 1 + 8 + 4 + name.len() + write.encoded_size(),
             Self::TraceEnd { body, .. } => 1 + 8 + 16 + 8 + 4 + body.len(),
@@ -318,7 +333,8 @@ impl Mutation {
                 codec::put_u64(out, previous.0);
                 codec::put_bytes(out, metadata.as_bytes());
             }
-            Self::RunRetention { retention, previous } => {
+            Self::EventTrim { before } => codec::put_u64(out, *before),
+            Self::RunRetention { retention, previous } | Self::EventRetention { retention, previous } => {
                 codec::put_u64(out, previous.0);
                 put_option(out, *retention, |out, retention| retention.encode(out));
             }
@@ -350,6 +366,7 @@ impl Mutation {
             EVENT_APPEND => return take_event(input),
             EVENT_ERASED => return take_erased_event(input),
             ERASE => return take_erase(input),
+            EVENT_TRIM => return Ok(Self::EventTrim { before: codec::take_u64(input)? }),
             TRACE_RECORD => return Ok(Self::TraceRecord { trace: Box::new(Trace::decode(input)?) }),
             _ => {}
         }
@@ -389,6 +406,9 @@ impl Mutation {
             }
             RUN_RETENTION => {
                 Self::RunRetention { retention: take_option(input, Retention::decode)?, previous }
+            }
+            EVENT_RETENTION => {
+                Self::EventRetention { retention: take_option(input, Retention::decode)?, previous }
             }
             RUN_FORK => {
                 let point =

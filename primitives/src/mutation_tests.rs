@@ -17,6 +17,7 @@ fn meta() -> RunMeta {
         begun_in_boot: 3,
         durability: Some(Durability::Strict),
         retention: None,
+        event_retention: None,
         forked_from: None,
         imported: None,
     }
@@ -152,6 +153,12 @@ fn golden() -> Vec<(Mutation, &'static str)> {
              0900000000000000 0300000000000000 00 01 02 0700000000000000 02 0400000000000000 \
              01 05050505050505050505050505050505 0300000000000000",
         ),
+        (
+            Mutation::EventRetention { retention: Some(Retention::KeepLast(7)), previous },
+            "16 0400000000000000 01 02 0700000000000000",
+        ),
+        (Mutation::EventRetention { retention: None, previous }, "16 0400000000000000 00"),
+        (Mutation::EventTrim { before: 3 }, "17 0300000000000000"),
         (
             Mutation::TraceRecord { trace: Box::new(trace()) },
             "0d 07070707070707070707070707070707 01 06060606060606060606060606060606 \

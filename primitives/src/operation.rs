@@ -145,6 +145,10 @@ pub enum Operation {
     RunSetRetention { retention: Option<Retention> },
     /// Erases what the run has written of one thing.
     RunErase { entity: Box<EntityRef>, versions: ErasedVersions, reason: Arc<str> },
+    /// Replaces what the run says of the events that it keeps, and removes those that it does not.
+    RunSetEventRetention { retention: Option<Retention> },
+    /// The sequence of the first event that is there; how many there ever were if none is.
+    EventFirst,
 }
 
 /// How many traces one [`TraceList`](Operation::TraceList) looks at: what a filter leaves out takes time too.
@@ -210,7 +214,8 @@ impl Operation {
             | Self::EventAppend { .. }
             | Self::RunSetTags { .. }
             | Self::RunSetMetadata { .. }
-            | Self::RunSetRetention { .. } => true,
+            | Self::RunSetRetention { .. }
+            | Self::RunSetEventRetention { .. } => true,
             Self::KvPutMany { entries } => !entries.is_empty(),
             Self::EventAppendMany { events } => !events.is_empty(),
             _ => false,

@@ -42,7 +42,7 @@ const fn alone(tag: u8, name: &'static str, access: Access, mutations: &'static 
     OperationRow { joins: false, ..write(tag, name, access, mutations) }
 }
 
-static TABLE: [OperationRow; 58] = [
+static TABLE: [OperationRow; 60] = [
     read(1, "kv_get"),
     read(2, "kv_get_many"),
     read(3, "kv_exists"),
@@ -59,8 +59,8 @@ static TABLE: [OperationRow; 58] = [
     write(14, "kv_clear_deadline", Access::Active, &[3]),
     // Expiry goes on in a run that takes no writes: its deadlines were accepted while it did.
     alone(15, "expire", Access::Existing, &[2, 12]),
-    write(16, "event_append", Access::Active, &[4]),
-    write(17, "event_append_many", Access::Active, &[4]),
+    write(16, "event_append", Access::Active, &[4, 23]),
+    write(17, "event_append_many", Access::Active, &[4, 23]),
     read(18, "event_read"),
     read(19, "event_range"),
     read(20, "event_by_type"),
@@ -103,6 +103,8 @@ static TABLE: [OperationRow; 58] = [
     write(57, "run_set_retention", Access::Existing, &[17]),
     // It is a commit of its own: what a transaction has read would change under it.
     alone(58, "run_erase", Access::Existing, &[19]),
+    write(59, "run_set_event_retention", Access::Existing, &[22, 23]),
+    read(60, "event_first"),
 ];
 
 /// The mutations that the operation with this tag may produce.
@@ -192,6 +194,8 @@ impl Operation {
             Self::JsonDestroy { .. } => 56,
             Self::RunSetRetention { .. } => 57,
             Self::RunErase { .. } => 58,
+            Self::RunSetEventRetention { .. } => 59,
+            Self::EventFirst => 60,
         }
     }
 }

@@ -47,7 +47,8 @@ impl Overlay {
             | Mutation::TraceRecord { .. }
             | Mutation::TraceEnd { .. }
             | Mutation::Erase { .. }
-            | Mutation::EventErased { .. } => {}
+            | Mutation::EventErased { .. }
+            | Mutation::EventTrim { .. } => {}
             Mutation::EventAppend { hash, .. } => {
                 self.event_count += 1;
                 self.head_hash = Some(*hash);

@@ -6,6 +6,7 @@
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
 use crate::erasure::Erasure;
+use crate::event_log::EventLog;
 use crate::json::Document;
 use crate::key_map::Entry;
 use crate::run_meta::RunMeta;
@@ -27,6 +28,8 @@ pub(crate) struct Past {
     pub(crate) traces: ReplacedTraces,
     /// The description and the commit that had last changed it.
     pub(crate) meta: Replacements<(), (Option<Box<RunMeta>>, Version)>,
+    /// The events there were before some were removed.
+    pub(crate) events: Replacements<(), EventLog>,
 }
 
 impl Past {
@@ -37,12 +40,13 @@ impl Past {
             documents: Replacements::new(hash_seed),
             traces: Replacements::new(hash_seed),
             meta: Replacements::new(hash_seed),
+            events: Replacements::new(hash_seed),
         }
     }
 
     /// Puts the marker in the place of what an erasure covers. Whether there was any.
     pub(crate) fn redact(&mut self, erasure: &Erasure) -> bool {
-        let Self { kv, cells, documents, traces, meta: _ } = self;
+        let Self { kv, cells, documents, traces, meta: _, events } = self;
         match &erasure.entity {
             EntityRef::Kv { key, .. } => kv.change(&**key, |was| redact_value(was, erasure)),
             EntityRef::Cell { name, .. } => cells.change(&**name, |was| redact_value(was, erasure)),
@@ -57,13 +61,28 @@ impl Past {
                 }
                 is_erased
             }),
-            EntityRef::Event { .. } | EntityRef::Run { .. } => false,
+            EntityRef::Event { sequence, .. } => {
+                events.change(&(), |was| was.redact(*sequence, erasure).is_some())
+            }
+            EntityRef::Run { .. } => false,
         }
     }
 
-    /// Forgets what no snapshot at `floor` or behind it needs, as many things as `budget` allows, and takes them from it.
-    pub(crate) fn trim(&mut self, floor: Version, budget: &mut usize) {
-        let Self { kv, cells, documents, traces, meta } = self;
+    /// Forgets what no snapshot at `floor` or behind it needs, as many things as `budget` allows, and takes them from it. Events
+    /// from `first_event` on are there without it.
+    pub(crate) fn trim(&mut self, floor: Version, first_event: u64, budget: &mut usize) {
+        let Self { kv, cells, documents, traces, meta, events } = self;
+        while *budget > 0
+            && let Some((was, first)) = events.oldest_before(floor, first_event)
+        {
+            // However many events of it are nobody else's, they go a few at a time.
+            let count = first.saturating_sub(was.first()).min(*budget as u64);
+            was.drop_front(count);
+            *budget -= count as usize;
+            if count == 0 {
+                events.trim_one(budget);
+            }
+        }
         kv.trim(floor, budget);
         cells.trim(floor, budget);
         documents.trim(floor, budget);
@@ -73,8 +92,13 @@ impl Past {
 
     /// About how many bytes are kept.
     pub(crate) fn size(&self) -> usize {
-        let Self { kv, cells, documents, traces, meta } = self;
-        kv.size + cells.size + documents.size + traces.size + meta.size
+        let Self { kv, cells, documents, traces, meta, events } = self;
+        kv.size + cells.size + documents.size + traces.size + meta.size + events.size
+    }
+
+    /// About how many bytes take events that are kept here alone, of which `events` is left.
+    pub(crate) fn kept_of_events(&self, events: &EventLog) -> usize {
+        self.events.oldest().map_or(0, |oldest| events.released().saturating_sub(oldest.released()))
     }
 }
 
@@ -218,21 +242,39 @@ impl<K: Clone + Eq + Hash, T> Replacements<K, T> {
     }
 
     fn trim(&mut self, floor: Version, budget: &mut usize) {
-        while *budget > 0
-            && let Some((_, key)) = self.order.pop_front_if(|(by, _)| *by <= floor)
-        {
-            *budget -= 1;
-            let chain = self.chains.get_mut(&key).expect("every replaced thing has its chain");
-            let link = chain.pop_front().expect("a chain has a link for each of its places in the order");
-            self.size -= link.size;
-            if chain.is_empty() {
-                self.chains.remove(&key);
-            }
+        while *budget > 0 && self.order.front().is_some_and(|(by, _)| *by <= floor) {
+            self.trim_one(budget);
         }
         if self.order.is_empty() && self.chains.part_count() > FEW_PARTS {
             // Much was kept, and its memory is given back.
             *self = Self::new(self.hash_seed);
         }
+    }
+
+    /// Forgets what the oldest commit replaced.
+    fn trim_one(&mut self, budget: &mut usize) {
+        let Some((_, key)) = self.order.pop_front() else { return };
+        *budget -= 1;
+        let chain = self.chains.get_mut(&key).expect("every replaced thing has its chain");
+        let link = chain.pop_front().expect("a chain has a link for each of its places in the order");
+        self.size -= link.size;
+        if chain.is_empty() {
+            self.chains.remove(&key);
+        }
+    }
+}
+
+impl Replacements<(), EventLog> {
+    fn oldest(&self) -> Option<&EventLog> {
+        self.chains.get(&())?.front().map(|link| &link.was)
+    }
+
+    /// The oldest of them, if a commit up to `floor` replaced it, and the first event of the next one, or of what is there now.
+    fn oldest_before(&mut self, floor: Version, first_now: u64) -> Option<(&mut EventLog, u64)> {
+        let chain = self.chains.get_mut(&())?;
+        let next = chain.get(1).map_or(first_now, |link| link.was.first());
+        let oldest = chain.front_mut().filter(|link| link.by <= floor)?;
+        Some((&mut oldest.was, next))
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) enum Place {
     Range { kind: KeyKind, bounds: KeyBounds, presence_only: bool },
     /// That no event, or none of a type, stands at `from` or behind it.
     EventsFrom { kind: Option<Arc<str>>, from: u64 },
+    /// That no event from `from` on was removed.
+    EventsKept { from: u64 },
     /// What is at a place of a document, or that nothing is.
     Region { name: Arc<str>, path: Pointer },
     /// Which documents lie between two bounds.
@@ -32,7 +34,7 @@ pub(crate) enum Place {
     OwnTraces { first: TraceId, from: Option<Timestamp>, to: Option<Timestamp> },
     /// A trace that is there, and everything below it before the place `end`.
     Tree { root: TraceId, end: u64 },
-    /// Anything that never changes while the run lives, such as an event that is there.
+    /// Anything that never changes while the run lives, such as that something was removed.
     Life,
     /// What is known about the run; with writes of the transaction's own over it, which count more or less as others write
     /// the same keys or not.
@@ -64,6 +66,7 @@ impl Place {
             Place::Region { name, path } => name.len() + path.as_str().len(),
             Place::Traces { filter, .. } => size_of::<TraceFilter>() + filter.text_size(),
             Place::Trace { .. } | Place::OwnTraces { .. } | Place::Tree { .. } => 0,
+            Place::EventsKept { .. } => 0,
             Place::Life | Place::Run { .. } | Place::Status | Place::Receipt { .. } => 0,
         };
         size_of::<Place>() + held

@@ -34,6 +34,8 @@ pub struct ReadSet {
     /// Without writes of the transaction's own, and with them.
     has_run: [bool; 2],
     has_status: bool,
+    /// Which of the places is that of the events that have to be kept, if there is one.
+    events_kept: Option<usize>,
 }
 
 /// Lists and trees of traces that are remembered one by one. Each is checked against every trace that has been recorded or
@@ -99,6 +101,15 @@ impl ReadSet {
             Place::Run { has_own } if std::mem::replace(&mut self.has_run[usize::from(has_own)], true) => {
                 return;
             }
+            Place::EventsKept { from } => match self.events_kept {
+                Some(place) => {
+                    if let Place::EventsKept { from: known } = &mut self.places[place] {
+                        *known = from.min(*known);
+                    }
+                    return;
+                }
+                None => self.events_kept = Some(self.places.len()),
+            },
             Place::Status if std::mem::replace(&mut self.has_status, true) => return,
             Place::Traces { .. } | Place::Tree { .. } => {
                 self.trace_walk_count += 1;
@@ -193,6 +204,7 @@ impl<'a> Check<'a> {
             Place::Key { kind, key, presence_only } => self.changed_key(*kind, key, *presence_only),
             Place::Range { kind, bounds, presence_only } => self.changed_range(*kind, bounds, *presence_only),
             Place::EventsFrom { kind, from } => self.new_event(kind.as_deref(), *from),
+            Place::EventsKept { from } => self.removed_event(*from),
             Place::Region { name, path } => self.changed_region(name, path),
             Place::Documents { bounds } => self.changed_documents(bounds),
             Place::Trace { id } => self.changed_trace(self.traces().of(id)),
@@ -284,6 +296,13 @@ impl<'a> Check<'a> {
         let found = events.event(first).map_or(Version::NEVER, |event| event.stamp.version);
         let entity = EntityRef::event(self.state.id(), first);
         Some(Changed { entity, seen: Version::NEVER, found })
+    }
+
+    fn removed_event(&self, from: u64) -> Option<Changed> {
+        let (seen, found) = (self.view.event(from), Version::NEVER);
+        let seen = seen.map_or(Version::NEVER, |event| event.stamp.version);
+        let entity = EntityRef::event(self.state.id(), from);
+        (self.state.view().first_event() > from).then_some(Changed { entity, seen, found })
     }
 
     fn traces(&self) -> TraceChanges<'_> {

@@ -38,13 +38,8 @@ impl Content {
             EntityRef::Cell { name, .. } => self.redact_key(KeyKind::Cell, name, erasure),
             EntityRef::Json { name, .. } => self.redact_document(name, erasure),
             EntityRef::Event { sequence, .. } => {
-                let event = self.events.get(*sequence).filter(|event| erasure.covers(event.stamp.version));
-                let erased = event.filter(|event| !event.is_erased()).map(Event::erased);
-                let sequence = *sequence;
-                erased.map(|erased| Was::Event {
-                    sequence,
-                    event: Box::new(self.events.replace(sequence, erased)),
-                })
+                let event = self.events.redact(*sequence, erasure);
+                event.map(|event| Was::Event { sequence: *sequence, event: Box::new(event) })
             }
             EntityRef::Trace { id, .. } => {
                 let place = self.traces.place_of(id);
@@ -65,7 +60,11 @@ impl Content {
         match redacted.0 {
             None => {}
             Some(Was::Key { kind, key, entry }) => drop(self.put_key(kind, &key, Some(entry), None)),
-            Some(Was::Event { sequence, event }) => drop(self.events.replace(sequence, *event)),
+            // A fork in memory may have removed it since.
+            Some(Was::Event { sequence, event }) if self.events.get(sequence).is_some() => {
+                drop(self.events.replace(sequence, *event));
+            }
+            Some(Was::Event { .. }) => {}
             Some(Was::Trace { place, trace }) => drop(self.traces.replace(place, *trace)),
             Some(Was::Document { name, entry }) => drop(self.put_document(&name, Some(entry), None, |_| 0)),
         }

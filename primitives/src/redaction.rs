@@ -25,12 +25,20 @@ pub struct Redaction {
     known: VecDeque<(Version, FxHashSet<Arc<str>>)>,
     /// Documents that were erased at the last of these, and not put whole since: what is written in them may be a copy of their parts.
     derived_documents: FxHashSet<Arc<str>>,
+    /// Which event the next one of an image is, where that is known.
+    next_event: Option<u64>,
 }
 
 impl Redaction {
     /// These erasures, for this run.
     pub fn new(run: RunId, erasures: Arc<[Erasure]>) -> Self {
-        Self { run, erasures, known: VecDeque::new(), derived_documents: FxHashSet::default() }
+        Self {
+            run,
+            erasures,
+            known: VecDeque::new(),
+            derived_documents: FxHashSet::default(),
+            next_event: None,
+        }
     }
 
     /// Whether it has to [know](Self::know) what the run was where its mutations begin.
@@ -122,8 +130,10 @@ impl Redaction {
         }
     }
 
-    /// The same entry of an image without what is erased of it; nothing where it stays as it is.
-    pub fn entry(&self, entry: &ImageEntry) -> Option<ImageEntry> {
+    /// The same entry of an image without what is erased of it; nothing where it stays as it is. Those of an image come in their
+    /// order.
+    pub fn entry(&mut self, entry: &ImageEntry) -> Option<ImageEntry> {
+        let sequence = self.pass_event(entry);
         let any = |version: Version, is_of: &dyn Fn(&Erasure) -> bool| {
             self.erasures.iter().any(|erasure| erasure.covers(version) && is_of(erasure))
         };
@@ -150,7 +160,14 @@ impl Redaction {
                 })
             }
             ImageEntry::Event { stamp, salt, hash, kind, payload } => {
-                let is_erased = |erasure: &Erasure| erasure.event_hash.as_ref() == Some(hash);
+                // Of one that had been removed when it was erased the hash is not known.
+                let is_erased = |erasure: &Erasure| match &erasure.event_hash {
+                    Some(erased) => erased == hash,
+                    None => {
+                        let is_of = sequence.is_some_and(|sequence| erasure.is_of_event(sequence));
+                        is_of && erasure.covers(stamp.version)
+                    }
+                };
                 self.erasures.iter().any(is_erased).then(|| ImageEntry::EventErased {
                     stamp: *stamp,
                     digest: payload_digest(payload, salt),
@@ -169,6 +186,28 @@ impl Redaction {
                 let is_of = |erasure: &Erasure| self.is_inherited(erasure) && is_of_trace(erasure, id);
                 let body = marker_for(body, self.erasures.iter().any(is_of))?;
                 Some(ImageEntry::Ended { stamp: *stamp, id: *id, ended: *ended, body })
+            }
+            _ => None,
+        }
+    }
+
+    /// The sequence of an event as it is passed. An older image of a fork does not tell where its events begin.
+    fn pass_event(&mut self, entry: &ImageEntry) -> Option<u64> {
+        match entry {
+            ImageEntry::Head { meta, .. } => {
+                let began =
+                    meta.as_ref().is_some_and(|meta| meta.forked_from.is_some() || meta.imported.is_some());
+                self.next_event = (!began).then_some(0);
+                None
+            }
+            ImageEntry::EventsBegin { next, .. } => {
+                self.next_event = Some(*next);
+                None
+            }
+            ImageEntry::Event { .. } | ImageEntry::EventErased { .. } => {
+                let sequence = self.next_event?;
+                self.next_event = sequence.checked_add(1);
+                Some(sequence)
             }
             _ => None,
         }

@@ -4,18 +4,19 @@ use crate::error::{Error, ErrorKind};
 use std::fmt;
 use std::time::Duration;
 
-/// Which older versions of a run can be looked at.
+/// Which older versions of a run can be looked at, or which of its events are kept.
 ///
-/// It bounds what is kept from below: more may be there for a while, because history is given up by checkpoints. What keys,
-/// cells, documents and the run itself hold now is never given up.
+/// Of versions it bounds what is kept from below: more may be there for a while, because history is given up by checkpoints. What
+/// keys, cells, documents and the run itself hold now is never given up. Of events exactly these are there behind each commit
+/// that appends some or sets it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Retention {
     /// All of them, from the first commit on.
     #[default]
     KeepAll,
-    /// Those of the last so many commits of the run; of 1 only what it is now.
+    /// Those of the last so many commits of the run, of 1 only what it is now; the last so many events.
     KeepLast(u64),
-    /// What the run was at any time since so long ago.
+    /// What the run was at any time since so long ago; events that are not older than that.
     KeepFor(Duration),
 }
 
@@ -27,11 +28,11 @@ impl Retention {
     /// Refuses to keep nothing at all.
     ///
     /// # Errors
-    /// `InvalidArgument` for the last 0 commits, and for a duration of more than 2^64 microseconds.
+    /// `InvalidArgument` for the last 0, and for a duration of more than 2^64 microseconds.
     pub fn check(self) -> Result<(), Error> {
         let refuse = |message: String| Err(Error::new(ErrorKind::InvalidArgument, message));
         match self {
-            Self::KeepLast(0) => refuse("retention keeps the last 1 commit or more, not 0".to_owned()),
+            Self::KeepLast(0) => refuse("retention keeps the last 1 or more, not 0".to_owned()),
             Self::KeepFor(duration) if u64::try_from(duration.as_micros()).is_err() => {
                 refuse(format!("retention keeps at most 2^64 microseconds, not {duration:?}: keep all"))
             }
@@ -68,8 +69,7 @@ impl fmt::Display for Retention {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::KeepAll => formatter.write_str("keep all"),
-            Self::KeepLast(1) => formatter.write_str("keep the last commit"),
-            Self::KeepLast(count) => write!(formatter, "keep the last {count} commits"),
+            Self::KeepLast(count) => write!(formatter, "keep the last {count}"),
             Self::KeepFor(duration) => write!(formatter, "keep what is younger than {duration:?}"),
         }
     }
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn keeping_nothing_is_refused() {
         let error = Retention::KeepLast(0).check().unwrap_err();
-        assert_eq!(error.message(), "retention keeps the last 1 commit or more, not 0");
+        assert_eq!(error.message(), "retention keeps the last 1 or more, not 0");
         let error = Retention::KeepFor(Duration::MAX).check().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
         for kept in [Retention::KeepAll, Retention::KeepLast(1), Retention::KeepFor(Duration::ZERO)] {

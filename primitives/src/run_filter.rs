@@ -58,6 +58,7 @@ mod tests {
             begun_in_boot: 1,
             durability: None,
             retention: None,
+            event_retention: None,
             forked_from: None,
             version: Version(1),
             timestamp: Timestamp(100),

@@ -138,6 +138,8 @@ pub struct RunMeta {
     pub durability: Option<Durability>,
     /// How much of its history is kept; without it, as the store says.
     pub retention: Option<Retention>,
+    /// Which of its events are kept; without it, all.
+    pub event_retention: Option<Retention>,
     /// What it began as, if it is a fork.
     pub forked_from: Option<ForkPoint>,
     /// The newest of the commits that it was imported with, if it was.
@@ -169,6 +171,8 @@ pub struct RunInfo {
     pub durability: Option<Durability>,
     /// How much of its history is kept; without it, as the store says.
     pub retention: Option<Retention>,
+    /// Which of its events are kept; without it, all.
+    pub event_retention: Option<Retention>,
     /// What it began as, if it is a fork.
     pub forked_from: Option<ForkPoint>,
     /// Its newest commit.
@@ -177,7 +181,7 @@ pub struct RunInfo {
     pub timestamp: Timestamp,
     /// Keys, including expired ones that are not yet cleaned away.
     pub kv_count: u64,
-    /// Events.
+    /// Events that were ever appended, those included that are not kept any more.
     pub event_count: u64,
     /// Cells, including expired ones that are not yet cleaned away.
     pub cell_count: u64,
@@ -206,6 +210,7 @@ impl RunMeta {
             begun_in_boot: 1,
             durability: None,
             retention: None,
+            event_retention: None,
             forked_from: None,
             imported: None,
         }
@@ -228,6 +233,7 @@ impl RunMeta {
             begun_in_boot: self.begun_in_boot,
             durability: self.durability,
             retention: self.retention,
+            event_retention: self.event_retention,
             forked_from: self.forked_from,
             version: stamp.version,
             timestamp: stamp.timestamp,
@@ -245,6 +251,10 @@ impl RunMeta {
     pub(crate) fn encode_whole(&self, out: &mut Vec<u8>) {
         self.encode(out);
         put_option(out, self.retention, |out, retention| retention.encode(out));
+        if let Some(retention) = self.event_retention {
+            codec::put_u8(out, KEEPS_EVENTS);
+            retention.encode(out);
+        }
         if let Some(imported) = self.imported {
             codec::put_u8(out, IMPORTED);
             codec::put_u64(out, imported.0);
@@ -258,6 +268,13 @@ impl RunMeta {
     pub(crate) fn decode_whole(input: &mut &[u8]) -> Result<Self, DecodeError> {
         let meta = Self::decode(input)?;
         let retention = take_option(input, Retention::decode)?;
+        let event_retention = match input.first() {
+            Some(&KEEPS_EVENTS) => {
+                codec::take_u8(input)?;
+                Some(Retention::decode(input)?)
+            }
+            _ => None,
+        };
         let imported = match input.first() {
             Some(&IMPORTED) => {
                 codec::take_u8(input)?;
@@ -269,11 +286,11 @@ impl RunMeta {
             let run = RunId::from_bytes(codec::take_array(input)?);
             Ok(ForkPoint { run, version: Version(codec::take_u64(input)?) })
         })?;
-        Ok(Self { retention, forked_from, imported, ..meta })
+        Ok(Self { retention, event_retention, forked_from, imported, ..meta })
     }
 
-    /// Appends the encoding, in the order of [`decode`](Self::decode), without the retention, which is a
-    /// mutation of its own, and without what it began as, which the mutation says that makes a fork.
+    /// Appends the encoding, in the order of [`decode`](Self::decode), without the retentions, which are
+    /// mutations of their own, and without what it began as, which the mutation says that makes a fork.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         put_option(out, self.name.as_deref(), codec::put_str);
         codec::put_str(out, &self.namespace.tenant);
@@ -309,6 +326,7 @@ impl RunMeta {
                 ),
             },
             retention: None,
+            event_retention: None,
             forked_from: None,
             imported: None,
         })
@@ -317,6 +335,8 @@ impl RunMeta {
 
 /// In front of what a run began as, where it was imported.
 const IMPORTED: u8 = 2;
+/// In front of that, where the run says which of its events it keeps.
+const KEEPS_EVENTS: u8 = 3;
 
 pub(crate) fn encode_tags(tags: &[String], out: &mut Vec<u8>) {
     codec::put_u32(out, codec::size_u32(tags.len()));
@@ -395,15 +415,15 @@ mod tests {
     }
 
     #[test]
-    fn only_the_whole_of_a_description_has_its_retention_and_what_it_began_as() {
+    fn only_the_whole_of_a_description_has_its_retentions_and_what_it_began_as() {
         let forked_from = Some(ForkPoint { run: RunId::from_bytes([6; 16]), version: Version(9) });
         let imported = Some(Version(8));
-        let retention = Some(Retention::KeepLast(3));
-        let meta = RunMeta { retention, forked_from, imported, ..RunMeta::plain() };
+        let (retention, event_retention) = (Some(Retention::KeepLast(3)), Some(Retention::KeepLast(4)));
+        let meta = RunMeta { retention, event_retention, forked_from, imported, ..RunMeta::plain() };
         let (mut whole, mut logged) = (Vec::new(), Vec::new());
         meta.encode_whole(&mut whole);
         meta.encode(&mut logged);
-        let kept = [1, 2, 3, 0, 0, 0, 0, 0, 0, 0];
+        let kept = [1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 3, 2, 4, 0, 0, 0, 0, 0, 0, 0];
         let point = [&[2, 8, 0, 0, 0, 0, 0, 0, 0, 1][..], &[6; 16], &[9, 0, 0, 0, 0, 0, 0, 0]].concat();
         assert_eq!(whole, [&logged[..], &kept, &point].concat());
         assert_eq!(RunMeta::decode_whole(&mut &whole[..]), Ok(meta));

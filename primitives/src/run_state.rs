@@ -4,9 +4,10 @@ use crate::draft::Draft;
 use crate::encoded::Encoded;
 use crate::erasure::Erasure;
 use crate::event::{Event, Seal};
+use crate::event_log::{Anchor, Trimmed};
 use crate::fork::ForkPoint;
 use crate::id::{OperationId, RunId};
-use crate::json::{Document, JsonWrite, check_json_encoded};
+use crate::json::{Document, JsonWrite};
 use crate::key_kind::{KeyKind, OrderIndex};
 use crate::key_map::{Entry, Stored};
 use crate::memory::NODE_SIZE;
@@ -51,6 +52,7 @@ enum Undo {
     Key { kind: KeyKind, key: Arc<str>, entry: Option<Entry<Encoded>>, kept: Option<Version> },
     Document { name: Arc<str>, was: Option<Entry<Document>>, kept: Option<Version> },
     Event,
+    EventTrim { trimmed: Trimmed, kept: Option<Version> },
     Trace,
     TraceEnd { place: u64, was: Box<Trace>, kept: Option<Version> },
     Meta { meta: Option<Box<RunMeta>>, version: Version, kept: Option<Version> },
@@ -123,16 +125,21 @@ impl RunState {
             }
             Mutation::JsonDestroy { name, .. } => self.put_document(name, None, stamp, Document::size),
             Mutation::EventAppend { sequence, kind, payload, salt, hash } => {
-                assert!(sequence == self.content.events.len(), "events are appended in order, without gaps");
+                assert!(sequence == self.content.events.end(), "events are appended in order, without gaps");
                 let seal = Seal::Salt(salt);
                 self.content.events.append(Event { kind, payload, seal, hash, stamp });
                 Undo::Event
             }
             Mutation::EventErased { sequence, kind, digest, hash } => {
-                assert!(sequence == self.content.events.len(), "events are appended in order, without gaps");
+                assert!(sequence == self.content.events.end(), "events are appended in order, without gaps");
                 let (payload, seal) = (Encoded::erased(), Seal::Digest(Box::new(digest)));
                 self.content.events.append(Event { kind, payload, seal, hash, stamp });
                 Undo::Event
+            }
+            Mutation::EventTrim { before } => {
+                let keeper = self.snapshots.keeper(stamp.version);
+                let (trimmed, kept) = self.content.trim_events(before, keeper);
+                Undo::EventTrim { trimmed, kept }
             }
             Mutation::Erase { entity, from, through, reason } => {
                 let event_hash = self.content.event_hash(&entity);
@@ -210,6 +217,16 @@ impl RunState {
         let _ = self.put_document(name, Some(entry), stamp, |_| 0);
     }
 
+    /// Takes over from an image that the events below `first` were removed.
+    pub(crate) fn load_removed_events(&mut self, first: u64, anchor: Anchor) -> Result<(), String> {
+        self.content.load_removed_events(first, anchor)
+    }
+
+    /// Takes over from an image how many of them were of a type.
+    pub(crate) fn load_removed_of_kind(&mut self, kind: Arc<str>, removed: u64) -> Result<(), String> {
+        self.content.events.load_removed_of_kind(kind, removed)
+    }
+
     /// Takes over an erasure of an image, in which nothing stands any more that it covers.
     pub(crate) fn load_erasure(&mut self, erasure: Erasure) {
         Arc::make_mut(&mut self.content.erasures).push(erasure);
@@ -222,6 +239,7 @@ impl RunState {
             Undo::Key { kind, key, entry, kept } => self.content.restore_key(kind, &key, entry, kept),
             Undo::Document { name, was, kept } => self.content.restore_document(&name, was, kept),
             Undo::Event => self.content.events.take_back(),
+            Undo::EventTrim { trimmed, kept } => self.content.restore_events(trimmed, kept),
             Undo::Trace => self.content.traces.take_back(),
             Undo::TraceEnd { place, was, kept } => {
                 kept.into_iter().for_each(|by| past.traces.take_back(&place, by));
@@ -336,87 +354,6 @@ impl RunState {
         self.snapshots.view(self.id, snapshot, &self.content, &self.receipts)
     }
 
-    /// Whether a mutation read from a file fits this state; the reason says what contradicts what.
-    pub fn check(&self, mutation: &Mutation) -> Result<(), String> {
-        let exists = self.exists();
-        match mutation {
-            Mutation::RunCreate { .. } if exists => Err("it creates a run that exists".to_owned()),
-            Mutation::RunFork { .. } if exists => Err("it makes a fork of a run that exists".to_owned()),
-            Mutation::RunImport { .. } if exists => Err("it imports a run that exists".to_owned()),
-            Mutation::RunCreate { .. } if self.fork_point().is_some() => {
-                Err("it creates a run that is a fork".to_owned())
-            }
-            Mutation::RunCreate { .. } => Ok(()),
-            Mutation::RunFork { point, .. } if self.fork_point() != Some(*point) => Err(format!(
-                "it is a fork of run {} at version {}, and begins as another",
-                point.run, point.version
-            )),
-            Mutation::RunFork { .. } => Ok(()),
-            Mutation::RunImport { version, meta, .. } => {
-                let point = ForkPoint { run: self.id, version: *version };
-                match self.fork_point() == Some(point) && meta.imported == Some(*version) {
-                    true => Ok(()),
-                    false => {
-                        Err(format!("it imports commits up to {version}, and the run begins as another"))
-                    }
-                }
-            }
-            other if !exists => Err(format!("{} in a run that does not exist", other.name())),
-            Mutation::EventAppend { sequence, .. } | Mutation::EventErased { sequence, .. }
-                if *sequence != self.content.events.len() =>
-            {
-                Err(format!("event {sequence} follows {} events", self.content.events.len()))
-            }
-            Mutation::KvDeadline { key, .. } if self.content.kv.get(key).is_none() => {
-                Err(format!("it gives a deadline to the missing key {key:?}"))
-            }
-            Mutation::JsonWrite { name, write, .. } => self.check_json(name, write),
-            Mutation::JsonDestroy { name, .. } if self.content.documents.get(name).is_none() => {
-                Err(format!("it destroys the missing document {name:?}"))
-            }
-            Mutation::TraceRecord { trace } => self.check_new_trace(trace),
-            Mutation::TraceEnd { id, .. } => self.check_trace_end(id),
-            Mutation::Erase { entity, .. } if entity.run_id() != self.id => {
-                Err(format!("it erases {entity}, which is of another run"))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn check_json(&self, name: &str, write: &JsonWrite) -> Result<(), String> {
-        match (self.content.documents.get(name), write) {
-            (Some(entry), write) => entry.value.check(write),
-            (None, JsonWrite::Put { value }) => {
-                check_json_encoded(value).map_err(|error| error.message().to_owned())
-            }
-            (None, _) => Err(format!("it changes the missing document {name:?}")),
-        }
-        .map_err(|reason| format!("document {name:?}: {reason}"))
-    }
-
-    fn check_new_trace(&self, trace: &Trace) -> Result<(), String> {
-        let Trace { id, parent, .. } = trace;
-        let is_missing = |parent: &TraceId| self.content.traces.place_of(parent).is_none();
-        match parent.filter(is_missing) {
-            _ if self.content.traces.place_of(id).is_some() => {
-                Err(format!("it records the trace {id} a second time"))
-            }
-            Some(parent) => Err(format!("it records the trace {id} below the missing trace {parent}")),
-            None => Ok(()),
-        }
-    }
-
-    fn check_trace_end(&self, id: &TraceId) -> Result<(), String> {
-        let traces = &self.content.traces;
-        match traces.place_of(id).and_then(|place| traces.get(place)) {
-            None => Err(format!("it ends the missing trace {id}")),
-            Some(Trace { ended: Some(ended), .. }) => {
-                Err(format!("it ends the trace {id}, which has ended at {ended}"))
-            }
-            Some(_) => Ok(()),
-        }
-    }
-
     /// Ends a commit whose mutations are all applied: the run is now at `stamp`.
     ///
     /// # Panics
@@ -505,9 +442,9 @@ impl RunState {
         self.content.kv.len() as u64
     }
 
-    /// How many events it holds.
+    /// How many events were ever appended to it.
     pub fn event_count(&self) -> u64 {
-        self.content.events.len()
+        self.content.events.end()
     }
 
     /// How many traces it holds.
@@ -582,6 +519,7 @@ pub(crate) fn described(current: Option<&RunMeta>, mutation: Mutation) -> RunMet
         Mutation::RunTags { tags, .. } => meta.tags = tags,
         Mutation::RunMetadata { metadata, .. } => meta.metadata = metadata,
         Mutation::RunRetention { retention, .. } => meta.retention = retention,
+        Mutation::EventRetention { retention, .. } => meta.event_retention = retention,
         other => panic!("{} does not describe a run", other.name()),
     }
     meta
@@ -589,6 +527,8 @@ pub(crate) fn described(current: Option<&RunMeta>, mutation: Mutation) -> RunMet
 
 #[path = "adopted.rs"]
 mod adopted;
+#[path = "fitting.rs"]
+mod fitting;
 
 #[cfg(test)]
 #[path = "run_state_tests.rs"]

@@ -100,6 +100,11 @@ fn every_mutation_is_taken_back_completely() {
         append(0),
         append(1),
         Mutation::EventErased { sequence: 2, kind: "k".into(), digest: [1; 32], hash: [2; 32] },
+        Mutation::EventRetention { retention: Some(Retention::KeepLast(2)), previous },
+        Mutation::EventTrim { before: 2 },
+        append(3),
+        Mutation::EventTrim { before: 4 },
+        append(4),
         trace(1, None),
         trace(2, Some(1)),
         end(1),
@@ -121,6 +126,7 @@ fn every_mutation_is_taken_back_completely() {
         erase(EntityRef::cell(RunId::from_bytes([1; 16]), "b")),
         erase(EntityRef::json(RunId::from_bytes([1; 16]), "d")),
         erase(EntityRef::event(RunId::from_bytes([1; 16]), 0)),
+        erase(EntityRef::event(RunId::from_bytes([1; 16]), 4)),
         erase(EntityRef::trace(RunId::from_bytes([1; 16]), TraceId::from_bytes([1; 16]))),
         Mutation::RunDelete { previous },
         create(),
@@ -214,6 +220,8 @@ fn mutations_from_a_file_that_contradict_the_run_are_named() {
     let state = created();
     assert_eq!(state.check(&create()), Err("it creates a run that exists".into()));
     assert_eq!(state.check(&append(2)), Err("event 2 follows 0 events".into()));
+    let trim = Mutation::EventTrim { before: 1 };
+    assert_eq!(state.check(&trim), Err("it removes events below 1, and there are 0 to 0".into()));
     let deadline = Mutation::KvDeadline { key: "a".into(), deadline: None, previous: Version(0) };
     assert_eq!(state.check(&deadline), Err("it gives a deadline to the missing key \"a\"".into()));
     assert_eq!((state.check(&append(0)), state.check(&put("a"))), (Ok(()), Ok(())));

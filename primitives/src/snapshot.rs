@@ -146,7 +146,7 @@ impl Snapshots {
     /// About how many bytes are kept.
     pub(crate) fn kept_size(&self, present: &Content) -> usize {
         let ended = self.ended.iter().map(|(_, content)| size_of::<Content>() + content.size());
-        present.past.size() + ended.sum::<usize>()
+        present.kept_size() + ended.sum::<usize>()
     }
 
     /// A version that every snapshot of the present life has reached, and none of those before. Lives between the
@@ -160,14 +160,14 @@ impl Snapshots {
         let mut budget = count_max;
         let watched = &self.watched;
         let first_behind = |began: Version| watched.range(began..).next().map(|(version, _)| *version);
-        present.past.trim(first_behind(self.present_began()).unwrap_or(Version::PENDING), &mut budget);
+        present.trim_past(first_behind(self.present_began()).unwrap_or(Version::PENDING), &mut budget);
         let mut began = Version::NEVER;
         self.ended.retain_mut(|(by, content)| {
             let first = first_behind(began).filter(|version| version < by);
             began = *by;
             // Where the deletion may still be taken back, the life is shared, and stays as it was for that.
             if let (Some(floor), Some(content)) = (first, Arc::get_mut(content)) {
-                content.past.trim(floor, &mut budget);
+                content.trim_past(floor, &mut budget);
             }
             first.is_some()
         });

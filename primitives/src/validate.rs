@@ -9,6 +9,7 @@ mod run;
 mod stat;
 mod trace;
 mod trace_walk;
+mod trim;
 
 use crate::draft::Draft;
 use crate::effect::Effect;
@@ -26,6 +27,7 @@ use crate::run_meta::RunStatus;
 use crate::version::{Timestamp, Versioned};
 use json::At;
 use keys::Page;
+pub use trim::trim_entries;
 
 /// Everything validation knows of the world outside the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +134,7 @@ impl Decision<'_, '_> {
             Operation::RunSetTags { tags } => self.set_tags(tags),
             Operation::RunSetMetadata { metadata } => self.set_metadata(&metadata),
             Operation::RunSetRetention { retention } => self.set_retention(retention),
+            Operation::RunSetEventRetention { retention } => self.set_event_retention(retention),
             Operation::RunErase { entity, versions, reason } => self.erase(*entity, versions, reason),
             Operation::RunDelete => self.delete_run(),
             Operation::CellInit { name, value, deadline } => self.cell_init(name, value, deadline),
@@ -158,15 +161,15 @@ impl Decision<'_, '_> {
             }
             Operation::JsonDestroy { name } => self.json_destroy(name),
             read => {
-                let outcome = self.read(&read);
+                let outcome = self.read(&read)?;
                 self.draft.record_life();
                 Ok(Answer::Read(outcome))
             }
         }
     }
 
-    fn read(&mut self, operation: &Operation) -> Outcome {
-        match operation {
+    fn read(&mut self, operation: &Operation) -> Result<Outcome, Error> {
+        Ok(match operation {
             Operation::KvGet { key } => Outcome::Value(self.get(KeyKind::Kv, key)),
             Operation::KvGetMany { keys } => self.get_many(keys),
             Operation::KvExists { key } => Outcome::Flag(self.exists(KeyKind::Kv, key)),
@@ -176,11 +179,12 @@ impl Decision<'_, '_> {
                 self.list(KeyKind::Kv, &Page { range, limit: *limit, values: *values })
             }
             Operation::KvCount { prefix } => Outcome::Count(self.count(prefix)),
-            Operation::EventRead { sequence } => Outcome::Event(self.one_event(*sequence).map(Box::new)),
-            Operation::EventRange { start, limit, direction } => self.range(*start, *limit, *direction),
+            Operation::EventRead { sequence } => Outcome::Event(self.one_event(*sequence)?.map(Box::new)),
+            Operation::EventRange { start, limit, direction } => self.range(*start, *limit, *direction)?,
             Operation::EventByType { kind, start, limit, direction } => {
-                self.by_type(kind, *start, *limit, *direction)
+                self.by_type(kind, *start, *limit, *direction)?
             }
+            Operation::EventFirst => Outcome::Count(self.first_event()),
             Operation::EventLen { kind } => Outcome::Count(self.event_len(kind.as_deref())),
             Operation::EventHead { kind } => Outcome::Event(self.head(kind.as_deref()).map(Box::new)),
             Operation::EventVerifyChain => Outcome::Chain(self.verify_chain()),
@@ -197,7 +201,7 @@ impl Decision<'_, '_> {
                 let range = KeyRange { prefix, start_after: start_after.as_deref(), direction: *direction };
                 self.json_list(&range, *limit)
             }
-            Operation::EntityStat { entity } => Outcome::Stat(self.stat(entity)),
+            Operation::EntityStat { entity } => Outcome::Stat(self.stat(entity)?),
             Operation::TraceGet { id } => Outcome::Trace(self.one_trace(id).cloned().map(Box::new)),
             Operation::TraceList { filter, start, limit, direction } => {
                 Outcome::Traces(self.list_traces(filter, *start, *limit, *direction))
@@ -205,7 +209,7 @@ impl Decision<'_, '_> {
             Operation::TraceTree { id, limit } => Outcome::Traces(self.trace_tree(id, *limit)),
             Operation::TraceCount { kind } => Outcome::Count(self.trace_count(kind.as_deref())),
             write => unreachable!("{} is a write", write.name()),
-        }
+        })
     }
 
     fn expire(&mut self, limit: usize) -> Result<Answer, Error> {
@@ -222,8 +226,8 @@ impl Decision<'_, '_> {
             Some(EntityRef::Cell { name, .. }) => self.look_at(KeyKind::Cell, name),
             Some(EntityRef::Trace { id, .. }) => self.look_at_trace(id),
             Some(EntityRef::Json { name, .. }) => self.look_at_region(&At { name, path: &Pointer::root() }),
-            // Of the run itself a refusal tells its status only. Events are appended whatever is there, and a commit
-            // that has grown too large ends its transaction.
+            // Of the run itself a refusal tells its status only. Events are appended whatever is there, one that was removed does
+            // not come back, and a commit that has grown too large ends its transaction.
             Some(EntityRef::Run { .. } | EntityRef::Event { .. }) | None => {}
         }
     }

@@ -4,7 +4,9 @@ use crate::content::Content;
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
 use crate::erasure::Erasure;
-use crate::event::{CHAIN_START, Event};
+use crate::error::{Error, ErrorKind};
+use crate::event::Event;
+use crate::event_log::{Anchor, EventLog};
 use crate::fork::ForkChanges;
 use crate::id::{OperationId, RunId};
 use crate::json::Document;
@@ -14,6 +16,7 @@ use crate::receipt::{Receipt, Receipts};
 use crate::run_meta::RunMeta;
 use crate::traces::Traces;
 use crate::version::{Stamp, Timestamp, Version};
+use std::sync::Arc;
 
 /// A read-only picture of a whole run at one version.
 #[derive(Debug, Clone, Copy)]
@@ -102,36 +105,88 @@ impl<'a> RunView<'a> {
         }
     }
 
+    /// The events, with those of commits behind this one.
+    fn event_log(&self) -> &'a EventLog {
+        let Content { events, past, .. } = self.content;
+        let replaced = if self.is_old { past.events.at(&(), self.stamp.version) } else { None };
+        replaced.unwrap_or(events)
+    }
+
+    /// How many events were ever appended.
     pub(crate) fn event_count(&self) -> u64 {
-        let events = &self.content.events;
-        if self.is_old { events.count_at(self.stamp.version) } else { events.len() }
+        let events = self.event_log();
+        if self.is_old { events.count_at(self.stamp.version) } else { events.end() }
+    }
+
+    /// The first event that is there; their number if there is none.
+    pub(crate) fn first_event(&self) -> u64 {
+        self.event_log().first()
+    }
+
+    /// Refuses the sequence of an event that was removed.
+    ///
+    /// # Errors
+    /// `HistoryTrimmed` names the event and the earliest that is there.
+    pub fn check_event_kept(&self, sequence: u64) -> Result<(), Error> {
+        let first = self.first_event();
+        if sequence >= first {
+            return Ok(());
+        }
+        let message = format!("the run does not keep event {sequence} any more: the earliest is {first}");
+        let entity = EntityRef::event(self.id, sequence);
+        Err(Error::new(ErrorKind::HistoryTrimmed, message).with_entity(entity))
+    }
+
+    /// The first event of that time or behind it; their number if there is none.
+    pub(crate) fn first_event_at_or_after(&self, time: Timestamp) -> u64 {
+        self.event_log().first_at_or_after(time).min(self.event_count())
+    }
+
+    /// What is left of the events in front of the first.
+    pub(crate) fn event_anchor(&self) -> &'a Anchor {
+        self.event_log().anchor()
     }
 
     pub(crate) fn event(&self, sequence: u64) -> Option<&'a Event> {
-        self.content.events.get(sequence).filter(|event| event.stamp.version <= self.stamp.version)
+        self.event_log().get(sequence).filter(|event| event.stamp.version <= self.stamp.version)
     }
 
     pub(crate) fn events(&self) -> impl Iterator<Item = &'a Event> + use<'a> {
         let version = self.stamp.version;
-        self.content.events.iter().take_while(move |event| event.stamp.version <= version)
+        self.event_log().iter().take_while(move |event| event.stamp.version <= version)
+    }
+
+    /// How many events of types were removed, of those in one of `count` parts of all types; more types of them come with
+    /// commits alone that remove events.
+    pub(crate) fn removed_of_kinds(
+        &self,
+        part: usize,
+        count: usize,
+    ) -> impl Iterator<Item = (&'a Arc<str>, u64)> + use<'a> {
+        self.event_log().removed_of_kinds(part, count)
+    }
+
+    /// In how many parts types of events lie.
+    pub(crate) fn event_kind_part_count(&self) -> usize {
+        self.event_log().kind_part_count()
     }
 
     /// The sequences of all events of a type, ascending.
     pub(crate) fn events_of_kind(&self, kind: &str) -> Ascending<'a> {
-        let sequences = self.content.events.of_kind(kind);
+        let sequences = self.event_log().of_kind(kind);
         if self.is_old { sequences.below(self.event_count()) } else { sequences }
     }
 
     /// The hash that the next event is hashed onto.
     pub(crate) fn head_hash(&self) -> [u8; 32] {
         let newest = self.event_count().checked_sub(1).and_then(|newest| self.event(newest));
-        newest.map_or(CHAIN_START, |event| event.hash)
+        newest.map_or(self.event_anchor().hash, |event| event.hash)
     }
 
     /// What events take together, bytes.
     pub(crate) fn event_size(&self) -> u64 {
-        let events = &self.content.events;
-        let newer = (self.event_count()..events.len()).filter_map(|sequence| events.get(sequence));
+        let events = self.event_log();
+        let newer = (self.event_count()..events.end()).filter_map(|sequence| events.get(sequence));
         events.size() - newer.map(Event::size).sum::<u64>()
     }
 

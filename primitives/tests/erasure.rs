@@ -14,6 +14,7 @@ enum Step {
     Delete(u8),
     Cell(u8),
     Append,
+    KeepEvents(u64),
     Document(u8),
     Member(u8, u8),
     Destroy(u8),
@@ -63,7 +64,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0..2u8, any::<bool>()).prop_map(|(key, clears)| Step::MoveDeadline(key, clears)),
         1 => (0..2u8).prop_map(Step::Delete),
         2 => (0..2u8).prop_map(Step::Cell),
-        2 => Just(Step::Append),
+        3 => Just(Step::Append),
+        1 => (1..4u64).prop_map(Step::KeepEvents),
         2 => (0..2u8).prop_map(Step::Document),
         2 => (0..2u8, 0..3u8).prop_map(|(name, member)| Step::Member(name, member)),
         1 => (0..2u8).prop_map(Step::Destroy),
@@ -78,6 +80,8 @@ struct World {
     commits: Vec<(Stamp, Vec<Mutation>, Plain)>,
     plain: Plain,
     payloads: u32,
+    /// The commit that created the run.
+    created: u64,
 }
 
 fn name(number: u8) -> std::sync::Arc<str> {
@@ -96,7 +100,7 @@ fn entity(thing: Thing) -> EntityRef {
 impl World {
     fn new() -> World {
         let (state, commits) = (RunState::new(run_id(), 7), Vec::new());
-        let mut world = World { state, commits, plain: Plain::new(), payloads: 0 };
+        let mut world = World { state, commits, plain: Plain::new(), payloads: 0, created: 1 };
         world.commit(Operation::RunCreate { spec: Box::default() }).unwrap().unwrap();
         world
     }
@@ -108,6 +112,7 @@ impl World {
         let mut draft = Draft::new(self.state.view());
         let context = Context { now: stamp.timestamp, boot: 1 };
         validate(operation, &mut draft, &context, &Limits::default())?;
+        trim_entries(&mut draft, &context);
         let mutations = draft.into_mutations();
         if mutations.is_empty() {
             return Ok(None);
@@ -121,6 +126,12 @@ impl World {
             drop(self.state.apply(mutation.clone(), stamp));
         }
         self.state.commit(stamp);
+        for mutation in &mutations {
+            if let Mutation::EventTrim { before } = mutation {
+                let is_kept = |thing: &Thing| !matches!(thing, Thing::Event(sequence) if u64::from(*sequence) < *before);
+                self.plain.retain(|thing, _| is_kept(thing));
+            }
+        }
         self.commits.push((stamp, mutations, Plain::new()));
         Ok(Some(version.0))
     }
@@ -172,6 +183,10 @@ impl World {
                 let version = self.commit(operation).unwrap().unwrap();
                 write(&mut self.plain, Thing::Event(sequence), version);
             }
+            Step::KeepEvents(count) => {
+                let retention = Some(Retention::KeepLast(count));
+                self.commit(Operation::RunSetEventRetention { retention }).unwrap().unwrap();
+            }
             Step::Document(number) => {
                 let value = encoded(Value::from([("m0", Value::from(payload.as_str()))]));
                 let operation = Operation::JsonSet { name: name(number), path: Pointer::root(), value };
@@ -208,7 +223,7 @@ impl World {
                 self.commit(Operation::RunDelete).unwrap().unwrap();
                 self.plain.clear();
                 self.note();
-                self.commit(Operation::RunCreate { spec: Box::default() }).unwrap().unwrap();
+                self.created = self.commit(Operation::RunCreate { spec: Box::default() }).unwrap().unwrap();
             }
         }
         self.note();
@@ -228,7 +243,7 @@ impl World {
         let of_now = self.plain.get(&thing).map_or(0, |held| held.stamp);
         let Ok(erased) = self.commit(operation) else { return };
         // An earlier life may have had another event of this sequence.
-        let from = if matches!(thing, Thing::Event(_)) { of_now } else { from };
+        let from = if matches!(thing, Thing::Event(_)) { from.max(of_now).max(self.created) } else { from };
         let plains = self.commits.iter_mut().map(|(_, _, plain)| plain).chain([&mut self.plain]);
         let mut has_changed = false;
         for held in plains.filter_map(|plain| plain.get_mut(&thing)) {
@@ -323,7 +338,7 @@ fn relieve(mut state: RunState, erasures: &[Erasure]) -> RunState {
 }
 
 /// The entries of the image of a run, without what is erased.
-fn image_of(state: &mut RunState, redaction: &Redaction) -> Vec<u8> {
+fn image_of(state: &mut RunState, redaction: &mut Redaction) -> Vec<u8> {
     let (snapshot, mut walk, mut slice) = (state.open_snapshot(), ImageWalk::new(), ImageSlice::new());
     while !walk.is_done() {
         walk.write(&state.view_at(&snapshot).unwrap(), 1 << 10, &mut slice);
@@ -380,7 +395,7 @@ proptest! {
             let (stamp, _, plain) = &commits[count - 1];
             let story = format!("version {}", stamp.version);
             let mut then = replay(commits[..count].iter().map(|(stamp, mutations, _)| (*stamp, &mutations[..])));
-            let image = image_of(&mut then, &redaction);
+            let image = image_of(&mut then, &mut redaction);
             expect_none_of(&image, &of_erased);
             let mut load = ImageLoad::new(run_id(), 3);
             load.take(&image).unwrap();

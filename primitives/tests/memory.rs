@@ -19,7 +19,7 @@ fn text(size: usize) -> Encoded {
 }
 
 /// Writes the thing with this number.
-const FILLINGS: [(&str, Filling); 11] = [
+const FILLINGS: [(&str, Filling); 12] = [
     ("small keys", |driver, number| {
         let key = format!("key/{number}").into();
         driver.write(Operation::KvPut { key, value: encoded(number as i64), deadline: Deadline::None });
@@ -46,6 +46,14 @@ const FILLINGS: [(&str, Filling); 11] = [
         driver.write(Operation::CellSet { name, value: text(40), deadline: Deadline::None });
     }),
     ("events", |driver, number| {
+        let kind = if number % 3 == 0 { "step" } else { "thought" };
+        driver.write(Operation::EventAppend { kind: kind.into(), payload: text(100), salt: [7; 16] });
+    }),
+    ("the last of many events", |driver, number| {
+        if number == 0 {
+            let retention = Some(Retention::KeepLast(2_000));
+            driver.write(Operation::RunSetEventRetention { retention });
+        }
         let kind = if number % 3 == 0 { "step" } else { "thought" };
         driver.write(Operation::EventAppend { kind: kind.into(), payload: text(100), salt: [7; 16] });
     }),

@@ -4,13 +4,17 @@ mod support;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use strata_primitives::*;
+use support::history::retention;
 use support::{Driver, append, list, put, trace_id};
 
 /// What a run should remember, in the plainest form.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Model {
     kv: BTreeMap<String, (i64, Option<u64>)>,
-    events: Vec<(String, i64)>,
+    /// Every event that was ever appended, with its time, and how many of them were removed.
+    events: Vec<(String, i64, u64)>,
+    removed: usize,
+    kept: Option<Retention>,
     /// Each trace with its parent and whether it is open.
     traces: Vec<(u64, Option<u64>, bool)>,
 }
@@ -26,6 +30,7 @@ enum Step {
     ClearDeadline { key: u8 },
     Expire,
     Append { kind: u8, payload: i64 },
+    KeepEvents { retention: Option<Retention> },
     Begin { id: u64, parent: Option<u64> },
     End { id: u64 },
     Recreate,
@@ -57,6 +62,7 @@ impl Step {
             Step::ClearDeadline { key } => Operation::KvClearDeadline { key: name(key).into() },
             Step::Expire => Operation::Expire { limit: 3 },
             Step::Append { kind, payload } => append(&format!("kind{kind}"), payload),
+            Step::KeepEvents { retention } => Operation::RunSetEventRetention { retention },
             Step::Begin { id, parent } => {
                 let content = TraceContent::Custom { kind: "step".into(), content: Value::Null };
                 let new = NewTrace { parent: parent.map(trace_id), ..NewTrace::new(trace_id(id), content) };
@@ -78,6 +84,23 @@ impl Model {
     fn live_keys(&self, prefix: &str, now: u64) -> Vec<String> {
         let is_wanted = |key: &&String| key.starts_with(prefix) && self.live(key, now).is_some();
         self.kv.keys().filter(is_wanted).cloned().collect()
+    }
+
+    /// What a commit of these steps removes at its end.
+    fn trim(&mut self, steps: &[Step], now: u64) {
+        let is_about_events = |step: &Step| matches!(step, Step::Append { .. } | Step::KeepEvents { .. });
+        if !steps.iter().any(is_about_events) {
+            return;
+        }
+        let kept = match self.kept {
+            None | Some(Retention::KeepAll) => return,
+            Some(Retention::KeepLast(count)) => count as usize,
+            Some(Retention::KeepFor(duration)) => {
+                let since = now.saturating_sub(duration.as_micros() as u64);
+                self.events.iter().filter(|(_, _, time)| *time >= since).count()
+            }
+        };
+        self.removed = self.removed.max(self.events.len().saturating_sub(kept));
     }
 
     /// Does the step; false when it must be refused.
@@ -119,7 +142,8 @@ impl Model {
             }
             // What the cleaner takes is invisible to every live read already.
             Step::Expire => {}
-            Step::Append { kind, payload } => self.events.push((format!("kind{kind}"), payload)),
+            Step::Append { kind, payload } => self.events.push((format!("kind{kind}"), payload, now)),
+            Step::KeepEvents { retention } => self.kept = retention,
             Step::Begin { id, parent } => {
                 let is_there = |id| self.traces.iter().any(|trace| trace.0 == id);
                 if is_there(id) || parent.is_some_and(|parent| !is_there(parent)) {
@@ -150,6 +174,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => key().prop_map(|key| Step::ClearDeadline { key }),
         1 => Just(Step::Expire),
         4 => (0..3u8, any::<i64>()).prop_map(|(kind, payload)| Step::Append { kind, payload }),
+        1 => proptest::option::weighted(0.9, retention())
+            .prop_map(|retention| Step::KeepEvents { retention }),
         4 => (0..60u64, proptest::option::weighted(0.3, 0..60u64))
             .prop_map(|(id, parent)| Step::Begin { id, parent }),
         1 => (0..60u64).prop_map(|id| Step::End { id }),
@@ -185,10 +211,59 @@ fn assert_reads_agree(driver: &mut Driver, model: &Model) -> Result<(), TestCase
     let Outcome::Events(page) = driver.read(all) else { panic!("a range answers with events") };
     let found: Vec<_> =
         page.events.iter().map(|event| (event.kind.to_string(), event.payload.as_int().unwrap())).collect();
-    prop_assert_eq!(found, model.events.clone());
+    let kept = model.events[model.removed..].iter().map(|(kind, payload, _)| (kind.clone(), *payload));
+    prop_assert_eq!(found, Vec::from_iter(kept));
     let Outcome::Chain(report) = driver.read(Operation::EventVerifyChain) else { panic!("a report") };
-    prop_assert!(report.valid && report.length == model.events.len() as u64);
+    let (first, length) = (model.removed as u64, model.events.len() as u64);
+    prop_assert_eq!((report.valid, report.first, report.length), (true, first, length));
+    assert_events_agree(driver, model)?;
     assert_traces_agree(driver, model)
+}
+
+fn assert_events_agree(driver: &mut Driver, model: &Model) -> Result<(), TestCaseError> {
+    let (first, count) = (model.removed as u64, model.events.len() as u64);
+    prop_assert!(matches!(driver.read(Operation::EventFirst), Outcome::Count(found) if found.value == first));
+    for sequence in 0..count + 2 {
+        match driver.try_one(Operation::EventRead { sequence }) {
+            Err(error) => {
+                prop_assert!(sequence < first, "{}", error);
+                prop_assert_eq!(error.kind(), ErrorKind::HistoryTrimmed);
+                prop_assert!(error.message().ends_with(&format!("the earliest is {first}")), "{}", error);
+            }
+            Ok((_, Answer::Read(Outcome::Event(event)))) => {
+                let expected = Some(sequence).filter(|sequence| (first..count).contains(sequence));
+                prop_assert_eq!(event.map(|event| event.sequence), expected);
+            }
+            other => panic!("{other:?} is no event"),
+        }
+    }
+    for (kind, start) in [("kind0", 0), ("kind1", count / 2)] {
+        let is_of = |place: &u64| model.events[*place as usize].0 == kind;
+        let Outcome::Count(len) = driver.read(Operation::EventLen { kind: Some(kind.into()) }) else {
+            panic!()
+        };
+        prop_assert_eq!(len.value, (0..count).filter(is_of).count() as u64, "all that ever were");
+        for (direction, sequences) in [
+            (Direction::Forward, Vec::from_iter((start.max(first)..count).filter(is_of))),
+            (Direction::Reverse, Vec::from_iter((first..count.min(start + 1)).rev().filter(is_of))),
+        ] {
+            let page = Operation::EventByType { kind: kind.into(), start: Some(start), limit: 2, direction };
+            match driver.try_one(page) {
+                Ok((_, Answer::Read(Outcome::Events(page)))) => {
+                    let found = Vec::from_iter(page.events.iter().map(|event| event.sequence));
+                    prop_assert_eq!(&found[..], &sequences[..found.len()]);
+                    prop_assert_eq!(page.next, sequences.get(2).copied());
+                    prop_assert_eq!(found.len(), sequences.len().min(2));
+                }
+                Err(error) => {
+                    prop_assert_eq!(error.kind(), ErrorKind::HistoryTrimmed);
+                    prop_assert!(start < first && (start > 0 || direction == Direction::Reverse));
+                }
+                other => panic!("{other:?} is no page"),
+            }
+        }
+    }
+    Ok(())
 }
 
 fn assert_traces_agree(driver: &mut Driver, model: &Model) -> Result<(), TestCaseError> {
@@ -230,6 +305,9 @@ proptest! {
             let now = driver.now;
             let mut expected = model.clone();
             let is_accepted = steps.iter().all(|step| expected.take(step, now));
+            // What a deletion takes away is not removed from what comes behind it.
+            let last_life = steps.rsplit(|step| matches!(step, Step::Recreate)).next().unwrap_or_default();
+            expected.trim(last_life, now);
             let operations = steps.iter().flat_map(|step| step.operations(now)).collect();
             let before = driver.state.version();
             match driver.batch(operations) {
@@ -262,6 +340,7 @@ proptest! {
                 .into_iter()
                 .map(|operation| validate(operation, &mut draft, &context, &driver.limits))
                 .collect();
+            trim_entries(&mut draft, &context);
             let mutations = draft.into_mutations();
             if result.is_err() || mutations.is_empty() {
                 continue;
@@ -284,7 +363,7 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_are_decoded_or_refused_but_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), tag in 0..16u8) {
+    fn random_bytes_are_decoded_or_refused_but_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), tag in 0..26u8) {
         let tagged = [&[tag][..], &bytes].concat();
         for bytes in [&bytes, &tagged] {
             let mut input = &bytes[..];

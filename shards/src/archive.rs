@@ -142,7 +142,7 @@ impl Archive {
                         through = state.through;
                         writer.begin_state(state.group, state.number);
                     }
-                    let (redacted, _) = redacted_slice(slice, &redaction)?;
+                    let (redacted, _) = redacted_slice(slice, &mut redaction)?;
                     is_changed |= redacted != slice;
                     writer.append_slice(&redacted)
                 }

@@ -91,7 +91,7 @@ impl Shard {
         let durability =
             self.setup.promise(meta.durability, options.and_then(|options| options.durability))?;
         let stamp = Stamp { version: was.version().next(), timestamp: self.now.max(was.timestamp()) };
-        let retention = meta.retention;
+        let (retention, event_retention) = (meta.retention, meta.event_retention);
         let meta = RunMeta {
             name: None,
             parent: Some(request.run),
@@ -99,6 +99,7 @@ impl Shard {
             created: stamp.timestamp,
             begun_in_boot: self.boot.number,
             retention: None,
+            event_retention: None,
             forked_from: None,
             imported: None,
             ..meta
@@ -107,6 +108,10 @@ impl Shard {
         mutations.push(Mutation::RunFork { point: base.origin.point, meta: Box::new(meta) });
         if retention.is_some() {
             mutations.push(Mutation::RunRetention { retention, previous: stamp.version });
+        }
+        if event_retention.is_some() {
+            let (retention, previous) = (event_retention, stamp.version);
+            mutations.push(Mutation::EventRetention { retention, previous });
         }
         let run = Box::new(Run { need, ..Run::forked(request.fork, Arc::clone(base)) });
         let (cause, body) =

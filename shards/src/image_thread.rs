@@ -6,7 +6,8 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use strata_primitives::{
-    Erasure, Error, ErrorKind, Filled, GAP_HEAD_SIZE, ImageEntry, ImageSlice, Redaction, RunId, Timestamp,
+    EntityRef, Erasure, Error, ErrorKind, Filled, GAP_HEAD_SIZE, ImageEntry, ImageSlice, Redaction, RunId,
+    Timestamp,
 };
 use strata_runtime::mailbox;
 use strata_wal::{ImagePlace, ImageReader, ImageWriter, LogEnd, LogSource, Lsn, NamedImage, WalError};
@@ -153,9 +154,9 @@ impl ImageJob {
                         let to = self.copy(&mut writer, &mut copied, file, place)?;
                         moved.copy(file, place, to.offset);
                     }
-                    ImagePart::Redacted { file, place, redaction, size } => {
+                    ImagePart::Redacted { file, place, mut redaction, size } => {
                         let redacted =
-                            self.redact(&mut writer, &mut copied, (file, place), &redaction, size)?;
+                            self.redact(&mut writer, &mut copied, (file, place), &mut redaction, size)?;
                         moved.redact(file, redacted);
                     }
                     ImagePart::End(naming) => {
@@ -200,7 +201,7 @@ impl ImageJob {
         writer: &mut ImageWriter,
         copied: &mut Option<(u64, ImageReader)>,
         (file, place): (u64, ImagePlace),
-        redaction: &Redaction,
+        redaction: &mut Redaction,
         size: u64,
     ) -> Result<Vec<MovedValue>, ImageFailure> {
         let reader = self.reader_of(file, copied)?;
@@ -262,7 +263,8 @@ const EVENT_GROWTH_MAX: u64 = 24;
 
 /// For how much room is asked for an image of `size` bytes from which these erasures are taken.
 pub(crate) fn redacted_size(size: u64, erasures: &[Erasure]) -> u64 {
-    let events = erasures.iter().filter(|erasure| erasure.event_hash.is_some()).count() as u64;
+    let is_of_event = |erasure: &&Erasure| matches!(erasure.entity, EntityRef::Event { .. });
+    let events = erasures.iter().filter(is_of_event).count() as u64;
     size + events * EVENT_GROWTH_MAX + GAP_FRAME_SIZE_MIN
 }
 
@@ -270,7 +272,10 @@ pub(crate) fn redacted_size(size: u64, erasures: &[Erasure]) -> u64 {
 type MovedRanges = Vec<(usize, Range<usize>)>;
 
 /// The entries of a slice without what is erased of them, and without gaps; and where large values went.
-pub(crate) fn redacted_slice(slice: &[u8], redaction: &Redaction) -> Result<(Vec<u8>, MovedRanges), String> {
+pub(crate) fn redacted_slice(
+    slice: &[u8],
+    redaction: &mut Redaction,
+) -> Result<(Vec<u8>, MovedRanges), String> {
     let (mut out, mut rest, mut moved) = (Vec::with_capacity(slice.len()), slice, Vec::new());
     while !rest.is_empty() {
         let mut entry = ImageEntry::decode(&mut rest).map_err(|error| error.to_string())?;

@@ -3,7 +3,7 @@
 use strata_primitives::{
     Answer as Validated, Cause, Commit, Context, Draft, Durability, Effect, EntityRef, Error, ErrorKind,
     Fingerprint, Limits, Mutation, Operation, OperationId, OrderIndex, Receipt, RunId, RunState, Stamp,
-    validate,
+    trim_entries, validate,
 };
 
 use crate::commit::{Staged, Step};
@@ -116,6 +116,7 @@ impl Shard {
                 }
             }
         };
+        trim_entries(&mut draft, &context);
         let mutations = draft.into_mutations();
         if mutations.is_empty() {
             self.spare_mutations = mutations;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use strata_primitives::{
-    Answer as Validated, Context, Direction, Draft, EntityRef, Error, ErrorKind, Operation, Outcome, RunId,
-    Version, validate,
+    Answer as Validated, Context, Direction, Draft, EntityRef, Error, ErrorKind, Mutation, Operation,
+    Outcome, RunId, Version, validate,
 };
 
 use crate::commit::Staged;
@@ -26,7 +26,9 @@ impl Shard {
         };
         let (newest, need) = (run.state.version(), run.need);
         let follower = match from {
-            NewsFrom::Event(_) => Ok(Follower::of_events(run_id)),
+            NewsFrom::Event(sequence) => {
+                run.state.view().check_event_kept(sequence).map(|()| Follower::of_events(run_id))
+            }
             NewsFrom::Commit(after) if after == newest => Ok(Follower::of_commits(run_id)),
             NewsFrom::Commit(after) => Err(not_the_newest(run_id, after, newest)),
         };
@@ -52,8 +54,9 @@ impl Shard {
         if !self.followers.is_followed(staged.run) {
             return None;
         }
-        let mut changes: Vec<EntityRef> =
-            staged.mutations.iter().map(|mutation| mutation.entity(staged.run)).collect();
+        // What the run does not keep any more is told to who reads it.
+        let told = staged.mutations.iter().filter(|mutation| !matches!(mutation, Mutation::EventTrim { .. }));
+        let mut changes: Vec<EntityRef> = told.map(|mutation| mutation.entity(staged.run)).collect();
         changes.dedup();
         Some(Arc::new(CommitNotice { stamp: staged.stamp, changes, cause: staged.cause.clone() }))
     }
@@ -100,6 +103,8 @@ impl Shard {
         let Some(run) = self.runs.get(run_id).filter(|run| run.state.exists()) else {
             return Err(missing(run_id));
         };
+        // A page from 0 on would begin with what is there; a follower is told that something was removed.
+        run.state.view().check_event_kept(sequence)?;
         let (start, limit, direction) = (Some(sequence), EVENTS_OF_NEWS_MAX, Direction::Forward);
         let read = Operation::EventRange { start, limit, direction };
         let context = Context { now: self.now.max(run.state.timestamp()), boot: self.boot.number };

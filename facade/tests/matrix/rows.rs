@@ -179,6 +179,7 @@ impl Row for Event {
     fn ask_everything(self, run: &dyn Reads) -> Result<()> {
         run.event(0)?;
         run.event(99)?;
+        run.first_event()?;
         run.event_head()?;
         run.event_head_of("step")?;
         run.event_head_of("other")?;

@@ -93,6 +93,7 @@ impl State {
                 let (length, Stamp { version, timestamp }) = (self.events.len() as u64, self.stamp);
                 Seen::Chain(ChainReport {
                     valid: true,
+                    first: 0,
                     length,
                     first_invalid: None,
                     erased: 0,
@@ -172,6 +173,7 @@ impl State {
             begun_in_boot: meta.boot,
             durability: None,
             retention: None,
+            event_retention: None,
             forked_from: None,
             version: self.stamp.version,
             timestamp: self.stamp.timestamp,

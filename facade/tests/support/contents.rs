@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use strata::{Database, Direction, KvScan, OperationId, Reads, RunFilter, RunInfo, TraceFilter};
+use strata::{ChainReport, Database, Direction, KvScan, OperationId, Reads, RunFilter, RunInfo, TraceFilter};
 
 /// Everything that can be read, as text.
 pub(crate) fn contents(database: &Database) -> String {
@@ -22,6 +22,7 @@ pub(crate) fn of_run(run: &dyn Reads) -> String {
     let info = run.info().unwrap();
     let RunInfo { name, parent, tags, metadata, status, created, version, timestamp, size, .. } = &info;
     writeln!(text, "{} {name:?} {parent:?} {tags:?} {metadata:?} {status}", info.id).unwrap();
+    info.event_retention.iter().for_each(|kept| writeln!(text, "  events: {kept}").unwrap());
     writeln!(text, "  created {created}, commit {version} at {timestamp}, {size} bytes").unwrap();
     read(run, &mut text);
     text
@@ -44,7 +45,17 @@ fn read(run: &dyn Reads, text: &mut String) {
     for event in run.events(0, 1_000, Direction::Forward).unwrap().events {
         writeln!(text, "  {event:?}").unwrap();
     }
-    writeln!(text, "  {:?}", run.verify_chain().unwrap()).unwrap();
+    let chain = run.verify_chain().unwrap();
+    // As texts of older formats have it.
+    let ChainReport { valid, first, length, first_invalid, erased, version, timestamp } = chain;
+    write!(text, "  ChainReport {{ valid: {valid:?}, length: {length}, first_invalid: {first_invalid:?}, ")
+        .unwrap();
+    writeln!(text, "erased: {erased}, version: {version:?}, timestamp: {timestamp:?} }}").unwrap();
+    if first > 0 {
+        let of_kinds = ["step", "other"].map(|kind| run.event_count_of(kind).unwrap().value);
+        let counts = (run.first_event().unwrap().value, run.event_count().unwrap().value, of_kinds);
+        writeln!(text, "  events begin with {first}: {counts:?}").unwrap();
+    }
     for (name, value) in run.cell_list(&scan).unwrap().items {
         writeln!(text, "  cell {name:?} {value:?}").unwrap();
     }

@@ -8,9 +8,13 @@ use std::ops::RangeInclusive;
 
 use strata::{
     Batch, BatchReceipt, Commit, Database, Direction, Effect, ErrorKind, KvScan, Namespace, NewTrace,
-    OperationId, Reads, Result, RunHandle, RunId, RunSpec, TraceContent, TraceEnd, TraceFilter, TraceId,
-    Transaction, Value, Version, Writes,
+    OperationId, Reads, Result, Retention, RunHandle, RunId, RunSpec, TraceContent, TraceEnd, TraceFilter,
+    TraceId, Transaction, Value, Version, Writes,
 };
+
+/// From this step on only so many events are kept.
+const KEEPS_FROM: u64 = 11;
+const KEPT_COUNT: u64 = 6;
 
 /// The id of a scripted run.
 pub(crate) fn id_of(name: &str) -> RunId {
@@ -38,6 +42,9 @@ pub(crate) fn batch(run: &RunHandle, number: u64) -> Result<Batch> {
     }
     if number % 7 == 3 {
         batch.put("big", big(number))?;
+    }
+    if number == KEEPS_FROM {
+        batch.set_event_retention(Retention::KeepLast(KEPT_COUNT))?;
     }
     batch.put("right", now)?;
     match number {
@@ -72,6 +79,9 @@ fn transact(tx: &Transaction, number: u64) -> Result<()> {
     }
     if number % 7 == 3 {
         tx.put("big", big(number))?;
+    }
+    if number == KEEPS_FROM {
+        tx.set_event_retention(Retention::KeepLast(KEPT_COUNT))?;
     }
     tx.put("right", now)?;
     if number == 1 {
@@ -195,7 +205,9 @@ fn expect_traces(run: &dyn Reads, name: &str, steps: u64) {
 
 fn expect_events(run: &dyn Reads, name: &str, steps: u64) {
     let mut next = Some(0);
-    let mut expected = 0;
+    let first = if steps < KEEPS_FROM { 0 } else { steps - KEPT_COUNT };
+    let mut expected = first;
+    assert_eq!(run.first_event().expect("the first event can be asked for").value, first, "{name}");
     while let Some(start) = next {
         let page = run.events(start, 500, Direction::Forward).expect("events can be read");
         for event in page.events {
@@ -207,7 +219,10 @@ fn expect_events(run: &dyn Reads, name: &str, steps: u64) {
     }
     assert_eq!(expected, steps, "{name}: one event for each step");
     let chain = run.verify_chain().expect("the chain can be checked");
-    assert!(chain.valid && chain.length == steps, "{name}: the chain holds: {chain:?}");
+    assert!(
+        chain.valid && (chain.first, chain.length) == (first, steps),
+        "{name}: the chain holds: {chain:?}"
+    );
 }
 
 /// Each key with its value and the version that wrote it, after `steps` steps.

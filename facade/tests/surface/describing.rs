@@ -9,6 +9,11 @@ pub(crate) fn suite<W: Writes>(run: &W) {
     assert_eq!(run.info().unwrap().retention, Some(Retention::KeepLast(9)));
     assert!(run.set_retention(None).unwrap().is_some());
     assert_eq!(run.info().unwrap().retention, None);
+    assert!(run.set_event_retention(Retention::KeepLast(9)).unwrap().is_some());
+    assert_eq!(run.info().unwrap().event_retention, Some(Retention::KeepLast(9)));
+    let nothing = run.set_event_retention(Retention::KeepLast(0)).err().unwrap();
+    assert_eq!(nothing.kind(), ErrorKind::InvalidArgument);
+    assert!(run.set_event_retention(None).unwrap().is_some());
     let nothing = run.set_retention(Retention::KeepLast(0)).err().unwrap();
     assert_eq!(nothing.kind(), ErrorKind::InvalidArgument);
     run.put("key", 1).unwrap();

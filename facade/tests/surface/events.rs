@@ -8,6 +8,7 @@ fn payloads(events: &[Event]) -> Vec<(u64, &str, Option<i64>)> {
 
 pub(crate) fn suite<W: Writes>(run: &W) {
     assert_eq!((run.event_count().unwrap().value, run.event_head().unwrap()), (0, None));
+    assert_eq!(run.first_event().unwrap().value, 0);
     run.append("call", 0).unwrap();
     assert!(run.append_many([("thought", 1), ("call", 2)]).unwrap().is_some());
     assert!(run.append_many(Vec::<(&str, i64)>::new()).unwrap().is_none());
@@ -31,7 +32,7 @@ pub(crate) fn suite<W: Writes>(run: &W) {
     let counts = ["call", "thought", "missing"].map(|kind| run.event_count_of(kind).unwrap().value);
     assert_eq!((run.event_count().unwrap().value, counts), (4, [3, 1, 0]));
     let chain = run.verify_chain().unwrap();
-    assert_eq!((chain.valid, chain.length, chain.first_invalid), (true, 4, None));
+    assert_eq!((chain.valid, chain.first, chain.length, chain.first_invalid), (true, 0, 4, None));
     let stat = run.stat(&EntityRef::event(run.run_id(), 1)).unwrap().unwrap();
     assert!(stat.value >= "thought".len() as u64);
     assert_eq!(stat.version, events.events[1].version);

@@ -76,6 +76,7 @@ fn ask_of_events<R: Reads>(run: &R, answers: &mut Vec<String>) {
     }
     note(answers, "last_events", run.last_events(2));
     note(answers, "event_count", run.event_count());
+    note(answers, "first_event", run.first_event());
     note(answers, "event_head", run.event_head());
     for kind in ["call", "missing", ""] {
         note(answers, "event_count_of", run.event_count_of(kind));

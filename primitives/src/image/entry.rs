@@ -18,11 +18,16 @@
 //! 13 kept_key  u64 version that wrote the value, and as 2
 //! 14 deadline  stamp, u64 deadline (0 none), key
 //! 15 gap       u32 size, that many zeros
+//! 16 events_begin  u64 first, [32] hash of the event before it, u64 from, u64 through, u64 sequence of the next event entry
+//! 17 events_removed  u64 count, kind
 //! ```
 //! Of a fork there is only what it has changed of what it began with: keys, cells and documents that it put, those that it
 //! removed, and behind all traces the ends that it gave to traces it began with.
 //! A kept key is one whose deadline was moved by another commit than wrote its value; where a fork began with the value there is
 //! only the deadline. A gap says nothing, is not counted, and may stand behind the end.
+//! Events begin with those of sequence 0, unless an `events_begin` says with which: that stands in front of them in the image of a run
+//! that has removed some, or of a fork. `from` and `through` are the commits that appended the first and the last of those
+//! removed; behind it stands for each type how many of it were.
 //! The head comes first, the end last; events and traces come in their order, receipts oldest first. A run that is missing
 //! has no description. An entry for a key, a cell or a document, or that it is removed, may stand twice, and is the same both times. Descriptions,
 //! values, kinds, traces and effects have the bytes they have in the log; a `tree` is drawn at
@@ -73,6 +78,10 @@ pub enum ImageEntry {
     KeptKey { written: Version, stamp: Stamp, deadline: Option<Timestamp>, key: Arc<str>, value: Encoded },
     /// Of a key that a fork began with, the deadline that it gave it.
     Deadline { stamp: Stamp, deadline: Option<Timestamp>, key: Arc<str> },
+    /// Which event is the first that is there, and what is left of those before it; and which one the next entry of an event is.
+    EventsBegin { first: u64, hash: [u8; 32], from: Version, through: Version, next: u64 },
+    /// So many events of a type were removed.
+    EventsRemoved { kind: Arc<str>, count: u64 },
     /// Room that nothing fills.
     Gap { size: u32 },
     /// So many entries came before.
@@ -105,6 +114,8 @@ const EVENT_ERASED: u8 = 12;
 const KEPT_KEY: u8 = 13;
 const DEADLINE: u8 = 14;
 const GAP: u8 = 15;
+const EVENTS_BEGIN: u8 = 16;
+const EVENTS_REMOVED: u8 = 17;
 
 /// What a gap takes beside its zeros, bytes.
 pub const GAP_HEAD_SIZE: usize = 1 + 4;
@@ -229,6 +240,17 @@ impl ImageEntry {
                 codec::put_u8(out, DEADLINE);
                 put_key_fields(out, *stamp, *deadline, key);
             }
+            Self::EventsBegin { first, hash, from, through, next } => {
+                codec::put_u8(out, EVENTS_BEGIN);
+                codec::put_u64(out, *first);
+                out.extend_from_slice(hash);
+                [from.0, through.0, *next].into_iter().for_each(|number| codec::put_u64(out, number));
+            }
+            Self::EventsRemoved { kind, count } => {
+                codec::put_u8(out, EVENTS_REMOVED);
+                codec::put_u64(out, *count);
+                codec::put_str(out, kind);
+            }
             Self::Gap { size } => {
                 codec::put_u8(out, GAP);
                 codec::put_u32(out, *size);
@@ -292,6 +314,17 @@ impl ImageEntry {
             DEADLINE => {
                 let (stamp, deadline, key) = take_key_fields(input)?;
                 Self::Deadline { stamp, deadline, key }
+            }
+            EVENTS_BEGIN => Self::EventsBegin {
+                first: codec::take_u64(input)?,
+                hash: codec::take_array(input)?,
+                from: Version(codec::take_u64(input)?),
+                through: Version(codec::take_u64(input)?),
+                next: codec::take_u64(input)?,
+            },
+            EVENTS_REMOVED => {
+                let count = codec::take_u64(input)?;
+                Self::EventsRemoved { kind: codec::take_str(input)?.into(), count }
             }
             GAP => {
                 let zeros = codec::take_bytes(input)?;
@@ -440,6 +473,13 @@ mod tests {
         event.extend_from_slice(&[9; 32]);
         text(&mut event, "k");
         int(&mut event, 5);
+        let mut begins = vec![16];
+        number(&mut begins, 3);
+        begins.extend_from_slice(&[9; 32]);
+        [1, 2, 4].into_iter().for_each(|field| number(&mut begins, field));
+        let mut removed_events = vec![17];
+        number(&mut removed_events, 2);
+        text(&mut removed_events, "k");
         let mut traced = begun(6);
         number(&mut traced, 1);
         number(&mut traced, 5);
@@ -529,6 +569,17 @@ mod tests {
                 kept,
             ),
             (ImageEntry::Deadline { stamp, deadline, key: "a".into() }, moved),
+            (
+                ImageEntry::EventsBegin {
+                    first: 3,
+                    hash: [9; 32],
+                    from: Version(1),
+                    through: Version(2),
+                    next: 4,
+                },
+                begins,
+            ),
+            (ImageEntry::EventsRemoved { kind: "k".into(), count: 2 }, removed_events),
             (ImageEntry::Gap { size: 3 }, vec![15, 3, 0, 0, 0, 0, 0, 0]),
             (ImageEntry::End { count: 9 }, end),
         ]
@@ -547,8 +598,8 @@ mod tests {
                 assert!(ImageEntry::decode(&mut &bytes[..cut]).is_err(), "cut at {cut}");
             }
         }
-        let unknown = Err(DecodeError::UnknownTag { what: "image entry", tag: 16 });
-        assert_eq!(ImageEntry::decode(&mut &[16][..]), unknown);
+        let unknown = Err(DecodeError::UnknownTag { what: "image entry", tag: 18 });
+        assert_eq!(ImageEntry::decode(&mut &[18][..]), unknown);
         let unknown = Err(DecodeError::UnknownTag { what: "removed thing", tag: 4 });
         assert_eq!(ImageEntry::decode(&mut &[9, 4][..]), unknown);
     }

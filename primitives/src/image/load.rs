@@ -2,6 +2,7 @@
 use super::entry::{ImageEntry, Removed};
 use crate::erasure::Erasure;
 use crate::event::payload_digest;
+use crate::event_log::Anchor;
 use crate::id::RunId;
 use crate::mutation::Mutation;
 use crate::run_meta::RunMeta;
@@ -186,6 +187,15 @@ impl ImageLoad {
                 self.run.load_erasure(*erasure);
                 Ok(())
             }
+            ImageEntry::EventsBegin { first, hash, from, through, next } => {
+                check_age(Stamp { version: through, ..Stamp::default() }, head)?;
+                self.run.load_removed_events(first, Anchor { hash, from, through })?;
+                match next == self.run.event_count() {
+                    true => Ok(()),
+                    false => Err(format!("event {next} follows {} events", self.run.event_count())),
+                }
+            }
+            ImageEntry::EventsRemoved { kind, count } => self.run.load_removed_of_kind(kind, count),
             ImageEntry::EventErased { stamp, digest, hash, kind } => {
                 check_age(stamp, head)?;
                 check_order(&mut self.event_stamp, stamp)?;

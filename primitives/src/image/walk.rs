@@ -3,6 +3,7 @@ use super::entry::{ImageEntry, Removed};
 use super::slice::ImageSlice;
 use crate::encoded::Encoded;
 use crate::event::Seal;
+use crate::event_log::Anchor;
 use crate::fork::{ForkChanges, Names};
 use crate::json::Document;
 use crate::key_kind::KeyKind;
@@ -41,6 +42,8 @@ pub struct ImageWalk {
     end: Option<u64>,
     /// The keys of one part of a map that are still to come.
     keys: Vec<Arc<str>>,
+    /// How many events were removed of some types that are still to come.
+    removed: Vec<(Arc<str>, u64)>,
     count: u64,
     /// All of a fork is written too.
     is_flat: bool,
@@ -54,6 +57,8 @@ enum Section {
     Kv(Keyed),
     Cells(Keyed),
     Documents(Keyed),
+    EventsBegin,
+    EventsRemoved,
     Events,
     Traces,
     /// Traces that a fork began with and has ended.
@@ -82,7 +87,9 @@ impl Section {
             Self::Cells(Untouched) => Self::Cells(Touched),
             Self::Cells(Touched) => Self::Documents(Untouched),
             Self::Documents(Untouched) => Self::Documents(Touched),
-            Self::Documents(Touched) => Self::Events,
+            Self::Documents(Touched) => Self::EventsBegin,
+            Self::EventsBegin => Self::EventsRemoved,
+            Self::EventsRemoved => Self::Events,
             Self::Events => Self::Traces,
             Self::Traces => Self::Ended,
             Self::Ended => Self::Receipts,
@@ -155,19 +162,23 @@ impl ImageWalk {
                 let names = changes.map(|fork| (fork, &fork.documents));
                 self.step_keys(keyed, view.documents(), names, Removed::Document, document_entry)
             }
-            Section::Events => {
-                self.step_list(changes.map_or(0, |fork| fork.event_count)..view.event_count(), |place| {
-                    let event = view.event(place)?;
-                    let (kind, payload) = (Arc::clone(&event.kind), event.payload.clone());
-                    let (stamp, hash) = (event.stamp, event.hash);
-                    Some(match &event.seal {
-                        Seal::Salt(salt) => ImageEntry::Event { stamp, salt: *salt, hash, kind, payload },
-                        Seal::Digest(digest) => {
-                            ImageEntry::EventErased { stamp, digest: **digest, hash, kind }
-                        }
-                    })
+            // Events of others are told from their beginning.
+            Section::EventsBegin if view.first_event() == 0 && view.fork().is_none() => Stepped::SectionEnds,
+            Section::EventsBegin => self.once(|_| {
+                let Anchor { hash, from, through } = *view.event_anchor();
+                let (first, next) = (view.first_event(), first_own_event(view, changes));
+                ImageEntry::EventsBegin { first, hash, from, through, next }
+            }),
+            Section::EventsRemoved => self.step_removed(view),
+            Section::Events => self.step_list(first_own_event(view, changes)..view.event_count(), |place| {
+                let event = view.event(place)?;
+                let (kind, payload) = (Arc::clone(&event.kind), event.payload.clone());
+                let (stamp, hash) = (event.stamp, event.hash);
+                Some(match &event.seal {
+                    Seal::Salt(salt) => ImageEntry::Event { stamp, salt: *salt, hash, kind, payload },
+                    Seal::Digest(digest) => ImageEntry::EventErased { stamp, digest: **digest, hash, kind },
                 })
-            }
+            }),
             Section::Traces => {
                 let traces = view.traces();
                 self.step_list(changes.map_or(0, |fork| fork.trace_count)..traces.count(), |place| {
@@ -220,6 +231,21 @@ impl ImageWalk {
         }
         self.place += 1;
         entry(place).map_or(Stepped::Nothing, Stepped::Entry)
+    }
+
+    /// While it goes on, more events are removed from what another log shows, if the view is of an older commit.
+    fn step_removed(&mut self, view: &RunView<'_>) -> Stepped {
+        if let Some((kind, count)) = self.removed.pop() {
+            return Stepped::Entry(ImageEntry::EventsRemoved { kind, count });
+        }
+        let end = *self.end.get_or_insert(view.event_kind_part_count() as u64);
+        if self.place == end || view.first_event() == 0 {
+            return Stepped::SectionEnds;
+        }
+        self.place += 1;
+        let part = view.removed_of_kinds(self.place as usize - 1, end as usize);
+        self.removed.extend(part.map(|(kind, count)| (Arc::clone(kind), count)));
+        Stepped::Nothing
     }
 
     fn step_keys<V: Stored>(
@@ -278,6 +304,11 @@ impl ImageWalk {
             }
         }
     }
+}
+
+/// The first event that is written: of a fork one that is its own.
+fn first_own_event(view: &RunView<'_>, changes: Option<&ForkChanges>) -> u64 {
+    view.first_event().max(changes.map_or(0, |fork| fork.event_count))
 }
 
 /// What looking at something that is not written counts for, in bytes of a slice.

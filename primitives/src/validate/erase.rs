@@ -5,6 +5,8 @@ use crate::encoded::Encoded;
 use crate::entity::EntityRef;
 use crate::erasure::ErasedVersions;
 use crate::error::{Error, ErrorKind};
+use crate::event_log::Anchor;
+use crate::fork::ForkChanges;
 use crate::key_kind::KeyKind;
 use crate::key_map::Entry;
 use crate::mutation::Mutation;
@@ -31,11 +33,27 @@ impl Decision<'_, '_> {
             return Err(Error::new(ErrorKind::VersionNotFound, message).with_entity(entity));
         }
         let found = self.find(&entity, versions).map_err(|error| error.with_entity(entity.clone()))?;
-        let from =
-            self.own(found.as_ref(), from, through).map_err(|error| error.with_entity(entity.clone()))?;
+        let view = self.draft.view();
+        let removed = match &entity {
+            EntityRef::Event { sequence, .. } => {
+                Some(*sequence).filter(|sequence| *sequence < view.first_event())
+            }
+            _ => None,
+        };
+        let is_removed = removed.is_some();
+        let from = self
+            .own(found.as_ref(), removed, from, through)
+            .map_err(|error| error.with_entity(entity.clone()))?;
         // Of these there is one with this address, and an earlier life of the run may have had another.
         let is_only_one = matches!(entity, EntityRef::Event { .. } | EntityRef::Trace { .. });
         let from = found.as_ref().filter(|_| is_only_one).map_or(from, |found| from.max(found.first));
+        let (from, through) = match is_removed {
+            true => {
+                let Anchor { from: first, through: last, .. } = *self.draft.view().event_anchor();
+                (from.max(first), through.min(last))
+            }
+            false => (from, through),
+        };
         let through = match &found {
             // Behind the commit that wrote what is there, nobody wrote anything.
             Some(found) => through.min(found.written),
@@ -70,6 +88,8 @@ impl Decision<'_, '_> {
             }
             EntityRef::Kv { key, .. } => found_key(view.keys(KeyKind::Kv).get(key), versions),
             EntityRef::Cell { name, .. } => found_key(view.keys(KeyKind::Cell).get(name), versions),
+            // One that was removed is looked for among all that were.
+            EntityRef::Event { sequence, .. } if *sequence < view.first_event() => Ok(None),
             EntityRef::Event { sequence, .. } => match view.event(*sequence) {
                 None => Err(Error::new(ErrorKind::NotFound, format!("there is no event {sequence}"))),
                 Some(event) => Found::at(event.stamp.version, event.is_erased(), versions).map(Some),
@@ -98,11 +118,18 @@ impl Decision<'_, '_> {
     }
 
     /// Where what the run itself has written begins; refuses what it began with.
-    fn own(&self, found: Option<&Found>, from: Version, through: Version) -> Result<Version, Error> {
-        let fork = self.draft.view().fork().map(|fork| fork.point);
+    fn own(
+        &self,
+        found: Option<&Found>,
+        removed: Option<u64>,
+        from: Version,
+        through: Version,
+    ) -> Result<Version, Error> {
         // What a run was imported with it has written itself.
-        let Some(point) = fork.filter(|point| point.run != self.draft.run_id()) else { return Ok(from) };
-        let is_inherited = found.is_some_and(|found| found.first <= point.version);
+        let fork = self.draft.view().fork().filter(|fork| fork.point.run != self.draft.run_id());
+        let Some(ForkChanges { point, event_count, .. }) = fork else { return Ok(from) };
+        let is_inherited = found.is_some_and(|found| found.first <= point.version)
+            || removed.is_some_and(|sequence| sequence < *event_count);
         if through > point.version && !is_inherited {
             return Ok(from.max(point.version.next()));
         }

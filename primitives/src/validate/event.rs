@@ -31,23 +31,34 @@ impl Decision<'_, '_> {
         Ok(Answer::Write(Effect::Sequence { first, count }))
     }
 
-    pub(super) fn one_event(&mut self, sequence: u64) -> Option<StoredEvent> {
-        // An event that is there never changes; that one is not there may, and one of the transaction's own has its
-        // place only while nobody else appends.
+    pub(super) fn one_event(&mut self, sequence: u64) -> Result<Option<StoredEvent>, Error> {
+        self.check_kept(sequence)?;
+        // An event that is there never changes, but it may be removed; that one is not there may change, and one of the
+        // transaction's own has its place only while nobody else appends.
         if sequence >= self.draft.view().event_count() {
             self.look_at_tail(None);
+        } else {
+            self.draft.record(Place::EventsKept { from: sequence });
         }
-        self.draft.event(sequence, self.now)
+        Ok(self.draft.event(sequence, self.now))
     }
 
-    pub(super) fn range(&mut self, start: Option<u64>, limit: usize, direction: Direction) -> Outcome {
-        let count = self.draft.event_count();
+    pub(super) fn range(
+        &mut self,
+        start: Option<u64>,
+        limit: usize,
+        direction: Direction,
+    ) -> Result<Outcome, Error> {
+        let start = self.begin_of_page(start, direction)?;
+        let (begin, end) = (self.draft.first_event(), self.draft.event_count());
         self.look_at_tail_of_page(None, start, limit, direction);
         let first = match direction {
-            Direction::Forward => start.unwrap_or(0),
-            Direction::Reverse => start.unwrap_or(u64::MAX).min(count.saturating_sub(1)),
+            Direction::Forward => start.map_or(0, |start| start - begin),
+            Direction::Reverse => start.unwrap_or(u64::MAX).min(end.saturating_sub(1)).saturating_sub(begin),
         };
-        self.page(first, count, limit, direction, |sequence| sequence)
+        let indexes = page_of(first, end - begin, self.length_of(limit), direction);
+        let sequences = indexes.map(|index| begin + index).collect();
+        Ok(self.page_of_sequences(sequences, limit))
     }
 
     pub(super) fn by_type(
@@ -56,29 +67,28 @@ impl Decision<'_, '_> {
         start: Option<u64>,
         limit: usize,
         direction: Direction,
-    ) -> Outcome {
+    ) -> Result<Outcome, Error> {
+        let start = self.begin_of_page(start, direction)?;
         self.look_at_tail_of_page(Some(kind), start, limit, direction);
         let (base, staged) = self.draft.events_of_kind(kind);
-        let at = |index: u64| match base.get(index) {
-            Some(sequence) => sequence,
-            None => staged[(index - base.len()) as usize],
-        };
         let count = base.len() + staged.len() as u64;
         let below = |bound: u64| {
             base.count_below(bound) + staged.partition_point(|sequence| *sequence < bound) as u64
         };
         // Events before the first of the page: those below `start`, or all that are not above it.
-        let first = match (direction, start) {
-            (Direction::Forward, start) => below(start.unwrap_or(0)),
+        let (first, count) = match (direction, start) {
+            (Direction::Forward, start) => (below(start.unwrap_or(0)), count),
             (Direction::Reverse, start) => {
                 let not_above = start.and_then(|start| start.checked_add(1)).map_or(count, below);
-                match not_above.checked_sub(1) {
-                    Some(first) => first,
-                    None => return self.page(0, 0, limit, direction, at),
-                }
+                not_above.checked_sub(1).map_or((0, 0), |first| (first, count))
             }
         };
-        self.page(first, count, limit, direction, at)
+        let sequences = page_of(first, count, self.length_of(limit), direction);
+        let sequences = Vec::from_iter(sequences.map(|index| match base.get(index) {
+            Some(sequence) => sequence,
+            None => staged[(index - base.len()) as usize],
+        }));
+        Ok(self.page_of_sequences(sequences, limit))
     }
 
     pub(super) fn event_len(&mut self, kind: Option<&str>) -> Versioned<u64> {
@@ -87,9 +97,19 @@ impl Decision<'_, '_> {
             None => self.draft.event_count(),
             Some(kind) => {
                 let (base, staged) = self.draft.events_of_kind(kind);
-                base.len() + staged.len() as u64
+                base.removed() + base.len() + staged.len() as u64
             }
         })
+    }
+
+    /// The first event that is there.
+    pub(super) fn first_event(&mut self) -> Versioned<u64> {
+        let first = self.draft.first_event();
+        self.draft.record(Place::EventsKept { from: first });
+        if first == self.draft.view().event_count() {
+            self.look_at_tail(None);
+        }
+        self.at_present(first)
     }
 
     pub(super) fn head(&mut self, kind: Option<&str>) -> Option<StoredEvent> {
@@ -101,16 +121,51 @@ impl Decision<'_, '_> {
                 staged.last().copied().or(base.last())?
             }
         };
+        self.look_at_kept([sequence]);
         self.draft.event(sequence, self.now)
     }
 
     pub(super) fn verify_chain(&mut self) -> ChainReport {
         self.look_at_tail(None);
+        let first = self.draft.first_event();
+        self.draft.record(Place::EventsKept { from: first });
         let first_invalid = self.draft.first_invalid_event(self.now);
         let length = self.draft.event_count();
         let Versioned { version, timestamp, .. } = self.at_present(());
         let erased = self.draft.erased_event_count();
-        ChainReport { valid: first_invalid.is_none(), length, first_invalid, erased, version, timestamp }
+        ChainReport {
+            valid: first_invalid.is_none(),
+            first,
+            length,
+            first_invalid,
+            erased,
+            version,
+            timestamp,
+        }
+    }
+
+    /// Refuses what asks for an event that was removed; events of an earlier life were none of this one.
+    fn check_kept(&self, sequence: u64) -> Result<(), Error> {
+        match self.draft.first_event() {
+            0 => Ok(()),
+            _ => self.draft.view().check_event_kept(sequence),
+        }
+    }
+
+    /// Where a page begins that is asked for from `start` on: an ascending one from 0 on with the first event that is there.
+    fn begin_of_page(&self, start: Option<u64>, direction: Direction) -> Result<Option<u64>, Error> {
+        match (start, direction) {
+            (None, _) | (Some(0), Direction::Forward) => Ok(None),
+            (Some(start), _) => self.check_kept(start).map(|()| Some(start)),
+        }
+    }
+
+    /// Records that these events of the run are still there, and all between them.
+    fn look_at_kept(&mut self, sequences: impl IntoIterator<Item = u64>) {
+        let count = self.draft.view().event_count();
+        if let Some(from) = sequences.into_iter().filter(|sequence| *sequence < count).min() {
+            self.draft.record(Place::EventsKept { from });
+        }
     }
 
     /// Records that no event, or none of a type, stands behind those that are there.
@@ -148,26 +203,18 @@ impl Decision<'_, '_> {
         }
     }
 
-    /// The page that begins at `first` of `count` events, whose sequences `at` knows.
-    fn page(
-        &self,
-        first: u64,
-        count: u64,
-        limit: usize,
-        direction: Direction,
-        at: impl Fn(u64) -> u64,
-    ) -> Outcome {
-        let available = match direction {
-            Direction::Forward => count.saturating_sub(first),
-            Direction::Reverse => (first + 1).min(count),
-        };
-        let length = available.min(limit.min(self.limits.items_max) as u64);
-        let place = |step: u64| match direction {
-            Direction::Forward => at(first + step),
-            Direction::Reverse => at(first - step),
-        };
-        let events = (0..length).filter_map(|step| self.draft.event(place(step), self.now)).collect();
-        let next = (length < available).then(|| place(length));
+    /// How many events a page has at most, and one behind it.
+    fn length_of(&self, limit: usize) -> u64 {
+        limit.min(self.limits.items_max) as u64 + 1
+    }
+
+    /// The page of these events, but for the last one if they are more than that.
+    fn page_of_sequences(&mut self, mut sequences: Vec<u64>, limit: usize) -> Outcome {
+        let is_more = sequences.len() as u64 == self.length_of(limit);
+        let next = if is_more { sequences.pop() } else { None };
+        self.look_at_kept(sequences.iter().copied());
+        let events =
+            sequences.into_iter().filter_map(|sequence| self.draft.event(sequence, self.now)).collect();
         let Versioned { version, timestamp, .. } = self.at_present(());
         Outcome::Events(EventPage { events, next, version, timestamp })
     }
@@ -177,4 +224,16 @@ impl Decision<'_, '_> {
         let hash = event_hash(&self.draft.head_hash(), sequence, &kind, self.now, &payload, &salt);
         self.draft.stage(Mutation::EventAppend { sequence, kind, payload, salt, hash }, self.limits)
     }
+}
+
+/// The indexes from `first` on of `count` things, `length_max` at most.
+fn page_of(first: u64, count: u64, length_max: u64, direction: Direction) -> impl Iterator<Item = u64> {
+    let available = match direction {
+        Direction::Forward => count.saturating_sub(first),
+        Direction::Reverse => (first + 1).min(count),
+    };
+    (0..available.min(length_max)).map(move |step| match direction {
+        Direction::Forward => first + step,
+        Direction::Reverse => first - step,
+    })
 }

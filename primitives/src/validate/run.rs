@@ -75,6 +75,13 @@ impl Decision<'_, '_> {
         Ok(Answer::Write(Effect::None))
     }
 
+    /// What is not kept any more goes when the whole commit is known: see [`trim_entries`](super::trim_entries).
+    pub(super) fn set_event_retention(&mut self, retention: Option<Retention>) -> Result<Answer, Error> {
+        let previous = self.draft.meta_version();
+        self.draft.stage(Mutation::EventRetention { retention, previous }, self.limits)?;
+        Ok(Answer::Write(Effect::None))
+    }
+
     pub(super) fn delete_run(&mut self) -> Result<Answer, Error> {
         let previous = self.draft.meta_version();
         self.draft.stage(Mutation::RunDelete { previous }, self.limits)?;
@@ -108,6 +115,7 @@ impl Decision<'_, '_> {
             begun_in_boot: self.boot,
             durability,
             retention: None,
+            event_retention: None,
             forked_from: None,
             imported: None,
         };

@@ -2,6 +2,7 @@
 use super::{append, encoded, list, put, run_id, trace_id};
 use proptest::prelude::*;
 use std::sync::Arc;
+use std::time::Duration;
 use strata_primitives::*;
 
 #[derive(Debug, Clone)]
@@ -32,6 +33,7 @@ pub(crate) enum Change {
     CellSet { name: u8, value: i64 },
     CellDelete { name: u8 },
     Append { kind: u8, payload: i64 },
+    KeepEvents { retention: Option<Retention> },
     Record { id: u8, parent: Option<u8>, is_open: bool },
     End { id: u8, result: i64 },
     Document { name: u8, path: u8, value: i64, how: How },
@@ -100,6 +102,7 @@ impl Change {
             }
             Self::CellDelete { name: cell } => Operation::CellDelete { name: name(cell).into() },
             Self::Append { kind, payload } => append(&format!("kind{kind}"), payload),
+            Self::KeepEvents { retention } => Operation::RunSetEventRetention { retention },
             Self::Record { id, parent, is_open } => {
                 let content = TraceContent::Custom { kind: format!("kind{}", id % 2), content: Value::Null };
                 let parent = parent.map(|parent| trace_id(parent.into()));
@@ -138,6 +141,7 @@ pub(crate) fn change() -> impl Strategy<Value = Change> {
         2 => (key(), any::<i64>()).prop_map(|(name, value)| Change::CellSet { name, value }),
         1 => key().prop_map(|name| Change::CellDelete { name }),
         3 => (0..2u8, any::<i64>()).prop_map(|(kind, payload)| Change::Append { kind, payload }),
+        1 => proptest::option::of(retention()).prop_map(|retention| Change::KeepEvents { retention }),
         5 => (id(), proptest::option::of(id()), any::<bool>())
             .prop_map(|(id, parent, is_open)| Change::Record { id, parent, is_open }),
         4 => (id(), any::<i64>()).prop_map(|(id, result)| Change::End { id, result }),
@@ -148,6 +152,14 @@ pub(crate) fn change() -> impl Strategy<Value = Change> {
         2 => Just(Change::Begin),
         1 => Just(Change::DeleteRun),
         1 => Just(Change::Recreate),
+    ]
+}
+
+pub(crate) fn retention() -> impl Strategy<Value = Retention> {
+    prop_oneof![
+        1 => Just(Retention::KeepAll),
+        3 => (1..6u64).prop_map(Retention::KeepLast),
+        3 => (0..60u64).prop_map(|micros| Retention::KeepFor(Duration::from_micros(micros))),
     ]
 }
 
@@ -175,6 +187,7 @@ pub(crate) fn decide(state: &RunState, changes: &[Change], now: u64) -> Vec<Muta
     for operation in changes.iter().flat_map(|change| change.operations(now)) {
         let _ = validate(operation, &mut draft, &context, &Limits::default());
     }
+    trim_entries(&mut draft, &context);
     draft.into_mutations()
 }
 
@@ -191,6 +204,8 @@ pub(crate) fn reads() -> Vec<Operation> {
         reads.push(Operation::CellList { prefix: "".into(), start_after: None, limit: 3, direction });
         reads.push(Operation::JsonList { prefix: "".into(), start_after: None, limit: 1, direction });
         reads.push(Operation::EventRange { start: None, limit: 100, direction });
+        reads.push(Operation::EventRange { start: Some(4), limit: 2, direction });
+        reads.push(Operation::EventByType { kind: "kind0".into(), start: Some(2), limit: 2, direction });
         reads.push(Operation::EventByType { kind: "kind1".into(), start: None, limit: 2, direction });
         for filter in [
             TraceFilter::default(),
@@ -223,6 +238,7 @@ pub(crate) fn reads() -> Vec<Operation> {
         reads.push(Operation::EntityStat { entity: Box::new(EntityRef::json(run_id(), name)) });
     }
     reads.push(Operation::KvCount { prefix: "1/".into() });
-    reads.push(Operation::EventRead { sequence: 3 });
+    reads.extend((0..9).map(|sequence| Operation::EventRead { sequence }));
+    reads.push(Operation::EventFirst);
     reads
 }

@@ -52,6 +52,7 @@ impl Driver {
         for operation in operations {
             answers.push(validate(operation, &mut draft, &context, &self.limits)?);
         }
+        trim_entries(&mut draft, &context);
         let mutations = draft.into_mutations();
         if mutations.is_empty() {
             return Ok((None, answers));
