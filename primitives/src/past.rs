@@ -75,8 +75,8 @@ impl Past {
         while *budget > 0
             && let Some((was, first)) = events.oldest_before(floor, first_event)
         {
-            // However many events of it are nobody else's, they go a few at a time.
-            let count = first.saturating_sub(was.first()).min(*budget as u64);
+            // However many events of it are nobody else's, they go a few at a time; those there are now may be none of it.
+            let count = first.min(was.end()).saturating_sub(was.first()).min(*budget as u64);
             was.drop_front(count);
             *budget -= count as usize;
             if count == 0 {

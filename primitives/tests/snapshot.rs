@@ -2,7 +2,7 @@
 mod support;
 
 use strata_primitives::*;
-use support::Driver;
+use support::{Driver, append};
 
 /// Applies a commit the way the shard does when it may have to take it back.
 fn apply(state: &mut RunState, mutations: Vec<Mutation>) -> Vec<Replaced> {
@@ -179,4 +179,20 @@ fn what_a_closed_snapshot_needed_is_forgotten_a_part_at_a_time() {
     assert_eq!((int_at(&state, &newer, "00007"), int_at(&state, &newer, "00008")), (Some(2), Some(2)));
     assert!(!state.close_snapshot(newer));
     assert_eq!(state.kept_size(), 0);
+}
+
+/// What was kept was to be dropped up to the first event that is there now. Where that was none of it any more, this came to no end:
+/// the log stayed, and whoever tidied the run went on for ever.
+#[test]
+fn events_that_are_kept_for_a_snapshot_go_with_it_however_many_have_come_and_gone_since() {
+    for since in [1, 2, 50, 2_000] {
+        let mut driver = Driver::created();
+        (0..3).for_each(|number| assert!(driver.write(append("k", number)).0));
+        let snapshot = driver.state.open_snapshot();
+        driver.write(Operation::RunSetEventRetention { retention: Some(Retention::KeepLast(1)) });
+        (0..since).for_each(|number| assert!(driver.write(append("k", number)).0));
+        assert!(driver.state.kept_size() > 0);
+        assert!(!driver.state.close_snapshot(snapshot), "nothing is left to be forgotten");
+        assert_eq!(driver.state.kept_size(), 0, "{since} since");
+    }
 }
