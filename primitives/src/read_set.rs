@@ -289,11 +289,14 @@ impl<'a> Check<'a> {
         let first = match kind {
             None => (events.event_count() > from).then_some(from),
             Some(kind) => {
-                let sequences = events.events_of_kind(kind);
-                sequences.get(sequences.count_below(from))
+                let (then, now) = (self.view.events_of_kind(kind), events.events_of_kind(kind));
+                // What came may have been removed since.
+                let has_come = now.removed() + now.len() > then.removed() + then.len();
+                has_come.then(|| now.get(now.count_below(from)).unwrap_or(from))
             }
         }?;
-        let found = events.event(first).map_or(Version::NEVER, |event| event.stamp.version);
+        let removed = || events.event_anchor().through;
+        let found = events.event(first).map_or_else(removed, |event| event.stamp.version);
         let entity = EntityRef::event(self.state.id(), first);
         Some(Changed { entity, seen: Version::NEVER, found })
     }

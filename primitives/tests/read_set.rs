@@ -127,6 +127,64 @@ fn a_tail_of_one_type_may_grow_by_others() {
     changed(len(Some("none")), append("none", 1), event(2), 0, 3);
 }
 
+fn keep_events(retention: Retention) -> Operation {
+    Operation::RunSetEventRetention { retention: Some(retention) }
+}
+
+/// A read that was looked at by its length alone, as if events began with 0, missed what came behind a tail that is near.
+#[test]
+fn a_tail_that_was_seen_may_not_grow_where_events_in_front_of_it_were_removed() {
+    let forward = Direction::Forward;
+    let trimmed = || {
+        let mut driver = driver();
+        driver.batch((0..8).map(|number| append("k", number)).collect()).unwrap();
+        driver.write(keep_events(Retention::KeepLast(3)));
+        driver.write(keep_events(Retention::KeepAll));
+        driver
+    };
+    for start in [None, Some(0), Some(7)] {
+        let read = |limit| vec![range(start, limit, forward)];
+        let error = verdict_in(trimmed(), read(4), vec![append("k", 1)]).unwrap_err();
+        assert_eq!((error.kind(), error.entity()), (ErrorKind::Conflict, Some(&event(10))), "{start:?}");
+        verdict_in(trimmed(), read(2), vec![append("k", 1)]).unwrap();
+    }
+}
+
+/// An event that came and went was not among those that are there, so that a count of its type was thought to be what it had been.
+#[test]
+fn events_of_a_type_that_came_and_went_are_a_change() {
+    let last = || {
+        let mut driver = driver();
+        driver.write(keep_events(Retention::KeepLast(1)));
+        driver
+    };
+    for read in
+        [len(Some("k")), Operation::EventHead { kind: Some("k".into()) }, by_type("k", 9, Direction::Reverse)]
+    {
+        let error = verdict_in(last(), vec![read.clone()], vec![append("k", 1), append("l", 1)]).unwrap_err();
+        assert_eq!((error.kind(), error.entity()), (ErrorKind::Conflict, Some(&event(2))), "{read:?}");
+        assert_eq!(error.message(), "expected no value, found version 4", "{read:?}");
+        verdict_in(last(), vec![read], vec![append("l", 1), append("l", 1)]).unwrap();
+    }
+}
+
+/// The place of the newest event was remembered though that had been removed before: such a transaction could never commit.
+#[test]
+fn that_there_is_no_event_left_stays_true_until_one_comes() {
+    let none = || {
+        let mut driver = driver();
+        driver.now += 1;
+        driver.write(keep_events(Retention::KeepFor(std::time::Duration::ZERO)));
+        driver
+    };
+    for read in
+        [Operation::EventHead { kind: None }, Operation::EventFirst, range(None, 9, Direction::Reverse)]
+    {
+        verdict_in(none(), vec![read.clone()], vec![put("a", 1, NONE)]).unwrap();
+        verdict_in(none(), vec![read], vec![append("k", 1)]).unwrap_err();
+    }
+}
+
 #[test]
 fn what_is_known_of_the_run_is_changed_by_what_it_tells() {
     let run = || EntityRef::run(run_id());

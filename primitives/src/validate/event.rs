@@ -121,8 +121,9 @@ impl Decision<'_, '_> {
                 staged.last().copied().or(base.last())?
             }
         };
-        self.look_at_kept([sequence]);
-        self.draft.event(sequence, self.now)
+        let event = self.draft.event(sequence, self.now);
+        self.look_at_kept(event.iter().map(|event| event.sequence));
+        event
     }
 
     pub(super) fn verify_chain(&mut self) -> ChainReport {
@@ -184,12 +185,12 @@ impl Decision<'_, '_> {
         limit: usize,
         direction: Direction,
     ) {
-        let count = self.draft.view().event_count();
+        let (first, count) = (self.draft.first_event(), self.draft.view().event_count());
         let reaches_end = match (direction, start) {
             (Direction::Reverse, start) => start.is_none_or(|start| start >= count),
             // Events of one type may lie anywhere, so only a page of all types is known to end before the tail.
             (Direction::Forward, start) => {
-                kind.is_some() || start.unwrap_or(0).saturating_add(limit as u64) >= count
+                kind.is_some() || start.unwrap_or(first).saturating_add(limit as u64) >= count
             }
         };
         if reaches_end {

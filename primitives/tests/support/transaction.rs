@@ -141,7 +141,15 @@ impl Transaction {
 
 /// Whether a commit of `between` refuses a transaction that did `operations` before it.
 pub(crate) fn verdict(operations: Vec<Operation>, between: Vec<Operation>) -> Result<(), Error> {
-    let mut driver = driver();
+    verdict_in(driver(), operations, between)
+}
+
+/// The same in another run than that of [`driver`].
+pub(crate) fn verdict_in(
+    mut driver: Driver,
+    operations: Vec<Operation>,
+    between: Vec<Operation>,
+) -> Result<(), Error> {
     let transaction = Transaction::begin(&mut driver, operations);
     assert!(transaction.validate(&driver).is_ok(), "nothing has changed yet");
     driver.now = COMMITTED;
