@@ -6,6 +6,9 @@ use crate::split_map::SplitMap;
 use crate::version::{Timestamp, Version};
 use std::sync::Arc;
 
+/// A sequence that is never reached by appending: none is taken over behind it, so that what is added to one does not overflow.
+const SEQUENCE_MAX: u64 = 1 << 62;
+
 /// The events of one type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct OfKind {
@@ -248,7 +251,7 @@ impl EventLog {
             first if first == self.first() => anchor == self.anchor,
             first => first > self.end() && Version::NEVER < anchor.from && anchor.from <= anchor.through,
         };
-        if !is_fitting || first < self.first() {
+        if !is_fitting || first < self.first() || first > SEQUENCE_MAX {
             return Err(format!(
                 "events begin with {first}, and there are {} to {}",
                 self.first(),
@@ -279,6 +282,16 @@ impl EventLog {
             *sequences = Chunks::behind(removed);
         }
         Ok(())
+    }
+
+    /// Refuses what was taken over of types unless they are together all that were removed.
+    pub(crate) fn check_removed_of_kinds(&self) -> Result<(), String> {
+        let removed = self.by_kind.values().map(|of_kind| of_kind.sequences.first());
+        let of_kinds = removed.fold(0, u64::saturating_add);
+        match of_kinds == self.first() {
+            true => Ok(()),
+            false => Err(format!("{} events were removed, of all types {of_kinds}", self.first())),
+        }
     }
 
     /// Whether two logs hold the same events.

@@ -24,11 +24,21 @@ pub struct ImageLoad {
     /// That of the newest event and of the newest trace so far.
     event_stamp: Stamp,
     trace_stamp: Stamp,
+    events: EventsTold,
     receipt_version: Version,
     count: u64,
     is_whole: bool,
     /// All of the run is here, whatever it began as.
     is_flat: bool,
+}
+
+/// What has come of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EventsTold {
+    Nothing,
+    /// Which one is the first, and of what types those in front of it were.
+    Begin,
+    Some,
 }
 
 impl ImageLoad {
@@ -39,6 +49,7 @@ impl ImageLoad {
             stamp: None,
             event_stamp: Stamp::default(),
             trace_stamp: Stamp::default(),
+            events: EventsTold::Nothing,
             receipt_version: Version::NEVER,
             count: 0,
             is_whole: false,
@@ -189,17 +200,14 @@ impl ImageLoad {
             }
             ImageEntry::EventsBegin { first, hash, from, through, next } => {
                 check_age(Stamp { version: through, ..Stamp::default() }, head)?;
-                self.run.load_removed_events(first, Anchor { hash, from, through })?;
-                match next == self.run.event_count() {
-                    true => Ok(()),
-                    false => Err(format!("event {next} follows {} events", self.run.event_count())),
-                }
+                self.begin_events(first, Anchor { hash, from, through }, next)
+            }
+            ImageEntry::EventsRemoved { kind, .. } if self.events != EventsTold::Begin => {
+                Err(format!("removed events of type {kind:?} do not stand where events begin"))
             }
             ImageEntry::EventsRemoved { kind, count } => self.run.load_removed_of_kind(kind, count),
             ImageEntry::EventErased { stamp, digest, hash, kind } => {
-                check_age(stamp, head)?;
-                check_order(&mut self.event_stamp, stamp)?;
-                let sequence = self.run.event_count();
+                let sequence = self.next_event(stamp, head)?;
                 self.apply(Mutation::EventErased { sequence, kind, digest, hash }, stamp)
             }
             ImageEntry::Cell { stamp, deadline, name, value } => {
@@ -215,9 +223,7 @@ impl ImageLoad {
                 Ok(())
             }
             ImageEntry::Event { stamp, salt, hash, kind, payload } => {
-                check_age(stamp, head)?;
-                check_order(&mut self.event_stamp, stamp)?;
-                let sequence = self.run.event_count();
+                let sequence = self.next_event(stamp, head)?;
                 self.apply(Mutation::EventAppend { sequence, kind, payload, salt, hash }, stamp)
             }
             ImageEntry::Trace { trace } => self.take_trace(*trace, head),
@@ -242,6 +248,7 @@ impl ImageLoad {
                 Err("a run that was never written to holds something".to_owned())
             }
             ImageEntry::End { count } if count == self.count => {
+                self.end_of_removed()?;
                 // A run that was never written to is at no commit.
                 if head.version > self.run.version() {
                     self.run.commit(head);
@@ -280,6 +287,40 @@ impl ImageLoad {
                 Err("it is the deadline of a key that a run began with that is no fork".to_owned())
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Takes over which event is the first, and that the next entry of one is `next`.
+    fn begin_events(&mut self, first: u64, anchor: Anchor, next: u64) -> Result<(), String> {
+        if self.events != EventsTold::Nothing {
+            return Err("events begin a second time, or behind some of them".to_owned());
+        }
+        if !self.run.exists() {
+            return Err("events begin in a run that does not exist".to_owned());
+        }
+        self.run.load_removed_events(first, anchor)?;
+        self.events = EventsTold::Begin;
+        self.event_stamp.version = self.event_stamp.version.max(anchor.through);
+        match next == self.run.event_count() {
+            true => Ok(()),
+            false => Err(format!("event {next} follows {} events", self.run.event_count())),
+        }
+    }
+
+    /// The sequence of the next event, which is of the commit `stamp`.
+    fn next_event(&mut self, stamp: Stamp, head: Stamp) -> Result<u64, String> {
+        self.end_of_removed()?;
+        self.events = EventsTold::Some;
+        check_age(stamp, head)?;
+        check_order(&mut self.event_stamp, stamp)?;
+        Ok(self.run.event_count())
+    }
+
+    /// Refuses types of removed events that are not together as many as were removed.
+    fn end_of_removed(&self) -> Result<(), String> {
+        match self.events {
+            EventsTold::Begin => self.run.content().events.check_removed_of_kinds(),
+            EventsTold::Nothing | EventsTold::Some => Ok(()),
         }
     }
 
@@ -381,6 +422,68 @@ mod tests {
             let reason = refusal(&entries);
             assert!(reason.starts_with(expected), "{reason}, not {expected}");
         }
+    }
+
+    /// Some were taken: a sequence as high as there is, behind which the next event had none, and events of a run that is not there.
+    #[test]
+    fn what_is_told_of_removed_events_has_to_fit_them() {
+        let head = |meta| ImageEntry::Head { stamp: stamp(9), meta_version: Version(1), meta };
+        let begin = |first, next| ImageEntry::EventsBegin {
+            first,
+            hash: [3; 32],
+            from: Version(2),
+            through: Version(4),
+            next,
+        };
+        let removed = |kind: &str, count| ImageEntry::EventsRemoved { kind: kind.into(), count };
+        let event = |version| ImageEntry::Event {
+            stamp: stamp(version),
+            salt: [0; 16],
+            hash: [1; 32],
+            kind: "k".into(),
+            payload: Encoded::from_int(1),
+        };
+        let behind = |begun: &[ImageEntry], last: ImageEntry| [begun, &[last]].concat();
+        let five = [begin(5, 5), removed("k", 3), removed("l", 2)];
+        let there = Some(Box::new(RunMeta::plain()));
+        let loaded = |entries: &[ImageEntry]| {
+            let end = ImageEntry::End { count: entries.len() as u64 + 1 };
+            let mut slice = Vec::new();
+            [&[head(there.clone())], entries, &[end]]
+                .concat()
+                .iter()
+                .for_each(|entry| entry.encode(&mut slice));
+            let mut load = ImageLoad::new(RunId::from_bytes([1; 16]), 7);
+            load.take(&slice).and_then(|()| load.finish())
+        };
+        assert_eq!(loaded(&behind(&five, event(4))).unwrap().event_count(), 6);
+        for refused in [
+            vec![begin(u64::MAX, u64::MAX), removed("k", u64::MAX), event(5)],
+            vec![begin(1 << 63, 1 << 63), removed("k", 1 << 63), event(5)],
+            vec![begin(5, 6), removed("k", 5)],
+            vec![begin(5, 5), removed("k", 4)],
+            vec![begin(5, 5), removed("k", 4), event(5)],
+            vec![begin(5, 5), removed("k", 5), removed("l", 1)],
+            vec![begin(5, 5), removed("k", 0), removed("l", 5)],
+            vec![begin(5, 5), removed("k", 2), removed("k", 3)],
+            vec![removed("k", 5), begin(5, 5)],
+            vec![removed("k", 5)],
+            vec![begin(0, 0)],
+            behind(&five, begin(5, 5)),
+            behind(&five, begin(7, 7)),
+            behind(&five, event(3)),
+            vec![event(4), begin(5, 5), removed("k", 5)],
+            vec![event(4), event(4), begin(1, 2), removed("k", 1)],
+        ] {
+            let refusal = loaded(&refused).map(|run| run.event_count());
+            assert!(refusal.is_err(), "{refused:?} was loaded: {refusal:?}");
+        }
+        let missing = [&[head(None)], &five[..], &[ImageEntry::End { count: 4 }]].concat();
+        assert!(
+            refusal(&missing).contains("events begin in a run that does not exist"),
+            "{}",
+            refusal(&missing)
+        );
     }
 
     #[test]
