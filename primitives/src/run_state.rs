@@ -326,9 +326,7 @@ impl RunState {
 
     /// Gives up the oldest open snapshots until what is kept for them fits into `size_max` bytes.
     pub fn bound_past(&mut self, size_max: usize) {
-        if self.snapshots.is_any_open() {
-            self.snapshots.bound(&mut self.content, size_max);
-        }
+        self.snapshots.bound(&mut self.content, size_max);
     }
 
     /// Whether a snapshot is open.

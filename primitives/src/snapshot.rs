@@ -121,12 +121,14 @@ impl Snapshots {
         if let Some(place) = self.held.iter().position(|held| snapshot.is_held && *held == version) {
             self.held.swap_remove(place);
         }
-        let Some(count) = self.watched.get_mut(&version) else { return false };
-        *count -= 1;
-        if *count > 0 {
-            return false;
+        // Of one that was given up most of what was kept for it may still be there.
+        if let Some(count) = self.watched.get_mut(&version) {
+            *count -= 1;
+            if *count > 0 {
+                return false;
+            }
+            self.watched.remove(&version);
         }
-        self.watched.remove(&version);
         self.trim(present, TRIMMED_AT_ONCE)
     }
 

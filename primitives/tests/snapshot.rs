@@ -196,3 +196,30 @@ fn events_that_are_kept_for_a_snapshot_go_with_it_however_many_have_come_and_gon
         assert_eq!(driver.state.kept_size(), 0, "{since} since");
     }
 }
+
+/// Once a snapshot was given up, nobody came by any more to forget what had been kept for it: all but the first part stayed until another
+/// one was opened and closed.
+#[test]
+fn what_was_kept_for_a_snapshot_that_was_given_up_is_forgotten_when_it_is_closed() {
+    let put = |key: u64| support::put(&format!("key/{key}"), key as i64, Deadline::None);
+    let keep_last = || Operation::RunSetEventRetention { retention: Some(Retention::KeepLast(1)) };
+    let events = (0..3_000).map(|number| append("k", number)).collect::<Vec<_>>();
+    let keys = (0..3_000).map(put).collect::<Vec<_>>();
+    for (filled, replaced) in [(events, vec![keep_last()]), (keys.clone(), keys)] {
+        let mut driver = Driver::created();
+        driver.batch(filled).unwrap();
+        let snapshot = driver.state.open_snapshot();
+        driver.batch(replaced).unwrap();
+        driver.state.bound_past(1_000);
+        assert!(driver.state.view_at(&snapshot).is_none(), "it was given up");
+        (0..20).for_each(|_| driver.state.bound_past(100_000));
+        assert!(driver.state.kept_size() <= 100_000, "commits that come go on with it");
+        let mut rounds = 0;
+        let mut has_more = driver.state.close_snapshot(snapshot);
+        while has_more && rounds < 100 {
+            has_more = driver.state.forget_past(500);
+            rounds += 1;
+        }
+        assert_eq!((driver.state.kept_size(), has_more), (0, false));
+    }
+}
