@@ -55,18 +55,35 @@ impl Content {
         })
     }
 
-    /// Takes back a [`redact`](Self::redact).
+    /// Takes back a [`redact`](Self::redact). A fork in memory goes on meanwhile, and what it has written or removed since stays so.
     pub(crate) fn restore(&mut self, redacted: Redacted) {
         match redacted.0 {
             None => {}
-            Some(Was::Key { kind, key, entry }) => drop(self.put_key(kind, &key, Some(entry), None)),
-            // A fork in memory may have removed it since.
-            Some(Was::Event { sequence, event }) if self.events.get(sequence).is_some() => {
-                drop(self.events.replace(sequence, *event));
+            Some(Was::Key { kind, key, entry }) => {
+                let held = self.keys(kind).get(&key).filter(|held| held.value.is_erased());
+                // Its deadline may have been moved.
+                let held = held.filter(|held| held.written == entry.written).cloned();
+                let whole = held.map(|held| Entry { value: entry.value, ..held });
+                whole.into_iter().for_each(|whole| drop(self.put_key(kind, &key, Some(whole), None)));
             }
-            Some(Was::Event { .. }) => {}
-            Some(Was::Trace { place, trace }) => drop(self.traces.replace(place, *trace)),
-            Some(Was::Document { name, entry }) => drop(self.put_document(&name, Some(entry), None, |_| 0)),
+            Some(Was::Event { sequence, event }) => {
+                let held = self.events.get(sequence);
+                if held.is_some_and(|held| held.hash == event.hash) {
+                    drop(self.events.replace(sequence, *event));
+                }
+            }
+            Some(Was::Trace { place, trace }) => {
+                let held = self.traces.get(place).filter(|held| held.id == trace.id);
+                if held.is_some_and(|held| held.stamp == trace.stamp) {
+                    drop(self.traces.replace(place, *trace));
+                }
+            }
+            Some(Was::Document { name, entry }) => {
+                let held = self.documents.get(&name).filter(|held| held.value.is_erased());
+                if held.is_some_and(|held| held.stamp == entry.stamp) {
+                    drop(self.put_document(&name, Some(entry), None, |_| 0));
+                }
+            }
         }
     }
 

@@ -243,3 +243,43 @@ fn a_write_before_the_runs_last_commit_is_our_own_mistake() {
     let _ =
         validate(put("a", 1, Deadline::None), &mut Draft::new(driver.state.view()), &context, &driver.limits);
 }
+
+/// A fork that lives in memory goes on while the erasure of its parent waits for the log. When that failed, what stood there by then was
+/// overwritten, or the next life of the fork was asked for an event it had not.
+#[test]
+fn an_erasure_that_is_taken_back_leaves_what_was_written_since() {
+    let erasure = |entity| {
+        let (from, through, by) = (Version(1), Version(99), Version(100));
+        Erasure { entity, from, through, by, event_hash: None, reason: "asked for".into() }
+    };
+    let erased = || {
+        let mut driver = Driver::created();
+        driver.batch(vec![append("k", 1), put("a", 1, Deadline::None)]).unwrap();
+        let entities = [EntityRef::event(run_id(), 0), EntityRef::kv(run_id(), "a")];
+        let redacted = entities.map(|entity| driver.state.redact(&erasure(entity)));
+        assert!(redacted.iter().all(|redacted| !redacted.is_empty()));
+        (driver, redacted)
+    };
+    let value = |driver: &mut Driver| match driver.read(Operation::KvGet { key: "a".into() }) {
+        Outcome::Value(value) => value.map(|value| value.value.as_int()),
+        other => panic!("{other:?} is no value"),
+    };
+    let (mut driver, redacted) = erased();
+    redacted.into_iter().for_each(|redacted| driver.state.restore(redacted));
+    assert_eq!(value(&mut driver), Some(Some(1)));
+
+    let (mut driver, redacted) = erased();
+    driver.batch(vec![append("k", 2), put("a", 2, Deadline::None)]).unwrap();
+    driver.write(Operation::RunSetEventRetention { retention: Some(Retention::KeepLast(1)) });
+    redacted.into_iter().for_each(|redacted| driver.state.restore(redacted));
+    assert_eq!(value(&mut driver), Some(Some(2)));
+
+    let (mut driver, redacted) = erased();
+    driver.write(Operation::RunDelete);
+    driver.write(Operation::RunCreate { spec: Box::default() });
+    driver.write(append("other", 3));
+    redacted.into_iter().for_each(|redacted| driver.state.restore(redacted));
+    assert_eq!(value(&mut driver), None);
+    let Outcome::Event(event) = driver.read(Operation::EventRead { sequence: 0 }) else { panic!("no event") };
+    assert_eq!(&*event.unwrap().kind, "other");
+}
