@@ -431,6 +431,26 @@ fn a_run_as_large_as_it_may_be_goes_on_when_it_keeps_less() {
     database.close().unwrap();
 }
 
+/// It was refused for events that were older than what it keeps, and nothing but an append would have removed them.
+#[test]
+fn a_run_that_is_full_of_what_it_does_not_keep_takes_the_next_event() {
+    let (limits, clock) = (Limits { run_size_max: 200 << 10, ..Limits::default() }, TestClock::at(1_000_000));
+    let options = Options { limits, ..options(Durability::InMemory, 1) };
+    let database = Database::start(None, options, clock.clock(), None).unwrap();
+    let run = database.create_run(RunSpec::default()).unwrap();
+    run.set_event_retention(Retention::KeepFor(Duration::from_secs(1))).unwrap();
+    let append = || run.append("step", "x".repeat(1 << 10));
+    let full = (0..1_000).find_map(|_| append().err()).unwrap();
+    assert_eq!(full.kind(), ErrorKind::InvalidArgument, "{full}");
+    clock.advance(Duration::from_secs(2));
+    assert_eq!(run.put("other", 1).unwrap_err().kind(), ErrorKind::InvalidArgument, "this removes nothing");
+    let count = run.event_count().unwrap().value;
+    append().unwrap();
+    assert_eq!(kept(&run), [count]);
+    run.put("other", 1).unwrap();
+    database.close().unwrap();
+}
+
 #[test]
 fn an_event_that_was_removed_is_erased_from_the_versions_that_show_it() {
     let scratch = tempfile::tempdir().unwrap();

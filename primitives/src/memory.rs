@@ -3,6 +3,7 @@ use crate::chunks::CHUNK_COUNT_MAX;
 use crate::content::Content;
 use crate::event::Event;
 use crate::event_log::EventLog;
+use crate::mutation::Mutation;
 use crate::run_state::RunState;
 use crate::trace::Trace;
 use crate::trace_log::TraceLog;
@@ -33,6 +34,16 @@ impl RunState {
     pub fn memory(&self) -> usize {
         let erasures = self.erasures().len() * ERASURE_SIZE;
         RUN_SIZE + self.content().memory() + self.kept_size() + self.receipt_count() * RECEIPT_SIZE + erasures
+    }
+
+    /// The same without the events that these mutations remove, but for those that a fork shares.
+    pub fn memory_without_removed(&self, mutations: &[Mutation]) -> usize {
+        let Some(Mutation::EventTrim { before }) = mutations.last() else { return self.memory() };
+        let Content { events, fork, .. } = self.content();
+        let first = fork.as_ref().map_or(0, |fork| fork.event_count).max(events.first());
+        // Those that are not there are appended by the same commit.
+        let removed = (first..*before).map_while(|sequence| events.get(sequence));
+        self.memory().saturating_sub(removed.map(Event::memory).sum())
     }
 
     /// How many bytes of large values it does not have in memory; a fork with those it shares. It counts in constant time.

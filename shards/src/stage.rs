@@ -123,7 +123,7 @@ impl Shard {
             return Ok(Decision::Answered(Written { commit: None, effects }));
         }
         if mutations.iter().any(Mutation::adds_content) {
-            limits.check_run_size(run_id, state.memory())?;
+            limits.check_run_size(run_id, state.memory_without_removed(&mutations))?;
         }
         let chosen = match mutations.first() {
             Some(Mutation::RunCreate { meta, .. }) => meta.durability,
