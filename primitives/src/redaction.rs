@@ -27,6 +27,8 @@ pub struct Redaction {
     derived_documents: FxHashSet<Arc<str>>,
     /// Which event the next one of an image is, where that is known.
     next_event: Option<u64>,
+    /// Images have all of the run, whatever it began as.
+    is_flat: bool,
 }
 
 impl Redaction {
@@ -38,7 +40,13 @@ impl Redaction {
             known: VecDeque::new(),
             derived_documents: FxHashSet::default(),
             next_event: None,
+            is_flat: false,
         }
+    }
+
+    /// The same for images that have all of the run, [whatever it began as](crate::ImageWalk::flat).
+    pub fn flat(run: RunId, erasures: Arc<[Erasure]>) -> Self {
+        Self { is_flat: true, ..Self::new(run, erasures) }
     }
 
     /// Whether it has to [know](Self::know) what the run was where its mutations begin.
@@ -197,7 +205,7 @@ impl Redaction {
             ImageEntry::Head { meta, .. } => {
                 let began =
                     meta.as_ref().is_some_and(|meta| meta.forked_from.is_some() || meta.imported.is_some());
-                self.next_event = (!began).then_some(0);
+                self.next_event = (self.is_flat || !began).then_some(0);
                 None
             }
             ImageEntry::EventsBegin { next, .. } => {
@@ -220,4 +228,33 @@ impl Redaction {
 
 fn is_of_trace(erasure: &Erasure, wanted: &TraceId) -> bool {
     matches!(&erasure.entity, EntityRef::Trace { id, .. } if id == wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fork::ForkPoint;
+    use crate::run_meta::RunMeta;
+    use crate::version::Stamp;
+
+    /// Of an event that had been removed only the sequence is known: in an archive of a fork that does not tell where events begin, as
+    /// older versions wrote it, it was not found, and stayed there.
+    #[test]
+    fn an_event_is_found_by_its_sequence_in_an_image_that_is_whole() {
+        let run = RunId::from_bytes([1; 16]);
+        let (from, through, by) = (Version(1), Version(9), Version(12));
+        let entity = EntityRef::event(run, 1);
+        let erasures = [Erasure { entity, from, through, by, event_hash: None, reason: "asked for".into() }];
+        let point = ForkPoint { run: RunId::from_bytes([2; 16]), version: Version(1) };
+        let meta = Some(Box::new(RunMeta { forked_from: Some(point), ..RunMeta::plain() }));
+        let stamp = Stamp { version: Version(9), ..Stamp::default() };
+        let head = ImageEntry::Head { stamp, meta_version: Version(2), meta };
+        let (salt, hash) = ([0; 16], [7; 32]);
+        let event = ImageEntry::Event { stamp, salt, hash, kind: "k".into(), payload: Encoded::from_int(1) };
+        let erased = |mut redaction: Redaction| {
+            [&head, &event, &event, &event].map(|entry| redaction.entry(entry).is_some())
+        };
+        assert_eq!(erased(Redaction::flat(run, erasures.clone().into())), [false, false, true, false]);
+        assert_eq!(erased(Redaction::new(run, erasures.into())), [false; 4], "these may be any");
+    }
 }

@@ -127,7 +127,7 @@ impl Archive {
         writer: &mut ArchiveWriter,
     ) -> Result<bool, WalError> {
         let (mut states, mut through, mut is_changed) = (self.reader.states().iter(), 0, false);
-        let mut redaction = Redaction::new(self.run(), erasures.to_vec().into());
+        let mut redaction = Redaction::flat(self.run(), erasures.to_vec().into());
         let mut failure = None;
         self.reader.read_all(&mut |_, archived| {
             let written = match archived {
@@ -137,7 +137,7 @@ impl Archive {
                     if is_first {
                         let state = states.next().ok_or("a state that the index does not name")?;
                         if redaction.run() != run_of(state) {
-                            redaction = Redaction::new(run_of(state), erasures.to_vec().into());
+                            redaction = Redaction::flat(run_of(state), erasures.to_vec().into());
                         }
                         through = state.through;
                         writer.begin_state(state.group, state.number);
