@@ -168,6 +168,23 @@ fn events_of_a_type_that_came_and_went_are_a_change() {
     }
 }
 
+/// Only what a page showed was remembered, so that it was told what comes next after that had been removed.
+#[test]
+fn what_a_page_of_events_says_comes_next_stays_there() {
+    let reverse = Direction::Reverse;
+    for read in [range(None, 1, reverse), by_type("l", 1, reverse)] {
+        let more = || {
+            let mut driver = driver();
+            driver.write(append("l", 3));
+            driver
+        };
+        let keep = |count| vec![keep_events(Retention::KeepLast(count))];
+        let error = verdict_in(more(), vec![read.clone()], keep(1)).unwrap_err();
+        assert_eq!((error.kind(), error.entity()), (ErrorKind::Conflict, Some(&event(1))), "{read:?}");
+        verdict_in(more(), vec![read], keep(2)).unwrap();
+    }
+}
+
 /// The place of the newest event was remembered though that had been removed before: such a transaction could never commit.
 #[test]
 fn that_there_is_no_event_left_stays_true_until_one_comes() {

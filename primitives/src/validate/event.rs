@@ -211,9 +211,9 @@ impl Decision<'_, '_> {
 
     /// The page of these events, but for the last one if they are more than that.
     fn page_of_sequences(&mut self, mut sequences: Vec<u64>, limit: usize) -> Outcome {
+        self.look_at_kept(sequences.iter().copied());
         let is_more = sequences.len() as u64 == self.length_of(limit);
         let next = if is_more { sequences.pop() } else { None };
-        self.look_at_kept(sequences.iter().copied());
         let events =
             sequences.into_iter().filter_map(|sequence| self.draft.event(sequence, self.now)).collect();
         let Versioned { version, timestamp, .. } = self.at_present(());
