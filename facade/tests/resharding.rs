@@ -401,3 +401,25 @@ fn archives_move_with_the_runs_that_began_with_them() {
         archives(&disk).is_empty()
     });
 }
+
+/// Nothing is appended to a log that others were before: its first image, a copy of theirs, counted as new.
+#[test]
+fn what_was_erased_before_a_move_is_nowhere_after_a_compaction_behind_it() {
+    let disk = disk(13);
+    let keep_last = |shards| Options { retention: Retention::KeepLast(3), ..keep_all(shards) };
+    let database = open_at(&disk, "to", keep_last(1));
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    run.put("key", "secret").unwrap();
+    database.checkpoint().unwrap();
+    run.erase(&EntityRef::kv(run.id(), "key"), ErasedVersions::All, "because").unwrap();
+    // What is kept begins with the image in which it is.
+    run.put("other", 1).unwrap();
+    database.checkpoint().unwrap();
+    database.close().unwrap();
+    let database = open_at(&disk, "to", keep_last(3));
+    database.compact(Compaction::Full).unwrap();
+    let holds = |path: &PathBuf| disk.bytes(path).windows(6).any(|part| part == b"secret");
+    let holding: Vec<_> = disk.files().into_iter().filter(holds).collect();
+    assert!(holding.is_empty(), "{holding:?}");
+    assert_eq!(database.run(run.id()).get("key").unwrap().unwrap().value, Value::Erased);
+}

@@ -339,8 +339,9 @@ impl Shard {
             && log.appended_through() == through.lsn
             && !self.checkpoints.has_rebuilt
             && !kind.is_unconditional
+            && !kind.is_whole
         {
-            // Nothing has changed since.
+            // Nothing has changed since. A new log that nothing was written to has images of others all the same, to be made whole.
             self.answer_checkpoint(asked, &Ok(newest));
             return true;
         }
