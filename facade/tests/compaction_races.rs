@@ -247,6 +247,8 @@ fn restarts_and_expiry_meet_compactions_and_lose_nothing() {
     let in_memory = database.create_run(spec).unwrap().id();
     let (is_over, compacted) = (AtomicBool::new(false), AtomicU64::new(0));
     let mut known = vec![0_i64; runs.len()];
+    // What was written when the store could not go on: it may be there or not.
+    let mut unanswered = None;
     let mut restarts = 0;
     // Unless MANIFEST could not be written.
     let restart = |run| database.restart_shard(database.shard_of(run)).is_ok();
@@ -272,6 +274,7 @@ fn restarts_and_expiry_meet_compactions_and_lose_nothing() {
                 Ok(_) => known[at] = round,
                 Err(error) if error.kind() == ErrorKind::LogFailed => {
                     if !restart(runs[at]) {
+                        unanswered = Some((runs[at], round));
                         break;
                     }
                     restarts += 1;
@@ -280,7 +283,10 @@ fn restarts_and_expiry_meet_compactions_and_lose_nothing() {
                     known[at] = found;
                 }
                 // MANIFEST could not be written, which ends what needs it.
-                Err(_) => break,
+                Err(_) => {
+                    unanswered = Some((runs[at], round));
+                    break;
+                }
             }
             disk.set_faults(Faults::none());
             // Its shard may have been restarted, and it with it; or it has failed over what another one wrote.
@@ -291,17 +297,19 @@ fn restarts_and_expiry_meet_compactions_and_lose_nothing() {
             }
         }
     });
+    disk.set_faults(Faults::none());
     println!("{restarts} restarts, {} compactions", compacted.load(Ordering::SeqCst));
     let check = |database: &Database| {
         clock.advance(Duration::from_secs(1));
-        for (run, known) in runs.iter().zip(&known) {
-            let run = database.run(*run);
+        for (id, known) in runs.iter().zip(&known) {
+            let run = database.run(*id);
             let found = run.get("number").unwrap().map_or(0, |found| found.value.as_int().unwrap());
-            assert_eq!((found, run.get("fleeting").unwrap()), (*known, None));
+            assert!(found == *known || unanswered == Some((*id, found)), "{found}, and it was {known}");
+            assert_eq!(run.get("fleeting").unwrap(), None);
         }
     };
     let closed = database.close();
-    assert!(closed.is_ok() || restarts > 0, "{closed:?}");
+    assert!(closed.is_ok() || restarts > 0 || unanswered.is_some(), "{closed:?}");
     let database = open();
     check(&database);
     database.compact(Compaction::Full).unwrap();
