@@ -5,20 +5,26 @@ mod support;
 use std::path::Path;
 use std::sync::Arc;
 
-use strata::{Clock, Database, ErrorKind, Reads, RunSpec, Writes};
+use strata::{Clock, Database, ErrorKind, Reads, RunHandle, RunSpec, Writes};
 use strata_wal::sim::SimDisk;
 use strata_wal::storage::{Access, Storage};
 use support::versions::{disk, file, keep_all, open_at};
 
+/// A run of one store in another one.
+fn imported(disk: &SimDisk) -> (Database, RunHandle) {
+    let from = open_at(disk, "from", keep_all(1));
+    let run = from.create_run(RunSpec::named("run")).unwrap();
+    run.put("key", 1).unwrap();
+    run.export(file("run.arc")).unwrap();
+    let into = open_at(disk, "to", keep_all(1));
+    let run = into.import(file("run.arc")).unwrap();
+    (into, run)
+}
+
 #[test]
 fn an_archive_that_nothing_refers_to_is_removed_when_the_store_is_opened() {
     let disk = disk(11);
-    let database = open_at(&disk, "from", keep_all(1));
-    let run = database.create_run(RunSpec::named("run")).unwrap();
-    run.put("key", 1).unwrap();
-    run.export(file("run.arc")).unwrap();
-    let into = open_at(&disk, "to", keep_all(1));
-    let imported = into.import(file("run.arc")).unwrap();
+    let (into, run) = imported(&disk);
     into.close().unwrap();
     let left = |disk: &SimDisk| {
         let data = disk.entries(Path::new("/agent/to/DATA")).unwrap();
@@ -36,7 +42,7 @@ fn an_archive_that_nothing_refers_to_is_removed_when_the_store_is_opened() {
     assert_eq!(left(&disk).len(), needed.len() + 2, "who only reads removes nothing");
     let into = open_at(&disk, "to", keep_all(1));
     assert_eq!(left(&disk), needed);
-    assert_eq!(into.run(imported.id()).get("key").unwrap().unwrap().value.as_int(), Some(1));
+    assert_eq!(into.run(run.id()).get("key").unwrap().unwrap().value.as_int(), Some(1));
 }
 
 /// In the log behind the newest image, and in that image: as it was imported, and changed since.
@@ -44,14 +50,10 @@ fn an_archive_that_nothing_refers_to_is_removed_when_the_store_is_opened() {
 fn an_archive_that_is_lost_costs_its_own_run_alone() {
     for is_imaged in [false, true] {
         let disk = disk(12);
-        let from = open_at(&disk, "from", keep_all(1));
-        let run = from.create_run(RunSpec::named("run")).unwrap();
-        run.put("key", 1).unwrap();
-        run.export(file("run.arc")).unwrap();
-        let into = open_at(&disk, "to", keep_all(1));
+        let (into, run) = imported(&disk);
+        run.put("key", 3).unwrap();
         let other = into.create_run(RunSpec::named("other")).unwrap();
         other.put("key", 2).unwrap();
-        into.import(file("run.arc")).unwrap().put("key", 3).unwrap();
         if is_imaged {
             into.checkpoint().unwrap();
         }

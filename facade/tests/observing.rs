@@ -189,16 +189,9 @@ fn an_archive_that_is_removed_is_told_as_one_of_its_shard_whatever_the_number_of
 fn a_recovery_that_cuts_a_torn_tail_tells_where_and_how_much() {
     in_own_process("a_recovery_that_cuts_a_torn_tail_tells_where_and_how_much", || {
         let listener = Listener::listen();
-        let disk = SimDisk::new(1);
-        let database = open_on(&disk, options(Durability::Buffered, 1)).unwrap();
-        let run = script::begin(&database, "run").unwrap();
-        script::steps(&run, 1..=3);
-        database.sync().unwrap();
-        script::steps(&run, 4..=9);
-        // What was not synced may tear: of these seeds most leave something behind the last whole batch.
-        let crashed: Vec<SimDisk> = (0..32).map(|seed| disk.power_cycle(seed)).collect();
-        drop(database);
-        let cut = crashed.into_iter().find_map(|crashed| {
+        // Of these seeds most leave something behind the last whole batch.
+        let cut = (0..32).find_map(|seed| {
+            let crashed = script::cut_off(seed, 1..=3, 4..=9);
             let database = open_on(&crashed, options(Durability::Buffered, 1)).unwrap();
             let recovery = database.recovery().clone();
             recovery.shards[0].log.cut.clone().map(|cut| (recovery.records(), cut))

@@ -109,14 +109,7 @@ fn readers_share_a_store_and_keep_writers_out() {
 #[test]
 fn what_a_crash_left_is_read_up_to_where_it_is_whole_and_stays_as_it_is() {
     for seed in 0..20 {
-        let disk = SimDisk::new(seed);
-        let database = open_on(&disk, options(Durability::Buffered, 1)).unwrap();
-        let run = script::begin(&database, "a").unwrap();
-        script::steps(&run, 1..=20);
-        run.sync().unwrap();
-        script::steps(&run, 21..=40);
-        let crashed = disk.power_cycle(seed);
-        drop(database);
+        let crashed = script::cut_off(seed, 1..=20, 21..=40);
         let before = files(&crashed);
         let reader = open_to_read(&crashed, options(Durability::Buffered, 1)).unwrap();
         let found = script::expect_whole(&reader, "a");

@@ -5,11 +5,10 @@ mod support;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use strata::{
-    Compaction, Database, Durability, EntityRef, ErasedVersions, Options, Reads, RunHandle, RunSpec,
-    ShardStats, Timestamp, Value, Writes,
+    Compaction, Database, Durability, EntityRef, ErasedVersions, Options, Reads, Retention, RunHandle,
+    RunSpec, ShardStats, Timestamp, Value, Writes,
 };
 use support::{eventually, options};
 
@@ -17,15 +16,32 @@ use support::{eventually, options};
 const LARGE: usize = 100 << 10;
 
 fn calm() -> Options {
-    Options { checkpoint_log_size: 1 << 30, ..options(Durability::Buffered, 1) }
+    Options {
+        checkpoint_log_size: 1 << 30,
+        retention: Retention::KeepLast(1),
+        ..options(Durability::Buffered, 1)
+    }
 }
 
-/// How many files of a directory this process has open though they were removed.
-fn held_count(directory: &Path) -> usize {
+/// The image that the store was opened with.
+const FIRST: &str = "SNAPSHOTS/000-0000000001.img";
+
+/// The files of a directory that this process has open.
+fn open_files(directory: &Path) -> Vec<String> {
     let directory = directory.canonicalize().unwrap();
-    let held =
+    let open =
         fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
-    held.filter(|path| path.starts_with(&directory) && path.to_string_lossy().ends_with(" (deleted)")).count()
+    open.filter_map(|path| Some(path.strip_prefix(&directory).ok()?.to_string_lossy().into_owned())).collect()
+}
+
+/// How many of them were removed.
+fn held_count(directory: &Path) -> usize {
+    open_files(directory).iter().filter(|path| path.ends_with(" (deleted)")).count()
+}
+
+/// Whether the image that the store was opened with is removed, and is not open.
+fn is_first_gone(directory: &Path) -> bool {
+    !directory.join(FIRST).exists() && !open_files(directory).iter().any(|path| path.starts_with(FIRST))
 }
 
 fn stats(database: &Database) -> ShardStats {
@@ -62,7 +78,7 @@ fn a_run_that_stays_in_memory_follows_its_image_into_other_files() {
     }
     eventually("no removed file is open", || {
         run.exists("small").unwrap();
-        held_count(directory.path()) == 0
+        is_first_gone(directory.path()) && held_count(directory.path()) == 0
     });
     let seen = stats(&database);
     assert!(seen.values_on_disk > 9 * LARGE as u64 && seen.evictions == 0, "{seen:?}");
@@ -77,8 +93,6 @@ fn forks_in_memory_keep_no_removed_file_open_for_long() {
     for number in 0..20 {
         change(&database, &run, number);
         forks.push(run.fork().unwrap());
-        run.exists("small").unwrap();
-        std::thread::sleep(Duration::from_millis(20));
     }
     // One of them has what the run has not any more.
     run.delete("key0").unwrap();
@@ -86,7 +100,7 @@ fn forks_in_memory_keep_no_removed_file_open_for_long() {
     change(&database, &run, 21);
     eventually("hardly a removed file is open", || {
         run.exists("small").unwrap();
-        held_count(directory.path()) <= 2
+        is_first_gone(directory.path()) && held_count(directory.path()) <= 2
     });
     for (number, fork) in forks.iter().enumerate() {
         assert_eq!(fork.get("small").unwrap().unwrap().value.as_int(), Some(number as i64));
@@ -105,9 +119,8 @@ fn forks_share_the_memory_of_a_run_whose_image_moves() {
     for number in 0..10 {
         change(&database, &run, number);
         forks.push(run.fork().unwrap());
-        run.exists("small").unwrap();
-        std::thread::sleep(Duration::from_millis(50));
     }
+    eventually("its first image is gone", || is_first_gone(directory.path()));
     let seen = stats(&database);
     assert!(seen.memory < 6 << 20, "{} bytes for 2 MB that all share", seen.memory);
     assert_eq!(seen.evictions, 0);

@@ -180,14 +180,7 @@ fn what_is_erased_is_not_left_in_files_of_logs_that_were_replaced() {
 fn what_is_cut_from_logs_that_are_replaced_is_in_the_report_of_the_opening() {
     let mut met = 0;
     for seed in 0..10 {
-        let disk = SimDisk::new(seed);
-        let database = open_on(&disk, options(Durability::Buffered, 1)).unwrap();
-        let run = script::begin(&database, "a").unwrap();
-        script::steps(&run, 1..=20);
-        run.sync().unwrap();
-        script::steps(&run, 21..=40);
-        let crashed = disk.power_cycle(seed);
-        drop(database);
+        let crashed = script::cut_off(seed, 1..=20, 21..=40);
         let found = |shards| {
             let database = open_on(&crashed.kill(), options(Durability::Buffered, shards)).unwrap();
             let recovery = database.recovery();

@@ -335,13 +335,12 @@ impl Shard {
                 return true;
             }
         }
-        if let Some(newest) = self.checkpoints.newest.filter(|newest| newest.through == through.lsn)
+        // Also where nothing was written: a run that was rebuilt has no image, and a new log has images of others, to be made whole.
+        let has_work = self.checkpoints.has_rebuilt || kind.is_unconditional || kind.is_whole;
+        if !has_work
+            && let Some(newest) = self.checkpoints.newest.filter(|newest| newest.through == through.lsn)
             && log.appended_through() == through.lsn
-            && !self.checkpoints.has_rebuilt
-            && !kind.is_unconditional
-            && !kind.is_whole
         {
-            // Nothing has changed since. A new log that nothing was written to has images of others all the same, to be made whole.
             self.answer_checkpoint(asked, &Ok(newest));
             return true;
         }

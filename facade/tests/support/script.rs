@@ -7,10 +7,13 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use strata::{
-    Batch, BatchReceipt, Commit, Database, Direction, Effect, ErrorKind, KvScan, Namespace, NewTrace,
-    OperationId, Reads, Result, Retention, RunHandle, RunId, RunSpec, TraceContent, TraceEnd, TraceFilter,
-    TraceId, Transaction, Value, Version, Writes,
+    Batch, BatchReceipt, Commit, Database, Direction, Durability, Effect, ErrorKind, KvScan, Namespace,
+    NewTrace, OperationId, Reads, Result, Retention, RunHandle, RunId, RunSpec, TraceContent, TraceEnd,
+    TraceFilter, TraceId, Transaction, Value, Version, Writes,
 };
+use strata_wal::sim::SimDisk;
+
+use super::{open_on, options};
 
 /// From this step on only so many events are kept.
 const KEEPS_FROM: u64 = 11;
@@ -27,6 +30,18 @@ pub(crate) fn begin(database: &Database, name: &str) -> Result<RunHandle> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(database.run(id_of(name))),
         created => created,
     }
+}
+
+/// What a power loss leaves of a store with a run `a`: all of what was synced, and of what was written since as much as the seed says, torn
+/// more often than not.
+pub(crate) fn cut_off(seed: u64, synced: RangeInclusive<u64>, written: RangeInclusive<u64>) -> SimDisk {
+    let disk = SimDisk::new(seed);
+    let database = open_on(&disk, options(Durability::Buffered, 1)).unwrap();
+    let run = begin(&database, "a").unwrap();
+    steps(&run, synced);
+    run.sync().unwrap();
+    steps(&run, written);
+    disk.power_cycle(seed)
 }
 
 /// What step `number` asks of the run.
