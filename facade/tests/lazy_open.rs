@@ -6,8 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use strata::{Database, Durability, ErrorKind, Reads, RunFilter, RunSpec, RunStatus, Value, Writes};
+use strata_wal::sim::SimDisk;
 use support::contents::{contents, copy};
-use support::{options, script};
+use support::{open_on, options, script};
 
 fn open(path: &Path) -> Database {
     Database::open(path, options(Durability::Buffered, 1)).unwrap()
@@ -23,7 +24,21 @@ fn image(path: &Path, number: u64) -> PathBuf {
 
 /// A store of `count` runs with one key of a kilobyte each, all in one image, closed.
 fn many_runs(path: &Path, count: u64) {
-    let database = open(path);
+    fill(open(path), count);
+}
+
+/// A disk with such a store.
+fn disk_with_runs(count: u64) -> SimDisk {
+    let disk = SimDisk::new(count);
+    fill(open_sim(&disk), count);
+    disk
+}
+
+fn open_sim(disk: &SimDisk) -> Database {
+    open_on(disk, options(Durability::Buffered, 1)).unwrap()
+}
+
+fn fill(database: Database, count: u64) {
     for number in 0..count {
         let tags = vec![if number % 10 == 0 { "tenth".to_owned() } else { "other".to_owned() }];
         let run = database.create_run(RunSpec { tags, ..RunSpec::named(name(number)) }).unwrap();
@@ -210,38 +225,31 @@ fn damage_in_the_only_image_of_a_run_is_told_when_it_is_touched_and_the_others_a
 
 #[test]
 fn a_store_that_is_closed_before_its_runs_are_loaded_closes_and_keeps_all_of_them() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("strata.db");
-    many_runs(&path, 300);
-    let database = open(&path);
+    let disk = disk_with_runs(300);
+    let database = open_sim(&disk);
     for number in 0..300 {
         let run = database.run(script::id_of(&name(number)));
         run.put("more", "y".repeat(8_000)).unwrap();
     }
-    database.sync().unwrap();
-    let copied = dir.path().join("copy");
-    copy(&path, &copied);
+    let killed = disk.kill();
     let held = contents(&database);
     drop(database);
     for _ in 0..3 {
-        open(&copied).close().unwrap();
+        open_sim(&killed).close().unwrap();
     }
-    assert_eq!(contents(&open(&copied)), held);
+    assert_eq!(contents(&open_sim(&killed)), held);
 }
 
 /// The runs that recovery found to have changed are loaded first; those with lower ids were left out of the rest.
 #[test]
 fn idle_time_loads_all_runs_wherever_those_lie_that_have_changed() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("strata.db");
-    many_runs(&path, 100);
+    let disk = disk_with_runs(100);
     let highest = (0..100).map(|number| script::id_of(&name(number))).max().unwrap();
-    let database = open(&path);
+    let database = open_sim(&disk);
     database.run(highest).put("more", 1).unwrap();
-    database.sync().unwrap();
-    let copied = dir.path().join("copy");
-    copy(&path, &copied);
-    let database = open(&copied);
+    let killed = disk.kill();
+    drop(database);
+    let database = open_sim(&killed);
     support::eventually("everything is loaded", || database.stats().unwrap().shards[0].cold_runs == 0);
     assert_eq!(database.run(highest).get("more").unwrap().unwrap().value, Value::from(1));
 }
