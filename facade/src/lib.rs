@@ -22,10 +22,12 @@
 
 mod archives;
 mod batch;
+mod change;
 mod database;
 mod events;
 mod fork;
 mod handle;
+mod history;
 mod json_path;
 mod json_text;
 mod kv;
@@ -45,9 +47,11 @@ mod transaction;
 mod writes;
 
 pub use batch::Batch;
+pub use change::{Change, ChangeEffect, PastCommit};
 pub use database::{Database, Stats};
 pub use events::{Appended, Event, EventPage};
 pub use handle::RunHandle;
+pub use history::{CommitLog, History};
 pub use json_path::{JsonMatch, query};
 pub use json_text::{parse_json, to_json};
 pub use kv::{KeyPage, KvScan, ValuePage};

@@ -7,8 +7,8 @@ use std::sync::mpsc::TryRecvError;
 use std::time::Duration;
 
 use strata::{
-    Condition, Durability, ErrorKind, KvScan, OperationId, Options, Reads, RunFilter, RunSpec, RunStatus,
-    ShardState, Value, Version, Writes,
+    Condition, Durability, EntityRef, ErrorKind, KvScan, OperationId, Options, Reads, RunFilter, RunSpec,
+    RunStatus, ShardState, Value, Version, Writes,
 };
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
 use support::gate::{Gate, Opener, open_gated, under_way};
@@ -109,6 +109,10 @@ fn a_strict_commit_is_seen_by_nobody_before_it_is_durable() {
             let write = under_way(scope, &database, || run.put("plan", "new").unwrap().version);
             let read = under_way(scope, &database, || run.get("plan").unwrap().unwrap().version);
             let count = under_way(scope, &database, || run.count("").unwrap().version);
+            let history = under_way(scope, &database, || {
+                run.history(&EntityRef::kv(run.id(), "plan"), 1, None).unwrap().commits[0].version
+            });
+            let log = under_way(scope, &database, || run.commits(before, 9).unwrap().commits[0].version);
             let conflict =
                 under_way(scope, &database, || run.put_if("plan", 1, Condition::Absent).unwrap_err());
             assert_eq!(
@@ -116,7 +120,7 @@ fn a_strict_commit_is_seen_by_nobody_before_it_is_durable() {
                 Value::from("other"),
                 "other runs are served"
             );
-            for waiting in [&write, &read, &count] {
+            for waiting in [&write, &read, &count, &history, &log] {
                 assert_eq!(
                     waiting.try_recv(),
                     Err(TryRecvError::Empty),
@@ -125,7 +129,7 @@ fn a_strict_commit_is_seen_by_nobody_before_it_is_durable() {
             }
             assert!(conflict.try_recv().is_err(), "{durability:?}: a conflict tells of the new version too");
             gate.open();
-            for answered in [write, read, count] {
+            for answered in [write, read, count, history, log] {
                 assert_eq!(answered.recv(), Ok(before.next()), "{durability:?}");
             }
             assert_eq!(conflict.recv().unwrap().kind(), ErrorKind::Conflict);

@@ -110,6 +110,20 @@ impl EntityRef {
         }
     }
 
+    /// The same thing of another run, as one that inherited it has it.
+    pub fn in_run(&self, run: RunId) -> Self {
+        let mut entity = self.clone();
+        match &mut entity {
+            Self::Kv { run: held, .. }
+            | Self::Event { run: held, .. }
+            | Self::Cell { run: held, .. }
+            | Self::Json { run: held, .. }
+            | Self::Trace { run: held, .. }
+            | Self::Run { run: held } => *held = run,
+        }
+        entity
+    }
+
     /// Appends the encoding: tag, run id, then the key (length, bytes), the sequence or the trace id.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let tag = match self {

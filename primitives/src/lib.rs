@@ -89,7 +89,7 @@ pub use image::{Filled, GAP_HEAD_SIZE, ImageEntry, ImageLoad, ImageSlice, ImageW
 pub use json::{Document, JsonWrite, PatchOperation, Pointer};
 pub use key_kind::{KeyKind, OrderIndex};
 pub use limits::Limits;
-pub use mutation::{Mutation, MutationRow};
+pub use mutation::{Before, Mutation, MutationRow};
 pub use new_trace::NewTrace;
 pub use operation::{Condition, Direction, NewEvent, Operation, PutEntry};
 pub use operation_table::{Access, OperationRow, mutations_of};

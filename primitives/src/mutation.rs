@@ -99,6 +99,19 @@ pub enum Mutation {
     EventTrim { before: u64 },
 }
 
+/// What a mutation tells of the thing before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    /// This commit changed it last.
+    At(Version),
+    /// It was not there; in an earlier life of the run, or in that which the run began as, it may have been.
+    Absent,
+    /// It was never there.
+    Nothing,
+    /// Nothing.
+    Unknown,
+}
+
 /// One line of the table of mutations.
 #[derive(Debug, PartialEq, Eq)]
 pub struct MutationRow {
@@ -227,6 +240,34 @@ impl Mutation {
             | Self::EventRetention { .. }
             | Self::EventTrim { .. }
             | Self::RunDelete { .. } => EntityRef::run(run),
+        }
+    }
+
+    /// What it tells of the thing before it.
+    pub fn before(&self) -> Before {
+        match self {
+            Self::KvPut { previous, .. }
+            | Self::KvDelete { previous, .. }
+            | Self::KvDeadline { previous, .. }
+            | Self::CellSet { previous, .. }
+            | Self::CellDelete { previous, .. }
+            | Self::JsonWrite { previous, .. }
+            | Self::JsonDestroy { previous, .. }
+            | Self::TraceEnd { previous, .. }
+            | Self::RunCreate { previous, .. }
+            | Self::RunBegin { previous, .. }
+            | Self::RunStatus { previous, .. }
+            | Self::RunTags { previous, .. }
+            | Self::RunMetadata { previous, .. }
+            | Self::RunRetention { previous, .. }
+            | Self::EventRetention { previous, .. }
+            | Self::RunDelete { previous } => match *previous {
+                Version::NEVER => Before::Absent,
+                previous => Before::At(previous),
+            },
+            Self::RunFork { .. } | Self::RunImport { .. } => Before::Absent,
+            Self::EventAppend { .. } | Self::EventErased { .. } | Self::TraceRecord { .. } => Before::Nothing,
+            Self::Erase { .. } | Self::EventTrim { .. } => Before::Unknown,
         }
     }
 

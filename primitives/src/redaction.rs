@@ -63,6 +63,12 @@ impl Redaction {
         self.known.push_back((version, erased));
     }
 
+    /// What the run was where its mutations begin is not known: every document of which it inherited something that is erased is taken
+    /// for one.
+    pub fn know_nothing(&mut self) {
+        self.derived_documents = self.inherited_documents().map(|(name, _)| Arc::clone(name)).collect();
+    }
+
     fn inherited_documents(&self) -> impl Iterator<Item = (&Arc<str>, &Erasure)> {
         self.erasures.iter().filter(|erasure| self.is_inherited(erasure)).filter_map(|erasure| {
             let EntityRef::Json { name, .. } = &erasure.entity else { return None };

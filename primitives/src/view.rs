@@ -105,6 +105,14 @@ impl<'a> RunView<'a> {
         }
     }
 
+    /// The commit that last changed a thing, its deadline included, whether that has passed or not; of the run itself its description.
+    pub fn changed_by(&self, entity: &EntityRef) -> Version {
+        match entity {
+            EntityRef::Run { .. } => self.meta_version(),
+            _ => self.version_of(entity, Timestamp(0)),
+        }
+    }
+
     /// The events, with those of commits behind this one.
     fn event_log(&self) -> &'a EventLog {
         let Content { events, past, .. } = self.content;

@@ -6,14 +6,15 @@
 use std::path::Path;
 
 use strata_primitives::{
-    Durability, Erasure, ImageLoad, ImageSlice, ImageWalk, Redaction, RunId, RunState, Version,
+    Durability, Erasure, ImageLoad, ImageSlice, ImageWalk, Redaction, RunId, RunState, Stamp, Timestamp,
+    Version,
 };
 use strata_wal::storage::Storage;
 use strata_wal::{ArchiveReader, ArchiveWriter, Archived, ArchivedState, LogSource, WalError};
 
 use crate::history::group_of;
 use crate::image_thread::redacted_slice;
-use crate::record::{self, Record, RecordPlace};
+use crate::record::{self, Record, RecordHead, RecordPlace};
 use crate::replay::apply;
 use crate::run::Run;
 
@@ -82,6 +83,56 @@ impl Archive {
         let mut made = player.finish(&state).map_err(|reason| self.reader.corrupt(state.offset, reason))?;
         made.rename(self.run());
         Ok(Some(made))
+    }
+
+    /// Hands over its commits behind a version and up to another one, oldest first, for as long as more are wanted. Whether it ended
+    /// before.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`.
+    pub(crate) fn each_behind(
+        &self,
+        from: Version,
+        through: Version,
+        take: &mut dyn FnMut(Record) -> bool,
+    ) -> Result<bool, WalError> {
+        let states = self.reader.states();
+        let before = states.partition_point(|state| state.number <= from.0).checked_sub(1);
+        let begins = before.map_or(ArchiveReader::BEGIN, |before| states[before].offset);
+        let mut has_ended = false;
+        self.reader.read_from(begins, &mut |_, archived| {
+            let Archived::Record(body) = archived else { return Ok(true) };
+            let version = record::decode_head(body)?.version;
+            if version > from && version <= through {
+                has_ended = !take(record::decode(body)?);
+            }
+            Ok(!has_ended && version < through)
+        })?;
+        Ok(has_ended)
+    }
+
+    /// The newest of its commits up to a version that is not later than a time.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`.
+    pub(crate) fn newest_at(
+        &self,
+        time: Timestamp,
+        through: Version,
+        hash_seed: usize,
+    ) -> Result<Option<Stamp>, WalError> {
+        let mut found = None;
+        self.each_behind(Version::NEVER, through, &mut |record| {
+            let RecordHead { version, timestamp, .. } = record.head;
+            let is_early = timestamp <= time;
+            found = is_early.then_some(Stamp { version, timestamp }).or(found);
+            is_early
+        })?;
+        let Some(earliest) = self.make(self.earliest(), hash_seed)?.filter(|_| found.is_none()) else {
+            return Ok(found);
+        };
+        let stamp = Stamp { version: earliest.version(), timestamp: earliest.timestamp() };
+        Ok(Some(stamp).filter(|stamp| stamp.timestamp <= time))
     }
 
     /// Reads all of it, with every sum and the digest, and makes every version. The newest one.

@@ -4,12 +4,13 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use strata_primitives::{Error, Operation, Outcome, RunId, Version};
+use strata_primitives::{Error, Operation, Outcome, RunId, Stamp, Timestamp, Version};
 use strata_runtime::pinned::is_shard_thread;
 
 use crate::engine::{Engine, PATIENCE};
 use crate::execute::Shipped;
 use crate::fork::ForkRequest;
+use crate::history_query::{CommitPage, HistoryQuery, HistoryRequest};
 use crate::message::{Answer, BatchReceipt, Message, Reply, SentOptions};
 use crate::subscription::{News, NewsFrom, SubscriptionId};
 use crate::transaction::{TransactionId, TransactionStep};
@@ -123,6 +124,35 @@ impl Engine {
         self.ask_receipt(run, |reply| {
             Message::Fork(Box::new(ForkRequest { run, version, fork, options, base: None, reply }))
         })
+    }
+
+    /// The newest commit of a run that is not later than a time.
+    ///
+    /// # Errors
+    /// `VersionNotFound` when there is none, `NotFound`, `HistoryTrimmed`, `Unsupported` for what lives in memory, `Corrupt`, `Io`.
+    pub fn stamp_at(&self, run: RunId, time: Timestamp) -> Result<Stamp, Error> {
+        match self.query_history(run, HistoryQuery::At(time))? {
+            Answer::Stamp(stamp) => Ok(stamp),
+            other => unreachable!("a time was answered with {other:?}"),
+        }
+    }
+
+    /// One page of commits of a run.
+    ///
+    /// # Errors
+    /// Those of [`stamp_at`](Self::stamp_at).
+    ///
+    /// # Panics
+    /// If it is not commits that are asked for.
+    pub fn commits(&self, run: RunId, query: HistoryQuery) -> Result<CommitPage, Error> {
+        match self.query_history(run, query)? {
+            Answer::Commits(page) => Ok(*page),
+            other => unreachable!("a question for commits was answered with {other:?}"),
+        }
+    }
+
+    fn query_history(&self, run: RunId, query: HistoryQuery) -> Result<Answer, Error> {
+        self.ask(self.shard_of(run), |reply| Message::History(Box::new(HistoryRequest { run, query, reply })))
     }
 
     fn ask_receipt(&self, run: RunId, message: impl FnOnce(Reply) -> Message) -> Result<BatchReceipt, Error> {

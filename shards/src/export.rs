@@ -11,15 +11,18 @@ use std::time::Instant;
 use strata_primitives::{
     Durability, Erasure, Error, ErrorKind, Operation, Outcome, Redaction, RunId, RunState, Version,
 };
-use strata_wal::{ArchiveWriter, Archived, ArchivedState, LogHistory, LogMode, LogSource, WalError};
+use strata_wal::{
+    ArchiveReader, ArchiveWriter, Archived, ArchivedState, LogHistory, LogMode, LogSource, WalError,
+};
 
 use crate::archive::{Archive, Played, Player, run_of, write_state};
 use crate::base::Base;
 use crate::cold_run::ImageShelf;
 use crate::engine::Engine;
-use crate::history::{PastVersion, group_of};
+use crate::history::group_of;
 use crate::lines::{Lines, Stretch};
 use crate::record::{self, RecordPlace};
+use crate::record_walk::RecordWalk;
 use crate::replay::apply;
 use crate::report::ExportReport;
 use crate::run::Run;
@@ -141,10 +144,15 @@ impl Export<'_> {
         if redaction.needs_to_know() {
             redaction.know(run.state.version(), &run.state);
         }
-        let past = PastVersion { run: id, version: to, newest, images: Vec::new(), floor: Version::NEVER };
-        let places = past.places_behind(run.state.version(), run.place, &mut self.history)?;
+        let walk = RecordWalk { run: id, newest, base: run.place };
+        let places = walk.places_behind(run.state.version(), to, &mut self.history)?;
         let mut is_begun = run.state.version() >= from;
         if is_begun {
+            // Where older commits are kept, so is this one.
+            if self.lines.line(id)?.floor < from {
+                let body = self.record(id, run.place, &mut redaction)?;
+                self.writer.append_record(&body, None).map_err(store_error)?;
+            }
             self.state(&mut run.state, &erasures)?;
         }
         for place in places {
@@ -267,7 +275,8 @@ impl Export<'_> {
             let states = reader.states();
             let first = states.partition_point(|state| state.number <= from.0).saturating_sub(1);
             let mut rest = states[first..].iter();
-            let offset = states[first].offset;
+            // The commit of its first version stands in front of that.
+            let offset = if first == 0 { ArchiveReader::BEGIN } else { states[first].offset };
             reader
                 .read_from(offset, &mut |_, archived| {
                     copy.take(self, &mut rest, (from, to), archived, &erasures)
@@ -316,12 +325,16 @@ impl ArchiveCopy {
             }
             self.state = Some(state);
         }
-        let Some(state) = self.state else {
-            // A record in front of the first state.
-            return Ok(true);
-        };
         let Archived::Record(body) = archived else {
-            return self.player.take(&state, archived, range.1).map(|_| true);
+            let state = self.state.as_ref().ok_or("a part of a state that has not begun")?;
+            return self.player.take(state, archived, range.1).map(|_| true);
+        };
+        let Some(state) = self.state else {
+            let head = record::decode_head(body)?;
+            let mut redaction = Redaction::new(head.run, erasures.to_vec().into());
+            let redacted = record::without_erased(body, &mut redaction)?;
+            self.copy_in_front(export, range, head.version, redacted.as_deref().unwrap_or(body));
+            return Ok(self.failure.is_none());
         };
         self.end(export, range, erasures)?;
         let redacted = match &mut self.redaction {
@@ -340,14 +353,25 @@ impl ArchiveCopy {
             }
             Played::LeadsNowhere => {
                 let version = record::decode_head(body)?.version;
-                if range.0 <= version && version <= range.1 {
-                    let written = export.writer.append_record(body, None).map_err(store_error);
-                    self.failure = self.failure.take().or(written.err());
-                }
+                self.copy_in_front(export, range, version, body);
             }
             Played::Part => {}
         }
         Ok(self.failure.is_none())
+    }
+
+    /// Copies a commit that leads to the state behind it, if it is wanted.
+    fn copy_in_front(
+        &mut self,
+        export: &mut Export<'_>,
+        (from, to): (Version, Version),
+        version: Version,
+        body: &[u8],
+    ) {
+        if (from..=to).contains(&version) {
+            let written = export.writer.append_record(body, None).map_err(store_error);
+            self.failure = self.failure.take().or(written.err());
+        }
     }
 
     /// The state that was coming is whole, if one was.

@@ -8,7 +8,8 @@ use strata_wal::{GroupId, LogHistory, WalError};
 use crate::archive::Archive;
 use crate::base::{Ancestor, Base, Lineage};
 use crate::cold_run::ImageShelf;
-use crate::record::{self, RecordHead, RecordPlace};
+use crate::record::RecordPlace;
+use crate::record_walk::RecordWalk;
 use crate::replay::apply;
 use crate::retained::RunImage;
 use crate::run::Run;
@@ -134,78 +135,19 @@ impl PastVersion {
     fn replay(&self, state: RunState, base: RecordPlace, log: &mut LogHistory) -> Result<MadePast, Error> {
         let mut run = Run { place: base, ..Run::new(state) };
         let from = run.state.version();
-        let behind = if from == self.version { Vec::new() } else { self.places_behind(from, base, log)? };
+        let walk = RecordWalk { run: self.run, newest: self.newest, base };
+        let behind = match from == self.version {
+            true => Vec::new(),
+            false => walk.places_behind(from, self.version, log)?,
+        };
         for place in behind {
-            let RecordPlace { log: number, lsn } = place;
-            let record = log.record(self.group(), number, lsn).map_err(store_error)?;
-            let record = record.ok_or_else(|| self.trimmed())?;
-            let record = record::decode(record.body);
-            let applied = record.and_then(|record| apply(&mut run, place, record));
-            applied.map_err(|reason| store_error(log.corrupt(self.group(), number, lsn, reason)))?;
+            let record = walk.record(place, log)?;
+            apply(&mut run, place, record).map_err(|reason| walk.damaged(place, reason, log))?;
         }
         if run.state.version() == self.version {
             return Ok(MadePast { record: run.place, state: run.state });
         }
         Err(self.not_logged())
-    }
-
-    /// Where the records behind `from` stand, up to the version that is wanted, oldest first. The record of `from` itself stands at
-    /// `base`, and need not be there any more.
-    pub(crate) fn places_behind(
-        &self,
-        from: Version,
-        base: RecordPlace,
-        log: &mut LogHistory,
-    ) -> Result<Vec<RecordPlace>, Error> {
-        let mut places = Vec::new();
-        let mut at = self.newest;
-        while at != base && at != RecordPlace::default() {
-            let head = self.head(at, log)?.ok_or_else(|| self.trimmed())?;
-            if head.version <= from {
-                break;
-            }
-            if head.version <= self.version {
-                places.push(at);
-                at = head.previous;
-            } else {
-                at = self.further_back(&head, log)?;
-            }
-        }
-        places.reverse();
-        Ok(places)
-    }
-
-    /// Of the records that one behind the wanted version names, the one furthest back that is not in front of it.
-    fn further_back(&self, head: &RecordHead, log: &mut LogHistory) -> Result<RecordPlace, Error> {
-        for place in head.milestone.into_iter().flat_map(|milestone| [milestone.far, milestone.near]) {
-            // One that is gone lies in front of what is wanted.
-            if self.head(place, log)?.is_some_and(|named| named.version >= self.version) {
-                return Ok(place);
-            }
-        }
-        Ok(head.previous)
-    }
-
-    /// What the record at a place says; `None` when it is gone.
-    fn head(&self, place: RecordPlace, log: &mut LogHistory) -> Result<Option<RecordHead>, Error> {
-        let record = log.record(self.group(), place.log, place.lsn).map_err(store_error)?;
-        let Some(record) = record else { return Ok(None) };
-        let head = record::decode_head(record.body).and_then(|head| {
-            let named =
-                [Some(head.previous), head.milestone.map(|of| of.near), head.milestone.map(|of| of.far)];
-            if head.run != self.run {
-                return Err(format!("a record of run {} stands where run {} has one", head.run, self.run));
-            }
-            match named.into_iter().flatten().any(|named| named >= place) {
-                true => Err("a record names one that does not come before it".to_string()),
-                false => Ok(head),
-            }
-        });
-        head.map(Some).map_err(|reason| store_error(log.corrupt(self.group(), place.log, place.lsn, reason)))
-    }
-
-    fn group(&self) -> GroupId {
-        group_of(self.run)
     }
 
     /// The run as its archive has it.

@@ -7,7 +7,7 @@
 //! Read in this order: `message`, `record`, `run`, `run_table`, `shard`, `batches`, `stage`, `commit`, `transaction`,
 //! `transact`, `execute`, `subscription`, `subscribe`, `withheld`, `log_progress`, `shard_thread`; `checkpoint`, `checkpoint_kind`,
 //! `image_walk`, `retained`, `trail`, `image_directory`, `image_thread` and `restore`; `cold_run`, `loader`, `residency` and `eviction`;
-//! `history`, `pasts`, `fork`, `base`, `forks`, `shared_memory` and `kin`; `archive`, `export` and `import`; then `maintenance`, `held_checkpoint`, `compaction`,
+//! `history`, `pasts`, `reaches`, `record_walk`, `history_query`, `history_read`, `fork`, `base`, `forks`, `shared_memory` and `kin`; `archive`, `export` and `import`; then `maintenance`, `held_checkpoint`, `compaction`,
 //! `verify`, `open`, `resharding`, `engine` and `calls`, which start, reach and stop all of them; and `salvage` with its `salvage_index`, for
 //! stores that do not open any more.
 #![forbid(unsafe_code)]
@@ -42,6 +42,8 @@ mod export;
 mod fork;
 mod forks;
 mod history;
+pub mod history_query;
+mod history_read;
 mod image_directory;
 mod image_thread;
 mod image_walk;
@@ -55,6 +57,8 @@ mod mending;
 mod open;
 mod pasts;
 mod query;
+mod reaches;
+mod record_walk;
 mod replay;
 mod resharding;
 mod residency;
@@ -82,6 +86,7 @@ pub use compaction::Compaction;
 pub use engine::Engine;
 pub use execute::{Shipped, Turn};
 pub use held_checkpoint::HeldCheckpoint;
+pub use history_query::{CommitPage, HistoryQuery, LoggedCommit};
 pub use message::{BatchReceipt, CallOptions, RunPage};
 pub use open::EngineOptions;
 pub use report::{

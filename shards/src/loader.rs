@@ -14,6 +14,8 @@ use crate::checkpoint::Unnecessary;
 use crate::cold_run::ImageShelf;
 use crate::engine::closed_error;
 use crate::history::{MadePast, PastVersion};
+use crate::history_query::HistoryFound;
+use crate::history_read::Reading;
 use crate::image_directory::RunEntry;
 use crate::maintenance::{Errand, ask_for_source};
 use crate::message::{Message, Reply};
@@ -36,6 +38,8 @@ pub(crate) enum LoadRequest {
     },
     /// Make a run as it was; a fork over what it began as.
     Past { request: u64, past: Box<PastVersion>, lineage: Lineage },
+    /// Look into the history of a run.
+    History { request: u64, reading: Box<Reading> },
     /// Drop something, which takes its time.
     Drop(Dropped),
     /// Nobody asks for any of this any more: read from the new image what has moved there, and have the rest put away.
@@ -59,6 +63,8 @@ pub(crate) enum Loaded {
     Run { request: u64, asked_at: Instant, run: RunId, outcome: Result<Box<Run>, Error> },
     /// A run as it was.
     Past { request: u64, outcome: Result<Box<MadePast>, Error> },
+    /// What was asked about the history of a run.
+    History { request: u64, outcome: Result<HistoryFound, Error> },
 }
 
 /// What the thread starts from.
@@ -96,6 +102,13 @@ impl Loader {
                 LoadRequest::Past { request, past, lineage } => {
                     let outcome = or_panicked(|| self.make(&past, &lineage).map(Box::new));
                     self.tell(Loaded::Past { request, outcome });
+                }
+                LoadRequest::History { request, reading } => {
+                    let outcome = or_panicked(|| {
+                        let mut log = self.history()?;
+                        reading.read(&self.shelf, &mut log)
+                    });
+                    self.tell(Loaded::History { request, outcome });
                 }
                 LoadRequest::Drop(dropped) => drop(dropped),
                 LoadRequest::Forget { moved, unnecessary } => {

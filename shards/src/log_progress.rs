@@ -51,6 +51,7 @@ impl Shard {
     pub(crate) fn finish(&mut self, maintained: Option<&Maintained>) -> Result<Option<LogEnd>, Error> {
         self.serve_parked(maintained);
         self.pasts.refuse(&Error::new(ErrorKind::Closed, "the store is closing: no older version is made"));
+        self.histories.refuse(&Error::new(ErrorKind::Closed, "the store is closing: no history is read"));
         self.checkpoint_at_close(maintained);
         let Some(log) = &mut self.log else { return Ok(None) };
         if log.flush().is_err() {
@@ -168,6 +169,7 @@ impl Shard {
         self.followers.forget_unseen(&self.progress);
         self.transactions.fail_unseen(&self.progress, &failure);
         self.pasts.fail_unseen(&self.progress, &failure);
+        self.histories.fail_unseen(&self.progress, &failure);
         let progress = self.progress;
         self.unfinished_batches().for_each(|batches| batches.fail_unseen(&progress, &failure));
         self.answer_batches();

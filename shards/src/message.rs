@@ -2,7 +2,7 @@
 
 use strata_primitives::{
     Cause, Commit, Durability, Effect, Error, ForkPoint, Operation, OperationId, Outcome, Retention,
-    RunFilter, RunId, RunInfo,
+    RunFilter, RunId, RunInfo, Stamp,
 };
 use strata_runtime::reply::Responder;
 use strata_wal::LogEnd;
@@ -11,6 +11,7 @@ use crate::boot::Boot;
 use crate::checkpoint_kind::CheckpointKind;
 use crate::execute::Shipped;
 use crate::fork::ForkRequest;
+use crate::history_query::{CommitPage, HistoryRequest};
 use crate::import::ImportRequest;
 use crate::report::{RetentionPreview, ShardCheckpoint, ShardRecovery, ShardStats};
 use crate::subscription::{News, NewsFrom, SubscriptionId};
@@ -76,6 +77,10 @@ pub enum Answer {
     Recovery(Box<ShardRecovery>),
     /// To who asked what a run would give up.
     Retention(RetentionPreview),
+    /// To who asked which commit a time belongs to.
+    Stamp(Stamp),
+    /// To who asked for commits of a run.
+    Commits(Box<CommitPage>),
     /// To who asked for a checkpoint.
     Checkpoint(ShardCheckpoint),
     /// To who waited until a shard had settled.
@@ -145,6 +150,8 @@ pub enum Message {
     },
     /// Make a new run that begins as another one is, or was.
     Fork(Box<ForkRequest>),
+    /// Look into the history of a run.
+    History(Box<HistoryRequest>),
     /// Make a run that begins as an archive of the store has it.
     Import(Box<ImportRequest>),
     /// End a transaction that is not to commit, or a snapshot. Nobody waits for it.
@@ -212,6 +219,7 @@ impl Message {
             | Message::Query { reply, .. }
             | Message::Control(_, reply) => Some(reply),
             Message::Fork(request) => Some(request.reply),
+            Message::History(request) => Some(request.reply),
             Message::Import(request) => Some(request.reply),
             Message::Release(_) | Message::Unsubscribe(_) => None,
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use strata_primitives::{
-    Durability, EntityRef, Erasure, Error, ErrorKind, ForkPoint, Retention, RunId, RunState, Stamp, Version,
+    EntityRef, Erasure, Error, ErrorKind, ForkPoint, Retention, RunId, RunState, Stamp, Version,
 };
 use strata_wal::ImagePlace;
 
@@ -16,10 +16,11 @@ use crate::fork::ForkRequest;
 use crate::history::{MadePast, PastVersion};
 use crate::loader::{Dropped, LoadRequest};
 use crate::message::{Answer, Message, Reply};
+use crate::reaches::Reach;
 use crate::record::RecordPlace;
 use crate::report::RetentionPreview;
 use crate::retained::{Keeping, RunImage};
-use crate::run::{Need, Progress, Run};
+use crate::run::{Need, Progress};
 use crate::shard::Shard;
 use crate::transaction::{Purpose, Transaction, TransactionStep};
 
@@ -218,45 +219,24 @@ impl Shard {
             return refuse(ErrorKind::Busy, message);
         }
         let (id, version) = of;
-        let run = self.loggable(id)?;
-        let newest = run.state.version();
+        let newest = self.loggable(id)?.state.version();
         if version > newest || version == Version::NEVER {
             return refuse(
                 ErrorKind::VersionNotFound,
                 format!("the run has versions 1 to {newest}, not {version}"),
             );
         }
-        // A version that a fork began with is one of the run that it began as.
-        let (mut id, mut need, mut newest, mut through) = (id, run.need, run.place, newest);
-        while let Some(held) = self.runs.held(id) {
-            let Known { floor, origin, .. } = held.known();
-            need = need.max(held.need());
-            match origin.filter(|origin| version <= origin.point.version) {
-                // What a run was imported with is its own.
-                Some(Origin { point, record }) if record.archive().is_some() => {
-                    if point.run == id && version < floor {
-                        let earliest = floor.min(through);
-                        return refuse(ErrorKind::HistoryTrimmed, trimmed(version, earliest));
-                    }
-                    return Ok(Found { of: (point.run, version), newest: record, need });
-                }
-                // The fork keeps that.
-                Some(Origin { point, record }) if version == point.version => {
-                    return Ok(Found { of: (point.run, version), newest: record, need });
-                }
-                // Versions grow from a run to its forks, so this ends whatever a file says.
-                Some(Origin { point, record }) if point.version < through => {
-                    (id, newest, through) = (point.run, record, point.version);
-                }
-                Some(_) => break,
-                None if version < floor => {
-                    let earliest = floor.min(through);
-                    return refuse(ErrorKind::HistoryTrimmed, trimmed(version, earliest));
-                }
-                None => return Ok(Found { of: (id, version), newest, need }),
-            }
+        let (reaches, need) = self.reaches(id, version)?;
+        let Reach { run, newest, through, floor, .. } = *reaches.last().expect("one has the newest version");
+        // A version that a fork began with is one of the run that it began as, which is kept for it.
+        let is_fork_point = reaches.len() > 1 && newest.archive().is_none() && version == through;
+        if version < floor && !is_fork_point {
+            let earliest = floor.min(through);
+            let message =
+                format!("version {version} of the run is no longer kept: the earliest is {earliest}");
+            return refuse(ErrorKind::HistoryTrimmed, message);
         }
-        refuse(ErrorKind::Corrupt, format!("run {id}, of which another was forked, is not there"))
+        Ok(Found { of: (run, version), newest, need })
     }
 
     /// Tells what the next checkpoint would give up of a run if it kept this much.
@@ -279,19 +259,6 @@ impl Shard {
         });
         let answer = answer.map_err(|error: Error| error.with_entity(EntityRef::run(id)));
         self.withheld.answer(reply, answer, need, &self.progress);
-    }
-
-    /// A run that has a history.
-    fn loggable(&self, id: RunId) -> Result<&Run, Error> {
-        let refuse = |kind, message: &str| Err(Error::new(kind, message));
-        match self.runs.get(id) {
-            None => refuse(ErrorKind::NotFound, "the run does not exist: create or begin it first"),
-            Some(run) if !self.setup.is_on_disk || run.durability == Some(Durability::InMemory) => refuse(
-                ErrorKind::Unsupported,
-                "what lives in memory keeps no history: only its newest version can be looked at",
-            ),
-            Some(run) => Ok(run),
-        }
     }
 
     /// Asks for the versions that are wanted and whose records can be read by now. Whether there was any.
@@ -415,8 +382,4 @@ impl Shard {
             self.waiting.drop_elsewhere(Dropped::Past(made));
         }
     }
-}
-
-fn trimmed(version: Version, earliest: Version) -> String {
-    format!("version {version} of the run is no longer kept: the earliest is {earliest}")
 }

@@ -160,10 +160,11 @@ impl Shard {
     pub(crate) fn take_loaded(&mut self, maintained: Option<&Maintained>) -> bool {
         let Some(maintained) = maintained else { return false };
         let is_any_on_its_way = self.runs.cold_count() > 0 || self.mending.is_under_way();
-        if !is_any_on_its_way && self.waiting.queries.is_empty() && !self.pasts.is_any_wanted() {
+        let is_any_asked = self.pasts.is_any_wanted() || self.histories.is_any_wanted();
+        if !is_any_on_its_way && self.waiting.queries.is_empty() && !is_any_asked {
             return false;
         }
-        let mut has_progress = self.advance_pasts();
+        let mut has_progress = self.advance_pasts() | self.advance_histories();
         while let Ok(loaded) = maintained.loaded.try_recv() {
             self.take_in(loaded);
             has_progress = true;
@@ -179,6 +180,7 @@ impl Shard {
         let (request, asked_at, run, outcome) = match loaded {
             Loaded::Run { request, asked_at, run, outcome } => (request, asked_at, run, outcome),
             Loaded::Past { request, outcome } => return self.take_in_past(request, outcome),
+            Loaded::History { request, outcome } => return self.take_in_history(request, outcome),
         };
         if self.mending.is_asked(request) {
             return self.take_in_mended(outcome);
@@ -309,6 +311,7 @@ impl Shard {
                 transaction.is_none_or(|transaction| transaction.past.is_none()).then_some(*run)
             }
             Message::Fork(request) => Some(request.run),
+            Message::History(request) => Some(request.run),
             Message::Import(request) => Some(request.run()),
             Message::Follow { id, .. } => self.followers.get_mut(*id).map(|follower| follower.run),
             Message::Control(Control::Sync(run), _) => *run,

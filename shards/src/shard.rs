@@ -17,6 +17,7 @@ use crate::boot::Boot;
 use crate::checkpoint::{Checkpoints, KnownImages, LogBounds};
 use crate::commit::{Staged, Step, Unseen};
 use crate::eviction::Budget;
+use crate::history_query::Histories;
 use crate::image_thread::ImageNews;
 use crate::loader::{LoadRequest, Loaded};
 use crate::maintenance::{Errand, Prepared};
@@ -61,6 +62,7 @@ pub(crate) struct Shard {
     pub(crate) checkpoints: Checkpoints,
     pub(crate) waiting: Waiting,
     pub(crate) pasts: Pasts,
+    pub(crate) histories: Histories,
     pub(crate) bases: Bases,
     pub(crate) budget: Budget,
     pub(crate) mending: Mending,
@@ -150,6 +152,7 @@ impl Shard {
             checkpoints,
             waiting: Waiting::new(loads),
             pasts: Pasts::default(),
+            histories: Histories::default(),
             bases: Bases::default(),
             budget,
             mending: Mending::default(),
@@ -271,6 +274,7 @@ impl Shard {
                 self.carry(step, Then::Batch(reply));
             }
             Message::Fork(request) => self.fork(request),
+            Message::History(request) => self.query_history(*request),
             Message::Import(request) => self.import(request),
             Message::Release(id) => self.release(id),
             Message::Execute { run, shipped, options, reply } => {

@@ -45,6 +45,9 @@ pub struct ArchiveReader {
 }
 
 impl ArchiveReader {
+    /// Where the first frame lies.
+    pub const BEGIN: u64 = FRAMES_BEGIN;
+
     /// Opens the archive at `path`.
     ///
     /// # Errors

@@ -1,0 +1,223 @@
+//! What is asked about the commits of a run: which one a time belongs to, what they did, and what they did to one thing.
+//!
+//! The shard says where the commits are logged, and its loader reads them, so that nobody else waits.
+
+use strata_primitives::{
+    Cause, Durability, EntityRef, Error, ErrorKind, Mutation, OperationId, Redaction, RunId, Stamp,
+    Timestamp, Version,
+};
+
+use crate::calls::fresh_id;
+use crate::erasing::erasures_of;
+use crate::history_read::Reading;
+use crate::loader::LoadRequest;
+use crate::message::{Answer, Reply};
+use crate::run::{Need, Progress};
+use crate::shard::Shard;
+
+/// A question about the commits of a run.
+#[derive(Clone, Debug)]
+pub enum HistoryQuery {
+    /// The newest commit that is not later than this.
+    At(Timestamp),
+    /// The commits behind a version, oldest first.
+    Behind {
+        /// The version.
+        version: Version,
+        /// The most commits to answer.
+        limit: usize,
+    },
+    /// The commits that changed one thing, newest first.
+    Of {
+        /// The thing.
+        entity: EntityRef,
+        /// The version up to which they are wanted, which is included.
+        through: Version,
+        /// The most commits to answer.
+        limit: usize,
+    },
+}
+
+/// A commit as it is logged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoggedCommit {
+    /// The run that it is a commit of: one of those that the run descends from where it was inherited.
+    pub run: RunId,
+    /// The run whose history keeps it: that one, unless it was imported with another.
+    pub(crate) kept_by: RunId,
+    /// Its number and its time.
+    pub stamp: Stamp,
+    /// What its writer was promised.
+    pub durability: Durability,
+    /// Why it was written, when the writer said so.
+    pub cause: Option<Cause>,
+    /// The writer's own id of this write, when it gave one.
+    pub operation_id: Option<OperationId>,
+    /// What it changed, in order; of those of one thing, what it changed of that.
+    pub mutations: Vec<Mutation>,
+}
+
+/// One page of commits.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CommitPage {
+    /// The commits.
+    pub commits: Vec<LoggedCommit>,
+    /// Where the next page begins: behind this version where they are listed forwards, at it where backwards. `None` at the end.
+    pub next: Option<Version>,
+    /// Set where older commits are no longer kept: the version of which they are behind.
+    pub trimmed: Option<Version>,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub(crate) enum HistoryFound {
+    At(Stamp),
+    Commits(CommitPage),
+}
+
+/// A question on its way to a shard.
+#[derive(Debug)]
+pub struct HistoryRequest {
+    pub(crate) run: RunId,
+    pub(crate) query: HistoryQuery,
+    pub(crate) reply: Reply,
+}
+
+/// The questions that wait, for the log to reach what they are about or to be answered by the loader.
+#[derive(Debug, Default)]
+pub(crate) struct Histories {
+    waiting: Vec<WaitingQuery>,
+}
+
+#[derive(Debug)]
+struct WaitingQuery {
+    run: RunId,
+    need: Need,
+    /// Until it is handed over.
+    reading: Option<Box<Reading>>,
+    request: u64,
+    reply: Reply,
+}
+
+impl Histories {
+    /// Whether somebody waits.
+    pub(crate) fn is_any_wanted(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// The log has failed: whoever waits for what it had not taken is told so.
+    pub(crate) fn fail_unseen(&mut self, progress: &Progress, failure: &Error) {
+        for waiting in self.waiting.extract_if(.., |waiting| !waiting.need.is_met(progress)) {
+            waiting.reply.send(Err(failure.clone()));
+        }
+    }
+
+    /// Answers all that wait.
+    pub(crate) fn refuse(&mut self, why: &Error) {
+        self.waiting.drain(..).for_each(|waiting| waiting.reply.send(Err(why.clone())));
+    }
+}
+
+impl Shard {
+    /// Has the history of a run looked into.
+    pub(crate) fn query_history(&mut self, request: HistoryRequest) {
+        let HistoryRequest { run, query, reply } = request;
+        let need = self.need_of(run);
+        match self.begin_reading(run, query) {
+            Ok(Begun::Known(stamp)) => {
+                self.withheld.answer(reply, Ok(Answer::Stamp(stamp)), need, &self.progress);
+            }
+            Ok(Begun::Reading(reading, need)) => {
+                let (request, reading) = (fresh_id(), Some(reading));
+                self.histories.waiting.push(WaitingQuery { run, need, reading, request, reply });
+            }
+            Err(error) => {
+                let error = error.with_entity(EntityRef::run(run));
+                self.withheld.answer(reply, Err(error), need, &self.progress);
+            }
+        }
+    }
+
+    fn begin_reading(&self, id: RunId, query: HistoryQuery) -> Result<Begun, Error> {
+        if let HistoryQuery::At(time) = query
+            && let Some(run) = self.runs.get(id)
+            && run.state.timestamp() <= time
+        {
+            let stamp = Stamp { version: run.state.version(), timestamp: run.state.timestamp() };
+            return Ok(Begun::Known(stamp));
+        }
+        let state = &self.loggable(id)?.state;
+        let newest = state.version();
+        let from = match &query {
+            HistoryQuery::At(_) | HistoryQuery::Of { .. } => Version::NEVER.next(),
+            HistoryQuery::Behind { version, .. } if *version > newest => {
+                let message = format!("the run has versions 1 to {newest}, not {version}");
+                return Err(Error::new(ErrorKind::VersionNotFound, message));
+            }
+            HistoryQuery::Behind { version, .. } => version.next(),
+        };
+        let changed = match &query {
+            HistoryQuery::Of { entity, .. } => state.view().changed_by(entity),
+            HistoryQuery::At(_) | HistoryQuery::Behind { .. } => Version::NEVER,
+        };
+        let (reaches, need) = self.reaches(id, from)?;
+        Ok(Begun::Reading(Box::new(Reading { reaches, query, changed }), need))
+    }
+
+    /// Hands over the questions that can be answered by now. Whether there was any.
+    pub(crate) fn advance_histories(&mut self) -> bool {
+        let mut has_progress = false;
+        for waiting in &mut self.histories.waiting {
+            if waiting.need.is_met(&self.progress)
+                && let Some(reading) = waiting.reading.take()
+            {
+                let request = waiting.request;
+                self.waiting.request(LoadRequest::History { request, reading });
+                has_progress = true;
+            }
+        }
+        has_progress
+    }
+
+    /// Takes in an answer, for who asked.
+    pub(crate) fn take_in_history(&mut self, request: u64, outcome: Result<HistoryFound, Error>) {
+        let mut asked = self.histories.waiting.extract_if(.., |waiting| waiting.request == request);
+        let Some(WaitingQuery { run, reply, .. }) = asked.next() else { return };
+        drop(asked);
+        let mut need = Need::default();
+        let answer = outcome.map(|found| match found {
+            HistoryFound::At(stamp) => Answer::Stamp(stamp),
+            HistoryFound::Commits(mut page) => {
+                // What was erased since, and while they were being read, is not there.
+                need = self.runs.need_of_line(run);
+                self.redact_commits(&mut page.commits);
+                Answer::Commits(Box::new(page))
+            }
+        });
+        let answer = answer.map_err(|error| error.with_entity(EntityRef::run(run)));
+        self.withheld.answer(reply, answer, need, &self.progress);
+    }
+
+    /// Takes what is erased out of commits.
+    fn redact_commits(&self, commits: &mut [LoggedCommit]) {
+        for of_run in commits.chunk_by_mut(|a, b| a.kept_by == b.kept_by) {
+            let kept_by = of_run[0].kept_by;
+            let mut redaction = Redaction::new(kept_by, erasures_of(&self.runs, kept_by).into());
+            redaction.know_nothing();
+            for LoggedCommit { stamp, mutations, .. } in of_run {
+                for mutation in mutations {
+                    if let Some(redacted) = redaction.mutation(mutation, stamp.version) {
+                        *mutation = redacted;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a question needs.
+enum Begun {
+    /// Nothing: the shard knows.
+    Known(Stamp),
+    Reading(Box<Reading>, Need),
+}

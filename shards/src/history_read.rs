@@ -1,0 +1,361 @@
+//! Reads the commits of a run that somebody asks for.
+
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+
+use strata_primitives::{Before, EntityRef, Error, ErrorKind, Mutation, Stamp, Timestamp, Version};
+use strata_wal::LogHistory;
+
+use crate::cold_run::ImageShelf;
+use crate::history_query::{CommitPage, HistoryFound, HistoryQuery, LoggedCommit};
+use crate::reaches::Reach;
+use crate::record::{Record, RecordHead, RecordPlace};
+use crate::record_walk::RecordWalk;
+use crate::retained::RunImage;
+use crate::store_error::store_error;
+
+/// A question, and where its answer is logged.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// The parts of its versions, the newest first.
+    pub(crate) reaches: Vec<Reach>,
+    pub(crate) query: HistoryQuery,
+    /// The newest commit that changed the thing that is asked for; [`Version::NEVER`] where it is not there.
+    pub(crate) changed: Version,
+}
+
+/// Records that are read for one page at most.
+const READ_MAX: usize = 10_000;
+/// Bytes of records behind which a page ends.
+const PAGE_SIZE: usize = 4 << 20;
+
+impl Reading {
+    /// The answer.
+    ///
+    /// # Errors
+    /// `VersionNotFound` for a time before the first commit, `HistoryTrimmed`, `Corrupt`, `Io`.
+    pub(crate) fn read(&self, shelf: &ImageShelf, log: &mut LogHistory) -> Result<HistoryFound, Error> {
+        let mut reader = Reader { shelf, log };
+        match &self.query {
+            HistoryQuery::At(time) => self.at(*time, &mut reader).map(HistoryFound::At),
+            HistoryQuery::Behind { version, limit } => {
+                self.behind(*version, *limit, &mut reader).map(HistoryFound::Commits)
+            }
+            HistoryQuery::Of { entity, through, limit } => {
+                let (page, through) = (CommitPage::default(), *through);
+                let of = ChangesOf { entity, through, limit: *limit, page, read: 0, passed: 0 };
+                of.read(self, &mut reader).map(HistoryFound::Commits)
+            }
+        }
+    }
+
+    fn at(&self, time: Timestamp, reader: &mut Reader<'_>) -> Result<Stamp, Error> {
+        let mut trimmed = None;
+        for reach in &self.reaches {
+            let found = match reach.newest.archive() {
+                Some(number) => reader.archived_at(number, reach, time)?,
+                None => reader.logged_at(reach, time)?,
+            };
+            match (found, trimmed.take()) {
+                // It may be one of those behind it that are not kept.
+                (Some(stamp), Some(trimmed)) if stamp.version == reach.through => return Err(trimmed),
+                (Some(stamp), _) if stamp.version < reach.floor => return Err(reach.trimmed()),
+                (Some(stamp), _) => return Ok(stamp),
+                (None, before) => trimmed = reach.is_trimmed().then(|| reach.trimmed()).or(before),
+            }
+        }
+        let message = format!("the run was not there at {time}");
+        Err(trimmed.unwrap_or_else(|| Error::new(ErrorKind::VersionNotFound, message)))
+    }
+
+    fn behind(&self, version: Version, limit: usize, reader: &mut Reader<'_>) -> Result<CommitPage, Error> {
+        let mut page = CommitPage::default();
+        let Some((at, reach)) = self.reaches.iter().enumerate().next_back() else { return Ok(page) };
+        if version < reach.floor {
+            return Err(reach.trimmed());
+        }
+        let through = Version(version.0.saturating_add(limit.min(READ_MAX) as u64)).min(reach.through);
+        let mut size = 0;
+        let is_full = reader.each_behind(reach, version, through, &mut |record| {
+            size += record.size;
+            page.commits.push(LoggedCommit::of(reach, record));
+            size < PAGE_SIZE
+        })?;
+        let last = page.commits.last().map(|commit| commit.stamp.version);
+        let reached = if is_full { last.unwrap_or(through) } else { through };
+        page.next = (at > 0 || reached < reach.through).then_some(reached);
+        Ok(page)
+    }
+}
+
+impl Reach {
+    fn walk(&self, base: RecordPlace) -> RecordWalk {
+        RecordWalk { run: self.run, newest: self.newest, base }
+    }
+
+    /// The newest image of a version that may be the oldest one kept.
+    fn anchor(&self) -> Option<&RunImage> {
+        self.images.iter().find(|image| image.stamp.version <= self.floor.min(self.through))
+    }
+
+    fn is_trimmed(&self) -> bool {
+        self.floor > Version::NEVER
+    }
+
+    /// The oldest version of which all is kept.
+    fn earliest(&self) -> Version {
+        self.floor.min(self.through)
+    }
+
+    fn trimmed(&self) -> Error {
+        let message = format!("the history of the run is kept from version {} on", self.earliest());
+        Error::new(ErrorKind::HistoryTrimmed, message)
+    }
+}
+
+impl LoggedCommit {
+    fn of(reach: &Reach, record: Record) -> LoggedCommit {
+        let RecordHead { run, version, timestamp, durability, cause, operation, .. } = record.head;
+        LoggedCommit {
+            run,
+            kept_by: reach.run,
+            stamp: Stamp { version, timestamp },
+            durability,
+            cause,
+            operation_id: operation.map(|write| write.id),
+            mutations: record.mutations,
+        }
+    }
+}
+
+/// What records are read with.
+struct Reader<'a> {
+    shelf: &'a ImageShelf,
+    log: &'a mut LogHistory,
+}
+
+impl Reader<'_> {
+    /// The newest commit of a reach that is not later.
+    fn logged_at(&mut self, reach: &Reach, time: Timestamp) -> Result<Option<Stamp>, Error> {
+        // The record of the oldest version need not be there; the image of it knows its time.
+        let anchor = reach.anchor();
+        if anchor.is_some_and(|anchor| anchor.stamp.timestamp > time) {
+            return Ok(None);
+        }
+        let is_behind = |head: &RecordHead| match head.timestamp > time {
+            true => Ordering::Greater,
+            false => Ordering::Less,
+        };
+        let walk = reach.walk(anchor.map_or(reach.base, |anchor| anchor.record));
+        let found = walk.find(self.log, is_behind)?;
+        let stamp = found.map(|(_, RecordHead { version, timestamp, .. })| Stamp { version, timestamp });
+        Ok(stamp.or_else(|| anchor.map(|anchor| anchor.stamp)))
+    }
+
+    fn archived_at(&mut self, number: u64, reach: &Reach, time: Timestamp) -> Result<Option<Stamp>, Error> {
+        let archive = self.shelf.archive(number).map_err(store_error)?;
+        archive.newest_at(time, reach.through, self.shelf.hash_seed()).map_err(store_error)
+    }
+
+    /// Hands over the records of a reach behind a version and up to another one, oldest first, for as long as more are wanted. Whether
+    /// it ended before.
+    fn each_behind(
+        &mut self,
+        reach: &Reach,
+        from: Version,
+        through: Version,
+        take: &mut dyn FnMut(Record) -> bool,
+    ) -> Result<bool, Error> {
+        if let Some(number) = reach.newest.archive() {
+            let archive = self.shelf.archive(number).map_err(store_error)?;
+            return archive.each_behind(from, through, take).map_err(store_error);
+        }
+        let image = reach.images.iter().find(|image| image.stamp.version == from);
+        let walk = reach.walk(image.map_or(reach.base, |image| image.record));
+        for place in walk.places_behind(from, through, self.log)? {
+            if !take(walk.record(place, self.log)?) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Goes back from one change of a thing to the one before.
+struct ChangesOf<'a> {
+    entity: &'a EntityRef,
+    /// The newest version that is wanted.
+    through: Version,
+    limit: usize,
+    page: CommitPage,
+    /// Records that were read.
+    read: usize,
+    /// Changes behind the newest version that is wanted, which were passed on the way to it.
+    passed: usize,
+}
+
+/// When so many changes were passed, the rest of the way is searched.
+const PASSED_MAX: usize = 256;
+
+/// Where it goes on.
+enum Next {
+    /// At the commit with this number, which changed the thing.
+    At(Version),
+    /// At the newest commit that changed it, of those up to this one.
+    Search(Version),
+    /// Nowhere: the page is full, or there is nothing before.
+    Nowhere,
+}
+
+impl ChangesOf<'_> {
+    fn read(mut self, reading: &Reading, reader: &mut Reader<'_>) -> Result<CommitPage, Error> {
+        let mut next = match reading.changed {
+            Version::NEVER => Next::Search(self.through),
+            // A page that is gone on with begins where the one before says.
+            changed if self.through < changed && self.is_change(reading, reader)? => Next::At(self.through),
+            changed => Next::At(changed),
+        };
+        for (at, reach) in reading.reaches.iter().enumerate() {
+            let begins = reading.reaches.get(at + 1).map_or(Version::NEVER, |before| before.through);
+            next = match reach.newest.archive() {
+                Some(_) => self.archived(reach, next, reader)?,
+                None => self.logged(reach, begins, next, reader)?,
+            };
+            if matches!(next, Next::Nowhere) {
+                break;
+            }
+        }
+        Ok(self.page)
+    }
+
+    /// Whether the newest commit that is wanted has changed the thing.
+    fn is_change(&self, reading: &Reading, reader: &mut Reader<'_>) -> Result<bool, Error> {
+        let holds = |reach: &&Reach| self.through <= reach.through && self.through >= reach.floor;
+        let Some(reach) = reading.reaches.iter().rfind(holds) else { return Ok(false) };
+        if reach.newest.archive().is_some() {
+            return Ok(true);
+        }
+        let walk = reach.walk(reach.base);
+        let found = walk.find(reader.log, |head| head.version.cmp(&self.through));
+        match found {
+            Ok(Some((place, _))) => Ok(self.changed_in(reach, walk.record(place, reader.log)?).is_some()),
+            Ok(None) => Ok(false),
+            Err(error) if error.kind() == ErrorKind::HistoryTrimmed => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Goes back in one reach, to the version that it begins behind.
+    fn logged(
+        &mut self,
+        reach: &Reach,
+        begins: Version,
+        mut next: Next,
+        reader: &mut Reader<'_>,
+    ) -> Result<Next, Error> {
+        let mut walk = reach.walk(reach.base);
+        loop {
+            let (Next::At(version) | Next::Search(version)) = next else { return Ok(next) };
+            if version <= begins {
+                return Ok(next);
+            }
+            if version < reach.floor {
+                self.page.trimmed = Some(reach.earliest());
+                return Ok(Next::Nowhere);
+            }
+            if self.read == READ_MAX {
+                self.page.next = Some(version);
+                return Ok(Next::Nowhere);
+            }
+            let found = walk.find(reader.log, |head| head.version.cmp(&version));
+            let (place, head) = match found {
+                Ok(Some(found)) => found,
+                Ok(None) => return Ok(Next::Search(begins)),
+                // The record of the oldest version that is kept need not be there.
+                Err(error) if error.kind() == ErrorKind::HistoryTrimmed && version == reach.floor => {
+                    self.page.trimmed = Some(reach.earliest());
+                    return Ok(Next::Nowhere);
+                }
+                Err(error) => return Err(error),
+            };
+            if head.version <= begins {
+                return Ok(next);
+            }
+            walk.newest = place;
+            self.read += 1;
+            next = self.take(reach, walk.record(place, reader.log)?);
+        }
+    }
+
+    /// Goes back in an archive, which is read as a whole.
+    fn archived(&mut self, reach: &Reach, next: Next, reader: &mut Reader<'_>) -> Result<Next, Error> {
+        let (Next::At(version) | Next::Search(version)) = next else { return Ok(next) };
+        let number = reach.newest.archive().expect("the caller has seen that it is one");
+        let archive = reader.shelf.archive(number).map_err(store_error)?;
+        let mut found = VecDeque::new();
+        let mut before = None;
+        let through = version.min(reach.through);
+        let all = archive.each_behind(Version::NEVER, through, &mut |record| {
+            found.extend(self.changed_in(reach, record));
+            if found.len() + self.page.commits.len() > self.limit {
+                before = found.pop_front().map(|(commit, _): (LoggedCommit, _)| commit.stamp.version);
+            }
+            true
+        });
+        all.map_err(store_error)?;
+        self.page.commits.extend(found.into_iter().rev().map(|(commit, _)| commit));
+        self.page.next = before;
+        self.page.trimmed = (before.is_none() && reach.is_trimmed()).then(|| reach.earliest());
+        Ok(Next::Nowhere)
+    }
+
+    /// A commit with what it changed of the thing, and which one did so before; nothing where it did not change it.
+    fn changed_in(&self, reach: &Reach, record: Record) -> Option<(LoggedCommit, Before)> {
+        let mut commit = LoggedCommit::of(reach, record);
+        let run = commit.run;
+        let wanted = self.entity.in_run(run);
+        // The end of a run is that of everything in it. What says nothing of the commit before is not met on the way back.
+        let is_of = |mutation: &Mutation| {
+            let is_end = matches!(mutation, Mutation::RunDelete { .. });
+            is_end || mutation.before() != Before::Unknown && mutation.entity(run) == wanted
+        };
+        commit.mutations.retain(is_of);
+        let before = match commit.mutations.first()? {
+            Mutation::RunDelete { .. } if wanted != EntityRef::run(run) => Before::Unknown,
+            first => first.before(),
+        };
+        Some((commit, before))
+    }
+
+    /// Takes what a commit changed of the thing. Where it goes on.
+    fn take(&mut self, reach: &Reach, record: Record) -> Next {
+        let in_front = Version(record.head.version.0 - 1);
+        let Some((commit, before)) = self.changed_in(reach, record) else { return Next::Search(in_front) };
+        if commit.stamp.version > self.through {
+            self.passed += 1;
+            return match before {
+                Before::At(version) if self.passed < PASSED_MAX => Next::At(version),
+                Before::Nothing => Next::Nowhere,
+                _ => Next::Search(self.through),
+            };
+        }
+        self.page.commits.push(commit);
+        let next = match before {
+            Before::At(version) => Next::At(version),
+            Before::Unknown => Next::Search(in_front),
+            Before::Nothing => Next::Nowhere,
+            // What it was in an earlier life is looked for by who asks for it.
+            Before::Absent => {
+                self.page.next = Some(in_front).filter(|version| *version > Version::NEVER);
+                Next::Nowhere
+            }
+        };
+        match next {
+            Next::At(version) | Next::Search(version) if self.page.commits.len() >= self.limit => {
+                self.page.next = Some(version).filter(|version| *version > Version::NEVER);
+                Next::Nowhere
+            }
+            next => next,
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Where the commits of a run are logged: its own, and those of the runs that it descends from.
+
+use strata_primitives::{Durability, EntityRef, Error, ErrorKind, RunId, Version};
+
+use crate::base::{Known, Origin};
+use crate::record::RecordPlace;
+use crate::retained::RunImage;
+use crate::run::{Need, Run};
+use crate::shard::Shard;
+
+/// A part of the versions of a run, all commits of which are those of one run.
+#[derive(Clone, Debug)]
+pub(crate) struct Reach {
+    /// That run.
+    pub(crate) run: RunId,
+    /// The record of the newest of them, or the archive that has them.
+    pub(crate) newest: RecordPlace,
+    /// Its version.
+    pub(crate) through: Version,
+    /// The record in front of the first of them, of another run.
+    pub(crate) base: RecordPlace,
+    /// The oldest version of that run of which all is kept; 0 when that is the first one.
+    pub(crate) floor: Version,
+    /// Images of that run, the newest first.
+    pub(crate) images: Vec<RunImage>,
+}
+
+impl Shard {
+    /// The parts of the versions of a run, the newest first and down to the one that has `from`, and what the log must reach before they
+    /// can be read.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unsupported` for what lives in memory, `Corrupt` when a run that it descends from is not there.
+    pub(crate) fn reaches(&self, id: RunId, from: Version) -> Result<(Vec<Reach>, Need), Error> {
+        let run = self.loggable(id)?;
+        let (mut id, mut newest, mut through) = (id, run.place, run.state.version());
+        let (mut reaches, mut need): (Vec<Reach>, _) = (Vec::new(), run.need);
+        while let Some(held) = self.runs.held(id) {
+            let Known { floor, origin, images, .. } = held.known();
+            need = need.max(held.need());
+            let base = origin.map_or_else(RecordPlace::default, |origin| origin.record);
+            reaches.push(Reach { run: id, newest, through, base, floor, images });
+            let before = origin.filter(|origin| from <= origin.point.version);
+            let Some(Origin { point, record }) = before else { return Ok((reaches, need)) };
+            if record.archive().is_some() {
+                // What a run was imported with is its own, and its floor says how much of that is kept.
+                let floor = if point.run == id { floor } else { Version::NEVER };
+                let (through, base, images) = (point.version, RecordPlace::default(), Vec::new());
+                reaches.push(Reach { run: point.run, newest: record, through, base, floor, images });
+                return Ok((reaches, need));
+            }
+            // Versions grow from a run to its forks, so this ends whatever a file says.
+            if point.version >= through {
+                break;
+            }
+            (id, newest, through) = (point.run, record, point.version);
+        }
+        let message = format!("run {id}, of which another was forked, is not there");
+        Err(Error::new(ErrorKind::Corrupt, message))
+    }
+
+    /// A run that has a history.
+    pub(crate) fn loggable(&self, id: RunId) -> Result<&Run, Error> {
+        let refuse = |kind, message: &str| Err(Error::new(kind, message).with_entity(EntityRef::run(id)));
+        match self.runs.get(id) {
+            None => refuse(ErrorKind::NotFound, "the run does not exist: create or begin it first"),
+            Some(run) if !self.setup.is_on_disk || run.durability == Some(Durability::InMemory) => refuse(
+                ErrorKind::Unsupported,
+                "what lives in memory keeps no history: only its newest version can be looked at",
+            ),
+            Some(run) => Ok(run),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The records of one run, from one of them back.
+
+use std::cmp::Ordering;
+
+use strata_primitives::{EntityRef, Error, ErrorKind, RunId, Version};
+use strata_wal::LogHistory;
+
+use crate::history::group_of;
+use crate::record::{self, Record, RecordHead, RecordPlace};
+use crate::store_error::store_error;
+
+/// A run whose records are read in the log, as far as they are there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordWalk {
+    pub(crate) run: RunId,
+    /// Where it begins.
+    pub(crate) newest: RecordPlace,
+    /// The record in front of all that it meets: of another run, or not needed.
+    pub(crate) base: RecordPlace,
+}
+
+impl RecordWalk {
+    /// The newest record that does not come behind what is wanted: one of which `order` says so is passed over, by milestones where
+    /// they come behind it too. `None` when there is no such record.
+    ///
+    /// # Errors
+    /// `HistoryTrimmed` when it is gone, `Corrupt`, `Io`.
+    pub(crate) fn find(
+        &self,
+        log: &mut LogHistory,
+        order: impl Fn(&RecordHead) -> Ordering,
+    ) -> Result<Option<(RecordPlace, RecordHead)>, Error> {
+        let mut at = self.newest;
+        while at != self.base && at != RecordPlace::default() {
+            let head = self.head(at, log)?.ok_or_else(|| self.trimmed())?;
+            if order(&head) != Ordering::Greater {
+                return Ok(Some((at, head)));
+            }
+            at = self.further_back(&head, log, &order)?;
+        }
+        Ok(None)
+    }
+
+    /// Of the records that one behind what is wanted names, the one furthest back that is not in front of it.
+    fn further_back(
+        &self,
+        head: &RecordHead,
+        log: &mut LogHistory,
+        order: impl Fn(&RecordHead) -> Ordering,
+    ) -> Result<RecordPlace, Error> {
+        for place in head.milestone.into_iter().flat_map(|milestone| [milestone.far, milestone.near]) {
+            // One that is gone lies in front of what is wanted.
+            if self.head(place, log)?.is_some_and(|named| order(&named) != Ordering::Less) {
+                return Ok(place);
+            }
+        }
+        Ok(head.previous)
+    }
+
+    /// Where the records behind `from` stand, up to the version `through`, oldest first.
+    ///
+    /// # Errors
+    /// Those of [`find`](Self::find).
+    pub(crate) fn places_behind(
+        &self,
+        from: Version,
+        through: Version,
+        log: &mut LogHistory,
+    ) -> Result<Vec<RecordPlace>, Error> {
+        let mut places = Vec::new();
+        let mut at = self.newest;
+        while at != self.base && at != RecordPlace::default() {
+            let head = self.head(at, log)?.ok_or_else(|| self.trimmed())?;
+            if head.version <= from {
+                break;
+            }
+            if head.version <= through {
+                places.push(at);
+                at = head.previous;
+            } else {
+                at = self.further_back(&head, log, |head| head.version.cmp(&through))?;
+            }
+        }
+        places.reverse();
+        Ok(places)
+    }
+
+    /// The record at a place.
+    ///
+    /// # Errors
+    /// Those of [`find`](Self::find).
+    pub(crate) fn record(&self, place: RecordPlace, log: &mut LogHistory) -> Result<Record, Error> {
+        let record = log.record(group_of(self.run), place.log, place.lsn).map_err(store_error)?;
+        let decoded = record::decode(record.ok_or_else(|| self.trimmed())?.body);
+        decoded.map_err(|reason| self.damaged(place, reason, log))
+    }
+
+    /// What the record at a place says; `None` when it is gone.
+    pub(crate) fn head(&self, place: RecordPlace, log: &mut LogHistory) -> Result<Option<RecordHead>, Error> {
+        let record = log.record(group_of(self.run), place.log, place.lsn).map_err(store_error)?;
+        let Some(record) = record else { return Ok(None) };
+        let head = record::decode_head(record.body).and_then(|head| {
+            let named =
+                [Some(head.previous), head.milestone.map(|of| of.near), head.milestone.map(|of| of.far)];
+            if head.run != self.run {
+                return Err(format!("a record of run {} stands where run {} has one", head.run, self.run));
+            }
+            match named.into_iter().flatten().any(|named| named >= place) {
+                true => Err("a record names one that does not come before it".to_string()),
+                false => Ok(head),
+            }
+        });
+        head.map(Some).map_err(|reason| self.damaged(place, reason, log))
+    }
+
+    /// The record at a place is not what it should be.
+    pub(crate) fn damaged(&self, place: RecordPlace, reason: String, log: &mut LogHistory) -> Error {
+        store_error(log.corrupt(group_of(self.run), place.log, place.lsn, reason))
+    }
+
+    fn trimmed(&self) -> Error {
+        let message = "a record of the run is no longer kept";
+        Error::new(ErrorKind::HistoryTrimmed, message).with_entity(EntityRef::run(self.run))
+    }
+}
