@@ -81,6 +81,13 @@ impl RunState {
         self.with_content(self.id, content)
     }
 
+    /// The run as an open snapshot shows it, as [`share`](Self::share) makes it of the run as it is; `None` if that snapshot was given
+    /// up. It takes as long as what has changed since takes to be put back.
+    pub fn share_at(&self, snapshot: &Snapshot) -> Option<Self> {
+        let view = self.view_at(snapshot)?;
+        Some(Self { stamp: view.stamp(), ..self.with_content(self.id, view.share(self.hash_seed)) })
+    }
+
     /// Another run that begins as this one is, and is not there before the mutation [`RunFork`](Mutation::RunFork) says so: that
     /// is its next commit. It shares everything with this one until either is changed.
     pub fn fork(&self, id: RunId) -> Self {

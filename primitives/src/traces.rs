@@ -86,6 +86,19 @@ impl<'a> Traces<'a> {
         replaced.into_iter().flatten().map(|(place, _)| *place).filter(move |place| *place < count)
     }
 
+    /// The same traces as a log of their own, which shares those that nothing has become of since.
+    pub(crate) fn share(&self) -> TraceLog {
+        let mut log = self.log.clone();
+        for place in self.replaced() {
+            let was = self.get(place).expect("a trace that was replaced is there");
+            log.replace(place, was.clone());
+        }
+        while log.get(self.count).is_some() {
+            log.take_back();
+        }
+        log
+    }
+
     /// The traces recorded behind this version, as they are now.
     fn newer(&self) -> impl Iterator<Item = &'a Trace> {
         let log = self.log;

@@ -237,3 +237,6 @@ impl<'a> RunView<'a> {
         if self.is_old { self.content.past.meta.at(&(), self.stamp.version) } else { None }
     }
 }
+
+#[path = "view_share.rs"]
+mod share;
