@@ -39,7 +39,7 @@ pub struct Change {
     pub effect: ChangeEffect,
 }
 
-/// What happened to a thing. What was [erased](crate::Writes::erase) since shows as [`Value::Erased`].
+/// What happened to a thing. What was [erased](crate::RunHandle::erase) since shows as [`Value::Erased`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ChangeEffect {

@@ -46,7 +46,7 @@ impl RunHandle {
     /// One page of the commits behind a version, oldest first, with all that they changed; behind [`Version::NEVER`] they are all.
     /// Those that the run was forked or imported with are there too, as those of the run that they were made in.
     ///
-    /// They are read beside the shard, which serves others meanwhile. What was [erased](crate::Writes::erase) since is not in them.
+    /// They are read beside the shard, which serves others meanwhile. What was [erased](crate::RunHandle::erase) since is not in them.
     ///
     /// # Errors
     /// `HistoryTrimmed` when older commits are no longer kept, `VersionNotFound` for a version that the run has not, `NotFound`,

@@ -33,6 +33,7 @@ mod json_text;
 mod kv;
 mod open_options;
 mod reads;
+mod replay;
 mod request;
 mod retry;
 mod runs;
@@ -44,6 +45,7 @@ mod subscription;
 mod tagged;
 mod traces;
 mod transaction;
+mod view;
 mod writes;
 
 pub use batch::Batch;
@@ -57,12 +59,14 @@ pub use json_text::{parse_json, to_json};
 pub use kv::{KeyPage, KvScan, ValuePage};
 pub use open_options::Options;
 pub use reads::Reads;
+pub use replay::Replay;
 pub use salvage::{SalvageOutcome, SalvageReport, SalvagedRun, salvage, salvage_from};
 pub use scope::Scope;
 pub use snapshot::Snapshot;
 pub use subscription::{CommitSubscription, EventSubscription, Notice};
 pub use traces::{Trace, TracePage, TraceTree, new_trace};
 pub use transaction::{StagedWrite, Transacted, Transaction};
+pub use view::View;
 pub use writes::Writes;
 
 pub use strata_primitives::{

@@ -1,11 +1,14 @@
 //! A picture of a run at one version.
 
+use std::sync::Arc;
+
 use strata_primitives::{EntityRef, Error, ErrorKind, Limits, Operation, Outcome, RunId, Stamp, Version};
 use strata_shards::{Purpose, TransactionId, TransactionStep};
 
 use crate::Result;
 use crate::handle::RunHandle;
 use crate::reads::{Reads, request, unexpected};
+use crate::view::View;
 
 /// A picture of a run as it was when [`snapshot`](RunHandle::snapshot) was called, or at an older version that
 /// [`at`](RunHandle::at) was asked for; later commits do not change it. A deadline is judged by the time of its version.
@@ -51,6 +54,35 @@ impl Snapshot {
     /// The version and the time it shows the run at.
     pub fn stamp(&self) -> Stamp {
         self.stamp
+    }
+}
+
+impl Snapshot {
+    /// The same picture in the hands of the caller: it is read on his own thread, and depends neither on the snapshot nor on the store.
+    ///
+    /// It costs what has changed in the run since the snapshot was opened, and shares everything with the run until either changes.
+    /// What it has alone then is counted in no budget. What is erased later is still in it.
+    ///
+    /// # Errors
+    /// `HistoryTrimmed` when the snapshot was given up, `Closed`.
+    ///
+    /// ```
+    /// use strata::{Database, Reads, RunSpec, Writes};
+    ///
+    /// # fn main() -> Result<(), strata::Error> {
+    /// let database = Database::in_memory()?;
+    /// let run = database.begin_run(RunSpec::named("trip"))?;
+    /// run.put("city", "Oslo")?;
+    /// let view = run.snapshot()?.detach()?;
+    /// run.put("city", "Bergen")?;
+    /// database.close()?;
+    /// assert_eq!(view.get("city")?.unwrap().value.as_str(), Some("Oslo"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn detach(&self) -> Result<View> {
+        let frozen = self.handle.engine().freeze(self.handle.id(), self.id)?;
+        Ok(View::new(frozen, Arc::clone(&self.handle.limits)))
     }
 }
 

@@ -445,7 +445,7 @@ fn the_time_of_the_oldest_version_is_known_by_its_image() {
         clock.advance(Duration::from_millis(1));
         run.put("key", number).unwrap()
     };
-    (0..10).for_each(|number| drop(write(number)));
+    (0..10).for_each(|number| _ = write(number));
     let oldest = run.info().unwrap();
     database.compact(Compaction::Full).unwrap();
     write(10);

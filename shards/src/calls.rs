@@ -10,6 +10,7 @@ use strata_runtime::pinned::is_shard_thread;
 use crate::engine::{Engine, PATIENCE};
 use crate::execute::Shipped;
 use crate::fork::ForkRequest;
+use crate::frozen::Frozen;
 use crate::history_query::{CommitPage, HistoryQuery, HistoryRequest};
 use crate::message::{Answer, BatchReceipt, Message, Reply, SentOptions};
 use crate::subscription::{News, NewsFrom, SubscriptionId};
@@ -124,6 +125,17 @@ impl Engine {
         self.ask_receipt(run, |reply| {
             Message::Fork(Box::new(ForkRequest { run, version, fork, options, base: None, reply }))
         })
+    }
+
+    /// What a snapshot shows, to be read without the shard.
+    ///
+    /// # Errors
+    /// `HistoryTrimmed` when the snapshot was given up, `Closed` when it is not known.
+    pub fn freeze(&self, run: RunId, id: TransactionId) -> Result<Frozen, Error> {
+        match self.ask(self.shard_of(run), |reply| Message::Freeze { run, id, reply })? {
+            Answer::Frozen(frozen) => Ok(*frozen),
+            other => unreachable!("a question for what a snapshot shows was answered with {other:?}"),
+        }
     }
 
     /// The newest commit of a run that is not later than a time.

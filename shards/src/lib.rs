@@ -7,7 +7,7 @@
 //! Read in this order: `message`, `record`, `run`, `run_table`, `shard`, `batches`, `stage`, `commit`, `transaction`,
 //! `transact`, `execute`, `subscription`, `subscribe`, `withheld`, `log_progress`, `shard_thread`; `checkpoint`, `checkpoint_kind`,
 //! `image_walk`, `retained`, `trail`, `image_directory`, `image_thread` and `restore`; `cold_run`, `loader`, `residency` and `eviction`;
-//! `history`, `pasts`, `reaches`, `record_walk`, `history_query`, `history_read`, `fork`, `base`, `forks`, `shared_memory` and `kin`; `archive`, `export` and `import`; then `maintenance`, `held_checkpoint`, `compaction`,
+//! `history`, `pasts`, `reaches`, `record_walk`, `history_query`, `history_read`, `frozen`, `fork`, `base`, `forks`, `shared_memory` and `kin`; `archive`, `export` and `import`; then `maintenance`, `held_checkpoint`, `compaction`,
 //! `verify`, `open`, `resharding`, `engine` and `calls`, which start, reach and stop all of them; and `salvage` with its `salvage_index`, for
 //! stores that do not open any more.
 #![forbid(unsafe_code)]
@@ -41,6 +41,7 @@ mod eviction;
 mod export;
 mod fork;
 mod forks;
+pub mod frozen;
 mod history;
 pub mod history_query;
 mod history_read;
@@ -85,6 +86,7 @@ pub use clock::Clock;
 pub use compaction::Compaction;
 pub use engine::Engine;
 pub use execute::{Shipped, Turn};
+pub use frozen::Frozen;
 pub use held_checkpoint::HeldCheckpoint;
 pub use history_query::{CommitPage, HistoryQuery, LoggedCommit};
 pub use message::{BatchReceipt, CallOptions, RunPage};

@@ -11,6 +11,7 @@ use crate::boot::Boot;
 use crate::checkpoint_kind::CheckpointKind;
 use crate::execute::Shipped;
 use crate::fork::ForkRequest;
+use crate::frozen::Frozen;
 use crate::history_query::{CommitPage, HistoryRequest};
 use crate::import::ImportRequest;
 use crate::report::{RetentionPreview, ShardCheckpoint, ShardRecovery, ShardStats};
@@ -77,6 +78,8 @@ pub enum Answer {
     Recovery(Box<ShardRecovery>),
     /// To who asked what a run would give up.
     Retention(RetentionPreview),
+    /// To who asked for what a snapshot shows.
+    Frozen(Box<Frozen>),
     /// To who asked which commit a time belongs to.
     Stamp(Stamp),
     /// To who asked for commits of a run.
@@ -148,6 +151,15 @@ pub enum Message {
         /// Where the answer goes.
         reply: Reply,
     },
+    /// Hand over what a snapshot shows.
+    Freeze {
+        /// The run.
+        run: RunId,
+        /// The snapshot.
+        id: TransactionId,
+        /// Where the answer goes.
+        reply: Reply,
+    },
     /// Make a new run that begins as another one is, or was.
     Fork(Box<ForkRequest>),
     /// Look into the history of a run.
@@ -213,6 +225,7 @@ impl Message {
             | Message::Batches { reply, .. }
             | Message::Step { reply, .. }
             | Message::Commit { reply, .. }
+            | Message::Freeze { reply, .. }
             | Message::Execute { reply, .. }
             | Message::Subscribe { reply, .. }
             | Message::Follow { reply, .. }

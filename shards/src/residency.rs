@@ -310,6 +310,10 @@ impl Shard {
                 let transaction = self.transactions.get_mut(step.id);
                 transaction.is_none_or(|transaction| transaction.past.is_none()).then_some(*run)
             }
+            Message::Freeze { run, id, .. } => {
+                let transaction = self.transactions.get_mut(*id);
+                transaction.is_some_and(|transaction| transaction.past.is_none()).then_some(*run)
+            }
             Message::Fork(request) => Some(request.run),
             Message::History(request) => Some(request.run),
             Message::Import(request) => Some(request.run()),

@@ -273,6 +273,7 @@ impl Shard {
                 let step = self.commit_transaction(run, id, writes, options.as_deref());
                 self.carry(step, Then::Batch(reply));
             }
+            Message::Freeze { run, id, reply } => self.freeze(run, id, reply),
             Message::Fork(request) => self.fork(request),
             Message::History(request) => self.query_history(*request),
             Message::Import(request) => self.import(request),

@@ -123,7 +123,7 @@ impl Shard {
     }
 }
 
-fn lost() -> Error {
+pub(crate) fn lost() -> Error {
     let message =
         "the transaction is not known: it has ended, or its shard has been restarted since it began";
     Error::new(ErrorKind::Closed, message)

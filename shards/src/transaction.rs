@@ -162,7 +162,7 @@ impl Transaction {
     }
 }
 
-fn given_up(snapshot: &Snapshot) -> Error {
+pub(crate) fn given_up(snapshot: &Snapshot) -> Error {
     let version = snapshot.stamp().version;
     let message = format!(
         "version {version} is no longer kept: commits behind it have replaced more than snapshot_size_max"

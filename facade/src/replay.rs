@@ -1,0 +1,119 @@
+//! A run led once more through its commits.
+
+use std::collections::VecDeque;
+
+use strata_primitives::{Error, ErrorKind, Version};
+use strata_shards::{HistoryQuery, LoggedCommit, Purpose};
+
+use crate::Result;
+use crate::change::PastCommit;
+use crate::handle::RunHandle;
+use crate::reads::Reads;
+use crate::snapshot::Snapshot;
+use crate::view::View;
+
+/// Commits that are asked for at once.
+const PAGE_COUNT: usize = 512;
+
+/// A run that is led from commit to commit, each applied as it was when it was made and when the store recovers. What stands in it between two
+/// of them is its [`view`](Self::view).
+///
+/// Replaying writes nothing, calls nobody, and comes to the same each time. It costs what the commits changed, and the records of no
+/// other run are read.
+///
+/// ```
+/// use strata::{Database, Options, Reads, RunSpec, Writes};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let scratch = tempfile::tempdir()?;
+/// # let path = scratch.path().join("strata.db");
+/// let database = Database::open(&path, Options::default())?;
+/// let run = database.begin_run(RunSpec::named("trip"))?;
+/// run.put("city", "Oslo")?;
+/// run.put("city", "Bergen")?;
+/// let mut replay = run.replay()?;
+/// let mut cities = Vec::new();
+/// while let Some(commit) = replay.step()? {
+///     cities.push((commit.version.0, replay.view().get("city")?.unwrap().value));
+/// }
+/// assert_eq!(cities, [(2, "Oslo".into()), (3, "Bergen".into())]);
+/// # database.close()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Replay {
+    handle: RunHandle,
+    view: View,
+    /// Where it ends.
+    through: Version,
+    arrived: VecDeque<LoggedCommit>,
+    /// Behind which version there is more to ask for.
+    next: Option<Version>,
+}
+
+impl RunHandle {
+    /// The run led through all commits that are kept, from the first version that can be looked at to the newest one there is now.
+    ///
+    /// # Errors
+    /// Those of [`at`](Self::at) and [`commits`](Self::commits).
+    pub fn replay(&self) -> Result<Replay> {
+        let (earliest, newest) = (self.preview_retention(None)?.earliest, self.info()?.version);
+        self.replay_range(earliest, newest)
+    }
+
+    /// The run as its commit `version` left it, made of the first version that can be looked at and all commits behind that: what
+    /// [`at`](Self::at) makes of the nearest image.
+    ///
+    /// # Errors
+    /// As [`replay`](Self::replay); `VersionNotFound`.
+    pub fn replay_until(&self, version: Version) -> Result<View> {
+        let earliest = self.preview_retention(None)?.earliest;
+        let mut replay = self.replay_range(earliest, version)?;
+        while replay.step()?.is_some() {}
+        Ok(replay.view)
+    }
+
+    /// The run led from what its commit `from` left to what `through` left.
+    ///
+    /// # Errors
+    /// As [`replay`](Self::replay); `VersionNotFound`, `InvalidArgument` when it would go back.
+    pub fn replay_range(&self, from: Version, through: Version) -> Result<Replay> {
+        if through < from {
+            let message = format!("a replay from version {from} does not end at {through}, before that");
+            return Err(Error::new(ErrorKind::InvalidArgument, message));
+        }
+        let newest = self.info()?.version;
+        if through > newest {
+            let message = format!("the run has versions 1 to {newest}, not {through}");
+            return Err(Error::new(ErrorKind::VersionNotFound, message));
+        }
+        let view = Snapshot::open(self, Purpose::Past(from))?.detach()?;
+        Ok(Replay { handle: self.clone(), view, through, arrived: VecDeque::new(), next: Some(from) })
+    }
+}
+
+impl Replay {
+    /// Applies the next commit, and tells what it did; `None` at the end.
+    ///
+    /// # Errors
+    /// `HistoryTrimmed` when it is no longer kept, `Corrupt` when it does not follow from what came before, `Io`, `Closed`.
+    pub fn step(&mut self) -> Result<Option<PastCommit>> {
+        while self.arrived.is_empty() {
+            let Some(version) = self.next.filter(|behind| *behind < self.through) else { return Ok(None) };
+            let query = HistoryQuery::Behind { version, limit: PAGE_COUNT };
+            let page = self.handle.engine().commits(self.handle.id(), query)?;
+            self.arrived.extend(page.commits);
+            self.next = page.next;
+        }
+        let is_wanted = |commit: &mut LoggedCommit| commit.stamp.version <= self.through;
+        let Some(commit) = self.arrived.pop_front_if(is_wanted) else { return Ok(None) };
+        self.view.replay(commit.clone())?;
+        PastCommit::decode(commit).map(Some)
+    }
+
+    /// The run as the commits up to here have left it.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+}

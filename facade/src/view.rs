@@ -1,0 +1,53 @@
+//! A picture of a run that its holder reads without the store.
+
+use std::sync::Arc;
+
+use strata_primitives::{Limits, Operation, Outcome, RunId, Stamp, Version};
+use strata_shards::{Frozen, LoggedCommit};
+
+use crate::Result;
+use crate::reads::{Reads, request};
+
+/// A run as it was at one version, in the hands of the caller: [`detach`](crate::Snapshot::detach) makes one of a snapshot, and a
+/// [`Replay`](crate::Replay) leads one from commit to commit. Reading sends no message; large values that lie in files of the store are read
+/// from there, for as long as these are there. A walk over keys in order sorts them each time.
+#[derive(Debug)]
+pub struct View {
+    frozen: Frozen,
+    limits: Arc<Limits>,
+}
+
+impl View {
+    pub(crate) fn new(frozen: Frozen, limits: Arc<Limits>) -> View {
+        View { frozen, limits }
+    }
+
+    /// The newest commit that it shows.
+    pub fn version(&self) -> Version {
+        self.stamp().version
+    }
+
+    /// The version and the time it shows the run at.
+    pub fn stamp(&self) -> Stamp {
+        self.frozen.stamp()
+    }
+
+    pub(crate) fn replay(&mut self, commit: LoggedCommit) -> Result<()> {
+        self.frozen.replay(commit)
+    }
+}
+
+impl Reads for View {
+    fn run_id(&self) -> RunId {
+        self.frozen.run_id()
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn ask(&self, operation: Operation) -> Result<Outcome> {
+        request(self).check_read(&operation)?;
+        self.frozen.read(operation, &self.limits)
+    }
+}

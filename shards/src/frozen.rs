@@ -1,0 +1,121 @@
+//! A run at one version in the hands of whoever asked for it: read on his own thread, and led on by commits that are replayed.
+
+use strata_primitives::{
+    Answer as Validated, Context, Draft, EntityRef, Error, ErrorKind, Limits, Mutation, Operation, Outcome,
+    RunId, RunState, Stamp, Timestamp, validate,
+};
+
+use crate::boot::Boot;
+use crate::history_query::LoggedCommit;
+use crate::message::{Answer, Reply};
+use crate::record::{Record, RecordHead, RecordPlace};
+use crate::replay::apply;
+use crate::run::Run;
+use crate::shard::Shard;
+use crate::transact::lost;
+use crate::transaction::{TransactionId, given_up};
+
+/// A run as a snapshot shows it. It shares everything with the run until either changes, and nothing that becomes of the run changes it.
+#[derive(Debug)]
+pub struct Frozen {
+    run: Box<Run>,
+    /// When deadlines are judged.
+    now: Timestamp,
+    boot: Boot,
+}
+
+impl Frozen {
+    /// The run.
+    pub fn run_id(&self) -> RunId {
+        self.run.state.id()
+    }
+
+    /// The newest commit that it shows.
+    pub fn stamp(&self) -> Stamp {
+        Stamp { version: self.run.state.version(), timestamp: self.run.state.timestamp() }
+    }
+
+    /// All of it.
+    pub fn state(&self) -> &RunState {
+        &self.run.state
+    }
+
+    /// Answers a read.
+    ///
+    /// # Errors
+    /// Whatever the read is refused with.
+    ///
+    /// # Panics
+    /// If it is a write.
+    pub fn read(&self, operation: Operation, limits: &Limits) -> Result<Outcome, Error> {
+        let context = Context { now: self.now, boot: self.boot.number };
+        match validate(operation, &mut Draft::new(self.run.state.view()), &context, limits)? {
+            Validated::Read(outcome) => Ok(self.boot.tell_orphaned(outcome)),
+            Validated::Write(_) => unreachable!("a read has no effect"),
+        }
+    }
+
+    /// Leads it on by the next commit of its run: afterwards it is what that left.
+    ///
+    /// # Errors
+    /// `Corrupt` when it does not follow from what came before.
+    pub fn replay(&mut self, commit: LoggedCommit) -> Result<(), Error> {
+        let LoggedCommit { run, stamp, durability, cause, mutations, .. } = commit;
+        // What a run inherited that was imported is shown as its own.
+        let shown = self.run_id();
+        let is_renamed =
+            matches!(mutations.first(), Some(Mutation::RunFork { point, .. }) if point.run != shown);
+        match mutations.first() {
+            // It goes on as what it began as was.
+            Some(Mutation::RunFork { point, .. }) => {
+                self.run.state.rename(point.run);
+                *self.run = Run::new(self.run.state.fork(run));
+            }
+            Some(Mutation::RunImport { .. }) => *self.run = Run::new(self.run.state.adopt()),
+            _ => {}
+        }
+        let head = RecordHead {
+            run: self.run_id(),
+            version: stamp.version,
+            timestamp: stamp.timestamp,
+            durability,
+            previous: RecordPlace::default(),
+            milestone: None,
+            cause,
+            operation: None,
+        };
+        let record = Record { head, mutations, size: 0 };
+        apply(&mut self.run, RecordPlace::default(), record)
+            .map_err(|reason| Error::new(ErrorKind::Corrupt, reason).with_entity(EntityRef::run(run)))?;
+        if is_renamed {
+            self.run.state.rename(shown);
+        }
+        self.now = stamp.timestamp;
+        Ok(())
+    }
+}
+
+impl Shard {
+    /// Hands over what a snapshot shows.
+    pub(crate) fn freeze(&mut self, run: RunId, id: TransactionId, reply: Reply) {
+        let need = self.transactions.get_mut(id).map(|transaction| transaction.need).unwrap_or_default();
+        let answer = self.frozen(run, id).map(|frozen| Answer::Frozen(Box::new(frozen)));
+        self.withheld.answer(reply, answer, need, &self.progress);
+    }
+
+    fn frozen(&mut self, run: RunId, id: TransactionId) -> Result<Frozen, Error> {
+        let transaction = self.transactions.get_mut(id).ok_or_else(lost)?;
+        if let Some(failure) = &transaction.failure {
+            return Err(failure.clone());
+        }
+        let state = match (transaction.past, &transaction.snapshot) {
+            (Some(version), _) => self.pasts.state_mut((run, version)).share(),
+            (None, Some(snapshot)) => {
+                let live = self.runs.get(run).ok_or_else(lost)?;
+                live.state.share_at(snapshot).ok_or_else(|| given_up(snapshot))?
+            }
+            (None, None) => self.runs.blank(run),
+        };
+        Ok(Frozen { run: Box::new(Run::new(state)), now: transaction.began, boot: self.boot })
+    }
+}
