@@ -244,6 +244,15 @@ impl Batch {
         self.add(Operation::RunSetEventRetention { retention: retention.into() })
     }
 
+    /// Adds: replaces what the run says of the traces that it keeps; as
+    /// [`set_trace_retention`](crate::Writes::set_trace_retention).
+    ///
+    /// # Errors
+    /// `InvalidArgument` for keeping nothing.
+    pub fn set_trace_retention(&mut self, retention: impl Into<Option<Retention>>) -> Result<&mut Batch> {
+        self.add(Operation::RunSetTraceRetention { retention: retention.into() })
+    }
+
     /// Appends an event.
     pub fn append(&mut self, kind: &str, payload: impl Into<Value>) -> Result<&mut Batch> {
         self.add(self.request().append(kind, &payload.into())?)

@@ -119,9 +119,16 @@ pub enum ChangeEffect {
     RetentionSet(Option<Retention>),
     /// The run keeps these of its events since, or all.
     EventRetentionSet(Option<Retention>),
+    /// The run keeps these of its traces since, or all.
+    TraceRetentionSet(Option<Retention>),
     /// The events below this sequence are removed since.
     EventsRemoved {
         /// The first that is kept.
+        before: u64,
+    },
+    /// The first traces are removed since, in commit order.
+    TracesRemoved {
+        /// How many were, of all that the run ever had.
         before: u64,
     },
     /// What these commits had written of the thing was erased.
@@ -188,6 +195,8 @@ impl ChangeEffect {
             Mutation::RunMetadata { metadata, .. } => Self::MetadataSet(metadata.to_value()?),
             Mutation::RunRetention { retention, .. } => Self::RetentionSet(retention),
             Mutation::EventRetention { retention, .. } => Self::EventRetentionSet(retention),
+            Mutation::TraceRetention { retention, .. } => Self::TraceRetentionSet(retention),
+            Mutation::TraceTrim { before } => Self::TracesRemoved { before },
             Mutation::EventTrim { before } => Self::EventsRemoved { before },
             Mutation::Erase { from, through, reason, .. } => {
                 Self::Erased { from, through, reason: reason.to_string() }
@@ -196,10 +205,20 @@ impl ChangeEffect {
     }
 
     fn of_creation(meta: RunMeta) -> Result<ChangeEffect> {
-        let RunMeta { name, namespace, parent, tags, metadata, durability, retention, forked_from, .. } =
-            meta;
+        let RunMeta { name, namespace, parent, tags, metadata, forked_from, .. } = meta;
+        let RunMeta { durability, retention, event_retention, trace_retention, .. } = meta;
         let metadata = metadata.to_value()?;
-        let spec = RunSpec { name, namespace, parent, tags, metadata, durability, retention };
+        let spec = RunSpec {
+            name,
+            namespace,
+            parent,
+            tags,
+            metadata,
+            durability,
+            retention,
+            event_retention,
+            trace_retention,
+        };
         Ok(Self::RunCreated { spec: Box::new(spec), forked_from })
     }
 

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use strata_primitives::{
-    Durability, Error, ErrorKind, Limits, Operation, Outcome, RunFilter, RunId, RunInfo, RunSpec,
+    Durability, EntryRetention, Error, ErrorKind, Limits, Operation, Outcome, RunFilter, RunId, RunInfo,
+    RunSpec,
 };
 use strata_runtime::is_shard_thread;
 use strata_shards::{
@@ -146,6 +147,10 @@ impl Database {
             checkpoint_interval: options.checkpoint_interval,
             memory_budget: options.memory_budget,
             retention: options.retention,
+            entry_retention: EntryRetention {
+                events: options.event_retention,
+                traces: options.trace_retention,
+            },
             limits: options.limits,
             clock,
             storage,

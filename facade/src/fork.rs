@@ -8,7 +8,7 @@ use crate::runs::id_beside;
 
 impl RunHandle {
     /// A new run that begins as this one is: with every key, cell, document, event and trace, each at its version, and with its
-    /// namespace, tags, metadata, durability and retention. From then on neither sees what becomes of the other.
+    /// namespace, tags, metadata, durability and what it says of retention. From then on neither sees what becomes of the other.
     ///
     /// Forking is one commit of one record, however large the run is: the fork shares everything with it until either changes
     /// it. The fork has a fresh id beside that of this run, this run as its parent, and no name; it is active, whatever the

@@ -17,6 +17,8 @@ use strata_primitives::{Durability, Limits, Retention};
 /// | `checkpoint_interval` | 5 min |
 /// | `memory_budget` | 1 GiB |
 /// | `retention` | keep all |
+/// | `event_retention` | keep all |
+/// | `trace_retention` | keep all |
 /// | `pin` | `true` |
 /// | `io_uring` | `true` |
 /// | `limits` | `Limits::default()` |
@@ -64,6 +66,11 @@ pub struct Options {
     /// How much of its history a run keeps that does not say so itself, see
     /// [`set_retention`](crate::Writes::set_retention). Not stored: it is what the store is opened with.
     pub retention: Retention,
+    /// Which of its events a run keeps that does not say so itself, see
+    /// [`set_event_retention`](crate::Writes::set_event_retention). Not stored either: it holds for what is appended from now on.
+    pub event_retention: Retention,
+    /// Which of its traces, see [`set_trace_retention`](crate::Writes::set_trace_retention).
+    pub trace_retention: Retention,
     /// What is refused for its size.
     pub limits: Limits,
 }
@@ -82,6 +89,8 @@ impl Default for Options {
             checkpoint_interval: Duration::from_secs(300),
             memory_budget: 1 << 30,
             retention: Retention::KeepAll,
+            event_retention: Retention::KeepAll,
+            trace_retention: Retention::KeepAll,
             limits: Limits::default(),
         }
     }

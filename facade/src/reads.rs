@@ -213,7 +213,11 @@ pub trait Reads {
         }
     }
 
-    /// One trace.
+    /// One trace; `None` if the run has none with this id.
+    ///
+    /// # Errors
+    /// `HistoryTrimmed` for an id that is not there in a run that has removed traces it does not
+    /// [keep](crate::Writes::set_trace_retention): it may have been one of them. It names the place of the earliest that is there.
     fn trace_get(&self, id: TraceId) -> Result<Option<Trace>> {
         match self.ask(Operation::TraceGet { id })? {
             Outcome::Trace(found) => found.map(|trace| Trace::decode(*trace)).transpose(),
@@ -222,7 +226,11 @@ pub trait Reads {
     }
 
     /// One page of the traces that `filter` wants, in commit order or against it; `start` is where a page before it
-    /// stopped.
+    /// stopped. Without it, and forward from 0, a page is from the beginning: from the first trace that the run keeps.
+    ///
+    /// # Errors
+    /// `HistoryTrimmed` for another `start` that the run does not [keep](crate::Writes::set_trace_retention) any more; it names the
+    /// earliest.
     fn trace_list(
         &self,
         filter: &TraceFilter,
@@ -237,13 +245,19 @@ pub trait Reads {
         }
     }
 
-    /// One page of the direct parts of a trace, in commit order.
+    /// One page of the direct parts of a trace, in commit order; also of one that the run does not keep any more.
+    ///
+    /// # Errors
+    /// As [`trace_list`](Self::trace_list).
     fn trace_children(&self, id: TraceId, start: Option<u64>, limit: usize) -> Result<TracePage> {
         let filter = TraceFilter { parent: Some(id), ..TraceFilter::default() };
         self.trace_list(&filter, start, limit, Direction::Forward)
     }
 
-    /// A trace and everything below it, up to `limit` traces; empty if it is not there.
+    /// A trace and everything below it, up to `limit` traces; empty if it is not there. Where the trace is kept, all below it is.
+    ///
+    /// # Errors
+    /// `HistoryTrimmed` as [`trace_get`](Self::trace_get).
     fn trace_tree(&self, id: TraceId, limit: usize) -> Result<TraceTree> {
         match self.ask(Operation::TraceTree { id, limit })? {
             Outcome::Traces(page) => TraceTree::decode(page),
@@ -251,7 +265,13 @@ pub trait Reads {
         }
     }
 
-    /// How many traces the run has, or how many of one kind, in O(1).
+    /// The place of the first trace that the run [keeps](crate::Writes::set_trace_retention), in O(1): 0 as long as it keeps all, the
+    /// [count](Self::trace_count) when it keeps none.
+    fn first_trace(&self) -> Result<Versioned<u64>> {
+        count_of(self.ask(Operation::TraceFirst)?)
+    }
+
+    /// How many traces were ever recorded in the run, or how many of one kind, in O(1); what is not kept any more counts.
     fn trace_count(&self, kind: Option<&str>) -> Result<Versioned<u64>> {
         count_of(self.ask(Operation::TraceCount { kind: kind.map(Into::into) })?)
     }

@@ -191,6 +191,7 @@ fn members_of(info: RunInfo) -> Members {
     members.push(member("durability", option(info.durability, |durability| text(&durability.to_string()))));
     members.push(member("retention", option(info.retention, retention)));
     members.push(member("event_retention", option(info.event_retention, retention)));
+    members.push(member("trace_retention", option(info.trace_retention, retention)));
     let forked_from = option(info.forked_from, |point| {
         let run = member("run", text(&point.run.to_string()));
         Value::Object(vec![run, member("version", tagged_number(point.version.0))])

@@ -287,10 +287,11 @@ pub trait Writes: Reads {
     }
 
     /// Records a step that is over. [`new_trace`](crate::new_trace) makes one with an id. Nothing deletes a trace
-    /// afterwards; it goes with its run.
+    /// afterwards; it goes with its run, or when the run does not [keep](Self::set_trace_retention) it any more.
     ///
     /// # Errors
-    /// `AlreadyExists` if its id is taken, `NotFound` if its parent is not in the run.
+    /// `AlreadyExists` if its id is taken, `NotFound` if its parent is not in the run, unless the run has removed traces that it does
+    /// not keep: that may have been one of them, and the trace is recorded below it.
     fn trace_record(&self, trace: NewTrace) -> Result<(TraceId, Self::Receipt)> {
         let (id, trace) = (trace.id, Box::new(trace));
         Ok((id, always(self.write(Operation::TraceRecord { trace }))?))
@@ -309,7 +310,8 @@ pub trait Writes: Reads {
     /// Ends a span with what came of it.
     ///
     /// # Errors
-    /// `NotFound` if it is not in the run, `InvalidArgument` if it has ended, or if its content has no place for a
+    /// `NotFound` if it is not in the run, `HistoryTrimmed` if it may have been removed because the run does not
+    /// [keep](Self::set_trace_retention) it, `InvalidArgument` if it has ended, or if its content has no place for a
     /// result or an error: those of a tool call, a query and a custom content have.
     fn trace_end(&self, id: TraceId, end: TraceEnd) -> Result<Self::Receipt> {
         always(self.write(Operation::TraceEnd { id, end: Box::new(end) }))
@@ -374,7 +376,7 @@ pub trait Writes: Reads {
     }
 
     /// Replaces what the run says of the events that it keeps, whatever its status: the last so many, those that are not older than a
-    /// duration, or all, which is `None` too. Forks begin with it.
+    /// duration, or all; `None` is what the store was opened with. Forks begin with it.
     ///
     /// What is not kept is removed by this commit, and from then on by each one that appends events: behind it there are exactly
     /// the events that are to be kept, judged by the time of the commit. Between two appends events grow older and stay. One commit
@@ -406,6 +408,41 @@ pub trait Writes: Reads {
     /// ```
     fn set_event_retention(&self, retention: impl Into<Option<Retention>>) -> Result<Option<Self::Receipt>> {
         Ok(self.write(Operation::RunSetEventRetention { retention: retention.into() })?.0)
+    }
+
+    /// Replaces what the run says of the traces that it keeps, whatever its status: the last so many that were recorded, those that were
+    /// recorded not longer ago than a duration, or all; `None` is what the store was opened with. Forks begin with it.
+    ///
+    /// They go as events [do](Self::set_event_retention): with this commit, and from then on with each one that records or begins traces, the
+    /// oldest first, as many as it records and 4,096 more at most; places and counts go on.
+    ///
+    /// A span is as old as its beginning, whether it has ended or not: one that is removed while it is open cannot be
+    /// [ended](Self::trace_end) any more. So keep more than a span that matters has behind it. Steps below a trace that was removed name
+    /// it as their parent all the same, and more can be recorded below it. Which ids were removed is not remembered: every id
+    /// that is not there is refused with `HistoryTrimmed` from then on, and can be given again.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for keeping nothing.
+    ///
+    /// ```
+    /// use strata::{Database, ErrorKind, Reads, Retention, RunSpec, TraceContent, Writes, new_trace};
+    ///
+    /// # fn main() -> Result<(), strata::Error> {
+    /// let database = Database::in_memory()?;
+    /// let run = database.begin_run(RunSpec::named("service"))?;
+    /// run.set_trace_retention(Retention::KeepLast(2))?;
+    /// let thought = || new_trace(TraceContent::Thought { text: "hm".into(), confidence: None });
+    /// let (first, _) = run.trace_record(thought())?;
+    /// for _ in 0..4 {
+    ///     run.trace_record(thought())?;
+    /// }
+    /// assert_eq!((run.first_trace()?.value, run.trace_count(None)?.value), (3, 5));
+    /// assert_eq!(run.trace_get(first).unwrap_err().kind(), ErrorKind::HistoryTrimmed);
+    /// # database.close()
+    /// # }
+    /// ```
+    fn set_trace_retention(&self, retention: impl Into<Option<Retention>>) -> Result<Option<Self::Receipt>> {
+        Ok(self.write(Operation::RunSetTraceRetention { retention: retention.into() })?.0)
     }
 }
 

@@ -24,6 +24,8 @@ fn the_documented_options_are_the_default_ones() {
         ("checkpoint_interval", format!("{} min", options.checkpoint_interval.as_secs() / 60)),
         ("memory_budget", format!("{} GiB", options.memory_budget >> 30)),
         ("retention", options.retention.to_string()),
+        ("event_retention", options.event_retention.to_string()),
+        ("trace_retention", options.trace_retention.to_string()),
         ("pin", format!("`{}`", options.pin)),
         ("io_uring", format!("`{}`", options.io_uring)),
         ("limits", "`Limits::default()`".to_string()),

@@ -243,7 +243,7 @@ fn tokens(path: &Path, found: &mut BTreeSet<u64>) {
 }
 
 #[test]
-fn runs_that_remove_events_are_plain_lists_whatever_happens_meanwhile() {
+fn runs_that_remove_entries_are_plain_lists_whatever_happens_meanwhile() {
     let mut dice = Dice::new(seed());
     for _ in 0..number("STRATA_ROUNDS", 4) {
         let scratch = tempfile::tempdir().unwrap();

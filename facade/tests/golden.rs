@@ -105,7 +105,19 @@ fn fill_more(path: &Path, clock: &TestClock) -> Database {
     (0..9).for_each(|number| _ = brief.put("number", number).unwrap());
     (0..9).for_each(|number| _ = brief.append("step", number).unwrap());
     brief.set_event_retention(Retention::KeepLast(4)).unwrap();
+    let thought = |number: u8| NewTrace {
+        parent: number.checked_sub(1).map(|before| TraceId::from_bytes([before; 16])),
+        ..NewTrace::new(
+            TraceId::from_bytes([number; 16]),
+            TraceContent::Thought { text: format!("number {number}"), confidence: None },
+        )
+    };
+    brief.set_trace_retention(Retention::KeepLast(3)).unwrap();
+    (0..7).for_each(|number| _ = brief.trace_begin(thought(number)).unwrap());
+    brief.trace_end(TraceId::from_bytes([5; 16]), TraceEnd::default()).unwrap();
     let forgetful = brief.fork().unwrap();
+    forgetful.trace_end(TraceId::from_bytes([6; 16]), TraceEnd::default()).unwrap();
+    (7..9).for_each(|number| _ = forgetful.trace_record(thought(number)).unwrap());
     (0..3).for_each(|number| _ = forgetful.append("other", number).unwrap());
     run.put("told", "in confidence").unwrap();
     run.erase(&EntityRef::kv(run.id(), "told"), ErasedVersions::All, "asked for").unwrap();

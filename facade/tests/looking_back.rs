@@ -92,10 +92,9 @@ fn expect_commits(followed: &Followed, dice: &mut Dice, story: &str) {
         assert_eq!((found.run, found.version), (*run, notice.stamp.version), "{story}");
         assert_eq!((found.timestamp, &found.cause), (notice.stamp.timestamp, &notice.cause), "{story}");
         // Followers are not told what a commit made superfluous.
-        let told = found
-            .changes
-            .iter()
-            .filter(|change| !matches!(change.effect, ChangeEffect::EventsRemoved { .. }));
+        let told = found.changes.iter().filter(|change| {
+            !matches!(change.effect, ChangeEffect::EventsRemoved { .. } | ChangeEffect::TracesRemoved { .. })
+        });
         let mut changed: Vec<_> = told.map(|change| change.entity.clone()).collect();
         changed.dedup();
         let known: Vec<_> = notice.changes.iter().map(|entity| entity.in_run(*run)).collect();
@@ -110,7 +109,12 @@ fn expect_histories(followed: &Followed, dice: &mut Dice, story: &str) {
     for commit in &all {
         for change in &commit.changes {
             // These do not say what was before, and are not met on the way back.
-            if matches!(change.effect, ChangeEffect::Erased { .. } | ChangeEffect::EventsRemoved { .. }) {
+            if matches!(
+                change.effect,
+                ChangeEffect::Erased { .. }
+                    | ChangeEffect::EventsRemoved { .. }
+                    | ChangeEffect::TracesRemoved { .. }
+            ) {
                 continue;
             }
             let of_thing = of_things.entry(change.entity.in_run(run.id())).or_default();

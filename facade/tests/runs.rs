@@ -28,6 +28,8 @@ fn a_created_run_is_what_its_spec_says() {
         metadata: Value::from([("task", 7.into())]),
         durability: None,
         retention: Some(Retention::KeepLast(3)),
+        event_retention: Some(Retention::KeepLast(4)),
+        trace_retention: Some(Retention::KeepLast(5)),
     };
     let run = database.create_run(spec.clone()).unwrap();
     let info = run.info().unwrap();
@@ -35,6 +37,7 @@ fn a_created_run_is_what_its_spec_says() {
     assert_eq!((info.id, info.name, info.namespace), (run.id(), spec.name.clone(), spec.namespace.clone()));
     assert_eq!((info.parent, info.metadata), (Some(parent.id()), spec.metadata.clone()));
     assert_eq!(info.retention, spec.retention);
+    assert_eq!((info.event_retention, info.trace_retention), (spec.event_retention, spec.trace_retention));
     assert_eq!(info.tags, ["red", "blue"], "a repeated tag counts once");
     assert_eq!((info.status, info.version, info.orphaned), (RunStatus::Active, Version(1), false));
     assert_eq!((info.kv_count, info.event_count, info.created), (0, 0, info.timestamp));

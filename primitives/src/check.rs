@@ -93,9 +93,9 @@ impl Operation {
             Self::RunCreate { spec } | Self::RunBegin { spec } => check.spec(spec),
             Self::RunSetTags { tags } => check.of_run(limits.check_tags(tags)),
             Self::RunSetMetadata { metadata } => encode_metadata(metadata, run, limits).map(drop),
-            Self::RunSetRetention { retention } | Self::RunSetEventRetention { retention } => {
-                check.retention(*retention)
-            }
+            Self::RunSetRetention { retention }
+            | Self::RunSetEventRetention { retention }
+            | Self::RunSetTraceRetention { retention } => check.retention(*retention),
             Self::RunErase { entity, reason, .. } => {
                 check.entity(entity)?;
                 check.of_run(limits.check_size(
@@ -119,6 +119,7 @@ impl Operation {
             Self::EventRead { .. }
             | Self::EventVerifyChain
             | Self::EventFirst
+            | Self::TraceFirst
             | Self::RunGet
             | Self::RunReceipt { .. }
             | Self::RunUpdateStatus { .. }
@@ -219,13 +220,16 @@ impl Check<'_> {
     }
 
     fn spec(&self, spec: &RunSpec) -> Result<(), Error> {
-        let RunSpec { name, namespace, parent, tags, metadata, durability: _, retention } = spec;
+        let RunSpec { name, namespace, parent, tags, metadata, durability: _, .. } = spec;
+        let RunSpec { retention, event_retention, trace_retention, .. } = spec;
         if let Some(name) = name {
             self.of_run(self.limits.check_run_name(name))?;
         }
         self.of_run(self.limits.check_namespace(namespace))?;
         self.of_run(self.limits.check_tags(tags))?;
-        self.retention(*retention)?;
+        [retention, event_retention, trace_retention]
+            .into_iter()
+            .try_for_each(|kept| self.retention(*kept))?;
         if *parent == Some(self.run) {
             return self.of_run(Err(invalid("a run cannot be its own parent".to_owned())));
         }

@@ -1,25 +1,20 @@
 //! What a run holds from its creation to its deletion.
-use crate::chunks::CHUNK_COUNT_MAX;
 use crate::encoded::Encoded;
+use crate::entry_log::{self, EntryLog, TrimmedOf};
 use crate::erasure::Erasure;
-use crate::event::Event;
-use crate::event_log::{Anchor, EventLog, Trimmed};
+use crate::event_log::{Anchor, EventLog};
 use crate::fork::{ForkChanges, ForkPoint, Names, Shared};
 use crate::json::Document;
 use crate::key_kind::KeyKind;
 use crate::key_map::{Entry, KeyMap};
 use crate::past::{Keeper, Past, ReplacedKeys, kept_by};
 use crate::run_meta::RunMeta;
-use crate::trace_log::TraceLog;
+use crate::trace_log::{RemovedTraces, TraceLog};
 use crate::version::{Timestamp, Version};
 use std::sync::Arc;
 
 /// About what the path to one write of a document takes, bytes.
 pub(crate) const DOCUMENT_PATH_SIZE: usize = 2048;
-
-/// About what a log of events takes that is kept for a snapshot, beside what was removed since: the chunks that were copied to be
-/// changed.
-const EVENTS_KEPT_SIZE: usize = 2 * CHUNK_COUNT_MAX * size_of::<Event>();
 
 /// Everything that a deletion takes away.
 #[derive(Debug)]
@@ -80,7 +75,7 @@ impl Content {
             cells: Names::new(hash_seed),
             documents: Names::new(hash_seed),
             event_count: self.events.end(),
-            trace_count: self.traces.len(),
+            trace_count: self.traces.end(),
             ended: Vec::new(),
             shared_memory: self.shared_memory(),
             own_memory: 0,
@@ -206,25 +201,49 @@ impl Content {
 
     /// About how many bytes are kept for snapshots.
     pub(crate) fn kept_size(&self) -> usize {
-        self.past.size() + self.past.kept_of_events(&self.events)
+        self.past.size() + self.past.kept_of_logs(&self.events, &self.traces)
     }
 
     /// Forgets what no snapshot at `floor` or behind it needs, as many things as `budget` allows, and takes them from it.
     pub(crate) fn trim_past(&mut self, floor: Version, budget: &mut usize) {
-        self.past.trim(floor, self.events.first(), budget);
+        self.past.trim(floor, self.events.first(), self.traces.first(), budget);
     }
 
     /// Removes the events below `before`, and keeps those there were where a snapshot may look at them. Returns what was removed, and
     /// the commit it is kept for.
-    pub(crate) fn trim_events(&mut self, before: u64, keeper: Option<Keeper>) -> (Trimmed, Option<Version>) {
+    pub(crate) fn trim_events(
+        &mut self,
+        before: u64,
+        keeper: Option<Keeper>,
+    ) -> (TrimmedOf<EventLog>, Option<Version>) {
         let Self { events, past, fork, .. } = self;
-        let kept =
-            kept_by(keeper, |keeper| past.events.keep(&(), keeper, EVENTS_KEPT_SIZE, || events.clone()));
-        let trimmed = events.trim(before);
-        if let Some(fork) = fork {
-            fork.shared_memory.logs -= trimmed.memory_below(fork.event_count, events.first());
-        }
-        (trimmed, kept)
+        let inherited = fork.as_deref_mut().map(|fork| (&mut fork.shared_memory.logs, fork.event_count));
+        entry_log::trim(events, &mut past.events, inherited, before, keeper)
+    }
+
+    /// The same of traces.
+    pub(crate) fn trim_traces(
+        &mut self,
+        before: u64,
+        keeper: Option<Keeper>,
+    ) -> (TrimmedOf<TraceLog>, Option<Version>) {
+        let Self { traces, past, fork, .. } = self;
+        let inherited = fork.as_deref_mut().map(|fork| (&mut fork.shared_memory.logs, fork.trace_count));
+        entry_log::trim(traces, &mut past.trace_logs, inherited, before, keeper)
+    }
+
+    /// Takes back a [`trim_events`](Self::trim_events).
+    pub(crate) fn restore_events(&mut self, trimmed: TrimmedOf<EventLog>, kept: Option<Version>) {
+        let Self { events, past, fork, .. } = self;
+        let inherited = fork.as_deref_mut().map(|fork| (&mut fork.shared_memory.logs, fork.event_count));
+        entry_log::untrim(events, &mut past.events, inherited, trimmed, kept);
+    }
+
+    /// Takes back a [`trim_traces`](Self::trim_traces).
+    pub(crate) fn restore_traces(&mut self, trimmed: TrimmedOf<TraceLog>, kept: Option<Version>) {
+        let Self { traces, past, fork, .. } = self;
+        let inherited = fork.as_deref_mut().map(|fork| (&mut fork.shared_memory.logs, fork.trace_count));
+        entry_log::untrim(traces, &mut past.trace_logs, inherited, trimmed, kept);
     }
 
     /// Takes over from an image that the events below `first` were removed.
@@ -236,14 +255,13 @@ impl Content {
         self.events.load_removed(first, anchor)
     }
 
-    /// Takes back a [`trim_events`](Self::trim_events).
-    pub(crate) fn restore_events(&mut self, trimmed: Trimmed, kept: Option<Version>) {
-        let Self { events, past, fork, .. } = self;
-        kept.into_iter().for_each(|by| past.events.take_back(&(), by));
-        if let Some(fork) = fork {
-            fork.shared_memory.logs += trimmed.memory_below(fork.event_count, events.first());
+    /// Takes over from an image that the traces below `first` were removed.
+    pub(crate) fn load_removed_traces(&mut self, first: u64, removed: RemovedTraces) -> Result<(), String> {
+        let there = first.min(self.traces.end());
+        if there > self.traces.first() {
+            drop(self.trim_traces(there, None));
         }
-        events.untrim(trimmed);
+        self.traces.load_removed(first, removed)
     }
 
     /// When the first key or cell expires.

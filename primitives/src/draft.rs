@@ -42,6 +42,18 @@ pub struct Staged {
     is_full: bool,
 }
 
+/// How many events, or traces, a draft shows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EntryCounts {
+    /// The place of the first that is there, and the place behind the last.
+    pub(crate) first: u64,
+    pub(crate) end: u64,
+    /// How many of them are staged.
+    pub(crate) staged: u64,
+    /// Whether it is staged which of them the run keeps.
+    pub(crate) is_said: bool,
+}
+
 /// Mutations, or places that were read, for which a finished transaction leaves room to the next.
 pub(crate) const KEPT_COUNT_MAX: usize = 1024;
 
@@ -152,10 +164,27 @@ impl<'a> Draft<'a> {
         self.staged.mutations.push(trim);
     }
 
-    /// Whether events are appended by what is staged, or it is said which are kept.
-    pub(crate) fn touches_events(&self) -> bool {
+    /// How many events there are, and whether what is staged says which are kept.
+    pub(crate) fn event_counts(&self) -> EntryCounts {
         let is_said = |mutation: &Mutation| matches!(mutation, Mutation::EventRetention { .. });
-        self.staged_event_count() > 0 || self.staged.mutations.iter().any(is_said)
+        EntryCounts {
+            first: self.first_event(),
+            end: self.event_count(),
+            staged: self.staged.overlay.event_count,
+            is_said: self.staged.mutations.iter().any(is_said),
+        }
+    }
+
+    /// The same of traces.
+    pub(crate) fn trace_counts(&self) -> EntryCounts {
+        let is_said = |mutation: &Mutation| matches!(mutation, Mutation::TraceRetention { .. });
+        let (traces, staged) = (self.traces(), self.staged.overlay.trace_count);
+        EntryCounts {
+            first: traces.first(),
+            end: traces.base_count() + staged,
+            staged,
+            is_said: self.staged.mutations.iter().any(is_said),
+        }
     }
 
     /// Whether a mutation was refused because the commit had grown too large.
@@ -282,11 +311,6 @@ impl<'a> Draft<'a> {
         self.base_event_count() + self.staged.overlay.event_count
     }
 
-    /// How many of them are staged.
-    pub(crate) fn staged_event_count(&self) -> u64 {
-        self.staged.overlay.event_count
-    }
-
     /// The first event that is there; their number if there is none.
     pub(crate) fn first_event(&self) -> u64 {
         if self.staged.overlay.hides_content { 0 } else { self.view.first_event() }
@@ -295,6 +319,11 @@ impl<'a> Draft<'a> {
     /// The first event of that time or behind it, staged ones not looked at; the first staged one if there is none.
     pub(crate) fn first_event_at_or_after(&self, time: Timestamp) -> u64 {
         if self.staged.overlay.hides_content { 0 } else { self.view.first_event_at_or_after(time) }
+    }
+
+    /// The same of traces.
+    pub(crate) fn first_trace_at_or_after(&self, time: Timestamp) -> u64 {
+        if self.staged.overlay.hides_content { 0 } else { self.view.traces().first_at_or_after(time) }
     }
 
     pub(crate) fn head_hash(&self) -> [u8; 32] {

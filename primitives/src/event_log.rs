@@ -1,13 +1,11 @@
 //! The events of a run: appended in chunks, and removed from the front when the run does not keep them.
 use crate::chunks::{Ascending, CHUNK_COUNT_MAX, Chunks};
+use crate::entry_log::{EntryLog, PLACE_MAX, Trimmed};
 use crate::erasure::Erasure;
 use crate::event::{CHAIN_START, Event};
 use crate::split_map::SplitMap;
 use crate::version::{Timestamp, Version};
 use std::sync::Arc;
-
-/// A sequence that is never reached by appending: none is taken over behind it, so that what is added to one does not overflow.
-const SEQUENCE_MAX: u64 = 1 << 62;
 
 /// The events of one type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,21 +28,6 @@ pub(crate) struct Anchor {
 impl Default for Anchor {
     fn default() -> Self {
         Self { hash: CHAIN_START, from: Version::NEVER, through: Version::NEVER }
-    }
-}
-
-/// Events that were removed, and what was left of those before them.
-#[derive(Debug)]
-pub(crate) struct Trimmed {
-    events: Vec<Event>,
-    before: Anchor,
-}
-
-impl Trimmed {
-    /// How much memory was taken by those of them below `sequence`, where `first` is the first that is left.
-    pub(crate) fn memory_below(&self, sequence: u64, first: u64) -> usize {
-        let count = (sequence + self.events.len() as u64).saturating_sub(first) as usize;
-        self.events.iter().take(count).map(Event::memory).sum()
     }
 }
 
@@ -72,24 +55,9 @@ impl EventLog {
         self.events.len()
     }
 
-    /// The sequence of the first that is there: as many were removed.
-    pub(crate) fn first(&self) -> u64 {
-        self.events.first()
-    }
-
-    /// The sequence of the next one: as many were ever appended.
-    pub(crate) fn end(&self) -> u64 {
-        self.events.end()
-    }
-
     /// What is left of those in front of the first.
     pub(crate) fn anchor(&self) -> &Anchor {
         &self.anchor
-    }
-
-    /// How much memory what was removed has taken, since this is in memory; what matters is by how much it grows.
-    pub(crate) fn released(&self) -> usize {
-        self.released
     }
 
     /// What events take together, bytes.
@@ -200,49 +168,6 @@ impl EventLog {
         }
     }
 
-    /// Removes all events below `before`.
-    ///
-    /// # Panics
-    /// If none is, or not as many were appended.
-    pub(crate) fn trim(&mut self, before: u64) -> Trimmed {
-        assert!(self.first() < before && before <= self.end(), "only events that are there are removed");
-        let trimmed = Trimmed { events: self.events.take_front(before - self.first()), before: self.anchor };
-        for event in &trimmed.events {
-            self.size -= event.size();
-            self.elsewhere -= event.payload.elsewhere();
-            self.released += event.memory();
-            let of_kind = self.by_kind.get_mut(&event.kind).expect("every event is found by its type");
-            of_kind.sequences.drop_front(1);
-        }
-        if let (Some(first), Some(last)) = (trimmed.events.first(), trimmed.events.last()) {
-            let is_first = self.anchor.from == Version::NEVER;
-            let from = if is_first { first.stamp.version } else { self.anchor.from };
-            self.anchor = Anchor { hash: last.hash, from, through: last.stamp.version };
-        }
-        trimmed
-    }
-
-    /// Takes back a [`trim`](Self::trim).
-    pub(crate) fn untrim(&mut self, trimmed: Trimmed) {
-        let Trimmed { events, before } = trimmed;
-        let first = self.first() - events.len() as u64;
-        for (event, sequence) in events.iter().rev().zip((first..self.first()).rev()) {
-            self.size += event.size();
-            self.elsewhere += event.payload.elsewhere();
-            self.released -= event.memory();
-            let of_kind =
-                self.by_kind.get_mut(&event.kind).expect("a type stays when its events are removed");
-            of_kind.sequences.put_back_front(vec![sequence]);
-        }
-        self.events.put_back_front(events);
-        self.anchor = before;
-    }
-
-    /// Drops so many events at the front of a log that nobody reads any more.
-    pub(crate) fn drop_front(&mut self, count: u64) {
-        self.events.drop_front(count);
-    }
-
     /// Takes over from an image that all events below `first` were removed, and what is left of them. Those that were there are
     /// removed before.
     pub(crate) fn load_removed(&mut self, first: u64, anchor: Anchor) -> Result<(), String> {
@@ -251,7 +176,7 @@ impl EventLog {
             first if first == self.first() => anchor == self.anchor,
             first => first > self.end() && Version::NEVER < anchor.from && anchor.from <= anchor.through,
         };
-        if !is_fitting || first < self.first() || first > SEQUENCE_MAX {
+        if !is_fitting || first < self.first() || first > PLACE_MAX {
             return Err(format!(
                 "events begin with {first}, and there are {} to {}",
                 self.first(),
@@ -297,6 +222,64 @@ impl EventLog {
     /// Whether two logs hold the same events.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.events == other.events && self.anchor == other.anchor && self.by_kind == other.by_kind
+    }
+}
+
+impl EntryLog for EventLog {
+    type Entry = Event;
+    type Anchor = Anchor;
+
+    fn first(&self) -> u64 {
+        self.events.first()
+    }
+
+    fn end(&self) -> u64 {
+        self.events.end()
+    }
+
+    fn released(&self) -> usize {
+        self.released
+    }
+
+    fn memory_of(event: &Event) -> usize {
+        event.memory()
+    }
+
+    fn trim(&mut self, before: u64) -> Trimmed<Event, Anchor> {
+        assert!(self.first() < before && before <= self.end(), "only events that are there are removed");
+        let trimmed = Trimmed { entries: self.events.take_front(before - self.first()), before: self.anchor };
+        for event in &trimmed.entries {
+            self.size -= event.size();
+            self.elsewhere -= event.payload.elsewhere();
+            self.released += event.memory();
+            let of_kind = self.by_kind.get_mut(&event.kind).expect("every event is found by its type");
+            of_kind.sequences.drop_front(1);
+        }
+        if let (Some(first), Some(last)) = (trimmed.entries.first(), trimmed.entries.last()) {
+            let is_first = self.anchor.from == Version::NEVER;
+            let from = if is_first { first.stamp.version } else { self.anchor.from };
+            self.anchor = Anchor { hash: last.hash, from, through: last.stamp.version };
+        }
+        trimmed
+    }
+
+    fn untrim(&mut self, trimmed: Trimmed<Event, Anchor>) {
+        let Trimmed { entries, before } = trimmed;
+        let first = self.first() - entries.len() as u64;
+        for (event, sequence) in entries.iter().rev().zip((first..self.first()).rev()) {
+            self.size += event.size();
+            self.elsewhere += event.payload.elsewhere();
+            self.released -= event.memory();
+            let of_kind =
+                self.by_kind.get_mut(&event.kind).expect("a type stays when its events are removed");
+            of_kind.sequences.put_back_front(vec![sequence]);
+        }
+        self.events.put_back_front(entries);
+        self.anchor = before;
+    }
+
+    fn drop_front(&mut self, count: u64) {
+        self.events.drop_front(count);
     }
 }
 

@@ -82,7 +82,9 @@ impl Digest {
                 tags.iter().for_each(|tag| self.bytes(tag.as_bytes()));
             }
             Operation::RunSetMetadata { metadata } => self.value(metadata),
-            Operation::RunSetRetention { retention } | Operation::RunSetEventRetention { retention } => {
+            Operation::RunSetRetention { retention }
+            | Operation::RunSetEventRetention { retention }
+            | Operation::RunSetTraceRetention { retention } => {
                 self.retention(*retention);
             }
             Operation::RunErase { entity, versions, reason } => {
@@ -381,6 +383,8 @@ mod tests {
             vec![Operation::RunSetMetadata { metadata: 2.into() }],
             vec![Operation::RunSetRetention { retention: None }],
             vec![Operation::RunSetEventRetention { retention: None }],
+            vec![Operation::RunSetTraceRetention { retention: None }],
+            vec![Operation::RunSetTraceRetention { retention: Some(Retention::KeepLast(1)) }],
             vec![Operation::RunSetEventRetention { retention: Some(Retention::KeepLast(1)) }],
             vec![Operation::RunSetRetention { retention: Some(Retention::KeepAll) }],
             vec![Operation::RunSetRetention { retention: Some(Retention::KeepLast(1)) }],

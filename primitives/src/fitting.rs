@@ -1,5 +1,6 @@
 //! Whether what was read from a file fits the run that it is of.
 use super::RunState;
+use crate::entry_log::EntryLog;
 use crate::fork::ForkPoint;
 use crate::json::{JsonWrite, check_json_encoded};
 use crate::mutation::Mutation;
@@ -38,13 +39,8 @@ impl RunState {
             {
                 Err(format!("event {sequence} follows {} events", self.content.events.end()))
             }
-            Mutation::EventTrim { before } => {
-                let (first, end) = (self.content.events.first(), self.content.events.end());
-                match first < *before && *before <= end {
-                    true => Ok(()),
-                    false => Err(format!("it removes events below {before}, and there are {first} to {end}")),
-                }
-            }
+            Mutation::EventTrim { before } => check_trim(&self.content.events, *before, "events"),
+            Mutation::TraceTrim { before } => check_trim(&self.content.traces, *before, "traces"),
             Mutation::KvDeadline { key, .. } if self.content.kv.get(key).is_none() => {
                 Err(format!("it gives a deadline to the missing key {key:?}"))
             }
@@ -75,7 +71,8 @@ impl RunState {
     fn check_new_trace(&self, trace: &Trace) -> Result<(), String> {
         let Trace { id, parent, .. } = trace;
         let is_missing = |parent: &TraceId| self.content.traces.place_of(parent).is_none();
-        match parent.filter(is_missing) {
+        // Whether one that is missing was removed is not known.
+        match parent.filter(is_missing).filter(|_| self.content.traces.first() == 0) {
             _ if self.content.traces.place_of(id).is_some() => {
                 Err(format!("it records the trace {id} a second time"))
             }
@@ -93,5 +90,13 @@ impl RunState {
             }
             Some(_) => Ok(()),
         }
+    }
+}
+
+fn check_trim<L: EntryLog>(log: &L, before: u64, what: &str) -> Result<(), String> {
+    let (first, end) = (log.first(), log.end());
+    match first < before && before <= end {
+        true => Ok(()),
+        false => Err(format!("it removes {what} below {before}, and there are {first} to {end}")),
     }
 }

@@ -4,7 +4,7 @@
 //! inside the operation. `validate` decides and may refuse, `RunState::apply` changes and cannot fail, and the
 //! mutations between them are what the log holds. Read in this order: `operation` and its table,
 //! `outcome`, `mutation`, `run_state` and `content`; `view`, `draft` and `validate`; `past`, `snapshot` and
-//! `read_set`; then what a run holds: `key_map` on its `split_map`, `event_log` and `trace_log` on `chunks`, `event`, `trace`, `json`, `run_meta`; what
+//! `read_set`; then what a run holds: `key_map` on its `split_map`, `event_log` and `trace_log` on `entry_log` and `chunks`, `event`, `trace`, `json`, `run_meta`; what
 //! it shares with others, `fork`; what is taken out of it, `erasure` and `redaction`; and how all of it becomes bytes at once, and what is known without it: `image`, `run_summary`.
 #![forbid(unsafe_code)]
 
@@ -59,6 +59,7 @@ pub mod view;
 
 mod changed_keys;
 mod content;
+mod entry_log;
 mod event_log;
 mod fork;
 mod key_map;
@@ -97,7 +98,7 @@ pub use outcome::{EventPage, KvItem, KvPage, Outcome, TracePage, Ttl};
 pub use read_set::{Interval, ReadSet, conflict};
 pub use receipt::Receipt;
 pub use redaction::Redaction;
-pub use retention::Retention;
+pub use retention::{EntryRetention, Retention};
 pub use run_filter::RunFilter;
 pub use run_meta::{RunInfo, RunMeta, RunSpec, RunStatus};
 pub use run_state::{Redacted, Replaced, RunState};

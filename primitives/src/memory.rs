@@ -1,6 +1,7 @@
 //! How much memory a run takes, from what it counts anyway.
 use crate::chunks::CHUNK_COUNT_MAX;
 use crate::content::Content;
+use crate::entry_log::EntryLog;
 use crate::event::Event;
 use crate::event_log::EventLog;
 use crate::mutation::Mutation;
@@ -23,6 +24,8 @@ const RUN_SIZE: usize = 1 << 10;
 pub(crate) const EVENT_SIZE: usize = size_of::<Event>() + ALLOCATION_SIZE + 2 * size_of::<u64>();
 /// What a trace takes beside itself, its texts and its body: its places by id and below its parent, and allocations.
 const TRACE_PLACES_SIZE: usize = 160;
+/// What a trace takes beside its texts and its body.
+const TRACE_SIZE: usize = size_of::<Trace>() + ALLOCATION_SIZE + TRACE_PLACES_SIZE;
 /// What an erasure takes, with a name and a reason of the usual length.
 const ERASURE_SIZE: usize = 256;
 /// What a remembered write takes.
@@ -36,14 +39,23 @@ impl RunState {
         RUN_SIZE + self.content().memory() + self.kept_size() + self.receipt_count() * RECEIPT_SIZE + erasures
     }
 
-    /// The same without the events that these mutations remove, but for those that a fork shares.
+    /// The same without the events and traces that these mutations remove, but for those that a fork shares.
     pub fn memory_without_removed(&self, mutations: &[Mutation]) -> usize {
-        let Some(Mutation::EventTrim { before }) = mutations.last() else { return self.memory() };
-        let Content { events, fork, .. } = self.content();
-        let first = fork.as_ref().map_or(0, |fork| fork.event_count).max(events.first());
-        // Those that are not there are appended by the same commit.
-        let removed = (first..*before).map_while(|sequence| events.get(sequence));
-        self.memory().saturating_sub(removed.map(Event::memory).sum())
+        let Content { events, traces, fork, .. } = self.content();
+        let inherited = fork.as_ref().map_or((0, 0), |fork| (fork.event_count, fork.trace_count));
+        // They stand at the end. Entries that are not there are added by the same commit.
+        let removed = mutations.iter().rev().map_while(|mutation| match mutation {
+            Mutation::EventTrim { before } => {
+                let own = inherited.0.max(events.first())..*before;
+                Some(own.map_while(|sequence| events.get(sequence)).map(Event::memory).sum::<usize>())
+            }
+            Mutation::TraceTrim { before } => {
+                let own = inherited.1.max(traces.first())..*before;
+                Some(own.map_while(|place| traces.get(place)).map(Trace::memory).sum::<usize>())
+            }
+            _ => None,
+        });
+        self.memory().saturating_sub(removed.sum())
     }
 
     /// How many bytes of large values it does not have in memory; a fork with those it shares. It counts in constant time.
@@ -85,7 +97,13 @@ impl Event {
 
 impl TraceLog {
     pub(crate) fn memory(&self) -> usize {
-        let each = size_of::<Trace>() + ALLOCATION_SIZE + TRACE_PLACES_SIZE;
-        self.len() as usize * each + self.size() as usize - self.elsewhere()
+        self.len() as usize * TRACE_SIZE + self.size() as usize - self.elsewhere()
+    }
+}
+
+impl Trace {
+    /// How much memory it takes, bytes.
+    pub(crate) fn memory(&self) -> usize {
+        TRACE_SIZE + self.size() as usize - self.body.elsewhere()
     }
 }

@@ -27,6 +27,8 @@
 //! 21 run_import   u64 version of the newest commit that is imported, u64 floor, whole meta
 //! 22 event_retention u64 previous, u8 1 and retention, or u8 0
 //! 23 event_trim   u64 before
+//! 24 trace_retention u64 previous, u8 1 and retention, or u8 0
+//! 25 trace_trim   u64 before
 //! ```
 //! A key, name, value, kind, payload, tag, metadata or body is a `u32` size and its bytes. `meta` is an optional name
 //! (u8, then text), three texts of namespace, an optional parent (u8, then 16 bytes), tags, metadata, u8 status,
@@ -97,6 +99,10 @@ pub enum Mutation {
     EventRetention { retention: Option<Retention>, previous: Version },
     /// The events below this sequence are removed.
     EventTrim { before: u64 },
+    /// The run keeps these of its traces, or as many as the store says.
+    TraceRetention { retention: Option<Retention>, previous: Version },
+    /// The traces below this place are removed.
+    TraceTrim { before: u64 },
 }
 
 /// What a mutation tells of the thing before it.
@@ -144,8 +150,10 @@ const EVENT_ERASED: u8 = 20;
 const RUN_IMPORT: u8 = 21;
 const EVENT_RETENTION: u8 = 22;
 const EVENT_TRIM: u8 = 23;
+const TRACE_RETENTION: u8 = 24;
+const TRACE_TRIM: u8 = 25;
 
-static TABLE: [MutationRow; 23] = [
+static TABLE: [MutationRow; 25] = [
     MutationRow { name: "kv_put", tag: KV_PUT },
     MutationRow { name: "kv_delete", tag: KV_DELETE },
     MutationRow { name: "kv_deadline", tag: KV_DEADLINE },
@@ -169,6 +177,8 @@ static TABLE: [MutationRow; 23] = [
     MutationRow { name: "run_import", tag: RUN_IMPORT },
     MutationRow { name: "event_retention", tag: EVENT_RETENTION },
     MutationRow { name: "event_trim", tag: EVENT_TRIM },
+    MutationRow { name: "trace_retention", tag: TRACE_RETENTION },
+    MutationRow { name: "trace_trim", tag: TRACE_TRIM },
 ];
 
 impl Mutation {
@@ -203,6 +213,8 @@ impl Mutation {
             Self::RunImport { .. } => RUN_IMPORT,
             Self::EventRetention { .. } => EVENT_RETENTION,
             Self::EventTrim { .. } => EVENT_TRIM,
+            Self::TraceRetention { .. } => TRACE_RETENTION,
+            Self::TraceTrim { .. } => TRACE_TRIM,
         }
     }
 
@@ -239,6 +251,8 @@ impl Mutation {
             | Self::RunImport { .. }
             | Self::EventRetention { .. }
             | Self::EventTrim { .. }
+            | Self::TraceRetention { .. }
+            | Self::TraceTrim { .. }
             | Self::RunDelete { .. } => EntityRef::run(run),
         }
     }
@@ -261,13 +275,14 @@ impl Mutation {
             | Self::RunMetadata { previous, .. }
             | Self::RunRetention { previous, .. }
             | Self::EventRetention { previous, .. }
+            | Self::TraceRetention { previous, .. }
             | Self::RunDelete { previous } => match *previous {
                 Version::NEVER => Before::Absent,
                 previous => Before::At(previous),
             },
             Self::RunFork { .. } | Self::RunImport { .. } => Before::Absent,
             Self::EventAppend { .. } | Self::EventErased { .. } | Self::TraceRecord { .. } => Before::Nothing,
-            Self::Erase { .. } | Self::EventTrim { .. } => Before::Unknown,
+            Self::Erase { .. } | Self::EventTrim { .. } | Self::TraceTrim { .. } => Before::Unknown,
         }
     }
 
@@ -296,7 +311,7 @@ impl Mutation {
             Self::KvDeadline { key, .. } => 1 + 8 + 8 + 4 + key.len(),
             Self::EventAppend { kind, payload, .. } => 1 + 8 + 16 + 32 + 4 + kind.len() + 4 + payload.len(),
             Self::EventErased { kind, .. } => 1 + 8 + 32 + 32 + 4 + kind.len(),
-            Self::EventTrim { .. } => 1 + 8,
+            Self::EventTrim { .. } | Self::TraceTrim { .. } => 1 + 8,
             Self::TraceRecord { trace } => 1 + trace.encoded_size(),
             Self::JsonWrite { name, write, .. } => 1 + 8 + 4 + name.len() + write.encoded_size(),
             Self::TraceEnd { body, .. } => 1 + 8 + 16 + 8 + 4 + body.len(),
@@ -374,8 +389,10 @@ impl Mutation {
                 codec::put_u64(out, previous.0);
                 codec::put_bytes(out, metadata.as_bytes());
             }
-            Self::EventTrim { before } => codec::put_u64(out, *before),
-            Self::RunRetention { retention, previous } | Self::EventRetention { retention, previous } => {
+            Self::EventTrim { before } | Self::TraceTrim { before } => codec::put_u64(out, *before),
+            Self::RunRetention { retention, previous }
+            | Self::EventRetention { retention, previous }
+            | Self::TraceRetention { retention, previous } => {
                 codec::put_u64(out, previous.0);
                 put_option(out, *retention, |out, retention| retention.encode(out));
             }
@@ -408,6 +425,7 @@ impl Mutation {
             EVENT_ERASED => return take_erased_event(input),
             ERASE => return take_erase(input),
             EVENT_TRIM => return Ok(Self::EventTrim { before: codec::take_u64(input)? }),
+            TRACE_TRIM => return Ok(Self::TraceTrim { before: codec::take_u64(input)? }),
             TRACE_RECORD => return Ok(Self::TraceRecord { trace: Box::new(Trace::decode(input)?) }),
             _ => {}
         }
@@ -450,6 +468,9 @@ impl Mutation {
             }
             EVENT_RETENTION => {
                 Self::EventRetention { retention: take_option(input, Retention::decode)?, previous }
+            }
+            TRACE_RETENTION => {
+                Self::TraceRetention { retention: take_option(input, Retention::decode)?, previous }
             }
             RUN_FORK => {
                 let point =

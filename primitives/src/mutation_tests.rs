@@ -18,6 +18,7 @@ fn meta() -> RunMeta {
         durability: Some(Durability::Strict),
         retention: None,
         event_retention: None,
+        trace_retention: None,
         forked_from: None,
         imported: None,
     }
@@ -159,6 +160,12 @@ fn golden() -> Vec<(Mutation, &'static str)> {
         ),
         (Mutation::EventRetention { retention: None, previous }, "16 0400000000000000 00"),
         (Mutation::EventTrim { before: 3 }, "17 0300000000000000"),
+        (
+            Mutation::TraceRetention { retention: Some(Retention::KeepLast(7)), previous },
+            "18 0400000000000000 01 02 0700000000000000",
+        ),
+        (Mutation::TraceRetention { retention: None, previous }, "18 0400000000000000 00"),
+        (Mutation::TraceTrim { before: 3 }, "19 0300000000000000"),
         (
             Mutation::TraceRecord { trace: Box::new(trace()) },
             "0d 07070707070707070707070707070707 01 06060606060606060606060606060606 \

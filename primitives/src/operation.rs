@@ -119,7 +119,7 @@ pub enum Operation {
     TraceList { filter: Box<TraceFilter>, start: Option<u64>, limit: usize, direction: Direction },
     /// A trace and everything below it, in commit order; the first `limit` of them.
     TraceTree { id: TraceId, limit: usize },
-    /// How many traces there are, or how many of a kind.
+    /// How many traces there ever were, or how many of a kind.
     TraceCount { kind: Option<Arc<str>> },
     /// Creates a document; `AlreadyExists` if it is there.
     JsonCreate { name: Arc<str>, value: Encoded },
@@ -149,6 +149,10 @@ pub enum Operation {
     RunSetEventRetention { retention: Option<Retention> },
     /// The sequence of the first event that is there; how many there ever were if none is.
     EventFirst,
+    /// Replaces what the run says of the traces that it keeps, and removes those that it does not.
+    RunSetTraceRetention { retention: Option<Retention> },
+    /// The place of the first trace that is there; how many there ever were if none is.
+    TraceFirst,
 }
 
 /// How many traces one [`TraceList`](Operation::TraceList) looks at: what a filter leaves out takes time too.
@@ -215,7 +219,8 @@ impl Operation {
             | Self::RunSetTags { .. }
             | Self::RunSetMetadata { .. }
             | Self::RunSetRetention { .. }
-            | Self::RunSetEventRetention { .. } => true,
+            | Self::RunSetEventRetention { .. }
+            | Self::RunSetTraceRetention { .. } => true,
             Self::KvPutMany { entries } => !entries.is_empty(),
             Self::EventAppendMany { events } => !events.is_empty(),
             _ => false,

@@ -42,7 +42,7 @@ const fn alone(tag: u8, name: &'static str, access: Access, mutations: &'static 
     OperationRow { joins: false, ..write(tag, name, access, mutations) }
 }
 
-static TABLE: [OperationRow; 60] = [
+static TABLE: [OperationRow; 62] = [
     read(1, "kv_get"),
     read(2, "kv_get_many"),
     read(3, "kv_exists"),
@@ -67,8 +67,8 @@ static TABLE: [OperationRow; 60] = [
     read(21, "event_len"),
     read(22, "event_head"),
     read(23, "event_verify_chain"),
-    alone(24, "run_create", Access::Any, &[5, 17]),
-    alone(25, "run_begin", Access::Any, &[5, 6, 17]),
+    alone(24, "run_create", Access::Any, &[5, 17, 22, 24]),
+    alone(25, "run_begin", Access::Any, &[5, 6, 17, 22, 24]),
     OperationRow { access: Access::Any, ..read(26, "run_get") },
     write(27, "run_update_status", Access::Existing, &[6, 7]),
     write(28, "run_set_tags", Access::Existing, &[8]),
@@ -83,8 +83,8 @@ static TABLE: [OperationRow; 60] = [
     write(37, "cell_delete", Access::Active, &[12]),
     read(38, "cell_list"),
     read(39, "entity_stat"),
-    write(40, "trace_record", Access::Active, &[13]),
-    write(41, "trace_begin", Access::Active, &[13]),
+    write(40, "trace_record", Access::Active, &[13, 25]),
+    write(41, "trace_begin", Access::Active, &[13, 25]),
     write(42, "trace_end", Access::Active, &[14]),
     read(43, "trace_get"),
     read(44, "trace_list"),
@@ -105,6 +105,8 @@ static TABLE: [OperationRow; 60] = [
     alone(58, "run_erase", Access::Existing, &[19]),
     write(59, "run_set_event_retention", Access::Existing, &[22, 23]),
     read(60, "event_first"),
+    write(61, "run_set_trace_retention", Access::Existing, &[24, 25]),
+    read(62, "trace_first"),
 ];
 
 /// The mutations that the operation with this tag may produce.
@@ -196,6 +198,8 @@ impl Operation {
             Self::RunErase { .. } => 58,
             Self::RunSetEventRetention { .. } => 59,
             Self::EventFirst => 60,
+            Self::RunSetTraceRetention { .. } => 61,
+            Self::TraceFirst => 62,
         }
     }
 }

@@ -20,6 +20,7 @@ pub(crate) struct Overlay {
     /// Whether a staged deletion hides everything the run holds.
     pub(crate) hides_content: bool,
     pub(crate) event_count: u64,
+    pub(crate) trace_count: u64,
     pub(crate) head_hash: Option<[u8; 32]>,
     /// How many mutations the indexes below know of: blind writes do not pay for them.
     indexed: usize,
@@ -44,11 +45,12 @@ impl Overlay {
             | Mutation::CellDelete { .. }
             | Mutation::JsonWrite { .. }
             | Mutation::JsonDestroy { .. }
-            | Mutation::TraceRecord { .. }
             | Mutation::TraceEnd { .. }
             | Mutation::Erase { .. }
             | Mutation::EventErased { .. }
-            | Mutation::EventTrim { .. } => {}
+            | Mutation::EventTrim { .. }
+            | Mutation::TraceTrim { .. } => {}
+            Mutation::TraceRecord { .. } => self.trace_count += 1,
             Mutation::EventAppend { hash, .. } => {
                 self.event_count += 1;
                 self.head_hash = Some(*hash);

@@ -5,6 +5,7 @@
 //! that nobody looks at in this way keeps nothing.
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
+use crate::entry_log::EntryLog;
 use crate::erasure::Erasure;
 use crate::event_log::EventLog;
 use crate::json::Document;
@@ -12,6 +13,7 @@ use crate::key_map::Entry;
 use crate::run_meta::RunMeta;
 use crate::split_map::SplitMap;
 use crate::trace::Trace;
+use crate::trace_log::TraceLog;
 use crate::version::Version;
 use std::borrow::Borrow;
 use std::collections::VecDeque;
@@ -30,6 +32,8 @@ pub(crate) struct Past {
     pub(crate) meta: Replacements<(), (Option<Box<RunMeta>>, Version)>,
     /// The events there were before some were removed.
     pub(crate) events: Replacements<(), EventLog>,
+    /// The traces there were before some were removed; those that ended since are found above.
+    pub(crate) trace_logs: Replacements<(), TraceLog>,
 }
 
 impl Past {
@@ -41,12 +45,13 @@ impl Past {
             traces: Replacements::new(hash_seed),
             meta: Replacements::new(hash_seed),
             events: Replacements::new(hash_seed),
+            trace_logs: Replacements::new(hash_seed),
         }
     }
 
     /// Puts the marker in the place of what an erasure covers. Whether there was any.
     pub(crate) fn redact(&mut self, erasure: &Erasure) -> bool {
-        let Self { kv, cells, documents, traces, meta: _, events } = self;
+        let Self { kv, cells, documents, traces, meta: _, events, trace_logs } = self;
         match &erasure.entity {
             EntityRef::Kv { key, .. } => kv.change(&**key, |was| redact_value(was, erasure)),
             EntityRef::Cell { name, .. } => cells.change(&**name, |was| redact_value(was, erasure)),
@@ -54,13 +59,16 @@ impl Past {
                 let erased = was.as_mut().filter(|was| erasure.covers_document(name, &was.value));
                 erased.map(|was| was.value = Document::erased(was.stamp)).is_some()
             }),
-            EntityRef::Trace { .. } => traces.change_all(|was| {
-                let is_erased = erasure.covers_trace(was) && !was.body.is_erased();
-                if is_erased {
-                    was.body = Encoded::erased();
-                }
-                is_erased
-            }),
+            EntityRef::Trace { id, .. } => {
+                let is_ended = traces.change_all(|was| {
+                    let is_erased = erasure.covers_trace(was) && !was.body.is_erased();
+                    if is_erased {
+                        was.body = Encoded::erased();
+                    }
+                    is_erased
+                });
+                trace_logs.change(&(), |was| was.redact(id, erasure).is_some()) | is_ended
+            }
             EntityRef::Event { sequence, .. } => {
                 events.change(&(), |was| was.redact(*sequence, erasure).is_some())
             }
@@ -68,21 +76,12 @@ impl Past {
         }
     }
 
-    /// Forgets what no snapshot at `floor` or behind it needs, as many things as `budget` allows, and takes them from it. Events
-    /// from `first_event` on are there without it.
-    pub(crate) fn trim(&mut self, floor: Version, first_event: u64, budget: &mut usize) {
-        let Self { kv, cells, documents, traces, meta, events } = self;
-        while *budget > 0
-            && let Some((was, first)) = events.oldest_before(floor, first_event)
-        {
-            // However many events of it are nobody else's, they go a few at a time; those there are now may be none of it.
-            let count = first.min(was.end()).saturating_sub(was.first()).min(*budget as u64);
-            was.drop_front(count);
-            *budget -= count as usize;
-            if count == 0 {
-                events.trim_one(budget);
-            }
-        }
+    /// Forgets what no snapshot at `floor` or behind it needs, as many things as `budget` allows, and takes them from it. Of
+    /// events and traces those from these places on are there without it.
+    pub(crate) fn trim(&mut self, floor: Version, first_event: u64, first_trace: u64, budget: &mut usize) {
+        let Self { kv, cells, documents, traces, meta, events, trace_logs } = self;
+        events.trim_logs(floor, first_event, budget);
+        trace_logs.trim_logs(floor, first_trace, budget);
         kv.trim(floor, budget);
         cells.trim(floor, budget);
         documents.trim(floor, budget);
@@ -92,13 +91,14 @@ impl Past {
 
     /// About how many bytes are kept.
     pub(crate) fn size(&self) -> usize {
-        let Self { kv, cells, documents, traces, meta, events } = self;
-        kv.size + cells.size + documents.size + traces.size + meta.size + events.size
+        let Self { kv, cells, documents, traces, meta, events, trace_logs } = self;
+        let logs = events.size + trace_logs.size;
+        kv.size + cells.size + documents.size + traces.size + meta.size + logs
     }
 
-    /// About how many bytes take events that are kept here alone, of which `events` is left.
-    pub(crate) fn kept_of_events(&self, events: &EventLog) -> usize {
-        self.events.oldest().map_or(0, |oldest| events.released().saturating_sub(oldest.released()))
+    /// About how many bytes take events and traces that are kept here alone, of which these are left.
+    pub(crate) fn kept_of_logs(&self, events: &EventLog, traces: &TraceLog) -> usize {
+        self.events.kept_of(events) + self.trace_logs.kept_of(traces)
     }
 }
 
@@ -264,13 +264,30 @@ impl<K: Clone + Eq + Hash, T> Replacements<K, T> {
     }
 }
 
-impl Replacements<(), EventLog> {
-    fn oldest(&self) -> Option<&EventLog> {
-        self.chains.get(&())?.front().map(|link| &link.was)
+impl<L: EntryLog> Replacements<(), L> {
+    /// About how many bytes take entries that are kept here alone, of which `log` is left.
+    fn kept_of(&self, log: &L) -> usize {
+        let oldest = self.chains.get(&()).and_then(|chain| chain.front());
+        oldest.map_or(0, |oldest| log.released().saturating_sub(oldest.was.released()))
     }
 
-    /// The oldest of them, if a commit up to `floor` replaced it, and the first event of the next one, or of what is there now.
-    fn oldest_before(&mut self, floor: Version, first_now: u64) -> Option<(&mut EventLog, u64)> {
+    /// Forgets the logs that commits up to `floor` replaced. However many entries of one are nobody else's, they go a few at a time.
+    fn trim_logs(&mut self, floor: Version, first_now: u64, budget: &mut usize) {
+        while *budget > 0
+            && let Some((was, first)) = self.oldest_before(floor, first_now)
+        {
+            // Those there are now may be none of it.
+            let count = first.min(was.end()).saturating_sub(was.first()).min(*budget as u64);
+            was.drop_front(count);
+            *budget -= count as usize;
+            if count == 0 {
+                self.trim_one(budget);
+            }
+        }
+    }
+
+    /// The oldest of them, if a commit up to `floor` replaced it, and the first entry of the next one, or of what is there now.
+    fn oldest_before(&mut self, floor: Version, first_now: u64) -> Option<(&mut L, u64)> {
         let chain = self.chains.get_mut(&())?;
         let next = chain.get(1).map_or(first_now, |link| link.was.first());
         let oldest = chain.front_mut().filter(|link| link.by <= floor)?;

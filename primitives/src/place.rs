@@ -20,6 +20,8 @@ pub(crate) enum Place {
     EventsFrom { kind: Option<Arc<str>>, from: u64 },
     /// That no event from `from` on was removed.
     EventsKept { from: u64 },
+    /// That no trace from this place on was removed.
+    TracesKept { from: u64 },
     /// What is at a place of a document, or that nothing is.
     Region { name: Arc<str>, path: Pointer },
     /// Which documents lie between two bounds.
@@ -27,7 +29,8 @@ pub(crate) enum Place {
     /// A trace, or that it is not there.
     Trace { id: TraceId },
     /// The traces at these places that a filter wants. The places end with `u64::MAX` where newer ones would have
-    /// been seen too; then so many were looked at, and no more of the new ones may come than one list looks at.
+    /// been seen too; then so many were looked at, and no more of the new ones may come than one list looks at. Where it is not said
+    /// how many, it is how many of a kind there ever were.
     Traces { filter: Box<TraceFilter>, places: Range<u64>, looked: Option<u64> },
     /// Whether the transaction's own traces, of which this is the first, lie between these times: the commit records
     /// them, and their time is that of the commit.
@@ -66,7 +69,7 @@ impl Place {
             Place::Region { name, path } => name.len() + path.as_str().len(),
             Place::Traces { filter, .. } => size_of::<TraceFilter>() + filter.text_size(),
             Place::Trace { .. } | Place::OwnTraces { .. } | Place::Tree { .. } => 0,
-            Place::EventsKept { .. } => 0,
+            Place::EventsKept { .. } | Place::TracesKept { .. } => 0,
             Place::Life | Place::Run { .. } | Place::Status | Place::Receipt { .. } => 0,
         };
         size_of::<Place>() + held

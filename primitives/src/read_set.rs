@@ -17,6 +17,7 @@ use crate::place::Place;
 use crate::run_meta::RunInfo;
 use crate::run_state::RunState;
 use crate::snapshot::Snapshot;
+use crate::trace::Trace;
 use crate::trace_changes::{ChangedTrace, TraceChanges};
 use crate::trace_id::TraceId;
 use crate::version::{Stamp, Timestamp, Version};
@@ -34,8 +35,9 @@ pub struct ReadSet {
     /// Without writes of the transaction's own, and with them.
     has_run: [bool; 2],
     has_status: bool,
-    /// Which of the places is that of the events that have to be kept, if there is one.
+    /// Which of the places is that of the events that have to be kept, and which that of the traces, if there is one.
     events_kept: Option<usize>,
+    traces_kept: Option<usize>,
 }
 
 /// Lists and trees of traces that are remembered one by one. Each is checked against every trace that has been recorded or
@@ -101,15 +103,19 @@ impl ReadSet {
             Place::Run { has_own } if std::mem::replace(&mut self.has_run[usize::from(has_own)], true) => {
                 return;
             }
-            Place::EventsKept { from } => match self.events_kept {
-                Some(place) => {
-                    if let Place::EventsKept { from: known } = &mut self.places[place] {
+            Place::EventsKept { from } | Place::TracesKept { from } => {
+                let is_of_events = matches!(place, Place::EventsKept { .. });
+                let kept = if is_of_events { &mut self.events_kept } else { &mut self.traces_kept };
+                if let Some(place) = kept {
+                    if let Place::EventsKept { from: known } | Place::TracesKept { from: known } =
+                        &mut self.places[*place]
+                    {
                         *known = from.min(*known);
                     }
                     return;
                 }
-                None => self.events_kept = Some(self.places.len()),
-            },
+                *kept = Some(self.places.len());
+            }
             Place::Status if std::mem::replace(&mut self.has_status, true) => return,
             Place::Traces { .. } | Place::Tree { .. } => {
                 self.trace_walk_count += 1;
@@ -210,8 +216,13 @@ impl<'a> Check<'a> {
             Place::Trace { id } => self.changed_trace(self.traces().of(id)),
             Place::Traces { filter, places, looked } => {
                 let changed = self.traces().wanted(filter, places);
-                self.changed_trace(changed.or_else(|| self.traces().beyond_one_list(places, (*looked)?)))
+                let changed = changed.or_else(|| self.traces().beyond_one_list(places, (*looked)?));
+                let is_all = looked.is_none();
+                self.changed_trace(changed).or_else(|| {
+                    self.recounted_traces(filter.kind.as_deref(), places.start).filter(|_| is_all)
+                })
             }
+            Place::TracesKept { from } => self.removed_trace(*from),
             Place::OwnTraces { first, from, to } => self.moved_in_time(first, *from, *to),
             Place::Tree { root, end } => self.changed_trace(self.traces().below(root, *end)),
             // A run that was begun anew has changed in every place, which was found out above.
@@ -306,6 +317,27 @@ impl<'a> Check<'a> {
         let seen = seen.map_or(Version::NEVER, |event| event.stamp.version);
         let entity = EntityRef::event(self.state.id(), from);
         (self.state.view().first_event() > from).then_some(Changed { entity, seen, found })
+    }
+
+    fn removed_trace(&self, from: u64) -> Option<Changed> {
+        if !self.traces().is_removed(from) {
+            return None;
+        }
+        let seen = self.view.traces().get(from);
+        let entity = |trace: &Trace| EntityRef::trace(self.state.id(), trace.id);
+        Some(Changed {
+            entity: seen.map_or_else(|| EntityRef::run(self.state.id()), entity),
+            seen: seen.map_or(Version::NEVER, |trace| trace.stamp.version),
+            found: Version::NEVER,
+        })
+    }
+
+    /// Traces that came and are removed again count all the same; and who looked at all of them from the first place on has seen which
+    /// the first is.
+    fn recounted_traces(&self, kind: Option<&str>, start: u64) -> Option<Changed> {
+        let is_changed = self.traces().is_recounted(kind) || (start == 0 && self.traces().is_any_removed());
+        let (seen, found) = (self.view.stamp().version, self.state.version());
+        is_changed.then(|| Changed { entity: EntityRef::run(self.state.id()), seen, found })
     }
 
     fn traces(&self) -> TraceChanges<'_> {

@@ -42,14 +42,8 @@ impl Content {
                 event.map(|event| Was::Event { sequence: *sequence, event: Box::new(event) })
             }
             EntityRef::Trace { id, .. } => {
-                let place = self.traces.place_of(id);
-                let trace = place.and_then(|place| self.traces.get(place));
-                let trace = trace.filter(|trace| erasure.covers_trace(trace) && !trace.body.is_erased());
-                let erased = trace.map(|trace| Trace { body: Encoded::erased(), ..trace.clone() });
-                place.zip(erased).map(|(place, erased)| Was::Trace {
-                    place,
-                    trace: Box::new(self.traces.replace(place, erased)),
-                })
+                let trace = self.traces.redact(id, erasure);
+                trace.map(|(place, trace)| Was::Trace { place, trace: Box::new(trace) })
             }
             EntityRef::Run { .. } => None,
         })

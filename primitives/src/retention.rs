@@ -4,20 +4,29 @@ use crate::error::{Error, ErrorKind};
 use std::fmt;
 use std::time::Duration;
 
-/// Which older versions of a run can be looked at, or which of its events are kept.
+/// Which older versions of a run can be looked at, or which of its events or of its traces are kept.
 ///
 /// Of versions it bounds what is kept from below: more may be there for a while, because history is given up by checkpoints. What
-/// keys, cells, documents and the run itself hold now is never given up. Of events exactly these are there behind each commit
-/// that appends some or sets it.
+/// keys, cells, documents and the run itself hold now is never given up. Of events and of traces exactly these are there behind each
+/// commit that adds some or sets it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Retention {
     /// All of them, from the first commit on.
     #[default]
     KeepAll,
-    /// Those of the last so many commits of the run, of 1 only what it is now; the last so many events.
+    /// Those of the last so many commits of the run, of 1 only what it is now; the last so many events, or traces.
     KeepLast(u64),
-    /// What the run was at any time since so long ago; events that are not older than that.
+    /// What the run was at any time since so long ago; events, or traces, that are not older than that.
     KeepFor(Duration),
+}
+
+/// Which events and which traces a run keeps that does not say so itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EntryRetention {
+    /// Of its events.
+    pub events: Retention,
+    /// Of its traces.
+    pub traces: Retention,
 }
 
 const KEEP_ALL: u8 = 1;

@@ -59,6 +59,7 @@ mod tests {
             durability: None,
             retention: None,
             event_retention: None,
+            trace_retention: None,
             forked_from: None,
             version: Version(1),
             timestamp: Timestamp(100),

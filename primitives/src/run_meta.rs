@@ -27,6 +27,10 @@ pub struct RunSpec {
     pub durability: Option<Durability>,
     /// How much of its history is kept; without it, as the store says.
     pub retention: Option<Retention>,
+    /// Which of its events are kept; without it, as the store says.
+    pub event_retention: Option<Retention>,
+    /// Which of its traces are kept; without it, as the store says.
+    pub trace_retention: Option<Retention>,
 }
 
 impl RunSpec {
@@ -138,8 +142,10 @@ pub struct RunMeta {
     pub durability: Option<Durability>,
     /// How much of its history is kept; without it, as the store says.
     pub retention: Option<Retention>,
-    /// Which of its events are kept; without it, all.
+    /// Which of its events are kept; without it, as the store says.
     pub event_retention: Option<Retention>,
+    /// Which of its traces are kept; without it, as the store says.
+    pub trace_retention: Option<Retention>,
     /// What it began as, if it is a fork.
     pub forked_from: Option<ForkPoint>,
     /// The newest of the commits that it was imported with, if it was.
@@ -171,8 +177,10 @@ pub struct RunInfo {
     pub durability: Option<Durability>,
     /// How much of its history is kept; without it, as the store says.
     pub retention: Option<Retention>,
-    /// Which of its events are kept; without it, all.
+    /// Which of its events are kept; without it, as the store says.
     pub event_retention: Option<Retention>,
+    /// Which of its traces are kept; without it, as the store says.
+    pub trace_retention: Option<Retention>,
     /// What it began as, if it is a fork.
     pub forked_from: Option<ForkPoint>,
     /// Its newest commit.
@@ -187,7 +195,7 @@ pub struct RunInfo {
     pub cell_count: u64,
     /// Documents.
     pub document_count: u64,
-    /// Traces.
+    /// Traces that were ever recorded, those included that are not kept any more.
     pub trace_count: u64,
     /// What keys, cells, documents, events and traces take together: names and encoded values, bytes.
     pub size: u64,
@@ -211,6 +219,7 @@ impl RunMeta {
             durability: None,
             retention: None,
             event_retention: None,
+            trace_retention: None,
             forked_from: None,
             imported: None,
         }
@@ -234,6 +243,7 @@ impl RunMeta {
             durability: self.durability,
             retention: self.retention,
             event_retention: self.event_retention,
+            trace_retention: self.trace_retention,
             forked_from: self.forked_from,
             version: stamp.version,
             timestamp: stamp.timestamp,
@@ -253,6 +263,10 @@ impl RunMeta {
         put_option(out, self.retention, |out, retention| retention.encode(out));
         if let Some(retention) = self.event_retention {
             codec::put_u8(out, KEEPS_EVENTS);
+            retention.encode(out);
+        }
+        if let Some(retention) = self.trace_retention {
+            codec::put_u8(out, KEEPS_TRACES);
             retention.encode(out);
         }
         if let Some(imported) = self.imported {
@@ -275,6 +289,13 @@ impl RunMeta {
             }
             _ => None,
         };
+        let trace_retention = match input.first() {
+            Some(&KEEPS_TRACES) => {
+                codec::take_u8(input)?;
+                Some(Retention::decode(input)?)
+            }
+            _ => None,
+        };
         let imported = match input.first() {
             Some(&IMPORTED) => {
                 codec::take_u8(input)?;
@@ -286,7 +307,7 @@ impl RunMeta {
             let run = RunId::from_bytes(codec::take_array(input)?);
             Ok(ForkPoint { run, version: Version(codec::take_u64(input)?) })
         })?;
-        Ok(Self { retention, event_retention, forked_from, imported, ..meta })
+        Ok(Self { retention, event_retention, trace_retention, forked_from, imported, ..meta })
     }
 
     /// Appends the encoding, in the order of [`decode`](Self::decode), without the retentions, which are
@@ -327,6 +348,7 @@ impl RunMeta {
             },
             retention: None,
             event_retention: None,
+            trace_retention: None,
             forked_from: None,
             imported: None,
         })
@@ -335,8 +357,9 @@ impl RunMeta {
 
 /// In front of what a run began as, where it was imported.
 const IMPORTED: u8 = 2;
-/// In front of that, where the run says which of its events it keeps.
+/// In front of that, where the run says which of its events it keeps, and which of its traces.
 const KEEPS_EVENTS: u8 = 3;
+const KEEPS_TRACES: u8 = 4;
 
 pub(crate) fn encode_tags(tags: &[String], out: &mut Vec<u8>) {
     codec::put_u32(out, codec::size_u32(tags.len()));
@@ -418,12 +441,21 @@ mod tests {
     fn only_the_whole_of_a_description_has_its_retentions_and_what_it_began_as() {
         let forked_from = Some(ForkPoint { run: RunId::from_bytes([6; 16]), version: Version(9) });
         let imported = Some(Version(8));
-        let (retention, event_retention) = (Some(Retention::KeepLast(3)), Some(Retention::KeepLast(4)));
-        let meta = RunMeta { retention, event_retention, forked_from, imported, ..RunMeta::plain() };
+        let [retention, event_retention, trace_retention] =
+            [3, 4, 5].map(|count| Some(Retention::KeepLast(count)));
+        let meta = RunMeta {
+            retention,
+            event_retention,
+            trace_retention,
+            forked_from,
+            imported,
+            ..RunMeta::plain()
+        };
         let (mut whole, mut logged) = (Vec::new(), Vec::new());
         meta.encode_whole(&mut whole);
         meta.encode(&mut logged);
-        let kept = [1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 3, 2, 4, 0, 0, 0, 0, 0, 0, 0];
+        let kept = |number| [2, number, 0, 0, 0, 0, 0, 0, 0];
+        let kept = [&[1][..], &kept(3), &[3], &kept(4), &[4], &kept(5)].concat();
         let point = [&[2, 8, 0, 0, 0, 0, 0, 0, 0, 1][..], &[6; 16], &[9, 0, 0, 0, 0, 0, 0, 0]].concat();
         assert_eq!(whole, [&logged[..], &kept, &point].concat());
         assert_eq!(RunMeta::decode_whole(&mut &whole[..]), Ok(meta));

@@ -2,9 +2,10 @@
 use crate::content::{Content, DOCUMENT_PATH_SIZE};
 use crate::draft::Draft;
 use crate::encoded::Encoded;
+use crate::entry_log::{EntryLog, TrimmedOf};
 use crate::erasure::Erasure;
 use crate::event::{Event, Seal};
-use crate::event_log::{Anchor, Trimmed};
+use crate::event_log::{Anchor, EventLog};
 use crate::fork::ForkPoint;
 use crate::id::{OperationId, RunId};
 use crate::json::{Document, JsonWrite};
@@ -20,6 +21,7 @@ use crate::run_meta::{RunInfo, RunMeta, RunStatus};
 use crate::snapshot::{Snapshot, Snapshots};
 use crate::trace::Trace;
 use crate::trace_id::TraceId;
+use crate::trace_log::{RemovedTraces, TraceLog};
 pub use crate::version::Stamp;
 use crate::version::{Timestamp, Version};
 use crate::view::RunView;
@@ -52,7 +54,8 @@ enum Undo {
     Key { kind: KeyKind, key: Arc<str>, entry: Option<Entry<Encoded>>, kept: Option<Version> },
     Document { name: Arc<str>, was: Option<Entry<Document>>, kept: Option<Version> },
     Event,
-    EventTrim { trimmed: Trimmed, kept: Option<Version> },
+    EventTrim { trimmed: TrimmedOf<EventLog>, kept: Option<Version> },
+    TraceTrim { trimmed: TrimmedOf<TraceLog>, kept: Option<Version> },
     Trace,
     TraceEnd { place: u64, was: Box<Trace>, kept: Option<Version> },
     Meta { meta: Option<Box<RunMeta>>, version: Version, kept: Option<Version> },
@@ -148,6 +151,11 @@ impl RunState {
                 let (trimmed, kept) = self.content.trim_events(before, keeper);
                 Undo::EventTrim { trimmed, kept }
             }
+            Mutation::TraceTrim { before } => {
+                let keeper = self.snapshots.keeper(stamp.version);
+                let (trimmed, kept) = self.content.trim_traces(before, keeper);
+                Undo::TraceTrim { trimmed, kept }
+            }
             Mutation::Erase { entity, from, through, reason } => {
                 let event_hash = self.content.event_hash(&entity);
                 let erasure =
@@ -234,6 +242,16 @@ impl RunState {
         self.content.events.load_removed_of_kind(kind, removed)
     }
 
+    /// Takes over from an image that the traces below `first` were removed.
+    pub(crate) fn load_removed_traces(&mut self, first: u64, removed: RemovedTraces) -> Result<(), String> {
+        self.content.load_removed_traces(first, removed)
+    }
+
+    /// Takes over from an image how many of them were of a kind.
+    pub(crate) fn load_removed_traces_of_kind(&mut self, kind: Arc<str>, removed: u64) -> Result<(), String> {
+        self.content.traces.load_removed_of_kind(kind, removed)
+    }
+
     /// Takes over an erasure of an image, in which nothing stands any more that it covers.
     pub(crate) fn load_erasure(&mut self, erasure: Erasure) {
         Arc::make_mut(&mut self.content.erasures).push(erasure);
@@ -247,6 +265,7 @@ impl RunState {
             Undo::Document { name, was, kept } => self.content.restore_document(&name, was, kept),
             Undo::Event => self.content.events.take_back(),
             Undo::EventTrim { trimmed, kept } => self.content.restore_events(trimmed, kept),
+            Undo::TraceTrim { trimmed, kept } => self.content.restore_traces(trimmed, kept),
             Undo::Trace => self.content.traces.take_back(),
             Undo::TraceEnd { place, was, kept } => {
                 kept.into_iter().for_each(|by| past.traces.take_back(&place, by));
@@ -452,9 +471,9 @@ impl RunState {
         self.content.events.end()
     }
 
-    /// How many traces it holds.
+    /// How many traces were ever recorded in it.
     pub fn trace_count(&self) -> u64 {
-        self.content.traces.len()
+        self.content.traces.end()
     }
 
     /// Whether two runs remember the same. For tests: it reads everything.
@@ -525,6 +544,7 @@ pub(crate) fn described(current: Option<&RunMeta>, mutation: Mutation) -> RunMet
         Mutation::RunMetadata { metadata, .. } => meta.metadata = metadata,
         Mutation::RunRetention { retention, .. } => meta.retention = retention,
         Mutation::EventRetention { retention, .. } => meta.event_retention = retention,
+        Mutation::TraceRetention { retention, .. } => meta.trace_retention = retention,
         other => panic!("{} does not describe a run", other.name()),
     }
     meta

@@ -1,7 +1,7 @@
 //! What has become of the traces that somebody saw at an older version.
 //!
-//! Traces are only ever added and ended, so everything that can have changed is behind the count of that version or
-//! among the replaced ones: what has not changed is not looked at again.
+//! Traces are only ever added, ended, and removed at the front, so everything that can have changed is behind the count of that
+//! version, among the replaced ones or in front of the first: what has not changed is not looked at again.
 use crate::operation::TRACE_SCAN_MAX;
 use crate::trace::Trace;
 use crate::trace_filter::TraceFilter;
@@ -31,11 +31,34 @@ impl<'a> TraceChanges<'a> {
         Self { was, is }
     }
 
-    /// Whether one trace was recorded or ended.
+    /// Whether one trace was recorded, ended or removed. Of one that is not there it is told whether it may have been removed, so this
+    /// changes with the first that is.
     pub(crate) fn of(&self, id: &TraceId) -> Option<ChangedTrace> {
         let version = |trace: Option<&Trace>| trace.map_or(Version::NEVER, |trace| trace.stamp.version);
         let (seen, found) = (version(self.was.find(id)), version(self.is.find(id)));
-        (seen != found).then_some(ChangedTrace { id: *id, seen, found })
+        let (was_whole, is_whole) = (self.was.first() == 0, self.is.first() == 0);
+        match (seen, found) {
+            (Version::NEVER, Version::NEVER) if was_whole && !is_whole => {
+                Some(ChangedTrace { id: *id, seen, found: self.is.removed().through })
+            }
+            _ => (seen != found).then_some(ChangedTrace { id: *id, seen, found }),
+        }
+    }
+
+    /// Whether more was recorded since, of one kind or of any, whether it is still there or not.
+    pub(crate) fn is_recounted(&self, kind: Option<&str>) -> bool {
+        let count = |traces: &Traces<'_>| kind.map_or(traces.count(), |kind| traces.kind_count(kind));
+        count(&self.was) != count(&self.is)
+    }
+
+    /// Whether the trace at a place, or one behind it, was removed.
+    pub(crate) fn is_removed(&self, place: u64) -> bool {
+        self.is.first() > place
+    }
+
+    /// Whether any was removed since.
+    pub(crate) fn is_any_removed(&self) -> bool {
+        self.is.first() != self.was.first()
     }
 
     /// The first change at these places of a trace that the filter wants, or wanted.
@@ -44,13 +67,14 @@ impl<'a> TraceChanges<'a> {
         let place = self
             .places(places)
             .find(|place| is_wanted(self.was.get(*place)) || is_wanted(self.is.get(*place)))?;
-        self.of(&self.is.get(place)?.id)
+        self.of(&self.was.get(place).or_else(|| self.is.get(place))?.id)
     }
 
     /// The first new trace, if a list that looked at `looked` of these places and would have seen new ones has to look at
     /// more than one list does: then it ends before it has passed all that it passed.
     pub(crate) fn beyond_one_list(&self, places: &Range<u64>, looked: u64) -> Option<ChangedTrace> {
-        let (was, is) = (self.was.count(), self.is.count());
+        // Those that came and were removed again are not looked at.
+        let (was, is) = (self.was.count().max(self.is.first()), self.is.count());
         let is_beyond = places.end == u64::MAX && looked + (is - was) > TRACE_SCAN_MAX as u64;
         let first = self.is.get(was).filter(|_| is_beyond)?;
         self.of(&first.id)
@@ -58,6 +82,10 @@ impl<'a> TraceChanges<'a> {
 
     /// The first change before the place `end` of the root, or of a trace below it.
     pub(crate) fn below(&self, root: &TraceId, end: u64) -> Option<ChangedTrace> {
+        if self.was.place_of(root) != self.is.place_of(root) {
+            // Of one that is there all is there that is below it.
+            return self.of(root);
+        }
         let mut lineage =
             Lineage { traces: self.is, root: self.is.place_of(root)?, known: FxHashMap::default() };
         let place = self.places(&(lineage.root..end)).find(|place| lineage.reaches_root(*place))?;

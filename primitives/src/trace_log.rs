@@ -1,5 +1,8 @@
 //! All traces of a run in commit order, and where each one and the children of each one are.
 use crate::chunks::{Ascending, CHUNK_COUNT_MAX, Chunks};
+use crate::encoded::Encoded;
+use crate::entry_log::{EntryLog, PLACE_MAX, Trimmed};
+use crate::erasure::Erasure;
 use crate::split_map::SplitMap;
 use crate::trace::Trace;
 use crate::trace_id::TraceId;
@@ -7,13 +10,17 @@ use crate::version::{Timestamp, Version};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The traces of a run. A place is a trace's number in commit order: 0, 1, 2 ... without gaps.
+/// The traces of a run. A place is a trace's number in commit order: 0, 1, 2 ... without gaps, but for those that were removed at the
+/// front because the run does not keep them.
 ///
 /// Commit order is the order of time too, since the time of a run never decreases, so time needs no index. A clone shares all
 /// traces until either is changed.
 #[derive(Debug, Clone)]
 pub struct TraceLog {
     traces: Chunks<Trace>,
+    removed: RemovedTraces,
+    /// How much memory what was removed has taken, since this is in memory.
+    released: usize,
     by_id: SplitMap<TraceId, u64>,
     by_parent: SplitMap<TraceId, Chunks<u64>>,
     kinds: SplitMap<Arc<str>, OfKind>,
@@ -27,7 +34,16 @@ pub struct TraceLog {
 struct OfKind {
     /// The text that all of them share.
     kind: Arc<str>,
+    /// How many there ever were, and how many of these were removed.
     count: u64,
+    removed: u64,
+}
+
+/// What is left of the traces that were removed: the first commit that recorded one of them, and the last that wrote one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct RemovedTraces {
+    pub(crate) from: Version,
+    pub(crate) through: Version,
 }
 
 impl TraceLog {
@@ -35,6 +51,8 @@ impl TraceLog {
     pub fn new(hash_seed: usize) -> Self {
         Self {
             traces: Chunks::new(),
+            removed: RemovedTraces::default(),
+            released: 0,
             by_id: SplitMap::new(hash_seed),
             by_parent: SplitMap::new(hash_seed),
             kinds: SplitMap::new(hash_seed),
@@ -51,6 +69,11 @@ impl TraceLog {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// What is left of those in front of the first.
+    pub(crate) fn removed(&self) -> &RemovedTraces {
+        &self.removed
     }
 
     /// What traces take together, bytes.
@@ -84,7 +107,7 @@ impl TraceLog {
         Ascending::all(self.by_parent.get(id))
     }
 
-    /// How many traces are of this kind.
+    /// How many traces of this kind there ever were.
     pub fn kind_count(&self, kind: &str) -> u64 {
         self.kinds.get(kind).map_or(0, |of_kind| of_kind.count)
     }
@@ -94,23 +117,38 @@ impl TraceLog {
         self.traces.partition_point(|trace| trace.recorded.timestamp < time)
     }
 
-    /// How many traces the commit `version` left.
+    /// How many traces there ever were when the commit `version` was made.
     pub fn count_at(&self, version: Version) -> u64 {
         self.traces.partition_point(|trace| trace.recorded.version <= version)
     }
 
     /// The traces at these places with their places, ascending; reversed, descending. There are none beyond the end.
     pub fn range(&self, places: Range<u64>) -> impl DoubleEndedIterator<Item = (u64, &Trace)> {
-        let end = places.end.min(self.len());
-        (places.start..end).filter_map(|place| Some((place, self.get(place)?)))
+        let end = places.end.min(self.end());
+        (places.start.max(self.first())..end).filter_map(|place| Some((place, self.get(place)?)))
     }
 
-    /// Adds the newest trace and returns its place. Its parent is expected to be there already.
+    /// How many traces of a kind were removed, of each kind with any; those in one of `count` parts of all kinds.
+    pub(crate) fn removed_of_kinds(
+        &self,
+        part: usize,
+        count: usize,
+    ) -> impl Iterator<Item = (&Arc<str>, u64)> + use<'_> {
+        let kinds = self.kinds.part(part, count).map(|(kind, of_kind)| (kind, of_kind.removed));
+        kinds.filter(|(_, removed)| *removed > 0)
+    }
+
+    /// In how many parts kinds lie.
+    pub(crate) fn kind_part_count(&self) -> usize {
+        self.kinds.part_count()
+    }
+
+    /// Adds the newest trace and returns its place. Its parent is expected to be there already, or to have been removed.
     ///
     /// # Panics
     /// If its id is taken, or it was recorded before the one before it: both are checked before anything is applied.
     pub fn append(&mut self, mut trace: Trace) -> u64 {
-        let place = self.len();
+        let place = self.end();
         let before = self.traces.last().map_or(Timestamp(0), |last| last.recorded.timestamp);
         assert!(trace.recorded.timestamp >= before, "the time of a run never decreases");
         let earlier = self.by_id.insert(trace.id, place);
@@ -121,6 +159,7 @@ impl TraceLog {
         let of_kind = self.kinds.get_or_insert_with(Arc::clone(&trace.kind), || OfKind {
             kind: Arc::clone(&trace.kind),
             count: 0,
+            removed: 0,
         });
         trace.kind = Arc::clone(&of_kind.kind);
         of_kind.count += 1;
@@ -169,13 +208,145 @@ impl TraceLog {
         std::mem::replace(held, trace)
     }
 
+    /// Puts the marker in the place of the body of a trace, if an erasure covers that; its place, and what it was.
+    pub(crate) fn redact(&mut self, id: &TraceId, erasure: &Erasure) -> Option<(u64, Trace)> {
+        let place = self.place_of(id)?;
+        let trace = self.get(place).filter(|trace| erasure.covers_trace(trace) && !trace.body.is_erased())?;
+        let erased = Trace { body: Encoded::erased(), ..trace.clone() };
+        Some((place, self.replace(place, erased)))
+    }
+
+    /// Takes over from an image that all traces below `first` were removed, and what is left of them. Those that were there are
+    /// removed before; which of them a fork had ended by then is not known here.
+    pub(crate) fn load_removed(&mut self, first: u64, removed: RemovedTraces) -> Result<(), String> {
+        let RemovedTraces { from, through } = removed;
+        let is_fitting = match first {
+            0 => removed == RemovedTraces::default(),
+            first if first == self.first() => from == self.removed.from && through >= self.removed.through,
+            first => first > self.end() && Version::NEVER < from && from <= through,
+        };
+        if !is_fitting || first < self.first() || first > PLACE_MAX {
+            let message =
+                format!("traces begin with {first}, and there are {} to {}", self.first(), self.end());
+            return Err(message);
+        }
+        if first > self.end() {
+            self.traces = Chunks::behind(first);
+        }
+        self.removed = removed;
+        Ok(())
+    }
+
+    /// Takes over from an image how many traces of a kind were removed; fewer are known of those it began with.
+    pub(crate) fn load_removed_of_kind(&mut self, kind: Arc<str>, removed: u64) -> Result<(), String> {
+        let (text, first) = (Arc::clone(&kind), self.first());
+        let of_kind = self.kinds.get_or_insert_with(kind, || OfKind { kind: text, count: 0, removed: 0 });
+        let left = of_kind.count - of_kind.removed;
+        let is_known = of_kind.removed == removed;
+        if removed == 0 || removed > first || (!is_known && left > 0) {
+            let message =
+                format!("{removed} traces of kind {:?} do not fit the traces that are there", of_kind.kind);
+            return Err(message);
+        }
+        (of_kind.count, of_kind.removed) = (removed + left, removed);
+        Ok(())
+    }
+
+    /// Refuses what was taken over of kinds unless they are together all that were removed.
+    pub(crate) fn check_removed_of_kinds(&self) -> Result<(), String> {
+        let of_kinds = self.kinds.values().map(|of_kind| of_kind.removed).fold(0, u64::saturating_add);
+        match of_kinds == self.first() {
+            true => Ok(()),
+            false => Err(format!("{} traces were removed, of all kinds {of_kinds}", self.first())),
+        }
+    }
+
+    /// The list of the children of a trace without the first of them, which is removed.
+    fn drop_first_child(&mut self, parent: &TraceId) {
+        let children = self.by_parent.get_mut(parent).expect("a child is found by its parent");
+        children.drop_front(1);
+        if children.len() == 0 {
+            self.by_parent.remove(parent);
+        }
+    }
+
     /// Whether two logs hold the same traces. For tests: it reads everything.
     pub fn is_same(&self, other: &Self) -> bool {
+        // How many children were removed is not remembered.
+        let are_same_children = |(parent, children): (&TraceId, &Chunks<u64>)| {
+            other.by_parent.get(parent).is_some_and(|others| others.iter().eq(children.iter()))
+        };
         self.traces == other.traces
+            && self.removed == other.removed
             && self.by_id == other.by_id
-            && self.by_parent == other.by_parent
+            && self.by_parent.len() == other.by_parent.len()
+            && self.by_parent.iter().all(are_same_children)
             && self.kinds == other.kinds
             && self.size == other.size
+    }
+}
+
+impl EntryLog for TraceLog {
+    type Entry = Trace;
+    type Anchor = RemovedTraces;
+
+    fn first(&self) -> u64 {
+        self.traces.first()
+    }
+
+    fn end(&self) -> u64 {
+        self.traces.end()
+    }
+
+    fn released(&self) -> usize {
+        self.released
+    }
+
+    fn memory_of(trace: &Trace) -> usize {
+        trace.memory()
+    }
+
+    fn trim(&mut self, before: u64) -> Trimmed<Trace, RemovedTraces> {
+        assert!(self.first() < before && before <= self.end(), "only traces that are there are removed");
+        let entries = self.traces.take_front(before - self.first());
+        let trimmed = Trimmed { entries, before: self.removed };
+        for trace in &trimmed.entries {
+            self.size -= trace.size();
+            self.elsewhere -= trace.body.elsewhere();
+            self.released += trace.memory();
+            self.by_id.remove(&trace.id);
+            trace.parent.iter().for_each(|parent| self.drop_first_child(parent));
+            self.kinds.get_mut(&trace.kind).expect("every kind is counted").removed += 1;
+            let RemovedTraces { from, through } = &mut self.removed;
+            if *from == Version::NEVER {
+                *from = trace.recorded.version;
+            }
+            *through = trace.stamp.version.max(*through);
+        }
+        trimmed
+    }
+
+    fn untrim(&mut self, trimmed: Trimmed<Trace, RemovedTraces>) {
+        let Trimmed { entries, before } = trimmed;
+        let first = self.first() - entries.len() as u64;
+        for (trace, place) in entries.iter().rev().zip((first..self.first()).rev()) {
+            self.size += trace.size();
+            self.elsewhere += trace.body.elsewhere();
+            self.released -= trace.memory();
+            self.by_id.insert(trace.id, place);
+            if let Some(parent) = trace.parent {
+                // Room in front for all that may come back; how many were removed is not remembered.
+                let children = self.by_parent.get_or_insert_with(parent, || Chunks::behind(PLACE_MAX));
+                children.put_back_front(vec![place]);
+            }
+            self.kinds.get_mut(&trace.kind).expect("a kind stays when its traces are removed").removed -= 1;
+        }
+        self.traces.put_back_front(entries);
+        self.removed = before;
+    }
+
+    fn drop_front(&mut self, count: u64) {
+        self.traces.drop_front(count);
     }
 }
 

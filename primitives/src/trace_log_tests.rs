@@ -97,6 +97,7 @@ fn a_trace_replaced_by_another_is_our_own_mistake() {
 enum Step {
     Append { number: u64, parent: usize, later: u64 },
     TakeBack,
+    Trim { count: usize },
     End { place: usize },
 }
 
@@ -105,17 +106,20 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (0..400u64, any::<usize>(), 0..3u64)
             .prop_map(|(number, parent, later)| Step::Append { number, parent, later }),
         1 => Just(Step::TakeBack),
+        1 => (1..150usize).prop_map(|count| Step::Trim { count }),
         2 => any::<usize>().prop_map(|place| Step::End { place }),
     ];
     prop::collection::vec(step, 0..600)
 }
 
-/// Everything a log can be asked, answered by a plain list.
-fn assert_like(log: &TraceLog, model: &[Trace]) {
-    assert_eq!(log.len(), model.len() as u64);
-    assert!(log.range(0..u64::MAX).map(|(_, trace)| trace).eq(model));
+/// Everything a log can be asked, answered by a plain list of all that were ever recorded, of which so many are removed.
+fn assert_like(log: &TraceLog, model: &[Trace], removed: usize) {
+    let kept = &model[removed..];
+    assert_eq!((log.first(), log.end()), (removed as u64, model.len() as u64));
+    assert_eq!(log.len(), kept.len() as u64);
+    assert!(log.range(0..u64::MAX).map(|(_, trace)| trace).eq(kept));
     let mut children: BTreeMap<TraceId, Vec<u64>> = BTreeMap::new();
-    for (place, trace) in model.iter().enumerate() {
+    for (place, trace) in model.iter().enumerate().skip(removed) {
         assert_eq!(log.place_of(&trace.id), Some(place as u64));
         if let Some(parent) = trace.parent {
             children.entry(parent).or_default().push(place as u64);
@@ -123,14 +127,31 @@ fn assert_like(log: &TraceLog, model: &[Trace]) {
     }
     for number in 0..400 {
         assert_eq!(log.children(&id(number)).to_vec(), children.remove(&id(number)).unwrap_or_default());
-        assert_eq!(log.place_of(&id(number)).is_some(), model.iter().any(|trace| trace.id == id(number)));
+        assert_eq!(log.place_of(&id(number)).is_some(), kept.iter().any(|trace| trace.id == id(number)));
     }
     for micros in 0..=model.last().map_or(0, |last| last.recorded.timestamp.0 + 1) {
         let first = model.iter().position(|trace| trace.recorded.timestamp.0 >= micros);
-        assert_eq!(log.first_at_or_after(Timestamp(micros)), first.unwrap_or(model.len()) as u64);
+        let expected = first.unwrap_or(model.len()).max(removed);
+        assert_eq!(log.first_at_or_after(Timestamp(micros)), expected as u64);
     }
-    let even = model.iter().filter(|trace| &*trace.kind == "even").count();
-    assert_eq!(log.kind_count("even"), even as u64);
+    let even = |traces: &[Trace]| traces.iter().filter(|trace| &*trace.kind == "even").count() as u64;
+    assert_eq!(log.kind_count("even"), even(model), "all that ever were");
+    let of_kinds = |part| log.removed_of_kinds(part, log.kind_part_count()).collect::<Vec<_>>();
+    let of_kinds = Vec::from_iter((0..log.kind_part_count()).flat_map(of_kinds));
+    let removed_even = of_kinds.iter().find(|(kind, _)| &***kind == "even").map_or(0, |(_, count)| *count);
+    assert_eq!(removed_even, even(&model[..removed]));
+    assert_eq!(log.size(), kept.iter().map(Trace::size).sum::<u64>());
+    assert_eq!(log.released(), model[..removed].iter().map(Trace::memory).sum::<usize>());
+    let written = model[..removed].iter().map(|trace| trace.stamp.version).max();
+    let from = model.first().filter(|_| removed > 0).map(|first| first.recorded.version);
+    let expected = RemovedTraces { from: from.unwrap_or_default(), through: written.unwrap_or_default() };
+    assert_eq!(log.removed(), &expected);
+}
+
+enum Undo {
+    Append,
+    End { place: usize, held: Box<Trace> },
+    Trim { trimmed: Trimmed<Trace, RemovedTraces>, removed: usize },
 }
 
 proptest! {
@@ -140,49 +161,68 @@ proptest! {
     fn a_log_behaves_like_a_plain_list_and_can_be_unwound(steps in steps()) {
         let mut log = TraceLog::new(7);
         let mut model: Vec<Trace> = Vec::new();
-        let mut undo: Vec<Option<(usize, Trace)>> = Vec::new(); // what a replace replaced, or nothing for an append
-        let mut micros = 0;
+        let (mut undo, mut removed, mut micros) = (Vec::new(), 0, 0);
         for step in steps {
             match step {
-                Step::Append { number, .. } if model.iter().any(|trace| trace.id == id(number)) => {}
+                Step::Append { number, .. } if model[removed..].iter().any(|trace| trace.id == id(number)) => {}
                 Step::Append { number, parent, later } => {
                     micros += later;
                     let mut trace = span(number, None, micros);
                     trace.parent = (!model.is_empty()).then(|| model[parent % model.len()].id);
                     model.push(trace.clone());
                     log.append(trace);
-                    undo.push(None);
+                    undo.push(Undo::Append);
                 }
-                Step::End { place } if !model.is_empty() => {
-                    let place = place % model.len();
+                Step::Trim { count } if removed + count <= model.len() => {
+                    let trimmed = log.trim((removed + count) as u64);
+                    prop_assert_eq!(&trimmed.entries, &model[removed..removed + count]);
+                    undo.push(Undo::Trim { trimmed, removed });
+                    removed += count;
+                }
+                Step::Trim { .. } => {}
+                Step::End { place } if removed < model.len() => {
+                    let place = removed + place % (model.len() - removed);
                     let ended = model[place].with_end(Timestamp(micros), Encoded::from_int(-1), stamp(1000, micros));
                     let held = std::mem::replace(&mut model[place], ended.clone());
                     prop_assert_eq!(&log.replace(place as u64, ended), &held);
-                    undo.push(Some((place, held)));
+                    undo.push(Undo::End { place, held: Box::new(held) });
                 }
                 Step::End { .. } => {}
-                Step::TakeBack => unwind(&mut log, &mut model, undo.pop()),
+                Step::TakeBack => unwind(&mut log, &mut model, &mut removed, undo.pop()),
             }
         }
-        assert_like(&log, &model);
-        while let Some(step) = undo.pop() {
-            unwind(&mut log, &mut model, Some(step));
+        assert_like(&log, &model, removed);
+        let mut loaded = TraceLog::new(9);
+        loaded.load_removed(removed as u64, *log.removed()).unwrap();
+        for part in 0..log.kind_part_count() {
+            let of_kinds = log.removed_of_kinds(part, log.kind_part_count());
+            of_kinds.for_each(|(kind, count)| loaded.load_removed_of_kind(Arc::clone(kind), count).unwrap());
         }
-        assert_like(&log, &model);
+        prop_assert_eq!(loaded.check_removed_of_kinds(), Ok(()));
+        model[removed..].iter().for_each(|trace| _ = loaded.append(trace.clone()));
+        prop_assert!(log.is_same(&loaded));
+        while let Some(step) = undo.pop() {
+            unwind(&mut log, &mut model, &mut removed, Some(step));
+        }
+        assert_like(&log, &model, 0);
         prop_assert!(log.is_same(&TraceLog::new(7)), "nothing is left behind");
     }
 }
 
-fn unwind(log: &mut TraceLog, model: &mut Vec<Trace>, step: Option<Option<(usize, Trace)>>) {
+fn unwind(log: &mut TraceLog, model: &mut Vec<Trace>, removed: &mut usize, step: Option<Undo>) {
     match step {
         None => {}
-        Some(None) => {
+        Some(Undo::Append) => {
             log.take_back();
             model.pop();
         }
-        Some(Some((place, held))) => {
-            model[place] = held.clone();
-            log.replace(place as u64, held);
+        Some(Undo::End { place, held }) => {
+            model[place] = (*held).clone();
+            log.replace(place as u64, *held);
+        }
+        Some(Undo::Trim { trimmed, removed: before }) => {
+            log.untrim(trimmed);
+            *removed = before;
         }
     }
 }

@@ -2,20 +2,22 @@
 //! them.
 use crate::chunks::Ascending;
 use crate::encoded::Encoded;
+use crate::entry_log::EntryLog;
 use crate::past::ReplacedTraces;
 use crate::trace::Trace;
 use crate::trace_id::TraceId;
-use crate::trace_log::TraceLog;
+use crate::trace_log::{RemovedTraces, TraceLog};
 use crate::version::{Stamp, Timestamp, Version};
 use rustc_hash::FxHashMap;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 
 /// The traces of a run at one version.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Traces<'a> {
     log: &'a TraceLog,
-    /// How many of the log are there at this version.
+    /// How many there ever were at this version.
     count: u64,
     past: Option<(&'a ReplacedTraces, Version)>,
 }
@@ -23,7 +25,7 @@ pub(crate) struct Traces<'a> {
 impl<'a> Traces<'a> {
     /// The traces as they are.
     pub(crate) fn present(log: &'a TraceLog) -> Self {
-        Self { log, count: log.len(), past: None }
+        Self { log, count: log.end(), past: None }
     }
 
     /// The traces as the commit `version` left them; `past` holds what later commits replaced.
@@ -31,12 +33,38 @@ impl<'a> Traces<'a> {
         Self { log, count: log.count_at(version), past: Some((past, version)) }
     }
 
+    /// How many there ever were, which is where the next one comes.
     pub(crate) fn count(&self) -> u64 {
         self.count
     }
 
+    /// The place of the first that is there: as many were removed.
+    pub(crate) fn first(&self) -> u64 {
+        self.log.first()
+    }
+
+    /// What is left of those in front of the first.
+    pub(crate) fn removed(&self) -> &'a RemovedTraces {
+        self.log.removed()
+    }
+
+    /// How many traces of kinds were removed, of those in one of `count` parts of all kinds; more kinds of them come with commits
+    /// alone that remove traces.
+    pub(crate) fn removed_of_kinds(
+        &self,
+        part: usize,
+        count: usize,
+    ) -> impl Iterator<Item = (&'a Arc<str>, u64)> + use<'a> {
+        self.log.removed_of_kinds(part, count)
+    }
+
+    /// In how many parts kinds of traces lie.
+    pub(crate) fn kind_part_count(&self) -> usize {
+        self.log.kind_part_count()
+    }
+
     pub(crate) fn get(&self, place: u64) -> Option<&'a Trace> {
-        if place >= self.count {
+        if place >= self.count || place < self.first() {
             return None;
         }
         let was = self.past.and_then(|(past, version)| past.at(&place, version));
@@ -61,6 +89,7 @@ impl<'a> Traces<'a> {
         self.log.first_at_or_after(time).min(self.count)
     }
 
+    /// How many of a kind there ever were.
     pub(crate) fn kind_count(&self, kind: &str) -> u64 {
         let newer = self.newer().filter(|trace| *trace.kind == *kind).count();
         self.log.kind_count(kind) - newer as u64
@@ -102,7 +131,7 @@ impl<'a> Traces<'a> {
     /// The traces recorded behind this version, as they are now.
     fn newer(&self) -> impl Iterator<Item = &'a Trace> {
         let log = self.log;
-        (self.count..log.len()).filter_map(move |place| log.get(place))
+        (self.count..log.end()).filter_map(move |place| log.get(place))
     }
 }
 
@@ -167,6 +196,11 @@ impl<'d> TracesOver<'d> {
         self.base.map_or(0, |base| base.count())
     }
 
+    /// The place of the first that is there; staged ones are.
+    pub(crate) fn first(&self) -> u64 {
+        self.base.map_or(0, |base| base.first())
+    }
+
     /// The version of a trace below the staged writes.
     pub(crate) fn base_version(&self, id: &TraceId) -> Version {
         let base = self.base.and_then(|base| base.find(id));
@@ -180,6 +214,7 @@ impl<'d> TracesOver<'d> {
         self.staged.is_some_and(|staged| staged.recorded.place_of(id).is_some() || is_ended(staged))
     }
 
+    /// How many there ever were.
     pub(crate) fn count(&self) -> u64 {
         self.base_count() + self.staged.map_or(0, |staged| staged.recorded.len())
     }

@@ -135,6 +135,7 @@ impl Decision<'_, '_> {
             Operation::RunSetMetadata { metadata } => self.set_metadata(&metadata),
             Operation::RunSetRetention { retention } => self.set_retention(retention),
             Operation::RunSetEventRetention { retention } => self.set_event_retention(retention),
+            Operation::RunSetTraceRetention { retention } => self.set_trace_retention(retention),
             Operation::RunErase { entity, versions, reason } => self.erase(*entity, versions, reason),
             Operation::RunDelete => self.delete_run(),
             Operation::CellInit { name, value, deadline } => self.cell_init(name, value, deadline),
@@ -202,11 +203,12 @@ impl Decision<'_, '_> {
                 self.json_list(&range, *limit)
             }
             Operation::EntityStat { entity } => Outcome::Stat(self.stat(entity)?),
-            Operation::TraceGet { id } => Outcome::Trace(self.one_trace(id).cloned().map(Box::new)),
+            Operation::TraceGet { id } => Outcome::Trace(self.one_trace(id)?.cloned().map(Box::new)),
             Operation::TraceList { filter, start, limit, direction } => {
-                Outcome::Traces(self.list_traces(filter, *start, *limit, *direction))
+                Outcome::Traces(self.list_traces(filter, *start, *limit, *direction)?)
             }
-            Operation::TraceTree { id, limit } => Outcome::Traces(self.trace_tree(id, *limit)),
+            Operation::TraceTree { id, limit } => Outcome::Traces(self.trace_tree(id, *limit)?),
+            Operation::TraceFirst => Outcome::Count(self.first_trace()),
             Operation::TraceCount { kind } => Outcome::Count(self.trace_count(kind.as_deref())),
             write => unreachable!("{} is a write", write.name()),
         })

@@ -3,6 +3,7 @@ use crate::chunks::Ascending;
 use crate::content::Content;
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
+use crate::entry_log::EntryLog;
 use crate::erasure::Erasure;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
@@ -210,7 +211,8 @@ impl<'a> RunView<'a> {
     pub(crate) fn traces(&self) -> Traces<'a> {
         let Content { traces, past, .. } = self.content;
         if self.is_old {
-            Traces::at(traces, &past.traces, self.stamp.version)
+            let log = past.trace_logs.at(&(), self.stamp.version).unwrap_or(traces);
+            Traces::at(log, &past.traces, self.stamp.version)
         } else {
             Traces::present(traces)
         }

@@ -1,6 +1,7 @@
 //! What a view shows as content of its own, which shares everything that has not changed since.
 use super::RunView;
 use crate::content::Content;
+use crate::entry_log::EntryLog;
 use crate::event_log::EventLog;
 use crate::key_map::{Entry, KeyMap, Stored};
 use std::sync::Arc;

@@ -112,7 +112,7 @@ impl World {
         let mut draft = Draft::new(self.state.view());
         let context = Context { now: stamp.timestamp, boot: 1 };
         validate(operation, &mut draft, &context, &Limits::default())?;
-        trim_entries(&mut draft, &context);
+        trim_entries(&mut draft, &context, &EntryRetention::default());
         let mutations = draft.into_mutations();
         if mutations.is_empty() {
             return Ok(None);

@@ -19,7 +19,7 @@ fn text(size: usize) -> Encoded {
 }
 
 /// Writes the thing with this number.
-const FILLINGS: [(&str, Filling); 12] = [
+const FILLINGS: [(&str, Filling); 13] = [
     ("small keys", |driver, number| {
         let key = format!("key/{number}").into();
         driver.write(Operation::KvPut { key, value: encoded(number as i64), deadline: Deadline::None });
@@ -67,6 +67,17 @@ const FILLINGS: [(&str, Filling); 12] = [
         driver.write(Operation::JsonCreate { name: format!("doc/{number}").into(), value });
     }),
     ("traces", |driver, number| {
+        let content = TraceContent::Thought { text: "x".repeat(80), confidence: None };
+        let mut trace = NewTrace::new(TraceId::from_bytes(u128::from(number + 1).to_be_bytes()), content);
+        trace.parent =
+            (number > 0).then(|| TraceId::from_bytes(u128::from(number.div_ceil(4)).to_be_bytes()));
+        driver.write(Operation::TraceRecord { trace: Box::new(trace) });
+    }),
+    ("the last of many traces", |driver, number| {
+        if number == 0 {
+            let retention = Some(Retention::KeepLast(2_000));
+            driver.write(Operation::RunSetTraceRetention { retention });
+        }
         let content = TraceContent::Thought { text: "x".repeat(80), confidence: None };
         let mut trace = NewTrace::new(TraceId::from_bytes(u128::from(number + 1).to_be_bytes()), content);
         trace.parent =

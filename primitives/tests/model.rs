@@ -15,8 +15,10 @@ struct Model {
     events: Vec<(String, i64, u64)>,
     removed: usize,
     kept: Option<Retention>,
-    /// Each trace with its parent and whether it is open.
-    traces: Vec<(u64, Option<u64>, bool)>,
+    /// Every trace that was ever recorded, with its parent, whether it is open and its time, and how many of them were removed.
+    traces: Vec<(u64, Option<u64>, bool, u64)>,
+    removed_traces: usize,
+    kept_traces: Option<Retention>,
 }
 
 #[derive(Debug, Clone)]
@@ -31,6 +33,7 @@ enum Step {
     Expire,
     Append { kind: u8, payload: i64 },
     KeepEvents { retention: Option<Retention> },
+    KeepTraces { retention: Option<Retention> },
     Begin { id: u64, parent: Option<u64> },
     End { id: u64 },
     Recreate,
@@ -63,6 +66,7 @@ impl Step {
             Step::Expire => Operation::Expire { limit: 3 },
             Step::Append { kind, payload } => append(&format!("kind{kind}"), payload),
             Step::KeepEvents { retention } => Operation::RunSetEventRetention { retention },
+            Step::KeepTraces { retention } => Operation::RunSetTraceRetention { retention },
             Step::Begin { id, parent } => {
                 let content = TraceContent::Custom { kind: "step".into(), content: Value::Null };
                 let new = NewTrace { parent: parent.map(trace_id), ..NewTrace::new(trace_id(id), content) };
@@ -86,21 +90,22 @@ impl Model {
         self.kv.keys().filter(is_wanted).cloned().collect()
     }
 
+    fn kept_traces(&self) -> &[(u64, Option<u64>, bool, u64)] {
+        &self.traces[self.removed_traces..]
+    }
+
     /// What a commit of these steps removes at its end.
     fn trim(&mut self, steps: &[Step], now: u64) {
         let is_about_events = |step: &Step| matches!(step, Step::Append { .. } | Step::KeepEvents { .. });
-        if !steps.iter().any(is_about_events) {
-            return;
+        if steps.iter().any(is_about_events) {
+            let times = self.events.iter().map(|(_, _, time)| *time).collect();
+            self.removed = removed(self.removed, self.kept, times, now);
         }
-        let kept = match self.kept {
-            None | Some(Retention::KeepAll) => return,
-            Some(Retention::KeepLast(count)) => count as usize,
-            Some(Retention::KeepFor(duration)) => {
-                let since = now.saturating_sub(duration.as_micros() as u64);
-                self.events.iter().filter(|(_, _, time)| *time >= since).count()
-            }
-        };
-        self.removed = self.removed.max(self.events.len().saturating_sub(kept));
+        let is_about_traces = |step: &Step| matches!(step, Step::Begin { .. } | Step::KeepTraces { .. });
+        if steps.iter().any(is_about_traces) {
+            let times = self.traces.iter().map(|trace| trace.3).collect();
+            self.removed_traces = removed(self.removed_traces, self.kept_traces, times, now);
+        }
     }
 
     /// Does the step; false when it must be refused.
@@ -144,21 +149,40 @@ impl Model {
             Step::Expire => {}
             Step::Append { kind, payload } => self.events.push((format!("kind{kind}"), payload, now)),
             Step::KeepEvents { retention } => self.kept = retention,
+            Step::KeepTraces { retention } => self.kept_traces = retention,
             Step::Begin { id, parent } => {
-                let is_there = |id| self.traces.iter().any(|trace| trace.0 == id);
-                if is_there(id) || parent.is_some_and(|parent| !is_there(parent)) {
+                let is_there = |id| self.kept_traces().iter().any(|trace| trace.0 == id);
+                let is_whole = self.removed_traces == 0;
+                if is_there(id)
+                    || parent == Some(id)
+                    || parent.is_some_and(|parent| is_whole && !is_there(parent))
+                {
                     return false;
                 }
-                self.traces.push((id, parent, true));
+                self.traces.push((id, parent, true, now));
             }
             Step::End { id } => {
-                let Some(trace) = self.traces.iter_mut().find(|trace| trace.0 == id) else { return false };
+                let mut kept = self.traces[self.removed_traces..].iter_mut();
+                let Some(trace) = kept.find(|trace| trace.0 == id) else { return false };
                 return std::mem::replace(&mut trace.2, false);
             }
             Step::Recreate => *self = Model::default(),
         }
         true
     }
+}
+
+/// How many entries with these times are removed, of which so many were before.
+fn removed(before: usize, kept: Option<Retention>, times: Vec<u64>, now: u64) -> usize {
+    let kept = match kept {
+        None | Some(Retention::KeepAll) => return before,
+        Some(Retention::KeepLast(count)) => count as usize,
+        Some(Retention::KeepFor(duration)) => {
+            let since = now.saturating_sub(duration.as_micros() as u64);
+            times.iter().filter(|time| **time >= since).count()
+        }
+    };
+    before.max(times.len().saturating_sub(kept))
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -176,6 +200,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..3u8, any::<i64>()).prop_map(|(kind, payload)| Step::Append { kind, payload }),
         1 => proptest::option::weighted(0.9, retention())
             .prop_map(|retention| Step::KeepEvents { retention }),
+        1 => proptest::option::weighted(0.9, retention())
+            .prop_map(|retention| Step::KeepTraces { retention }),
         4 => (0..60u64, proptest::option::weighted(0.3, 0..60u64))
             .prop_map(|(id, parent)| Step::Begin { id, parent }),
         1 => (0..60u64).prop_map(|id| Step::End { id }),
@@ -273,18 +299,64 @@ fn assert_traces_agree(driver: &mut Driver, model: &Model) -> Result<(), TestCas
             let all = Operation::TraceList { filter: Box::new(filter), start: None, limit: 1000, direction };
             let Outcome::Traces(page) = driver.read(all) else { panic!("a list answers with traces") };
             let found = page.traces.iter().map(|trace| (trace.id, trace.parent, trace.is_open()));
-            let wanted = model.traces.iter().filter(|trace| parent.is_none() || trace.1 == parent);
-            let expected = wanted.map(|(id, parent, open)| (trace_id(*id), parent.map(trace_id), *open));
+            let wanted = model.kept_traces().iter().filter(|trace| parent.is_none() || trace.1 == parent);
+            let expected = wanted.map(|(id, parent, open, _)| (trace_id(*id), parent.map(trace_id), *open));
             match direction {
                 Direction::Forward => prop_assert!(found.eq(expected)),
                 Direction::Reverse => prop_assert!(found.rev().eq(expected)),
             }
         }
     }
+    let (first, count) = (model.removed_traces as u64, model.traces.len() as u64);
+    for (expected, count) in
+        [(first, Operation::TraceFirst), (count, Operation::TraceCount { kind: Some("step".into()) })]
+    {
+        prop_assert!(matches!(driver.read(count), Outcome::Count(found) if found.value == expected));
+    }
+    for start in [0, 1, count / 2, count] {
+        for direction in [Direction::Forward, Direction::Reverse] {
+            let page =
+                Operation::TraceList { filter: Box::default(), start: Some(start), limit: 2, direction };
+            let places = match direction {
+                Direction::Forward => Vec::from_iter(start.max(first)..count),
+                Direction::Reverse => Vec::from_iter((first..count.min(start + 1)).rev()),
+            };
+            match driver.try_one(page) {
+                Ok((_, Answer::Read(Outcome::Traces(page)))) => {
+                    let expected = places.iter().map(|place| trace_id(model.traces[*place as usize].0));
+                    prop_assert!(page.traces.iter().map(|trace| trace.id).eq(expected.take(2)));
+                    prop_assert_eq!(page.next, places.get(2).copied());
+                }
+                Err(error) => {
+                    prop_assert_eq!(error.kind(), ErrorKind::HistoryTrimmed);
+                    prop_assert!(start < first && (start > 0 || direction == Direction::Reverse));
+                    prop_assert!(error.message().ends_with(&format!("the earliest is {first}")), "{}", error);
+                }
+                other => panic!("{other:?} is no page"),
+            }
+        }
+    }
+    let is_there = |id| model.kept_traces().iter().any(|trace| trace.0 == id);
+    for id in 0..60 {
+        match driver.try_one(Operation::TraceGet { id: trace_id(id) }) {
+            Ok((_, Answer::Read(Outcome::Trace(found)))) => {
+                prop_assert_eq!(found.map(|trace| trace.id), Some(trace_id(id)).filter(|_| is_there(id)));
+            }
+            Err(error) => {
+                prop_assert_eq!(error.kind(), ErrorKind::HistoryTrimmed);
+                prop_assert!(first > 0 && !is_there(id));
+            }
+            other => panic!("{other:?} is no trace"),
+        }
+    }
     let tree = Operation::TraceTree { id: trace_id(1), limit: 1000 };
+    if first > 0 && !is_there(1) {
+        prop_assert_eq!(driver.refusal(tree).kind(), ErrorKind::HistoryTrimmed);
+        return Ok(());
+    }
     let Outcome::Traces(page) = driver.read(tree) else { panic!("a tree answers with traces") };
     let mut below = vec![];
-    for (id, parent, _) in &model.traces {
+    for (id, parent, ..) in model.kept_traces() {
         if *id == 1 || parent.is_some_and(|parent| below.contains(&trace_id(parent))) {
             below.push(trace_id(*id));
         }
@@ -340,7 +412,7 @@ proptest! {
                 .into_iter()
                 .map(|operation| validate(operation, &mut draft, &context, &driver.limits))
                 .collect();
-            trim_entries(&mut draft, &context);
+            trim_entries(&mut draft, &context, &EntryRetention::default());
             let mutations = draft.into_mutations();
             if result.is_err() || mutations.is_empty() {
                 continue;
@@ -363,7 +435,7 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_are_decoded_or_refused_but_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), tag in 0..26u8) {
+    fn random_bytes_are_decoded_or_refused_but_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), tag in 0..28u8) {
         let tagged = [&[tag][..], &bytes].concat();
         for bytes in [&bytes, &tagged] {
             let mut input = &bytes[..];

@@ -116,3 +116,120 @@ fn a_list_that_came_to_own_traces_depends_on_those_of_others() {
     assert!(verdict(own(traces(any(), None, 1, Direction::Reverse)), theirs()).is_ok());
     assert!(verdict(own(tree(1, 2)), theirs()).is_ok());
 }
+
+fn keep_traces(retention: Retention) -> Operation {
+    Operation::RunSetTraceRetention { retention: Some(retention) }
+}
+
+fn keep_last(count: u64) -> Vec<Operation> {
+    vec![keep_traces(Retention::KeepLast(count))]
+}
+
+fn verdict_of(read: &Operation, between: Vec<Operation>) -> Result<(), (ErrorKind, Option<EntityRef>)> {
+    verdict(vec![read.clone()], between).map_err(|error| (error.kind(), error.entity().cloned()))
+}
+
+/// There are traces 1, 2 and 3 at the places 0, 1 and 2; the second is below the first.
+#[test]
+fn a_trace_that_was_seen_may_not_be_removed() {
+    let (forward, reverse) = (Direction::Forward, Direction::Reverse);
+    let conflict = |number| Err((ErrorKind::Conflict, Some(trace(number))));
+    for read in [
+        get_trace(1),
+        stat(trace(1)),
+        tree(1, 9),
+        tree(1, 1),
+        traces(any(), None, 1, forward),
+        traces(any(), None, 9, reverse),
+        traces(any(), None, 2, reverse),
+        Operation::TraceFirst,
+    ] {
+        assert_eq!(verdict_of(&read, keep_last(2)), conflict(1), "{read:?}");
+    }
+    let third = || TraceFilter { tag: Some("tag3".into()), ..any() };
+    for read in [get_trace(2), tree(2, 9), traces(any(), None, 1, reverse), traces(third(), None, 9, forward)]
+    {
+        assert_eq!(verdict_of(&read, keep_last(2)), Ok(()), "{read:?}");
+    }
+    // What says where it begins, and what comes next.
+    assert_eq!(verdict_of(&traces(third(), Some(1), 9, forward), keep_last(1)), conflict(2));
+    assert_eq!(verdict_of(&traces(third(), Some(2), 9, forward), keep_last(1)), Ok(()));
+    assert_eq!(verdict_of(&traces(any(), None, 1, reverse), keep_last(1)), conflict(2), "the next one");
+}
+
+/// Which ids were removed is not remembered: that one was never there is not known any more.
+#[test]
+fn that_a_trace_never_was_is_not_known_once_some_were_removed() {
+    for read in [get_trace(9), stat(trace(9)), tree(9, 9), end(9)] {
+        let error = verdict(vec![read.clone()], keep_last(2));
+        let is_about = error.as_ref().err().and_then(Error::entity);
+        assert_eq!(is_about, Some(&trace(9)), "{read:?}: {error:?}");
+    }
+    verdict(vec![begin("s", 8, Some(9))], keep_last(2)).unwrap_err();
+    let trimmed = || {
+        let mut driver = driver();
+        driver.write(keep_traces(Retention::KeepLast(2)));
+        driver
+    };
+    for read in [get_trace(9), tree(9, 9)] {
+        verdict_in(trimmed(), vec![read.clone()], keep_last(1)).unwrap();
+        verdict_in(trimmed(), vec![read], vec![begin("s", 9, None)]).unwrap_err();
+    }
+}
+
+#[test]
+fn traces_that_came_and_went_are_a_change_of_what_was_counted_and_of_nothing_else() {
+    let last = || {
+        let mut driver = driver();
+        driver.write(keep_traces(Retention::KeepLast(1)));
+        driver
+    };
+    let come_and_go = || vec![begin("s", 8, None), begin("t", 9, None)];
+    let count = |kind: Option<&str>| Operation::TraceCount { kind: kind.map(Into::into) };
+    for read in [count(None), count(Some("s")), count(Some("t"))] {
+        verdict_in(last(), vec![read.clone()], come_and_go()).unwrap_err();
+        verdict_in(last(), vec![read], vec![put("a", 1, NONE)]).unwrap();
+    }
+    verdict_in(last(), vec![count(Some("none"))], come_and_go()).unwrap();
+    let none = TraceFilter { kind: Some("s".into()), tag: Some("none".into()), ..any() };
+    verdict_in(last(), vec![traces_where(none)], come_and_go()).unwrap();
+}
+
+#[test]
+fn that_no_trace_is_left_stays_true_until_one_comes() {
+    let none = || {
+        let mut driver = driver();
+        driver.now += 1;
+        driver.write(keep_traces(Retention::KeepFor(std::time::Duration::ZERO)));
+        driver
+    };
+    for read in [Operation::TraceFirst, traces_where(any()), traces(any(), None, 9, Direction::Reverse)] {
+        verdict_in(none(), vec![read.clone()], vec![put("a", 1, NONE)]).unwrap();
+        verdict_in(none(), vec![read], vec![begin("s", 9, None)]).unwrap_err();
+    }
+}
+
+/// A list looks at so many traces: without the first of them it comes further.
+#[test]
+fn a_list_that_stopped_before_its_end_rests_on_all_that_it_passed() {
+    let many = || {
+        let mut driver = driver();
+        driver.batch((10..5_000).map(|number| begin("s", number, None)).collect()).unwrap();
+        driver
+    };
+    for (direction, kept) in [(Direction::Forward, 4_992), (Direction::Reverse, 4_096)] {
+        let read = || vec![traces(of_kind("none"), None, 9, direction)];
+        verdict_in(many(), read(), keep_last(kept)).unwrap_err();
+        verdict_in(many(), read(), keep_last(kept + 1)).unwrap();
+        verdict_in(many(), read(), vec![put("a", 1, NONE)]).unwrap();
+    }
+}
+
+#[test]
+fn very_many_lists_count_as_one_look_at_all_traces_also_at_the_first() {
+    let reads = || {
+        Vec::from_iter((0..70).map(|number| traces(of_kind("none"), Some(number % 2), 1, Direction::Forward)))
+    };
+    verdict(reads(), keep_last(2)).unwrap_err();
+    verdict(reads(), vec![put("a", 1, NONE)]).unwrap();
+}

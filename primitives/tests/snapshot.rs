@@ -194,7 +194,19 @@ fn events_that_are_kept_for_a_snapshot_go_with_it_however_many_have_come_and_gon
         assert!(driver.state.kept_size() > 0);
         assert!(!driver.state.close_snapshot(snapshot), "nothing is left to be forgotten");
         assert_eq!(driver.state.kept_size(), 0, "{since} since");
+        (0..3).for_each(|number| assert!(driver.write(begin(number)).0));
+        let snapshot = driver.state.open_snapshot();
+        driver.write(Operation::RunSetTraceRetention { retention: Some(Retention::KeepLast(1)) });
+        (3..3 + since).for_each(|number| assert!(driver.write(begin(number)).0));
+        assert!(driver.state.kept_size() > 0);
+        assert!(!driver.state.close_snapshot(snapshot), "nothing is left to be forgotten");
+        assert_eq!(driver.state.kept_size(), 0, "{since} traces since");
     }
+}
+
+fn begin(number: i64) -> Operation {
+    let content = TraceContent::Custom { kind: "step".into(), content: Value::Null };
+    Operation::TraceBegin { trace: Box::new(NewTrace::new(support::trace_id(number as u64), content)) }
 }
 
 /// Once a snapshot was given up, nobody came by any more to forget what had been kept for it: all but the first part stayed until another
@@ -204,8 +216,12 @@ fn what_was_kept_for_a_snapshot_that_was_given_up_is_forgotten_when_it_is_closed
     let put = |key: u64| support::put(&format!("key/{key}"), key as i64, Deadline::None);
     let keep_last = || Operation::RunSetEventRetention { retention: Some(Retention::KeepLast(1)) };
     let events = (0..3_000).map(|number| append("k", number)).collect::<Vec<_>>();
+    let traces = (0..3_000).map(begin).collect::<Vec<_>>();
+    let keep_last_traces = || Operation::RunSetTraceRetention { retention: Some(Retention::KeepLast(1)) };
     let keys = (0..3_000).map(put).collect::<Vec<_>>();
-    for (filled, replaced) in [(events, vec![keep_last()]), (keys.clone(), keys)] {
+    for (filled, replaced) in
+        [(events, vec![keep_last()]), (traces, vec![keep_last_traces()]), (keys.clone(), keys)]
+    {
         let mut driver = Driver::created();
         driver.batch(filled).unwrap();
         let snapshot = driver.state.open_snapshot();

@@ -91,7 +91,7 @@ impl Shard {
         let durability =
             self.setup.promise(meta.durability, options.and_then(|options| options.durability))?;
         let stamp = Stamp { version: was.version().next(), timestamp: self.now.max(was.timestamp()) };
-        let (retention, event_retention) = (meta.retention, meta.event_retention);
+        let RunMeta { retention, event_retention, trace_retention, .. } = meta;
         let meta = RunMeta {
             name: None,
             parent: Some(request.run),
@@ -100,6 +100,7 @@ impl Shard {
             begun_in_boot: self.boot.number,
             retention: None,
             event_retention: None,
+            trace_retention: None,
             forked_from: None,
             imported: None,
             ..meta
@@ -112,6 +113,10 @@ impl Shard {
         if event_retention.is_some() {
             let (retention, previous) = (event_retention, stamp.version);
             mutations.push(Mutation::EventRetention { retention, previous });
+        }
+        if trace_retention.is_some() {
+            let (retention, previous) = (trace_retention, stamp.version);
+            mutations.push(Mutation::TraceRetention { retention, previous });
         }
         let run = Box::new(Run { need, ..Run::forked(request.fork, Arc::clone(base)) });
         let (cause, body) =

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use rand::RngCore;
-use strata_primitives::{Durability, Error, ErrorKind, Limits, Retention};
+use strata_primitives::{Durability, EntryRetention, Error, ErrorKind, Limits, Retention};
 use strata_runtime::mailbox::{self, mailbox};
 use strata_runtime::pinned::{Placement, spawn};
 use strata_wal::disk::Disk;
@@ -61,6 +61,8 @@ pub struct EngineOptions {
     pub memory_budget: u64,
     /// How much history a run keeps that does not say so itself.
     pub retention: Retention,
+    /// Which events and traces a run keeps that does not say so itself.
+    pub entry_retention: EntryRetention,
     /// What is refused for its size.
     pub limits: Limits,
     /// Where time comes from.
@@ -236,6 +238,7 @@ impl<'a> Start<'a> {
             checkpoint_interval: options.checkpoint_interval,
             memory_budget: (options.memory_budget / count as u64) as usize,
             retention: options.retention,
+            entry_retention: options.entry_retention,
         };
         let placement = options.pin.then(|| Placement::claim(count));
         let recovery = RecoveryReport {
@@ -334,7 +337,8 @@ fn check(options: &EngineOptions) -> Result<(), Error> {
     if options.checkpoint_interval.is_zero() || options.checkpoint_log_size == 0 {
         return refuse("checkpoint_interval and checkpoint_log_size are above 0".to_string());
     }
-    options.retention.check()?;
+    let EntryRetention { events, traces } = options.entry_retention;
+    [options.retention, events, traces].into_iter().try_for_each(Retention::check)?;
     if options.sync_interval.is_zero() {
         return refuse("the sync interval is above 0: for a sync at every commit choose Strict".to_string());
     }

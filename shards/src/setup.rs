@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use strata_primitives::{Durability, Error, ErrorKind, Limits, Retention};
+use strata_primitives::{Durability, EntryRetention, Error, ErrorKind, Limits, Retention};
 
 use crate::clock::Clock;
 
@@ -28,6 +28,8 @@ pub(crate) struct Setup {
     pub(crate) memory_budget: usize,
     /// How much history a run keeps that does not say so itself.
     pub(crate) retention: Retention,
+    /// Which events and traces a run keeps that does not say so itself.
+    pub(crate) entry_retention: EntryRetention,
 }
 
 impl Setup {

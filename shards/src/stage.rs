@@ -116,7 +116,7 @@ impl Shard {
                 }
             }
         };
-        trim_entries(&mut draft, &context);
+        trim_entries(&mut draft, &context, &self.setup.entry_retention);
         let mutations = draft.into_mutations();
         if mutations.is_empty() {
             self.spare_mutations = mutations;

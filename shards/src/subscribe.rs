@@ -55,7 +55,9 @@ impl Shard {
             return None;
         }
         // What the run does not keep any more is told to who reads it.
-        let told = staged.mutations.iter().filter(|mutation| !matches!(mutation, Mutation::EventTrim { .. }));
+        let is_trim =
+            |mutation: &Mutation| matches!(mutation, Mutation::EventTrim { .. } | Mutation::TraceTrim { .. });
+        let told = staged.mutations.iter().filter(|mutation| !is_trim(mutation));
         let mut changes: Vec<EntityRef> = told.map(|mutation| mutation.entity(staged.run)).collect();
         changes.dedup();
         Some(Arc::new(CommitNotice { stamp: staged.stamp, changes, cause: staged.cause.clone() }))

@@ -180,6 +180,7 @@ impl Row for Event {
         run.event(0)?;
         run.event(99)?;
         run.first_event()?;
+        run.first_trace()?;
         run.event_head()?;
         run.event_head_of("step")?;
         run.event_head_of("other")?;

@@ -174,6 +174,7 @@ impl State {
             durability: None,
             retention: None,
             event_retention: None,
+            trace_retention: None,
             forked_from: None,
             version: self.stamp.version,
             timestamp: self.stamp.timestamp,

@@ -23,6 +23,7 @@ pub(crate) fn of_run(run: &dyn Reads) -> String {
     let RunInfo { name, parent, tags, metadata, status, created, version, timestamp, size, .. } = &info;
     writeln!(text, "{} {name:?} {parent:?} {tags:?} {metadata:?} {status}", info.id).unwrap();
     info.event_retention.iter().for_each(|kept| writeln!(text, "  events: {kept}").unwrap());
+    info.trace_retention.iter().for_each(|kept| writeln!(text, "  traces: {kept}").unwrap());
     writeln!(text, "  created {created}, commit {version} at {timestamp}, {size} bytes").unwrap();
     read(run, &mut text);
     text
@@ -65,6 +66,12 @@ fn read(run: &dyn Reads, text: &mut String) {
     }
     for trace in run.trace_list(&TraceFilter::default(), None, 1_000, Direction::Forward).unwrap().traces {
         writeln!(text, "  {trace:?}").unwrap();
+    }
+    let first = run.first_trace().unwrap().value;
+    if first > 0 {
+        let counts =
+            [None, Some("thought"), Some("tool_call")].map(|kind| run.trace_count(kind).unwrap().value);
+        writeln!(text, "  traces begin with {first}: {counts:?}").unwrap();
     }
     writeln!(text, "  {:?}", run.receipt(OperationId([9; 16])).unwrap()).unwrap();
 }

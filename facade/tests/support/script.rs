@@ -15,9 +15,10 @@ use strata_wal::sim::SimDisk;
 
 use super::{open_on, options};
 
-/// From this step on only so many events are kept.
+/// From this step on only so many events are kept, and so many traces.
 const KEEPS_FROM: u64 = 11;
 const KEPT_COUNT: u64 = 6;
+const KEPT_TRACE_COUNT: u64 = 7;
 
 /// The id of a scripted run.
 pub(crate) fn id_of(name: &str) -> RunId {
@@ -60,6 +61,7 @@ pub(crate) fn batch(run: &RunHandle, number: u64) -> Result<Batch> {
     }
     if number == KEEPS_FROM {
         batch.set_event_retention(Retention::KeepLast(KEPT_COUNT))?;
+        batch.set_trace_retention(Retention::KeepLast(KEPT_TRACE_COUNT))?;
     }
     batch.put("right", now)?;
     match number {
@@ -97,6 +99,7 @@ fn transact(tx: &Transaction, number: u64) -> Result<()> {
     }
     if number == KEEPS_FROM {
         tx.set_event_retention(Retention::KeepLast(KEPT_COUNT))?;
+        tx.set_trace_retention(Retention::KeepLast(KEPT_TRACE_COUNT))?;
     }
     tx.put("right", now)?;
     if number == 1 {
@@ -203,8 +206,10 @@ fn expect_cell_and_diary(run: &dyn Reads, name: &str, steps: u64) {
 fn expect_traces(run: &dyn Reads, name: &str, steps: u64) {
     let page = run.trace_list(&TraceFilter::default(), None, 1_000_000, Direction::Forward);
     let traces = page.expect("traces can be listed").traces;
-    assert_eq!(traces.len() as u64, steps, "{name}: one trace for each step");
-    for (number, trace) in (1..).zip(traces) {
+    let first = if steps < KEEPS_FROM { 0 } else { steps - KEPT_TRACE_COUNT };
+    assert_eq!(run.first_trace().expect("the first trace can be asked for").value, first, "{name}");
+    assert_eq!(traces.len() as u64, steps - first, "{name}: one trace for each step");
+    for (number, trace) in (first + 1..).zip(traces) {
         let (ending, is_span) = (number + 1, number % 2 == 1);
         let (version, content) = match is_span && ending <= steps {
             true => (ending + 1, work(Some(ending as i64))),

@@ -33,12 +33,12 @@ pub(crate) fn disk(seed: u64) -> SimDisk {
 
 /// Changes something of a run, of any primitive, or what is known of it.
 pub(crate) fn change(run: &RunHandle, dice: &mut Dice) {
-    change_among(run, dice, 15);
+    change_among(run, dice, 16);
 }
 
 /// Changes something of a run that its forks inherit.
 pub(crate) fn change_inherited(run: &RunHandle, dice: &mut Dice) {
-    change_among(run, dice, 11);
+    change_among(run, dice, 12);
 }
 
 fn change_among(run: &RunHandle, dice: &mut Dice, kinds: u64) {
@@ -69,12 +69,16 @@ fn change_among(run: &RunHandle, dice: &mut Dice, kinds: u64) {
             let kept = [Retention::KeepLast(1 + value as u64 % 5), Retention::KeepAll];
             run.set_event_retention(kept[usize::from(value % 3 == 0)]).unwrap();
         }
-        11 => drop(run.set_tags(vec![name]).unwrap()),
-        12 => {
+        11 => {
+            let kept = [Retention::KeepLast(1 + value as u64 % 4), Retention::KeepAll];
+            run.set_trace_retention(kept[usize::from(value % 3 == 0)]).unwrap();
+        }
+        12 => drop(run.set_tags(vec![name]).unwrap()),
+        13 => {
             let id = OperationId([value as u8 % 8; 16]);
             let _ = run.with_operation_id(id).append("identified", value);
         }
-        13 => drop(run.set_metadata(strata::Value::Int(value)).unwrap()),
+        14 => drop(run.set_metadata(strata::Value::Int(value)).unwrap()),
         _ => {
             let scope: Vec<_> = (0..3).map(|part| (format!("many/{part}"), value + part)).collect();
             run.put_many(scope).unwrap();

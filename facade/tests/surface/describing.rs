@@ -14,6 +14,11 @@ pub(crate) fn suite<W: Writes>(run: &W) {
     let nothing = run.set_event_retention(Retention::KeepLast(0)).err().unwrap();
     assert_eq!(nothing.kind(), ErrorKind::InvalidArgument);
     assert!(run.set_event_retention(None).unwrap().is_some());
+    assert!(run.set_trace_retention(Retention::KeepLast(8)).unwrap().is_some());
+    assert_eq!(run.info().unwrap().trace_retention, Some(Retention::KeepLast(8)));
+    let nothing = run.set_trace_retention(Retention::KeepLast(0)).err().unwrap();
+    assert_eq!(nothing.kind(), ErrorKind::InvalidArgument);
+    assert!(run.set_trace_retention(None).unwrap().is_some());
     let nothing = run.set_retention(Retention::KeepLast(0)).err().unwrap();
     assert_eq!(nothing.kind(), ErrorKind::InvalidArgument);
     run.put("key", 1).unwrap();

@@ -124,7 +124,7 @@ fn add_one_of_each(batch: &mut strata::Batch) -> strata::Result<()> {
     batch.json_delete("d", "/a")?.json_destroy("d")?;
     batch.trace_begin(call(1))?.trace_record(thought(2, Some(1)))?.trace_end(id(1), TraceEnd::default())?;
     batch.set_tags(["t"])?.set_metadata(1)?.set_retention(Retention::KeepLast(1))?;
-    batch.set_event_retention(Retention::KeepLast(9))?;
+    batch.set_event_retention(Retention::KeepLast(9))?.set_trace_retention(Retention::KeepLast(9))?;
     batch.update_status(RunStatus::Paused).map(drop)
 }
 
@@ -240,9 +240,14 @@ fn a_run_that_is_not_active_refuses_every_write_that_needs_it_to_be() {
             }
         }
         assert_eq!(run.info().unwrap().version, before, "{status}: nothing was written");
-        for name in
-            ["run_set_tags", "run_set_metadata", "run_set_retention", "run_set_event_retention", "run_erase"]
-        {
+        for name in [
+            "run_set_tags",
+            "run_set_metadata",
+            "run_set_retention",
+            "run_set_event_retention",
+            "run_set_trace_retention",
+            "run_erase",
+        ] {
             let (commit, _) = run.write(each[name].clone()).unwrap();
             commit.unwrap_or_else(|| panic!("{name} is allowed on a run that is {status}"));
         }

@@ -98,6 +98,7 @@ fn ask_of_the_rest<R: Reads>(run: &R, answers: &mut Vec<String>) {
     }
     let slow = TraceFilter { tag: Some("slow".into()), ..TraceFilter::default() };
     note(answers, "trace_list", run.trace_list(&slow, None, 1, Direction::Reverse));
+    note(answers, "first_trace", run.first_trace());
     note(answers, "trace_count", run.trace_count(None));
     note(answers, "trace_count", run.trace_count(Some("thought")));
     note(answers, "info", run.info());

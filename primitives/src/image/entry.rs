@@ -20,6 +20,8 @@
 //! 15 gap       u32 size, that many zeros
 //! 16 events_begin  u64 first, [32] hash of the event before it, u64 from, u64 through, u64 sequence of the next event entry
 //! 17 events_removed  u64 count, kind
+//! 18 traces_begin  u64 first, u64 from, u64 through, u64 place of the next trace entry
+//! 19 traces_removed  u64 count, kind
 //! ```
 //! Of a fork there is only what it has changed of what it began with: keys, cells and documents that it put, those that it
 //! removed, and behind all traces the ends that it gave to traces it began with.
@@ -27,7 +29,8 @@
 //! only the deadline. A gap says nothing, is not counted, and may stand behind the end.
 //! Events begin with those of sequence 0, unless an `events_begin` says with which: that stands in front of them in the image of a run
 //! that has removed some, or of a fork. `from` and `through` are the commits that appended the first and the last of those
-//! removed; behind it stands for each type how many of it were.
+//! removed; behind it stands for each type how many of it were. So it is with traces, in the image of a run that has removed some: `through`
+//! is the last commit that wrote one of those.
 //! The head comes first, the end last; events and traces come in their order, receipts oldest first. A run that is missing
 //! has no description. An entry for a key, a cell or a document, or that it is removed, may stand twice, and is the same both times. Descriptions,
 //! values, kinds, traces and effects have the bytes they have in the log; a `tree` is drawn at
@@ -82,6 +85,10 @@ pub enum ImageEntry {
     EventsBegin { first: u64, hash: [u8; 32], from: Version, through: Version, next: u64 },
     /// So many events of a type were removed.
     EventsRemoved { kind: Arc<str>, count: u64 },
+    /// Which trace is the first that is there, and what is left of those before it; and which one the next entry of a trace is.
+    TracesBegin { first: u64, from: Version, through: Version, next: u64 },
+    /// So many traces of a kind were removed.
+    TracesRemoved { kind: Arc<str>, count: u64 },
     /// Room that nothing fills.
     Gap { size: u32 },
     /// So many entries came before.
@@ -116,6 +123,8 @@ const DEADLINE: u8 = 14;
 const GAP: u8 = 15;
 const EVENTS_BEGIN: u8 = 16;
 const EVENTS_REMOVED: u8 = 17;
+const TRACES_BEGIN: u8 = 18;
+const TRACES_REMOVED: u8 = 19;
 
 /// What a gap takes beside its zeros, bytes.
 pub const GAP_HEAD_SIZE: usize = 1 + 4;
@@ -251,6 +260,15 @@ impl ImageEntry {
                 codec::put_u64(out, *count);
                 codec::put_str(out, kind);
             }
+            Self::TracesBegin { first, from, through, next } => {
+                codec::put_u8(out, TRACES_BEGIN);
+                [*first, from.0, through.0, *next].into_iter().for_each(|number| codec::put_u64(out, number));
+            }
+            Self::TracesRemoved { kind, count } => {
+                codec::put_u8(out, TRACES_REMOVED);
+                codec::put_u64(out, *count);
+                codec::put_str(out, kind);
+            }
             Self::Gap { size } => {
                 codec::put_u8(out, GAP);
                 codec::put_u32(out, *size);
@@ -325,6 +343,16 @@ impl ImageEntry {
             EVENTS_REMOVED => {
                 let count = codec::take_u64(input)?;
                 Self::EventsRemoved { kind: codec::take_str(input)?.into(), count }
+            }
+            TRACES_BEGIN => Self::TracesBegin {
+                first: codec::take_u64(input)?,
+                from: Version(codec::take_u64(input)?),
+                through: Version(codec::take_u64(input)?),
+                next: codec::take_u64(input)?,
+            },
+            TRACES_REMOVED => {
+                let count = codec::take_u64(input)?;
+                Self::TracesRemoved { kind: codec::take_str(input)?.into(), count }
             }
             GAP => {
                 let zeros = codec::take_bytes(input)?;

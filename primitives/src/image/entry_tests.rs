@@ -120,6 +120,10 @@ fn golden() -> Vec<(ImageEntry, Vec<u8>)> {
     let mut moved = begun(14);
     number(&mut moved, 9);
     text(&mut moved, "a");
+    let (mut traces_begin, mut removed_traces) = (vec![18], vec![19]);
+    [3, 1, 2, 4].into_iter().for_each(|value| number(&mut traces_begin, value));
+    number(&mut removed_traces, 2);
+    text(&mut removed_traces, "k");
     let (stamp, value) = (stamp(2, 7), Encoded::from_int(5));
     let deadline = Some(Timestamp(9));
     let (salt, hash, meta_version) = ([8; 16], [9; 32], Version(1));
@@ -163,6 +167,8 @@ fn golden() -> Vec<(ImageEntry, Vec<u8>)> {
             begins,
         ),
         (ImageEntry::EventsRemoved { kind: "k".into(), count: 2 }, removed_events),
+        (ImageEntry::TracesBegin { first: 3, from: Version(1), through: Version(2), next: 4 }, traces_begin),
+        (ImageEntry::TracesRemoved { kind: "k".into(), count: 2 }, removed_traces),
         (ImageEntry::Gap { size: 3 }, vec![15, 3, 0, 0, 0, 0, 0, 0]),
         (ImageEntry::End { count: 9 }, end),
     ]
@@ -181,8 +187,8 @@ fn the_bytes_of_every_entry_never_change() {
             assert!(ImageEntry::decode(&mut &bytes[..cut]).is_err(), "cut at {cut}");
         }
     }
-    let unknown = Err(DecodeError::UnknownTag { what: "image entry", tag: 18 });
-    assert_eq!(ImageEntry::decode(&mut &[18][..]), unknown);
+    let unknown = Err(DecodeError::UnknownTag { what: "image entry", tag: 20 });
+    assert_eq!(ImageEntry::decode(&mut &[20][..]), unknown);
     let unknown = Err(DecodeError::UnknownTag { what: "removed thing", tag: 4 });
     assert_eq!(ImageEntry::decode(&mut &[9, 4][..]), unknown);
 }

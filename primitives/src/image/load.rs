@@ -8,6 +8,7 @@ use crate::mutation::Mutation;
 use crate::run_meta::RunMeta;
 use crate::run_state::RunState;
 use crate::trace::Trace;
+use crate::trace_log::RemovedTraces;
 use crate::unread::ReadValue;
 use crate::version::{Stamp, Version};
 use std::ops::Range;
@@ -24,7 +25,8 @@ pub struct ImageLoad {
     /// That of the newest event and of the newest trace so far.
     event_stamp: Stamp,
     trace_stamp: Stamp,
-    events: EventsTold,
+    events: Told,
+    traces: Told,
     receipt_version: Version,
     count: u64,
     is_whole: bool,
@@ -32,9 +34,9 @@ pub struct ImageLoad {
     is_flat: bool,
 }
 
-/// What has come of events.
+/// What has come of events, or of traces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum EventsTold {
+enum Told {
     Nothing,
     /// Which one is the first, and of what types those in front of it were.
     Begin,
@@ -49,7 +51,8 @@ impl ImageLoad {
             stamp: None,
             event_stamp: Stamp::default(),
             trace_stamp: Stamp::default(),
-            events: EventsTold::Nothing,
+            events: Told::Nothing,
+            traces: Told::Nothing,
             receipt_version: Version::NEVER,
             count: 0,
             is_whole: false,
@@ -202,10 +205,18 @@ impl ImageLoad {
                 check_age(Stamp { version: through, ..Stamp::default() }, head)?;
                 self.begin_events(first, Anchor { hash, from, through }, next)
             }
-            ImageEntry::EventsRemoved { kind, .. } if self.events != EventsTold::Begin => {
+            ImageEntry::EventsRemoved { kind, .. } if self.events != Told::Begin => {
                 Err(format!("removed events of type {kind:?} do not stand where events begin"))
             }
             ImageEntry::EventsRemoved { kind, count } => self.run.load_removed_of_kind(kind, count),
+            ImageEntry::TracesBegin { first, from, through, next } => {
+                check_age(Stamp { version: through, ..Stamp::default() }, head)?;
+                self.begin_traces(first, RemovedTraces { from, through }, next)
+            }
+            ImageEntry::TracesRemoved { kind, .. } if self.traces != Told::Begin => {
+                Err(format!("removed traces of kind {kind:?} do not stand where traces begin"))
+            }
+            ImageEntry::TracesRemoved { kind, count } => self.run.load_removed_traces_of_kind(kind, count),
             ImageEntry::EventErased { stamp, digest, hash, kind } => {
                 let sequence = self.next_event(stamp, head)?;
                 self.apply(Mutation::EventErased { sequence, kind, digest, hash }, stamp)
@@ -248,7 +259,8 @@ impl ImageLoad {
                 Err("a run that was never written to holds something".to_owned())
             }
             ImageEntry::End { count } if count == self.count => {
-                self.end_of_removed()?;
+                self.end_of_removed_events()?;
+                self.end_of_removed_traces()?;
                 // A run that was never written to is at no commit.
                 if head.version > self.run.version() {
                     self.run.commit(head);
@@ -292,14 +304,14 @@ impl ImageLoad {
 
     /// Takes over which event is the first, and that the next entry of one is `next`.
     fn begin_events(&mut self, first: u64, anchor: Anchor, next: u64) -> Result<(), String> {
-        if self.events != EventsTold::Nothing {
+        if self.events != Told::Nothing {
             return Err("events begin a second time, or behind some of them".to_owned());
         }
         if !self.run.exists() {
             return Err("events begin in a run that does not exist".to_owned());
         }
         self.run.load_removed_events(first, anchor)?;
-        self.events = EventsTold::Begin;
+        self.events = Told::Begin;
         self.event_stamp.version = self.event_stamp.version.max(anchor.through);
         match next == self.run.event_count() {
             true => Ok(()),
@@ -307,20 +319,44 @@ impl ImageLoad {
         }
     }
 
+    /// The same of traces.
+    fn begin_traces(&mut self, first: u64, removed: RemovedTraces, next: u64) -> Result<(), String> {
+        if self.traces != Told::Nothing {
+            return Err("traces begin a second time, or behind some of them".to_owned());
+        }
+        if !self.run.exists() {
+            return Err("traces begin in a run that does not exist".to_owned());
+        }
+        self.run.load_removed_traces(first, removed)?;
+        self.traces = Told::Begin;
+        match next == self.run.trace_count() {
+            true => Ok(()),
+            false => Err(format!("trace {next} follows {} traces", self.run.trace_count())),
+        }
+    }
+
     /// The sequence of the next event, which is of the commit `stamp`.
     fn next_event(&mut self, stamp: Stamp, head: Stamp) -> Result<u64, String> {
-        self.end_of_removed()?;
-        self.events = EventsTold::Some;
+        self.end_of_removed_events()?;
+        self.events = Told::Some;
         check_age(stamp, head)?;
         check_order(&mut self.event_stamp, stamp)?;
         Ok(self.run.event_count())
     }
 
     /// Refuses types of removed events that are not together as many as were removed.
-    fn end_of_removed(&self) -> Result<(), String> {
+    fn end_of_removed_events(&self) -> Result<(), String> {
         match self.events {
-            EventsTold::Begin => self.run.content().events.check_removed_of_kinds(),
-            EventsTold::Nothing | EventsTold::Some => Ok(()),
+            Told::Begin => self.run.content().events.check_removed_of_kinds(),
+            Told::Nothing | Told::Some => Ok(()),
+        }
+    }
+
+    /// The same of kinds of traces.
+    fn end_of_removed_traces(&self) -> Result<(), String> {
+        match self.traces {
+            Told::Begin => self.run.content().traces.check_removed_of_kinds(),
+            Told::Nothing | Told::Some => Ok(()),
         }
     }
 
@@ -343,6 +379,8 @@ impl ImageLoad {
         let Trace { stamp, recorded, id, .. } = trace;
         check_age(stamp, head)?;
         check_age(recorded, stamp)?;
+        self.end_of_removed_traces()?;
+        self.traces = Told::Some;
         check_order(&mut self.trace_stamp, recorded)?;
         if stamp == recorded {
             return self.apply(Mutation::TraceRecord { trace: Box::new(trace) }, recorded);
@@ -381,118 +419,5 @@ fn check_order(newest: &mut Stamp, stamp: Stamp) -> Result<(), String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::encoded::Encoded;
-    use crate::version::Timestamp;
-
-    fn stamp(version: u64) -> Stamp {
-        Stamp { version: Version(version), timestamp: Timestamp(version) }
-    }
-
-    fn head(version: u64) -> ImageEntry {
-        ImageEntry::Head { stamp: stamp(version), meta_version: Version(1), meta: None }
-    }
-
-    fn key(version: u64) -> ImageEntry {
-        let (stamp, value) = (stamp(version), Encoded::from_int(1));
-        ImageEntry::Key { stamp, deadline: None, key: "k".into(), value }
-    }
-
-    fn refusal(entries: &[ImageEntry]) -> String {
-        let mut slice = Vec::new();
-        entries.iter().for_each(|entry| entry.encode(&mut slice));
-        let mut load = ImageLoad::new(RunId::from_bytes([1; 16]), 7);
-        load.take(&slice).and_then(|()| load.finish().map(drop)).unwrap_err()
-    }
-
-    #[test]
-    fn an_image_that_contradicts_itself_is_refused_with_the_place_of_the_entry() {
-        let end = |count| ImageEntry::End { count };
-        let cases = [
-            (vec![key(1)], "entry 0 of the image: the head does not come first"),
-            (vec![head(3), head(3)], "entry 1 of the image: a second head"),
-            (vec![head(3)], "the image ends behind 1 entries, before its end"),
-            (vec![head(3), end(2)], "entry 1 of the image: the end counts 2 entries"),
-            (vec![head(3), end(1), end(1)], "entry 2 of the image: it stands behind the end"),
-            (vec![head(3), key(2), end(2)], "entry 1 of the image: kv_put in a run that does not exist"),
-            (vec![head(3), key(4), end(2)], "entry 1 of the image: it is of commit 4"),
-        ];
-        for (entries, expected) in cases {
-            let reason = refusal(&entries);
-            assert!(reason.starts_with(expected), "{reason}, not {expected}");
-        }
-    }
-
-    /// Some were taken: a sequence as high as there is, behind which the next event had none, and events of a run that is not there.
-    #[test]
-    fn what_is_told_of_removed_events_has_to_fit_them() {
-        let head = |meta| ImageEntry::Head { stamp: stamp(9), meta_version: Version(1), meta };
-        let begin = |first, next| ImageEntry::EventsBegin {
-            first,
-            hash: [3; 32],
-            from: Version(2),
-            through: Version(4),
-            next,
-        };
-        let removed = |kind: &str, count| ImageEntry::EventsRemoved { kind: kind.into(), count };
-        let event = |version| ImageEntry::Event {
-            stamp: stamp(version),
-            salt: [0; 16],
-            hash: [1; 32],
-            kind: "k".into(),
-            payload: Encoded::from_int(1),
-        };
-        let behind = |begun: &[ImageEntry], last: ImageEntry| [begun, &[last]].concat();
-        let five = [begin(5, 5), removed("k", 3), removed("l", 2)];
-        let there = Some(Box::new(RunMeta::plain()));
-        let loaded = |entries: &[ImageEntry]| {
-            let end = ImageEntry::End { count: entries.len() as u64 + 1 };
-            let mut slice = Vec::new();
-            [&[head(there.clone())], entries, &[end]]
-                .concat()
-                .iter()
-                .for_each(|entry| entry.encode(&mut slice));
-            let mut load = ImageLoad::new(RunId::from_bytes([1; 16]), 7);
-            load.take(&slice).and_then(|()| load.finish())
-        };
-        assert_eq!(loaded(&behind(&five, event(4))).unwrap().event_count(), 6);
-        for refused in [
-            vec![begin(u64::MAX, u64::MAX), removed("k", u64::MAX), event(5)],
-            vec![begin(1 << 63, 1 << 63), removed("k", 1 << 63), event(5)],
-            vec![begin(5, 6), removed("k", 5)],
-            vec![begin(5, 5), removed("k", 4)],
-            vec![begin(5, 5), removed("k", 4), event(5)],
-            vec![begin(5, 5), removed("k", 5), removed("l", 1)],
-            vec![begin(5, 5), removed("k", 0), removed("l", 5)],
-            vec![begin(5, 5), removed("k", 2), removed("k", 3)],
-            vec![removed("k", 5), begin(5, 5)],
-            vec![removed("k", 5)],
-            vec![begin(0, 0)],
-            behind(&five, begin(5, 5)),
-            behind(&five, begin(7, 7)),
-            behind(&five, event(3)),
-            vec![event(4), begin(5, 5), removed("k", 5)],
-            vec![event(4), event(4), begin(1, 2), removed("k", 1)],
-        ] {
-            let refusal = loaded(&refused).map(|run| run.event_count());
-            assert!(refusal.is_err(), "{refused:?} was loaded: {refusal:?}");
-        }
-        let missing = [&[head(None)], &five[..], &[ImageEntry::End { count: 4 }]].concat();
-        assert!(
-            refusal(&missing).contains("events begin in a run that does not exist"),
-            "{}",
-            refusal(&missing)
-        );
-    }
-
-    #[test]
-    fn a_deleted_run_is_loaded_as_what_is_left_of_it() {
-        let mut slice = Vec::new();
-        [head(3), ImageEntry::End { count: 1 }].iter().for_each(|entry| entry.encode(&mut slice));
-        let mut load = ImageLoad::new(RunId::from_bytes([1; 16]), 7);
-        load.take(&slice).unwrap();
-        let run = load.finish().unwrap();
-        assert_eq!((run.exists(), run.version(), run.timestamp()), (false, Version(3), Timestamp(3)));
-    }
-}
+#[path = "load_tests.rs"]
+mod tests;

@@ -9,6 +9,7 @@ use crate::json::Document;
 use crate::key_kind::KeyKind;
 use crate::key_map::{Entry, Stored};
 use crate::keys::Keys;
+use crate::trace_log::RemovedTraces;
 use crate::version::Version;
 use crate::view::RunView;
 use std::ops::Range;
@@ -42,7 +43,7 @@ pub struct ImageWalk {
     end: Option<u64>,
     /// The keys of one part of a map that are still to come.
     keys: Vec<Arc<str>>,
-    /// How many events were removed of some types that are still to come.
+    /// How many events were removed of some types, or traces of some kinds, that are still to come.
     removed: Vec<(Arc<str>, u64)>,
     count: u64,
     /// All of a fork is written too.
@@ -60,6 +61,8 @@ enum Section {
     EventsBegin,
     EventsRemoved,
     Events,
+    TracesBegin,
+    TracesRemoved,
     Traces,
     /// Traces that a fork began with and has ended.
     Ended,
@@ -90,7 +93,9 @@ impl Section {
             Self::Documents(Touched) => Self::EventsBegin,
             Self::EventsBegin => Self::EventsRemoved,
             Self::EventsRemoved => Self::Events,
-            Self::Events => Self::Traces,
+            Self::Events => Self::TracesBegin,
+            Self::TracesBegin => Self::TracesRemoved,
+            Self::TracesRemoved => Self::Traces,
             Self::Traces => Self::Ended,
             Self::Ended => Self::Receipts,
             Self::Receipts => Self::Erasures,
@@ -169,7 +174,13 @@ impl ImageWalk {
                 let (first, next) = (view.first_event(), first_own_event(view, changes));
                 ImageEntry::EventsBegin { first, hash, from, through, next }
             }),
-            Section::EventsRemoved => self.step_removed(view),
+            Section::EventsRemoved => {
+                let part_count = view.event_kind_part_count();
+                let entry = |kind, count| ImageEntry::EventsRemoved { kind, count };
+                self.step_removed(view.first_event() > 0, part_count, entry, |part, count| {
+                    view.removed_of_kinds(part, count)
+                })
+            }
             Section::Events => self.step_list(first_own_event(view, changes)..view.event_count(), |place| {
                 let event = view.event(place)?;
                 let (kind, payload) = (Arc::clone(&event.kind), event.payload.clone());
@@ -179,9 +190,22 @@ impl ImageWalk {
                     Seal::Digest(digest) => ImageEntry::EventErased { stamp, digest: **digest, hash, kind },
                 })
             }),
+            Section::TracesBegin if view.traces().first() == 0 => Stepped::SectionEnds,
+            Section::TracesBegin => self.once(|_| {
+                let RemovedTraces { from, through } = *view.traces().removed();
+                let (first, next) = (view.traces().first(), first_own_trace(view, changes));
+                ImageEntry::TracesBegin { first, from, through, next }
+            }),
+            Section::TracesRemoved => {
+                let traces = view.traces();
+                let entry = |kind, count| ImageEntry::TracesRemoved { kind, count };
+                self.step_removed(traces.first() > 0, traces.kind_part_count(), entry, |part, count| {
+                    traces.removed_of_kinds(part, count)
+                })
+            }
             Section::Traces => {
                 let traces = view.traces();
-                self.step_list(changes.map_or(0, |fork| fork.trace_count)..traces.count(), |place| {
+                self.step_list(first_own_trace(view, changes)..traces.count(), |place| {
                     Some(ImageEntry::Trace { trace: Box::new(traces.get(place)?.clone()) })
                 })
             }
@@ -233,17 +257,23 @@ impl ImageWalk {
         entry(place).map_or(Stepped::Nothing, Stepped::Entry)
     }
 
-    /// While it goes on, more events are removed from what another log shows, if the view is of an older commit.
-    fn step_removed(&mut self, view: &RunView<'_>) -> Stepped {
+    /// While it goes on, more entries are removed from what another log shows, if the view is of an older commit.
+    fn step_removed<'k, I: Iterator<Item = (&'k Arc<str>, u64)>>(
+        &mut self,
+        is_any: bool,
+        part_count: usize,
+        entry: fn(Arc<str>, u64) -> ImageEntry,
+        part: impl FnOnce(usize, usize) -> I,
+    ) -> Stepped {
         if let Some((kind, count)) = self.removed.pop() {
-            return Stepped::Entry(ImageEntry::EventsRemoved { kind, count });
+            return Stepped::Entry(entry(kind, count));
         }
-        let end = *self.end.get_or_insert(view.event_kind_part_count() as u64);
-        if self.place == end || view.first_event() == 0 {
+        let end = *self.end.get_or_insert(part_count as u64);
+        if self.place == end || !is_any {
             return Stepped::SectionEnds;
         }
         self.place += 1;
-        let part = view.removed_of_kinds(self.place as usize - 1, end as usize);
+        let part = part(self.place as usize - 1, end as usize);
         self.removed.extend(part.map(|(kind, count)| (Arc::clone(kind), count)));
         Stepped::Nothing
     }
@@ -309,6 +339,11 @@ impl ImageWalk {
 /// The first event that is written: of a fork one that is its own.
 fn first_own_event(view: &RunView<'_>, changes: Option<&ForkChanges>) -> u64 {
     view.first_event().max(changes.map_or(0, |fork| fork.event_count))
+}
+
+/// The place of the first trace that is written.
+fn first_own_trace(view: &RunView<'_>, changes: Option<&ForkChanges>) -> u64 {
+    view.traces().first().max(changes.map_or(0, |fork| fork.trace_count))
 }
 
 /// What looking at something that is not written counts for, in bytes of a slice.

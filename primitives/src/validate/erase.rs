@@ -10,6 +10,7 @@ use crate::fork::ForkChanges;
 use crate::key_kind::KeyKind;
 use crate::key_map::Entry;
 use crate::mutation::Mutation;
+use crate::trace_log::RemovedTraces;
 use crate::version::Version;
 use std::sync::Arc;
 
@@ -34,25 +35,30 @@ impl Decision<'_, '_> {
         }
         let found = self.find(&entity, versions).map_err(|error| error.with_entity(entity.clone()))?;
         let view = self.draft.view();
+        let Anchor { from: first_event, through: last_event, .. } = *view.event_anchor();
+        let RemovedTraces { from: first_trace, through: last_trace } = *view.traces().removed();
+        // Of these there is one with this address, and an earlier life of the run may have had another.
+        let mut is_only_one = matches!(entity, EntityRef::Event { .. } | EntityRef::Trace { .. });
         let removed = match &entity {
-            EntityRef::Event { sequence, .. } => {
-                Some(*sequence).filter(|sequence| *sequence < view.first_event())
+            EntityRef::Event { sequence, .. } if *sequence < view.first_event() => {
+                Some(RemovedEntry { place_max: *sequence, first: first_event, last: last_event })
+            }
+            EntityRef::Trace { .. } if view.traces().first() > 0 => {
+                // One with this id may have been removed before.
+                is_only_one = false;
+                let place_max = view.traces().first() - 1;
+                Some(RemovedEntry { place_max, first: first_trace, last: last_trace })
             }
             _ => None,
         };
-        let is_removed = removed.is_some();
         let from = self
-            .own(found.as_ref(), removed, from, through)
+            .own(&entity, found.as_ref(), removed.as_ref(), from, through)
             .map_err(|error| error.with_entity(entity.clone()))?;
-        // Of these there is one with this address, and an earlier life of the run may have had another.
-        let is_only_one = matches!(entity, EntityRef::Event { .. } | EntityRef::Trace { .. });
         let from = found.as_ref().filter(|_| is_only_one).map_or(from, |found| from.max(found.first));
-        let (from, through) = match is_removed {
-            true => {
-                let Anchor { from: first, through: last, .. } = *self.draft.view().event_anchor();
-                (from.max(first), through.min(last))
-            }
-            false => (from, through),
+        let (from, through) = match (&removed, &found) {
+            (Some(removed), None) => (from.max(removed.first), through.min(removed.last)),
+            (Some(removed), Some(_)) => (from.max(removed.first), through),
+            (None, _) => (from, through),
         };
         let through = match &found {
             // Behind the commit that wrote what is there, nobody wrote anything.
@@ -97,6 +103,7 @@ impl Decision<'_, '_> {
             EntityRef::Trace { id, .. } => {
                 as_whole("a trace")?;
                 match view.traces().find(id) {
+                    None if view.traces().first() > 0 => Ok(None),
                     None => Err(Error::new(ErrorKind::NotFound, format!("there is no trace {id}"))),
                     Some(trace) => Ok(Some(Found {
                         first: trace.recorded.version,
@@ -120,16 +127,21 @@ impl Decision<'_, '_> {
     /// Where what the run itself has written begins; refuses what it began with.
     fn own(
         &self,
+        entity: &EntityRef,
         found: Option<&Found>,
-        removed: Option<u64>,
+        removed: Option<&RemovedEntry>,
         from: Version,
         through: Version,
     ) -> Result<Version, Error> {
         // What a run was imported with it has written itself.
         let fork = self.draft.view().fork().filter(|fork| fork.point.run != self.draft.run_id());
-        let Some(ForkChanges { point, event_count, .. }) = fork else { return Ok(from) };
-        let is_inherited = found.is_some_and(|found| found.first <= point.version)
-            || removed.is_some_and(|sequence| sequence < *event_count);
+        let Some(ForkChanges { point, event_count, trace_count, .. }) = fork else { return Ok(from) };
+        let inherited_count =
+            if matches!(entity, EntityRef::Trace { .. }) { trace_count } else { event_count };
+        let is_inherited = match (found, removed) {
+            (Some(found), _) => found.first <= point.version,
+            (None, removed) => removed.is_some_and(|removed| removed.place_max < *inherited_count),
+        };
         if through > point.version && !is_inherited {
             return Ok(from.max(point.version.next()));
         }
@@ -148,6 +160,13 @@ impl Decision<'_, '_> {
             false => through,
         })
     }
+}
+
+/// An event that was removed, or a trace that may have been: its place at most, and the first and the last commit that wrote any such.
+struct RemovedEntry {
+    place_max: u64,
+    first: Version,
+    last: Version,
 }
 
 /// What stands under an address.

@@ -82,6 +82,13 @@ impl Decision<'_, '_> {
         Ok(Answer::Write(Effect::None))
     }
 
+    /// As with events.
+    pub(super) fn set_trace_retention(&mut self, retention: Option<Retention>) -> Result<Answer, Error> {
+        let previous = self.draft.meta_version();
+        self.draft.stage(Mutation::TraceRetention { retention, previous }, self.limits)?;
+        Ok(Answer::Write(Effect::None))
+    }
+
     pub(super) fn delete_run(&mut self) -> Result<Answer, Error> {
         let previous = self.draft.meta_version();
         self.draft.stage(Mutation::RunDelete { previous }, self.limits)?;
@@ -103,7 +110,8 @@ impl Decision<'_, '_> {
     }
 
     fn stage_create(&mut self, spec: RunSpec) -> Result<(), Error> {
-        let RunSpec { name, namespace, parent, tags, metadata, durability, retention } = spec;
+        let RunSpec { name, namespace, parent, tags, metadata, durability, .. } = spec;
+        let RunSpec { retention, event_retention, trace_retention, .. } = spec;
         let meta = RunMeta {
             name,
             namespace,
@@ -116,6 +124,7 @@ impl Decision<'_, '_> {
             durability,
             retention: None,
             event_retention: None,
+            trace_retention: None,
             forked_from: None,
             imported: None,
         };
@@ -123,6 +132,12 @@ impl Decision<'_, '_> {
         self.draft.stage(Mutation::RunCreate { meta: Box::new(meta), previous }, self.limits)?;
         if retention.is_some() {
             self.set_retention(retention)?;
+        }
+        if event_retention.is_some() {
+            self.set_event_retention(event_retention)?;
+        }
+        if trace_retention.is_some() {
+            self.set_trace_retention(trace_retention)?;
         }
         Ok(())
     }

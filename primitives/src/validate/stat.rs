@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 impl Decision<'_, '_> {
     /// The size of one thing in bytes, with the commit that last wrote it; `None` if it is not there.
-    /// An event that was removed is refused.
+    /// What was removed is refused.
     pub(super) fn stat(&mut self, entity: &EntityRef) -> Result<Option<Versioned<u64>>, Error> {
         Ok(match entity {
             EntityRef::Kv { key, .. } => self.stat_key(KeyKind::Kv, key),
@@ -18,7 +18,7 @@ impl Decision<'_, '_> {
                 let value = (event.kind.len() + event.payload.len()) as u64;
                 Versioned { value, version: event.version, timestamp: event.timestamp }
             }),
-            EntityRef::Trace { id, .. } => self.one_trace(id).map(|trace| {
+            EntityRef::Trace { id, .. } => self.one_trace(id)?.map(|trace| {
                 let (version, timestamp) = (trace.stamp.version, trace.stamp.timestamp);
                 Versioned { value: trace.size(), version, timestamp }
             }),

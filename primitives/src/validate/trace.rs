@@ -32,6 +32,7 @@ impl Decision<'_, '_> {
 
     pub(super) fn end_trace(&mut self, id: TraceId, end: TraceEnd) -> Result<Answer, Error> {
         let Some(trace) = self.draft.traces().find(&id) else {
+            self.check_whole(&id)?;
             let message = "the trace is not in the run: begin it before it ends".to_owned();
             return Err(self.of_trace(id, Error::new(ErrorKind::NotFound, message)));
         };
@@ -42,9 +43,24 @@ impl Decision<'_, '_> {
         Ok(Answer::Write(Effect::None))
     }
 
-    pub(super) fn one_trace(&mut self, id: &TraceId) -> Option<&Trace> {
+    /// One trace. Which were removed is not remembered, so of one that is not there it may be that it was.
+    pub(super) fn one_trace(&mut self, id: &TraceId) -> Result<Option<&Trace>, Error> {
         self.look_at_trace(id);
-        self.draft.traces().find(id)
+        if self.draft.traces().place_of(id).is_none() {
+            self.check_whole(id)?;
+        }
+        Ok(self.draft.traces().find(id))
+    }
+
+    /// The place of the first trace that is there.
+    pub(super) fn first_trace(&mut self) -> Versioned<u64> {
+        let all = self.draft.traces();
+        let (first, base_count) = (all.first(), all.base_count());
+        self.draft.record(Place::TracesKept { from: first });
+        if first == base_count {
+            self.look_at_traces(&TraceFilter::default(), base_count..u64::MAX, None);
+        }
+        self.at_present(first)
     }
 
     pub(super) fn list_traces(
@@ -53,31 +69,44 @@ impl Decision<'_, '_> {
         start: Option<u64>,
         limit: usize,
         direction: Direction,
-    ) -> TracePage {
+    ) -> Result<TracePage, Error> {
+        let start = self.begin_of_trace_page(start, direction)?;
         let all = self.draft.traces();
         let candidates = Candidates::new(all, filter).narrowed(start, direction);
         let limit = limit.min(self.limits.items_max);
         let (mut traces, mut next, mut last, mut looked) = (Vec::new(), None, None, 0);
+        let (base_count, mut kept) = (all.base_count(), start);
+        let mut keep = |place: Option<u64>| kept = kept.into_iter().chain(place).min();
         for step in 0..candidates.len() {
             let place = candidates.place(step, direction);
             if step == TRACE_SCAN_MAX as u64 {
                 next = place;
+                // Without the first that it passed it would have come further.
+                keep(candidates.place(0, direction));
+                keep(place);
                 break;
             }
             (last, looked) = (place, step + 1);
             let trace = place.and_then(|place| all.get(place)).filter(|trace| filter.matches(trace));
             if trace.is_some() && traces.len() == limit {
                 next = place;
+                keep(place);
                 break;
             }
-            traces.extend(trace.cloned());
+            if let Some(trace) = trace {
+                traces.push(trace.clone());
+                keep(place);
+            }
         }
-        let walk = TraceWalk { start, direction, looked, last, next, base_count: all.base_count() };
+        let walk = TraceWalk { start, direction, looked, last, next, base_count };
         self.look_at_walk(filter, &walk);
-        self.page_of_traces(traces, next)
+        if let Some(from) = kept.filter(|place| *place < base_count) {
+            self.draft.record(Place::TracesKept { from });
+        }
+        Ok(self.page_of_traces(traces, next))
     }
 
-    pub(super) fn trace_tree(&mut self, id: &TraceId, limit: usize) -> TracePage {
+    pub(super) fn trace_tree(&mut self, id: &TraceId, limit: usize) -> Result<TracePage, Error> {
         let limit = limit.min(self.limits.items_max);
         let all = self.draft.traces();
         let (root, base_count) = (all.place_of(id), all.base_count());
@@ -86,7 +115,10 @@ impl Decision<'_, '_> {
         let next = walk.next();
         let traces = places.iter().filter_map(|place| all.get(*place)).cloned().collect();
         match root {
-            None => self.look_at_trace(id),
+            None => {
+                self.look_at_trace(id);
+                self.check_whole(id)?;
+            }
             Some(root) if root < base_count => {
                 let last = places.last().copied();
                 let direction = Direction::Forward;
@@ -96,7 +128,7 @@ impl Decision<'_, '_> {
             // Nobody else can have recorded anything below what is the transaction's own.
             Some(_) => {}
         }
-        self.page_of_traces(traces, next)
+        Ok(self.page_of_traces(traces, next))
     }
 
     pub(super) fn trace_count(&mut self, kind: Option<&str>) -> Versioned<u64> {
@@ -117,7 +149,9 @@ impl Decision<'_, '_> {
             );
             return Err(self.of_trace(trace.id, Error::new(ErrorKind::AlreadyExists, message)));
         }
-        if let Some(parent) = trace.parent.filter(|parent| traces.place_of(parent).is_none()) {
+        // Where traces were removed, a parent that is not there may have been one of them: what goes on below it is recorded.
+        let is_missing = |parent: &TraceId| traces.first() == 0 && traces.place_of(parent).is_none();
+        if let Some(parent) = trace.parent.filter(is_missing) {
             // That it is refused for its parent tells that its id is free.
             self.look_at_trace(&trace.id);
             let message = format!("the parent of the trace {} is not in the run: record it first", trace.id);
@@ -125,6 +159,34 @@ impl Decision<'_, '_> {
         }
         self.draft.stage(Mutation::TraceRecord { trace: Box::new(trace) }, self.limits)?;
         Ok(Answer::Write(Effect::None))
+    }
+
+    /// Refuses an id that is not there where traces were removed.
+    fn check_whole(&self, id: &TraceId) -> Result<(), Error> {
+        match self.draft.traces().first() {
+            0 => Ok(()),
+            first => {
+                let message = format!(
+                    "the run does not keep the trace any more, or never had it: the earliest is {first}"
+                );
+                Err(self.of_trace(*id, Error::new(ErrorKind::HistoryTrimmed, message)))
+            }
+        }
+    }
+
+    /// Where a page begins that is asked for from `start` on: an ascending one from 0 on with the first trace that is there.
+    fn begin_of_trace_page(&self, start: Option<u64>, direction: Direction) -> Result<Option<u64>, Error> {
+        let first = self.draft.traces().first();
+        match (start, direction) {
+            (None, _) | (Some(0), Direction::Forward) => Ok(None),
+            (Some(start), _) if start >= first => Ok(Some(start)),
+            (Some(start), _) => {
+                let message =
+                    format!("the run does not keep trace {start} any more: the earliest is {first}");
+                let entity = EntityRef::run(self.draft.run_id());
+                Err(Error::new(ErrorKind::HistoryTrimmed, message).with_entity(entity))
+            }
+        }
     }
 
     fn page_of_traces(&self, traces: Vec<Trace>, next: Option<u64>) -> TracePage {
@@ -178,7 +240,8 @@ struct Candidates<'d> {
 impl<'d> Candidates<'d> {
     fn new(traces: TracesOver<'d>, filter: &TraceFilter) -> Self {
         let place_at = |time: Timestamp| traces.first_at_or_after(time);
-        let places = filter.from.map_or(0, place_at)..filter.to.map_or_else(|| traces.count(), place_at);
+        let places =
+            filter.from.map_or(traces.first(), place_at)..filter.to.map_or_else(|| traces.count(), place_at);
         let children = filter.parent.map(|parent| traces.children(&parent));
         let mut candidates = Self { children, indexes: places.clone() };
         candidates.indexes = candidates.index_of(places.start)..candidates.index_of(places.end);

@@ -34,6 +34,7 @@ pub(crate) enum Change {
     CellDelete { name: u8 },
     Append { kind: u8, payload: i64 },
     KeepEvents { retention: Option<Retention> },
+    KeepTraces { retention: Option<Retention> },
     Record { id: u8, parent: Option<u8>, is_open: bool },
     End { id: u8, result: i64 },
     Document { name: u8, path: u8, value: i64, how: How },
@@ -103,6 +104,7 @@ impl Change {
             Self::CellDelete { name: cell } => Operation::CellDelete { name: name(cell).into() },
             Self::Append { kind, payload } => append(&format!("kind{kind}"), payload),
             Self::KeepEvents { retention } => Operation::RunSetEventRetention { retention },
+            Self::KeepTraces { retention } => Operation::RunSetTraceRetention { retention },
             Self::Record { id, parent, is_open } => {
                 let content = TraceContent::Custom { kind: format!("kind{}", id % 2), content: Value::Null };
                 let parent = parent.map(|parent| trace_id(parent.into()));
@@ -142,6 +144,7 @@ pub(crate) fn change() -> impl Strategy<Value = Change> {
         1 => key().prop_map(|name| Change::CellDelete { name }),
         3 => (0..2u8, any::<i64>()).prop_map(|(kind, payload)| Change::Append { kind, payload }),
         1 => proptest::option::of(retention()).prop_map(|retention| Change::KeepEvents { retention }),
+        1 => proptest::option::of(retention()).prop_map(|retention| Change::KeepTraces { retention }),
         5 => (id(), proptest::option::of(id()), any::<bool>())
             .prop_map(|(id, parent, is_open)| Change::Record { id, parent, is_open }),
         4 => (id(), any::<i64>()).prop_map(|(id, result)| Change::End { id, result }),
@@ -187,7 +190,7 @@ pub(crate) fn decide(state: &RunState, changes: &[Change], now: u64) -> Vec<Muta
     for operation in changes.iter().flat_map(|change| change.operations(now)) {
         let _ = validate(operation, &mut draft, &context, &Limits::default());
     }
-    trim_entries(&mut draft, &context);
+    trim_entries(&mut draft, &context, &EntryRetention::default());
     draft.into_mutations()
 }
 
@@ -213,13 +216,17 @@ pub(crate) fn reads() -> Vec<Operation> {
             TraceFilter { parent: Some(trace_id(1)), ..TraceFilter::default() },
             TraceFilter { kind: Some("kind1".into()), ..TraceFilter::default() },
         ] {
-            reads.push(Operation::TraceList { filter: Box::new(filter), start: None, limit: 5, direction });
+            for (start, limit) in [(None, 5), (Some(0), 2), (Some(3), 2)] {
+                let filter = Box::new(filter.clone());
+                reads.push(Operation::TraceList { filter, start, limit, direction });
+            }
         }
     }
     for kind in [None, Some("kind0".into())] {
         reads.push(Operation::EventLen { kind: kind.clone() });
         reads.push(Operation::EventHead { kind: kind.clone() });
-        reads.push(Operation::TraceCount { kind });
+        reads.push(Operation::TraceCount { kind: kind.clone() });
+        reads.push(Operation::TraceCount { kind: kind.map(|_| "kind1".into()) });
     }
     for key in (0..6).map(name) {
         reads.push(Operation::KvGet { key: key.as_str().into() });
@@ -239,6 +246,6 @@ pub(crate) fn reads() -> Vec<Operation> {
     }
     reads.push(Operation::KvCount { prefix: "1/".into() });
     reads.extend((0..9).map(|sequence| Operation::EventRead { sequence }));
-    reads.push(Operation::EventFirst);
+    reads.extend([Operation::EventFirst, Operation::TraceFirst]);
     reads
 }

@@ -52,7 +52,7 @@ impl Driver {
         for operation in operations {
             answers.push(validate(operation, &mut draft, &context, &self.limits)?);
         }
-        trim_entries(&mut draft, &context);
+        trim_entries(&mut draft, &context, &EntryRetention::default());
         let mutations = draft.into_mutations();
         if mutations.is_empty() {
             return Ok((None, answers));
