@@ -185,6 +185,24 @@ fn what_a_page_of_events_says_comes_next_stays_there() {
     }
 }
 
+/// Where a page was asked to begin was not remembered, so that one was accepted that would have been refused at the commit.
+#[test]
+fn where_a_page_of_events_begins_stays_there() {
+    for direction in [Direction::Forward, Direction::Reverse] {
+        let more = || {
+            let mut driver = driver();
+            driver.batch(vec![append("l", 3), append("k", 4)]).unwrap();
+            driver
+        };
+        let (kind, start) = ("l".into(), Some(1));
+        let read = vec![Operation::EventByType { kind, start, limit: 9, direction }];
+        let keep = |count| vec![keep_events(Retention::KeepLast(count))];
+        let error = verdict_in(more(), read.clone(), keep(2)).unwrap_err();
+        assert_eq!((error.kind(), error.entity()), (ErrorKind::Conflict, Some(&event(1))), "{direction:?}");
+        verdict_in(more(), read, keep(3)).unwrap();
+    }
+}
+
 /// The place of the newest event was remembered though that had been removed before: such a transaction could never commit.
 #[test]
 fn that_there_is_no_event_left_stays_true_until_one_comes() {

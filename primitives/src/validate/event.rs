@@ -154,10 +154,14 @@ impl Decision<'_, '_> {
     }
 
     /// Where a page begins that is asked for from `start` on: an ascending one from 0 on with the first event that is there.
-    fn begin_of_page(&self, start: Option<u64>, direction: Direction) -> Result<Option<u64>, Error> {
+    fn begin_of_page(&mut self, start: Option<u64>, direction: Direction) -> Result<Option<u64>, Error> {
         match (start, direction) {
             (None, _) | (Some(0), Direction::Forward) => Ok(None),
-            (Some(start), _) => self.check_kept(start).map(|()| Some(start)),
+            (Some(start), _) => {
+                self.check_kept(start)?;
+                self.look_at_kept([start]);
+                Ok(Some(start))
+            }
         }
     }
 
