@@ -8,13 +8,11 @@ use std::time::Duration;
 
 use strata::{
     Compaction, Database, Direction, Durability, EntityRef, ErasedVersions, Error, ErrorKind, Event, Limits,
-    Options, Reads, Retention, RunHandle, RunSpec, ShardState, Value, Version, Writes,
+    Options, Reads, Retention, RunHandle, RunSpec, Value, Version, Writes,
 };
 use strata_wal::sim::SimDisk;
 use support::contents::of_run;
-use support::{
-    Dice, TestClock, busy_options, one_run, one_run_on, one_run_with, open_on, options, seed, sweep,
-};
+use support::{Dice, TestClock, busy_options, one_run, one_run_on, one_run_with, open_on, options, seed};
 
 fn append(run: &impl Writes, numbers: std::ops::Range<i64>) {
     run.append_many(numbers.map(|number| ("step", number))).unwrap();
@@ -520,66 +518,4 @@ fn a_run_travels_with_what_it_keeps() {
     assert_eq!((kept(&run), known(&run)), (Vec::from_iter(65..85), was));
     assert_eq!((kept(&fork), fork.verify_chain().unwrap().valid), (Vec::from_iter(66..86), true));
     database.close().unwrap();
-}
-
-/// Appends until something fails; how many were acknowledged.
-fn work(database: &Database) -> u64 {
-    let Ok(run) = database.begin_run(RunSpec::named("run")) else { return 0 };
-    if run.info().is_ok_and(|info| info.event_retention.is_none())
-        && run.set_event_retention(Retention::KeepLast(3)).is_err()
-    {
-        return 0;
-    }
-    let mut count = 0;
-    for number in 0..12_i64 {
-        match run.append(if number % 2 == 0 { "even" } else { "odd" }, number) {
-            Ok(appended) => count = appended.sequence + 1,
-            Err(_) => break,
-        }
-        if number == 7 {
-            let _ = database.checkpoint();
-        }
-    }
-    count
-}
-
-#[test]
-fn a_fault_at_any_point_leaves_exactly_what_is_to_be_kept() {
-    let mut dice = Dice::new(seed());
-    for options in [options(Durability::Strict, 1), busy_options(Durability::Buffered, 1)] {
-        let disk = SimDisk::new(dice.roll());
-        let database = open_on(&disk, options.clone()).unwrap();
-        let begun = disk.points();
-        assert_eq!(work(&database), 12);
-        drop(database);
-        for fault in sweep::faults(disk.points() - begun, 7, &sweep::KINDS, &mut dice) {
-            let disk = SimDisk::new(dice.roll());
-            let database = open_on(&disk, options.clone()).unwrap();
-            fault.arm(&disk);
-            let acknowledged = work(&database);
-            if let Ok(run) = database.begin_run(RunSpec::named("run"))
-                && let Ok(events) = run.events(0, 100, Direction::Forward)
-            {
-                let first = run.first_event().map_or(0, |first| first.value);
-                assert!(events.events.first().is_none_or(|event| event.sequence >= first), "{fault}");
-            }
-            let has_failed = database.stats().unwrap().shards[0].state == ShardState::LogFailed;
-            let is_strict = options.durability == Durability::Strict;
-            let loses_power = fault.cuts_power() || (is_strict && dice.below(2) == 0);
-            let after = if loses_power { disk.power_cycle(dice.roll()) } else { disk.kill() };
-            drop(database);
-            let database = open_on(&after, options.clone()).unwrap();
-            let Ok(run) = database.begin_run(RunSpec::named("run")) else { continue };
-            let (length, chain) = (run.event_count().unwrap().value, run.verify_chain().unwrap());
-            let is_promised = is_strict || !(fault.cuts_power() || has_failed);
-            assert!(!is_promised || length >= acknowledged, "{length} of {acknowledged}: {fault}");
-            if run.info().unwrap().event_retention.is_some() {
-                assert_eq!(kept(&run), Vec::from_iter(length.saturating_sub(3)..length), "{fault}");
-            }
-            assert_eq!((chain.valid, chain.first), (true, length.saturating_sub(3)), "{fault}");
-            let of_kinds = ["even", "odd"].map(|kind| run.event_count_of(kind).unwrap().value);
-            assert_eq!(of_kinds, [length.div_ceil(2), length / 2], "{fault}");
-            database.close().unwrap();
-        }
-    }
 }

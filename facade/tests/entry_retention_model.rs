@@ -1,4 +1,4 @@
-//! Random histories of runs that remove events, against plain lists: forks, snapshots, older versions, erasures, large payloads and
+//! Random histories of runs that remove events and traces, against plain lists: forks, snapshots, older versions, erasures, large payloads and
 //! whatever a store does meanwhile.
 
 mod support;
@@ -9,8 +9,9 @@ use std::path::Path;
 use std::rc::Rc;
 
 use strata::{
-    Compaction, Database, Direction, Durability, EntityRef, ErasedVersions, ErrorKind, Options, Reads,
-    Retention, RunHandle, RunSpec, Snapshot, Value, Version, Writes,
+    Compaction, Database, Direction, Durability, EntityRef, ErasedVersions, ErrorKind, NewTrace, Options,
+    Reads, Retention, RunHandle, RunSpec, Snapshot, TraceContent, TraceEnd, TraceFilter, TraceId, Value,
+    Version, Writes,
 };
 use support::{Dice, number, options, seed};
 
@@ -27,11 +28,45 @@ struct Plain {
     is_erased: Rc<Cell<bool>>,
 }
 
-/// Which events a run had at a version, if that is its own.
+/// A trace, with the end that this run knows of: the version that ended it, and what came of it.
+#[derive(Clone)]
+struct PlainTrace {
+    id: TraceId,
+    parent: Option<TraceId>,
+    kind: &'static str,
+    number: u64,
+    text: Rc<str>,
+    ended: Option<(u64, u64)>,
+    is_erased: Rc<Cell<bool>>,
+}
+
+impl PlainTrace {
+    /// What it was at a version, whether it was open, and what is told of it.
+    fn at(&self, version: u64) -> (TraceId, Option<TraceId>, bool, TraceContent) {
+        let ended = self.ended.filter(|(by, _)| *by <= version);
+        let result = ended.map(|(_, number)| ("result".to_owned(), Value::from(token(number))));
+        let members = [("text".to_owned(), Value::from(&*self.text))].into_iter().chain(result);
+        let kind = self.kind.to_owned();
+        let content = match self.is_erased.get() {
+            true => TraceContent::Erased { kind },
+            false => TraceContent::Custom { kind, content: Value::Object(members.collect()) },
+        };
+        (self.id, self.parent, ended.is_none(), content)
+    }
+}
+
+fn token(number: u64) -> String {
+    format!("token-{number:06};")
+}
+
+/// Which events and which traces a run had at a version.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct There {
+    version: u64,
     first: u64,
     end: u64,
+    first_trace: u64,
+    trace_end: u64,
 }
 
 struct Run {
@@ -41,18 +76,24 @@ struct Run {
     inherited: u64,
     first: u64,
     kept: Option<u64>,
+    traces: Vec<PlainTrace>,
+    inherited_traces: u64,
+    first_trace: u64,
+    kept_traces: Option<u64>,
     versions: BTreeMap<u64, There>,
 }
 
 impl Run {
     fn there(&self) -> There {
-        There { first: self.first, end: self.events.len() as u64 }
+        *self.versions.last_key_value().unwrap().1
     }
 
     /// What its newest commit left.
     fn note(&mut self) {
-        let version = self.handle.info().unwrap().version;
-        self.versions.insert(version.0, self.there());
+        let version = self.handle.info().unwrap().version.0;
+        let (end, trace_end) = (self.events.len() as u64, self.traces.len() as u64);
+        let there = There { version, first: self.first, end, first_trace: self.first_trace, trace_end };
+        self.versions.insert(version, there);
     }
 
     fn trim(&mut self) {
@@ -60,8 +101,71 @@ impl Run {
         self.first = self.first.max((self.events.len() as u64).saturating_sub(kept));
     }
 
+    fn trim_traces(&mut self) {
+        let kept = self.kept_traces.unwrap_or(u64::MAX);
+        self.first_trace = self.first_trace.max((self.traces.len() as u64).saturating_sub(kept));
+    }
+
+    /// The places of the traces that are there.
+    fn trace_places(&self) -> std::ops::Range<usize> {
+        self.first_trace as usize..self.traces.len()
+    }
+
+    fn check_traces(&self, reads: &dyn Reads, there: There, dice: &mut Dice) {
+        let There { version, first_trace: first, trace_end: end, .. } = there;
+        assert_eq!(
+            (reads.first_trace().unwrap().value, reads.trace_count(None).unwrap().value),
+            (first, end)
+        );
+        let all = &self.traces[..end as usize];
+        let kept = &all[first as usize..];
+        let list = |filter: &TraceFilter| {
+            let page = reads.trace_list(filter, None, 100_000, Direction::Forward).unwrap();
+            let found = page.traces.into_iter();
+            Vec::from_iter(found.map(|found| (found.id, found.parent, found.ended.is_none(), found.content)))
+        };
+        let expected = Vec::from_iter(kept.iter().map(|trace| trace.at(version)));
+        assert!(list(&TraceFilter::default()) == expected, "the traces of {}", self.handle.id());
+        for kind in KINDS {
+            let is_of = |trace: &&PlainTrace| trace.kind == kind;
+            let count = reads.trace_count(Some(kind)).unwrap().value;
+            assert_eq!(count, all.iter().filter(is_of).count() as u64);
+            let wanted = TraceFilter { kind: Some(kind.into()), ..TraceFilter::default() };
+            assert_eq!(list(&wanted).len(), kept.iter().filter(is_of).count());
+        }
+        if let Some(PlainTrace { id, .. }) = all.get(dice.below(end + 1) as usize) {
+            let newest = kept.iter().rposition(|trace| trace.id == *id);
+            match reads.trace_get(*id) {
+                Ok(found) => assert_eq!(found.unwrap().content, kept[newest.unwrap()].at(version).3),
+                Err(error) => {
+                    assert!(newest.is_none() && error.kind() == ErrorKind::HistoryTrimmed, "{error}");
+                }
+            }
+            let children = TraceFilter { parent: Some(*id), ..TraceFilter::default() };
+            let expected = expected.iter().filter(|(_, parent, ..)| *parent == Some(*id));
+            assert!(list(&children).iter().eq(expected));
+            if let Some(root) = newest {
+                let mut below = vec![*id];
+                for trace in &kept[root + 1..] {
+                    below.extend(trace.parent.filter(|parent| below.contains(parent)).map(|_| trace.id));
+                }
+                assert_eq!(reads.trace_tree(*id, 100_000).unwrap().nodes.len(), below.len());
+            }
+        }
+        let (start, direction) = (dice.below(end + 1), Direction::Reverse);
+        match reads.trace_list(&TraceFilter::default(), Some(start), 3, direction) {
+            Ok(page) => {
+                assert!(start >= first);
+                let expected = kept[..(end.min(start + 1) - first) as usize].iter().rev().take(3);
+                assert!(page.traces.iter().map(|trace| trace.id).eq(expected.map(|trace| trace.id)));
+            }
+            Err(error) => assert!(error.kind() == ErrorKind::HistoryTrimmed && start < first, "{error}"),
+        }
+    }
+
     fn check(&self, reads: &dyn Reads, there: There, dice: &mut Dice) {
-        let There { first, end } = there;
+        self.check_traces(reads, there, dice);
+        let There { first, end, .. } = there;
         assert_eq!(reads.event_count().unwrap().value, end);
         assert_eq!(reads.first_event().unwrap().value, first);
         let page = reads.events(0, 100_000, Direction::Forward).unwrap();
@@ -122,7 +226,7 @@ impl World<'_> {
             self.number += 1;
             let size =
                 if count < 10 && self.dice.below(8) == 0 { LARGE } else { self.dice.below(60) as usize };
-            let text: Rc<str> = format!("token-{:06};{}", self.number, "x".repeat(size)).into();
+            let text: Rc<str> = format!("{}{}", token(self.number), "x".repeat(size)).into();
             let kind = KINDS[self.dice.below(3) as usize];
             events.push(Plain { kind, number: self.number, text, is_erased: Rc::default() });
         }
@@ -131,6 +235,85 @@ impl World<'_> {
         run.events.extend(events);
         run.trim();
         run.note();
+    }
+
+    fn text(&mut self, is_large: bool) -> (u64, Rc<str>) {
+        self.number += 1;
+        let size = if is_large && self.dice.below(8) == 0 { LARGE } else { self.dice.below(60) as usize };
+        (self.number, format!("{}{}", token(self.number), "x".repeat(size)).into())
+    }
+
+    fn begin_traces(&mut self, at: usize) {
+        let count_max = if self.dice.below(6) == 0 { 120 } else { 5 };
+        let count = 1 + self.dice.below(count_max);
+        let mut batch = self.runs[at].handle.batch();
+        for _ in 0..count {
+            let (number, text) = self.text(count < 10);
+            let (run, dice) = (&self.runs[at], &mut self.dice);
+            let mut id = TraceId::from_bytes(u128::from(number).to_be_bytes());
+            // Sometimes one that was given before, to a trace that is gone.
+            if let Some(gone) = run.traces.get(dice.below(run.first_trace + 1) as usize)
+                && dice.below(5) == 0
+                && !run.traces[run.trace_places()].iter().any(|trace| trace.id == gone.id)
+            {
+                id = gone.id;
+            }
+            let parent = run.traces.get(dice.below(2 * run.traces.len() as u64 + 1) as usize);
+            let is_there = |id| run.traces[run.trace_places()].iter().any(|trace| trace.id == id);
+            let parent = parent
+                .map(|parent| parent.id)
+                .filter(|parent| *parent != id && (run.first_trace > 0 || is_there(*parent)));
+            let kind = KINDS[dice.below(3) as usize];
+            let content = Value::from([("text", Value::from(&*text))]);
+            let content = TraceContent::Custom { kind: kind.into(), content };
+            batch.trace_begin(NewTrace { parent, ..NewTrace::new(id, content) }).unwrap();
+            let plain = PlainTrace { id, parent, kind, number, text, ended: None, is_erased: Rc::default() };
+            self.runs[at].traces.push(plain);
+        }
+        let run = &mut self.runs[at];
+        run.handle.commit(batch).unwrap();
+        run.trim_traces();
+        run.note();
+    }
+
+    fn end_trace(&mut self, at: usize) {
+        let (number, text) = (self.number + 1, token(self.number + 1));
+        let run = &mut self.runs[at];
+        let places = run.trace_places();
+        if places.is_empty() {
+            return;
+        }
+        let place = places.start + self.dice.below(places.len() as u64) as usize;
+        let (id, is_open) = (run.traces[place].id, run.traces[place].ended.is_none());
+        let ended = run.handle.trace_end(id, TraceEnd { result: Some(text.into()), ..TraceEnd::default() });
+        assert_eq!(ended.is_ok(), is_open);
+        if is_open {
+            self.number = number;
+            let version = run.handle.info().unwrap().version.0;
+            run.traces[place].ended = Some((version, number));
+            run.note();
+        }
+    }
+
+    fn erase_trace(&mut self, at: usize) {
+        let run = &mut self.runs[at];
+        let count = run.traces.len() as u64 - run.inherited_traces;
+        if count == 0 {
+            return;
+        }
+        let place = run.inherited_traces + self.dice.below(count);
+        let id = run.traces[place as usize].id;
+        let newest = run.traces.iter().rposition(|trace| trace.id == id).unwrap() as u64;
+        if run.first_trace <= newest && newest < run.inherited_traces {
+            return;
+        }
+        let entity = EntityRef::trace(run.handle.id(), id);
+        if run.handle.erase(&entity, ErasedVersions::All, "asked for").unwrap().is_some() {
+            run.note();
+        }
+        // All that this run has recorded under the id.
+        let own = run.traces[run.inherited_traces as usize..].iter().filter(|trace| trace.id == id);
+        own.for_each(|trace| trace.is_erased.set(true));
     }
 
     fn fork(&mut self, at: usize) {
@@ -146,13 +329,27 @@ impl World<'_> {
             true => run.handle.fork().unwrap(),
             false => run.handle.fork_at(Version(version)).unwrap(),
         };
-        let kept = match handle.info().unwrap().event_retention {
+        let info = handle.info().unwrap();
+        let [kept, kept_traces] = [info.event_retention, info.trace_retention].map(|said| match said {
             Some(Retention::KeepLast(count)) => Some(count),
             _ => None,
+        });
+        let was = |trace: &PlainTrace| {
+            let ended = trace.ended.filter(|(by, _)| *by <= there.version);
+            PlainTrace { ended, ..trace.clone() }
         };
-        let events = run.events[..there.end as usize].to_vec();
-        let (inherited, first) = (there.end, there.first);
-        let mut fork = Run { handle, events, inherited, first, kept, versions: BTreeMap::new() };
+        let mut fork = Run {
+            handle,
+            events: run.events[..there.end as usize].to_vec(),
+            inherited: there.end,
+            first: there.first,
+            kept,
+            traces: run.traces[..there.trace_end as usize].iter().map(was).collect(),
+            inherited_traces: there.trace_end,
+            first_trace: there.first_trace,
+            kept_traces,
+            versions: BTreeMap::new(),
+        };
         fork.note();
         self.runs.push(fork);
     }
@@ -187,7 +384,18 @@ impl World<'_> {
 
     fn step(&mut self) {
         let at = self.dice.below(self.runs.len() as u64) as usize;
-        match self.dice.below(24) {
+        match self.dice.below(38) {
+            24..31 => self.begin_traces(at),
+            31..34 => self.end_trace(at),
+            34 => self.erase_trace(at),
+            35..37 => {
+                let kept = Some(1 + self.dice.below(50)).filter(|_| self.dice.below(5) > 0);
+                let run = &mut self.runs[at];
+                run.handle.set_trace_retention(kept.map(Retention::KeepLast)).unwrap();
+                run.kept_traces = kept;
+                run.trim_traces();
+                run.note();
+            }
             0..9 => self.append(at),
             9..11 => {
                 let kept = Some(1 + self.dice.below(70)).filter(|_| self.dice.below(5) > 0);
@@ -257,8 +465,18 @@ fn runs_that_remove_entries_are_plain_lists_whatever_happens_meanwhile() {
         let database = Database::open(&path, options.clone()).unwrap();
         let runs = (0..2).map(|_| {
             let handle = database.create_run(RunSpec::default()).unwrap();
-            let (events, versions) = (Vec::new(), BTreeMap::new());
-            let mut run = Run { handle, events, inherited: 0, first: 0, kept: None, versions };
+            let mut run = Run {
+                handle,
+                events: Vec::new(),
+                inherited: 0,
+                first: 0,
+                kept: None,
+                traces: Vec::new(),
+                inherited_traces: 0,
+                first_trace: 0,
+                kept_traces: None,
+                versions: BTreeMap::new(),
+            };
             run.note();
             run
         });
@@ -266,7 +484,7 @@ fn runs_that_remove_entries_are_plain_lists_whatever_happens_meanwhile() {
         let dice = Dice::new(dice.roll());
         let mut world =
             World { path: &path, options, database: Some(database), runs, snapshots, dice, number: 0 };
-        (0..number("STRATA_STEPS", 150)).for_each(|_| world.step());
+        (0..number("STRATA_STEPS", 220)).for_each(|_| world.step());
         world.snapshots.clear();
         let World { runs, dice, database, .. } = &mut world;
         runs.iter().for_each(|run| run.check(&run.handle, run.there(), dice));
@@ -282,6 +500,11 @@ fn runs_that_remove_entries_are_plain_lists_whatever_happens_meanwhile() {
         tokens(&path, &mut found);
         for plain in runs.iter().flat_map(|run| &run.events) {
             assert_eq!(found.contains(&plain.number), !plain.is_erased.get(), "token {}", plain.number);
+        }
+        for trace in runs.iter().flat_map(|run| &run.traces) {
+            for number in [Some(trace.number), trace.ended.map(|(_, number)| number)].into_iter().flatten() {
+                assert_eq!(found.contains(&number), !trace.is_erased.get(), "token {number} of a trace");
+            }
         }
     }
 }
