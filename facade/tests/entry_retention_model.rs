@@ -28,7 +28,15 @@ struct Plain {
     is_erased: Rc<Cell<bool>>,
 }
 
-/// A trace, with the end that this run knows of: the version that ended it, and what came of it.
+/// The end of a trace as the run that gave it knows it, and those that inherited it from that.
+#[derive(Clone)]
+struct End {
+    by: u64,
+    number: u64,
+    is_erased: Rc<Cell<bool>>,
+}
+
+/// A trace, with the end that this run knows of.
 #[derive(Clone)]
 struct PlainTrace {
     id: TraceId,
@@ -36,18 +44,18 @@ struct PlainTrace {
     kind: &'static str,
     number: u64,
     text: Rc<str>,
-    ended: Option<(u64, u64)>,
+    ended: Option<End>,
     is_erased: Rc<Cell<bool>>,
 }
 
 impl PlainTrace {
     /// What it was at a version, whether it was open, and what is told of it.
     fn at(&self, version: u64) -> (TraceId, Option<TraceId>, bool, TraceContent) {
-        let ended = self.ended.filter(|(by, _)| *by <= version);
-        let result = ended.map(|(_, number)| ("result".to_owned(), Value::from(token(number))));
+        let ended = self.ended.as_ref().filter(|end| end.by <= version);
+        let result = ended.map(|end| ("result".to_owned(), Value::from(token(end.number))));
         let members = [("text".to_owned(), Value::from(&*self.text))].into_iter().chain(result);
         let kind = self.kind.to_owned();
-        let content = match self.is_erased.get() {
+        let content = match self.is_erased.get() || ended.is_some_and(|end| end.is_erased.get()) {
             true => TraceContent::Erased { kind },
             false => TraceContent::Custom { kind, content: Value::Object(members.collect()) },
         };
@@ -78,6 +86,8 @@ struct Run {
     kept: Option<u64>,
     traces: Vec<PlainTrace>,
     inherited_traces: u64,
+    /// The version that it began as.
+    began: u64,
     first_trace: u64,
     kept_traces: Option<u64>,
     versions: BTreeMap<u64, There>,
@@ -125,7 +135,15 @@ impl Run {
             Vec::from_iter(found.map(|found| (found.id, found.parent, found.ended.is_none(), found.content)))
         };
         let expected = Vec::from_iter(kept.iter().map(|trace| trace.at(version)));
-        assert!(list(&TraceFilter::default()) == expected, "the traces of {}", self.handle.id());
+        let found = list(&TraceFilter::default());
+        if let Some(place) =
+            (0..found.len().max(kept.len())).find(|place| found.get(*place) != expected.get(*place))
+        {
+            let shown = |trace: Option<&_>| format!("{trace:?}").chars().take(300).collect::<String>();
+            let (found, expected) = (shown(found.get(place)), shown(expected.get(place)));
+            let there = there.first_trace + place as u64;
+            panic!("trace {there} of {} at {version}: {found}, not {expected}", self.handle.id());
+        }
         for kind in KINDS {
             let is_of = |trace: &&PlainTrace| trace.kind == kind;
             let count = reads.trace_count(Some(kind)).unwrap().value;
@@ -290,7 +308,7 @@ impl World<'_> {
         if is_open {
             self.number = number;
             let version = run.handle.info().unwrap().version.0;
-            run.traces[place].ended = Some((version, number));
+            run.traces[place].ended = Some(End { by: version, number, is_erased: Rc::default() });
             run.note();
         }
     }
@@ -311,9 +329,14 @@ impl World<'_> {
         if run.handle.erase(&entity, ErasedVersions::All, "asked for").unwrap().is_some() {
             run.note();
         }
-        // All that this run has recorded under the id.
-        let own = run.traces[run.inherited_traces as usize..].iter().filter(|trace| trace.id == id);
-        own.for_each(|trace| trace.is_erased.set(true));
+        // All that this run has written under the id, also the end of one that it had inherited.
+        for (place, trace) in run.traces.iter().enumerate().filter(|(_, trace)| trace.id == id) {
+            if place as u64 >= run.inherited_traces {
+                trace.is_erased.set(true);
+            }
+            let own_end = trace.ended.iter().filter(|end| end.by > run.began);
+            own_end.for_each(|end| end.is_erased.set(true));
+        }
     }
 
     fn fork(&mut self, at: usize) {
@@ -335,7 +358,7 @@ impl World<'_> {
             _ => None,
         });
         let was = |trace: &PlainTrace| {
-            let ended = trace.ended.filter(|(by, _)| *by <= there.version);
+            let ended = trace.ended.clone().filter(|end| end.by <= there.version);
             PlainTrace { ended, ..trace.clone() }
         };
         let mut fork = Run {
@@ -346,6 +369,7 @@ impl World<'_> {
             kept,
             traces: run.traces[..there.trace_end as usize].iter().map(was).collect(),
             inherited_traces: there.trace_end,
+            began: there.version,
             first_trace: there.first_trace,
             kept_traces,
             versions: BTreeMap::new(),
@@ -473,6 +497,7 @@ fn runs_that_remove_entries_are_plain_lists_whatever_happens_meanwhile() {
                 kept: None,
                 traces: Vec::new(),
                 inherited_traces: 0,
+                began: 0,
                 first_trace: 0,
                 kept_traces: None,
                 versions: BTreeMap::new(),
@@ -502,8 +527,11 @@ fn runs_that_remove_entries_are_plain_lists_whatever_happens_meanwhile() {
             assert_eq!(found.contains(&plain.number), !plain.is_erased.get(), "token {}", plain.number);
         }
         for trace in runs.iter().flat_map(|run| &run.traces) {
-            for number in [Some(trace.number), trace.ended.map(|(_, number)| number)].into_iter().flatten() {
-                assert_eq!(found.contains(&number), !trace.is_erased.get(), "token {number} of a trace");
+            let is_erased = trace.is_erased.get();
+            assert_eq!(found.contains(&trace.number), !is_erased, "token {} of a trace", trace.number);
+            if let Some(end) = &trace.ended {
+                let is_there = !is_erased && !end.is_erased.get();
+                assert_eq!(found.contains(&end.number), is_there, "token {} of an end", end.number);
             }
         }
     }

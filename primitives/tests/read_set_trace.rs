@@ -225,6 +225,26 @@ fn a_list_that_stopped_before_its_end_rests_on_all_that_it_passed() {
     }
 }
 
+/// The first of those that came was looked for to name it, also where it was gone again.
+#[test]
+fn a_list_that_does_not_come_to_its_end_any_more_has_changed_also_where_the_first_new_ones_are_gone() {
+    let read = || vec![traces_where(of_kind("none"))];
+    let come = |kept| {
+        let come = (10..5_010).map(|number| begin("s", number, None));
+        come.chain(keep_last(kept)).collect::<Vec<_>>()
+    };
+    for kept in [5_000, 4_097] {
+        let mut driver = driver();
+        let transaction = Transaction::begin(&mut driver, read());
+        driver.batch(come(kept)).unwrap();
+        assert_eq!(transaction.validate(&driver).unwrap_err().kind(), ErrorKind::Conflict, "{kept} are kept");
+    }
+    let mut driver = driver();
+    let transaction = Transaction::begin(&mut driver, read());
+    driver.batch(come(4_000)).unwrap();
+    transaction.validate(&driver).unwrap();
+}
+
 #[test]
 fn very_many_lists_count_as_one_look_at_all_traces_also_at_the_first() {
     let reads = || {
