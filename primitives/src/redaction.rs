@@ -117,8 +117,9 @@ impl Redaction {
                 Some(Mutation::TraceRecord { trace })
             }
             Mutation::TraceEnd { id, ended, body, previous } => {
-                let is_inherited = |erasure: &Erasure| self.is_inherited(erasure) && is_of_trace(erasure, id);
-                let is_erased = any(&|erasure| is_of_trace(erasure, id)) || erasures.iter().any(is_inherited);
+                // It holds what the trace began with, which another commit wrote.
+                let is_of = |erasure: &Erasure| erasure.covers(*previous) && is_of_trace(erasure, id);
+                let is_erased = any(&|erasure| is_of_trace(erasure, id)) || erasures.iter().any(is_of);
                 let (id, ended, previous) = (*id, *ended, *previous);
                 Some(Mutation::TraceEnd { id, ended, body: marker_for(body, is_erased)?, previous })
             }
@@ -196,10 +197,18 @@ impl Redaction {
                 trace.body = body;
                 Some(ImageEntry::Trace { trace })
             }
-            ImageEntry::Ended { stamp, id, ended, body } => {
-                let is_of = |erasure: &Erasure| self.is_inherited(erasure) && is_of_trace(erasure, id);
+            ImageEntry::Ended { stamp, recorded, id, ended, body } => {
+                // Another trace may have had the id, in the run that it was forked from as well.
+                let is_of_what_began = |erasure: &Erasure| match *recorded {
+                    Version::NEVER => self.is_inherited(erasure),
+                    recorded => erasure.covers(recorded),
+                };
+                let is_of = |erasure: &Erasure| {
+                    is_of_trace(erasure, id) && (erasure.covers(stamp.version) || is_of_what_began(erasure))
+                };
                 let body = marker_for(body, self.erasures.iter().any(is_of))?;
-                Some(ImageEntry::Ended { stamp: *stamp, id: *id, ended: *ended, body })
+                let (stamp, recorded, id, ended) = (*stamp, *recorded, *id, *ended);
+                Some(ImageEntry::Ended { stamp, recorded, id, ended, body })
             }
             _ => None,
         }
@@ -262,5 +271,33 @@ mod tests {
         };
         assert_eq!(erased(Redaction::flat(run, erasures.clone().into())), [false, false, true, false]);
         assert_eq!(erased(Redaction::new(run, erasures.into())), [false; 4], "these may be any");
+    }
+
+    /// A run that has removed a trace may give its id again. What is erased of the second one was taken out of the ends that forks had given
+    /// to the first.
+    #[test]
+    fn the_end_that_a_fork_gave_a_trace_is_erased_with_that_and_with_no_other_of_its_id() {
+        let (parent, fork) = (RunId::from_bytes([1; 16]), RunId::from_bytes([2; 16]));
+        let id = TraceId::from_bytes([3; 16]);
+        let (ended, body) = (crate::version::Timestamp(9), Encoded::from_int(1));
+        let erased = |run: RunId, from, through| {
+            let (entity, by) = (EntityRef::trace(run, id), Version(20));
+            let (from, through) = (Version(from), Version(through));
+            let erasure = Erasure { entity, from, through, by, event_hash: None, reason: "asked for".into() };
+            let mut redaction = Redaction::new(fork, vec![erasure].into());
+            let end = Mutation::TraceEnd { id, ended, body: body.clone(), previous: Version(2) };
+            let of_record = redaction.mutation(&end, Version(7)).is_some();
+            let stamp = Stamp { version: Version(7), ..Stamp::default() };
+            let [of_image, of_older] = [Version(2), Version::NEVER].map(|recorded| {
+                let end = ImageEntry::Ended { stamp, recorded, id, ended, body: body.clone() };
+                redaction.entry(&end).is_some()
+            });
+            [of_record, of_image, of_older]
+        };
+        // It was recorded by commit 2 of the parent, the fork began behind 4 and ended it with its commit 7.
+        assert_eq!(erased(parent, 1, 4), [true; 3]);
+        assert_eq!(erased(parent, 3, 4), [false, false, true], "an older image does not tell which it was");
+        assert_eq!(erased(fork, 5, 9), [true; 3], "the fork's own commits");
+        assert_eq!(erased(fork, 8, 9), [false; 3]);
     }
 }

@@ -22,6 +22,7 @@
 //! 17 events_removed  u64 count, kind
 //! 18 traces_begin  u64 first, u64 from, u64 through, u64 place of the next trace entry
 //! 19 traces_removed  u64 count, kind
+//! 20 ended_trace   u64 version that recorded it, and as 10
 //! ```
 //! Of a fork there is only what it has changed of what it began with: keys, cells and documents that it put, those that it
 //! removed, and behind all traces the ends that it gave to traces it began with.
@@ -69,8 +70,8 @@ pub enum ImageEntry {
     Trace { trace: Box<Trace> },
     /// Something that a fork began with and has no more.
     Removed { what: Removed, name: Arc<str> },
-    /// A trace that a fork began with, and ended.
-    Ended { stamp: Stamp, id: TraceId, ended: Timestamp, body: Encoded },
+    /// A trace that a fork began with, and ended; `NEVER` where an older image does not tell which commit had recorded it.
+    Ended { stamp: Stamp, recorded: Version, id: TraceId, ended: Timestamp, body: Encoded },
     /// What a write with an operation id was answered.
     Receipt { id: OperationId, receipt: Receipt },
     /// Something that was erased by a commit of the run.
@@ -125,6 +126,7 @@ const EVENTS_BEGIN: u8 = 16;
 const EVENTS_REMOVED: u8 = 17;
 const TRACES_BEGIN: u8 = 18;
 const TRACES_REMOVED: u8 = 19;
+const ENDED_TRACE: u8 = 20;
 
 /// What a gap takes beside its zeros, bytes.
 pub const GAP_HEAD_SIZE: usize = 1 + 4;
@@ -211,8 +213,14 @@ impl ImageEntry {
                 codec::put_u8(out, what.code());
                 codec::put_str(out, name);
             }
-            Self::Ended { stamp, id, ended, body } => {
-                codec::put_u8(out, ENDED);
+            Self::Ended { stamp, recorded, id, ended, body } => {
+                match *recorded {
+                    Version::NEVER => codec::put_u8(out, ENDED),
+                    Version(recorded) => {
+                        codec::put_u8(out, ENDED_TRACE);
+                        codec::put_u64(out, recorded);
+                    }
+                }
                 stamp.encode(out);
                 out.extend_from_slice(id.as_bytes());
                 codec::put_u64(out, ended.0);
@@ -363,11 +371,12 @@ impl ImageEntry {
             }
             END => Self::End { count: codec::take_u64(input)? },
             REMOVED => Self::Removed { what: Removed::decode(input)?, name: codec::take_str(input)?.into() },
-            ENDED => Self::Ended {
-                stamp: Stamp::decode(input)?,
-                id: TraceId::from_bytes(codec::take_array(input)?),
-                ended: Timestamp(codec::take_u64(input)?),
-                body: Encoded::from_canonical(codec::take_bytes(input)?),
+            ENDED => take_ended(input, Version::NEVER)?,
+            ENDED_TRACE => match Version(codec::take_u64(input)?) {
+                Version::NEVER => {
+                    return Err(DecodeError::Contradiction { what: "a trace that nobody recorded" });
+                }
+                recorded => take_ended(input, recorded)?,
             },
             tag => return Err(DecodeError::UnknownTag { what: "image entry", tag }),
         })
@@ -423,6 +432,16 @@ fn take_key_fields(input: &mut &[u8]) -> Result<(Stamp, Option<Timestamp>, Arc<s
     let stamp = Stamp::decode(input)?;
     let deadline = Some(codec::take_u64(input)?).filter(|micros| *micros != 0).map(Timestamp);
     Ok((stamp, deadline, codec::take_str(input)?.into()))
+}
+
+fn take_ended(input: &mut &[u8], recorded: Version) -> Result<ImageEntry, DecodeError> {
+    Ok(ImageEntry::Ended {
+        stamp: Stamp::decode(input)?,
+        recorded,
+        id: TraceId::from_bytes(codec::take_array(input)?),
+        ended: Timestamp(codec::take_u64(input)?),
+        body: Encoded::from_canonical(codec::take_bytes(input)?),
+    })
 }
 
 fn take_receipt(input: &mut &[u8]) -> Result<Receipt, DecodeError> {

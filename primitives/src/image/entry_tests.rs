@@ -120,6 +120,9 @@ fn golden() -> Vec<(ImageEntry, Vec<u8>)> {
     let mut moved = begun(14);
     number(&mut moved, 9);
     text(&mut moved, "a");
+    let mut ended_trace = vec![20];
+    number(&mut ended_trace, 1);
+    ended_trace.extend_from_slice(&ended[1..]);
     let (mut traces_begin, mut removed_traces) = (vec![18], vec![19]);
     [3, 1, 2, 4].into_iter().for_each(|value| number(&mut traces_begin, value));
     number(&mut removed_traces, 2);
@@ -140,7 +143,26 @@ fn golden() -> Vec<(ImageEntry, Vec<u8>)> {
         (ImageEntry::Removed { what: Removed::Key, name: "a".into() }, removed(1)),
         (ImageEntry::Removed { what: Removed::Cell, name: "a".into() }, removed(2)),
         (ImageEntry::Removed { what: Removed::Document, name: "a".into() }, removed(3)),
-        (ImageEntry::Ended { stamp, id: trace().id, ended: Timestamp(6), body: value }, ended),
+        (
+            ImageEntry::Ended {
+                stamp,
+                recorded: Version::NEVER,
+                id: trace().id,
+                ended: Timestamp(6),
+                body: value.clone(),
+            },
+            ended,
+        ),
+        (
+            ImageEntry::Ended {
+                stamp,
+                recorded: Version(1),
+                id: trace().id,
+                ended: Timestamp(6),
+                body: value,
+            },
+            ended_trace,
+        ),
         (ImageEntry::Trace { trace: Box::new(trace()) }, traced),
         (ImageEntry::Receipt { id: OperationId([3; 16]), receipt: answered }, receipt),
         (ImageEntry::Erasure { erasure: Box::new(erasure) }, erased),
@@ -187,8 +209,8 @@ fn the_bytes_of_every_entry_never_change() {
             assert!(ImageEntry::decode(&mut &bytes[..cut]).is_err(), "cut at {cut}");
         }
     }
-    let unknown = Err(DecodeError::UnknownTag { what: "image entry", tag: 20 });
-    assert_eq!(ImageEntry::decode(&mut &[20][..]), unknown);
+    let unknown = Err(DecodeError::UnknownTag { what: "image entry", tag: 21 });
+    assert_eq!(ImageEntry::decode(&mut &[21][..]), unknown);
     let unknown = Err(DecodeError::UnknownTag { what: "removed thing", tag: 4 });
     assert_eq!(ImageEntry::decode(&mut &[9, 4][..]), unknown);
 }

@@ -239,8 +239,13 @@ impl ImageLoad {
             }
             ImageEntry::Trace { trace } => self.take_trace(*trace, head),
             ImageEntry::Removed { what, name } => self.take_removed(what, name, head),
-            ImageEntry::Ended { stamp, id, ended, body } => {
+            ImageEntry::Ended { stamp, recorded, id, ended, body } => {
                 check_age(stamp, head)?;
+                let traces = &self.run.content().traces;
+                let held = traces.place_of(&id).and_then(|place| traces.get(place));
+                if recorded != Version::NEVER && held.is_none_or(|held| held.recorded.version != recorded) {
+                    return Err(format!("it ends the trace {id} of commit {recorded}, which is not there"));
+                }
                 self.apply(Mutation::TraceEnd { id, ended, body, previous }, stamp)
             }
             ImageEntry::Receipt { id, receipt } => {

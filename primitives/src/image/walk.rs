@@ -217,8 +217,9 @@ impl ImageWalk {
                         let trace = view.traces().get(*fork.ended.get(index as usize)?)?;
                         // What was ended behind the snapshot is not.
                         let ended = trace.ended.filter(|_| fork.is_own(trace.stamp.version))?;
-                        let (stamp, id, body) = (trace.stamp, trace.id, trace.body.clone());
-                        Some(ImageEntry::Ended { stamp, id, ended, body })
+                        let (stamp, recorded) = (trace.stamp, trace.recorded.version);
+                        let (id, body) = (trace.id, trace.body.clone());
+                        Some(ImageEntry::Ended { stamp, recorded, id, ended, body })
                     })
                 }
             },
