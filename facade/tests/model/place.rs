@@ -144,8 +144,12 @@ impl Read {
             }
             Read::Events { start, .. } => tail(None, *start >= count),
             // The transaction's own events move back when others append, of whatever type, and then lie elsewhere of
-            // it.
-            Read::EventsByType { start, .. } if *start >= count && view.events.len() as u64 > count => {
+            // it; but a page forward from 0 is from the beginning, wherever they lie.
+            Read::EventsByType { start, direction, .. }
+                if *start >= count
+                    && view.events.len() as u64 > count
+                    && (*start > 0 || *direction == Direction::Reverse) =>
+            {
                 tail(None, true)
             }
             Read::EventsByType { kind, direction: Direction::Forward, .. } => tail(Some(kind), true),
