@@ -274,6 +274,36 @@ fn what_is_erased_is_told_nowhere() {
 }
 
 #[test]
+fn what_a_fork_made_of_what_is_erased_is_told_nowhere() {
+    let disk = disk(15);
+    let database = store(&disk, Retention::KeepAll);
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    run.json_create("note", Value::from([("text", "secret".into())])).unwrap();
+    let fork = run.fork().unwrap();
+    let copy = r#"[{"op": "copy", "from": "/text", "path": "/again"}]"#;
+    fork.json_patch("note", &strata::parse_json(copy).unwrap()).unwrap();
+    fork.json_set("note", "", Value::from([("text", "kept".into())])).unwrap();
+    fork.json_set("note", "/more", "kept").unwrap();
+    run.erase(&EntityRef::json(run.id(), "note"), ErasedVersions::All, "asked to").unwrap();
+    for limit in 1..6 {
+        let (mut told, mut before) = (String::new(), Some(None));
+        while let Some(from) = before {
+            let page = fork.history(&EntityRef::json(fork.id(), "note"), limit, from).unwrap();
+            told += &format!("{:?}", page.commits);
+            before = page.next.map(Some);
+        }
+        let (mut behind, all) = (Some(Version::NEVER), fork.info().unwrap().version);
+        while let Some(from) = behind {
+            let page = fork.commits(from, limit).unwrap();
+            told += &format!("{:?}", page.commits);
+            behind = page.next.filter(|next| *next < all);
+        }
+        assert!(!told.contains("secret"), "{limit} at once: {told}");
+        assert!(told.contains("kept"), "{told}");
+    }
+}
+
+#[test]
 fn what_is_erased_of_an_imported_run_is_not_told_of_it() {
     let disk = disk(8);
     let database = store(&disk, Retention::KeepAll);

@@ -200,16 +200,23 @@ impl Shard {
 
     /// Takes what is erased out of commits.
     fn redact_commits(&self, commits: &mut [LoggedCommit]) {
+        let version_of = |commit: Option<&LoggedCommit>| commit.map(|commit| commit.stamp.version);
+        let is_newest_first = version_of(commits.first()) > version_of(commits.last());
         for of_run in commits.chunk_by_mut(|a, b| a.kept_by == b.kept_by) {
             let kept_by = of_run[0].kept_by;
             let mut redaction = Redaction::new(kept_by, erasures_of(&self.runs, kept_by).into());
             redaction.know_nothing();
-            for LoggedCommit { stamp, mutations, .. } in of_run {
+            // What was derived from what is erased is known in the order in which it was written.
+            of_run.sort_by_key(|commit| commit.stamp.version);
+            for LoggedCommit { stamp, mutations, .. } in &mut *of_run {
                 for mutation in mutations {
                     if let Some(redacted) = redaction.mutation(mutation, stamp.version) {
                         *mutation = redacted;
                     }
                 }
+            }
+            if is_newest_first {
+                of_run.reverse();
             }
         }
     }

@@ -43,7 +43,7 @@ impl Reading {
             }
             HistoryQuery::Of { entity, through, limit } => {
                 let (page, through) = (CommitPage::default(), *through);
-                let of = ChangesOf { entity, through, limit: *limit, page, read: 0, passed: 0 };
+                let of = ChangesOf { entity, through, limit: *limit, page, read: 0, passed: 0, size: 0 };
                 of.read(self, &mut reader).map(HistoryFound::Commits)
             }
         }
@@ -192,6 +192,8 @@ struct ChangesOf<'a> {
     read: usize,
     /// Changes behind the newest version that is wanted, which were passed on the way to it.
     passed: usize,
+    /// Bytes of the records of the page.
+    size: usize,
 }
 
 /// When so many changes were passed, the rest of the way is searched.
@@ -292,13 +294,21 @@ impl ChangesOf<'_> {
         let (Next::At(version) | Next::Search(version)) = next else { return Ok(next) };
         let number = reach.newest.archive().expect("the caller has seen that it is one");
         let archive = reader.shelf.archive(number).map_err(store_error)?;
-        let mut found = VecDeque::new();
+        let mut found: VecDeque<(LoggedCommit, usize)> = VecDeque::new();
         let mut before = None;
         let through = version.min(reach.through);
         let all = archive.each_behind(Version::NEVER, through, &mut |record| {
-            found.extend(self.changed_in(reach, record));
-            if found.len() + self.page.commits.len() > self.limit {
-                before = found.pop_front().map(|(commit, _): (LoggedCommit, _)| commit.stamp.version);
+            let size = record.size;
+            if let Some((commit, _)) = self.changed_in(reach, record) {
+                self.size += size;
+                found.push_back((commit, size));
+            }
+            while self.page.commits.len() + found.len() > 1
+                && (self.page.commits.len() + found.len() > self.limit || self.size > PAGE_SIZE)
+                && let Some((oldest, size)) = found.pop_front()
+            {
+                self.size -= size;
+                before = Some(oldest.stamp.version);
             }
             true
         });
@@ -307,6 +317,10 @@ impl ChangesOf<'_> {
         self.page.next = before;
         self.page.trimmed = (before.is_none() && reach.is_trimmed()).then(|| reach.earliest());
         Ok(Next::Nowhere)
+    }
+
+    fn is_full(&self) -> bool {
+        self.page.commits.len() >= self.limit || self.size >= PAGE_SIZE
     }
 
     /// A commit with what it changed of the thing, and which one did so before; nothing where it did not change it.
@@ -329,7 +343,7 @@ impl ChangesOf<'_> {
 
     /// Takes what a commit changed of the thing. Where it goes on.
     fn take(&mut self, reach: &Reach, record: Record) -> Next {
-        let in_front = Version(record.head.version.0 - 1);
+        let (in_front, size) = (Version(record.head.version.0 - 1), record.size);
         let Some((commit, before)) = self.changed_in(reach, record) else { return Next::Search(in_front) };
         if commit.stamp.version > self.through {
             self.passed += 1;
@@ -340,6 +354,7 @@ impl ChangesOf<'_> {
             };
         }
         self.page.commits.push(commit);
+        self.size += size;
         let next = match before {
             Before::At(version) => Next::At(version),
             Before::Unknown => Next::Search(in_front),
@@ -351,7 +366,7 @@ impl ChangesOf<'_> {
             }
         };
         match next {
-            Next::At(version) | Next::Search(version) if self.page.commits.len() >= self.limit => {
+            Next::At(version) | Next::Search(version) if self.is_full() => {
                 self.page.next = Some(version).filter(|version| *version > Version::NEVER);
                 Next::Nowhere
             }
