@@ -274,6 +274,9 @@ impl<'a> Ascending<'a> {
     }
 }
 
+#[path = "chunks_apart.rs"]
+mod apart;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -123,6 +123,17 @@ impl Encoded {
         }
     }
 
+    /// Whether it is the same value, if that is known without reading one.
+    pub(crate) fn is_known_same(&self, other: &Self) -> Option<bool> {
+        match (&self.0, &other.0) {
+            (Bytes::Here(one), Bytes::Here(other)) => Some(Arc::ptr_eq(one, other) || one == other),
+            (Bytes::Unread(one), Bytes::Unread(other)) if Arc::ptr_eq(one, other) => Some(true),
+            (Bytes::Unread(one), Bytes::Unread(other)) if one.hash != other.hash => Some(false),
+            _ if (self.len(), self.tag()) != (other.len(), other.tag()) => Some(false),
+            _ => None,
+        }
+    }
+
     /// How its bytes are read, if they are elsewhere.
     pub(crate) fn read_value(&self) -> Option<&ReadValue> {
         match &self.0 {
@@ -260,15 +271,10 @@ impl Encoded {
 /// Two values that are not the same place are read to be compared; one that cannot be read is no other's equal.
 impl PartialEq for Encoded {
     fn eq(&self, other: &Self) -> bool {
-        match (&self.0, &other.0) {
-            (Bytes::Here(one), Bytes::Here(other)) => one == other,
-            (Bytes::Unread(one), Bytes::Unread(other)) if Arc::ptr_eq(one, other) => true,
-            _ if (self.len(), self.tag()) != (other.len(), other.tag()) => false,
-            _ => match (self.read(), other.read()) {
-                (Ok(one), Ok(other)) => one.as_bytes() == other.as_bytes(),
-                _ => false,
-            },
-        }
+        self.is_known_same(other).unwrap_or_else(|| match (self.read(), other.read()) {
+            (Ok(one), Ok(other)) => one.as_bytes() == other.as_bytes(),
+            _ => false,
+        })
     }
 }
 

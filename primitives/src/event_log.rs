@@ -219,6 +219,11 @@ impl EventLog {
         }
     }
 
+    /// The sequences of events that both have and may have in another state, ascending; what they share is not looked at.
+    pub(crate) fn places_apart<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = u64> + use<'a> {
+        self.events.places_apart(&other.events)
+    }
+
     /// Whether two logs hold the same events.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.events == other.events && self.anchor == other.anchor && self.by_kind == other.by_kind

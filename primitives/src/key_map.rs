@@ -238,6 +238,18 @@ impl<V: Stored> KeyMap<V> {
         }
     }
 
+    /// Calls `visit` with every key under which the two may hold something else, and with what they hold; what they share is not
+    /// looked at.
+    pub(crate) fn pairs<'a>(
+        &'a self,
+        other: &'a Self,
+        visit: impl FnMut(&'a Arc<str>, Option<&'a Entry<V>>, Option<&'a Entry<V>>),
+    ) {
+        // Most keys are the same place, and need not be looked at.
+        let is_same = |one: &Arc<str>, other: &Arc<str>| Arc::ptr_eq(one, other) || one == other;
+        self.entries.pairs(&other.entries, is_same, visit);
+    }
+
     /// Whether two maps hold the same, and their indexes agree with what they hold.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let is_ordered = |map: &Self| {

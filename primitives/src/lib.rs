@@ -5,7 +5,7 @@
 //! mutations between them are what the log holds. Read in this order: `operation` and its table,
 //! `outcome`, `mutation`, `run_state` and `content`; `view`, `draft` and `validate`; `past`, `snapshot` and
 //! `read_set`; then what a run holds: `key_map` on its `split_map`, `event_log` and `trace_log` on `entry_log` and `chunks`, `event`, `trace`, `json`, `run_meta`; what
-//! it shares with others, `fork`; what is taken out of it, `erasure` and `redaction`; and how all of it becomes bytes at once, and what is known without it: `image`, `run_summary`.
+//! it shares with others, `fork`; what is taken out of it, `erasure` and `redaction`; what differs between two of them, `diff`; and how all of it becomes bytes at once, and what is known without it: `image`, `run_summary`.
 #![forbid(unsafe_code)]
 
 pub mod cause;
@@ -13,6 +13,7 @@ pub mod check;
 mod chunks;
 pub mod codec;
 pub mod deadline;
+pub mod diff;
 pub mod draft;
 pub mod effect;
 pub mod encoded;
@@ -87,7 +88,7 @@ pub use fingerprint::Fingerprint;
 pub use fork::ForkPoint;
 pub use id::{Namespace, OperationId, RunId};
 pub use image::{Filled, GAP_HEAD_SIZE, ImageEntry, ImageLoad, ImageSlice, ImageWalk, Removed};
-pub use json::{Document, JsonWrite, PatchOperation, Pointer};
+pub use json::{Document, JsonWrite, PatchOperation, PlaceDifference, Pointer};
 pub use key_kind::{KeyKind, OrderIndex};
 pub use limits::Limits;
 pub use mutation::{Before, Mutation, MutationRow};

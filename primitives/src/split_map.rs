@@ -293,6 +293,9 @@ fn part_of(hash: u64, part_count: usize) -> usize {
     if index < part_count { index } else { index & (mask >> 1) }
 }
 
+#[path = "split_map_pairs.rs"]
+mod pairs;
+
 #[cfg(test)]
 mod tests {
     use super::*;

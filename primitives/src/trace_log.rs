@@ -270,6 +270,16 @@ impl TraceLog {
         }
     }
 
+    /// The places at which there are traces.
+    pub(crate) fn places(&self) -> Range<u64> {
+        self.traces.first()..self.traces.end()
+    }
+
+    /// The places at which both have a trace that may be another, or in another state, ascending; what they share is not looked at.
+    pub(crate) fn places_apart<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = u64> + use<'a> {
+        self.traces.places_apart(&other.traces)
+    }
+
     /// Whether two logs hold the same traces. For tests: it reads everything.
     pub fn is_same(&self, other: &Self) -> bool {
         // How many children were removed is not remembered.

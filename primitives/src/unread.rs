@@ -72,7 +72,7 @@ pub(crate) struct Unread {
     /// The size of its encoding in bytes.
     pub(crate) size: usize,
     /// A hash of these: sums prove what lies in a place, and this that the place is the right one.
-    hash: u64,
+    pub(crate) hash: u64,
     /// What it was hashed to with the salt of its event, where it is the payload of one.
     pub(crate) digest: Option<[u8; 32]>,
     pub(crate) read: ReadValue,

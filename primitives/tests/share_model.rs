@@ -132,6 +132,8 @@ impl World {
             if let Some(then) = then {
                 prop_assert!(shared.same_state(then), "{:?} is not {:?}", shared, then);
             }
+            let is_known = |erasure: &Erasure| erasure.by <= shared.version();
+            prop_assert!(shared.erasures().iter().all(is_known), "an erasure to come at {:?}", snapshot);
             prop_assert_eq!(shared.kept_size(), 0);
         }
         Ok(())

@@ -1,12 +1,13 @@
 //! JSON documents: a shared tree with a version in every node, and the writes that change it.
 //!
 //! What a caller asks for is decided by `change`, `patch` and `merge` into [`JsonWrite`]s, which the log holds and
-//! [`Document::apply`] does. Read in this order: `pointer`, `document`, `write`, `change`, then `patch` and `merge`;
+//! [`Document::apply`] does. Read in this order: `pointer`, `document`, `write`, `change`, then `patch` and `merge`, and `difference`;
 //! below them lie `node`, `array`, `object`, `build` and `tree`. What a transaction reads behind its own writes:
 //! `own_writes`.
 mod array;
 mod build;
 mod change;
+mod difference;
 mod document;
 mod merge;
 mod node;
@@ -23,6 +24,7 @@ mod write;
 mod samples;
 
 pub use change::{Change, Terms, append, remove, set};
+pub use difference::PlaceDifference;
 pub use document::{Document, Found};
 pub use merge::merge;
 pub(crate) use own_writes::place_below;

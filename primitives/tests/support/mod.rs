@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 pub(crate) mod history;
 pub(crate) mod transaction;
+pub(crate) mod world;
 
 use strata_primitives::*;
 

@@ -1,0 +1,106 @@
+//! Keys and cells that differ.
+use super::difference::{DiffPlace, Difference, KeyDifference, KeyState};
+use super::lineage::Lineage;
+use super::page::Page;
+use crate::encoded::Encoded;
+use crate::entity::EntityRef;
+use crate::error::Error;
+use crate::key_kind::KeyKind;
+use crate::key_map::Entry;
+use std::sync::Arc;
+
+/// A key with what it holds in both states for a reader at the time of each.
+type Pair<'a> = (&'a Arc<str>, Option<&'a Entry<Encoded>>, Option<&'a Entry<Encoded>>);
+
+pub(super) fn find(page: &mut Page<'_>, kind: KeyKind) -> Result<(), Error> {
+    // The last place that a key of this kind could have: behind it this kind is over.
+    let (place, behind_all): (fn(Arc<str>) -> DiffPlace, _) = match kind {
+        KeyKind::Kv => (DiffPlace::Key, DiffPlace::Cell(Arc::from(""))),
+        KeyKind::Cell => (DiffPlace::Cell, DiffPlace::Document(Arc::from(""))),
+    };
+    if !page.wants(&behind_all) {
+        return Ok(());
+    }
+    for (key, before, after) in candidates(page, kind, place) {
+        if page.is_full() {
+            break;
+        }
+        let is_same = is_same(page.lineage, before, after);
+        if !is_same.map_err(|error| error.with_entity(entity(page, kind, key)))? {
+            let (before, after) = (before.map(state), after.map(state));
+            let difference = KeyDifference { key: Arc::clone(key), before, after };
+            page.put(match kind {
+                KeyKind::Kv => Difference::Key(difference),
+                KeyKind::Cell => Difference::Cell(difference),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// All that may differ behind where the page begins, in order.
+fn candidates<'a>(page: &Page<'a>, kind: KeyKind, place: fn(Arc<str>) -> DiffPlace) -> Vec<Pair<'a>> {
+    let (before, after) = (page.before.content().keys(kind), page.after.content().keys(kind));
+    let (then, now) = (page.before.timestamp(), page.after.timestamp());
+    let mut found = Vec::new();
+    let mut look = |key: &'a Arc<str>, was: Option<&'a Entry<Encoded>>, is: Option<&'a Entry<Encoded>>| {
+        let was = was.filter(|entry| entry.is_live(then));
+        let is = is.filter(|entry| entry.is_live(now));
+        if is_known_same(page.lineage, was, is) != Some(true) && page.wants(&place(Arc::clone(key))) {
+            found.push((key, was, is));
+        }
+    };
+    before.pairs(after, &mut look);
+    // What has expired between the times of both may lie in what they share.
+    let expired = match then <= now {
+        true => before.expired_between(then, now).collect::<Vec<_>>(),
+        false => after.expired_between(now, then).collect(),
+    };
+    expired.into_iter().for_each(|key| look(key, before.get(key), after.get(key)));
+    found.sort_unstable_by_key(|(key, ..)| *key);
+    found.dedup_by_key(|(key, ..)| *key);
+    found
+}
+
+/// Whether both are the same, if that is known without reading a value.
+fn is_known_same(
+    lineage: Lineage,
+    before: Option<&Entry<Encoded>>,
+    after: Option<&Entry<Encoded>>,
+) -> Option<bool> {
+    let (before, after) = match (before, after) {
+        (Some(before), Some(after)) => (before, after),
+        (None, None) => return Some(true),
+        _ => return Some(false),
+    };
+    if before.deadline != after.deadline {
+        return Some(false);
+    }
+    lineage.is_known_same((&before.value, before.written), (&after.value, after.written))
+}
+
+fn is_same(
+    lineage: Lineage,
+    before: Option<&Entry<Encoded>>,
+    after: Option<&Entry<Encoded>>,
+) -> Result<bool, Error> {
+    match (is_known_same(lineage, before, after), before, after) {
+        (Some(is_same), ..) => Ok(is_same),
+        (None, Some(before), Some(after)) => {
+            lineage.is_same((&before.value, before.written), (&after.value, after.written))
+        }
+        (None, ..) => unreachable!("what is there in one state only is known to differ"),
+    }
+}
+
+fn state(entry: &Entry<Encoded>) -> KeyState {
+    let Entry { value, stamp, deadline, written } = entry.clone();
+    KeyState { value, deadline, stamp, written }
+}
+
+fn entity(page: &Page<'_>, kind: KeyKind, key: &Arc<str>) -> EntityRef {
+    match kind {
+        KeyKind::Kv => EntityRef::kv(page.after.id(), Arc::clone(key)),
+        KeyKind::Cell => EntityRef::cell(page.after.id(), Arc::clone(key)),
+    }
+}

@@ -1,0 +1,78 @@
+//! What differs between two states: of one run at two versions, of a run and a fork of it, or of any two.
+//!
+//! Each state is judged at the time of its own newest commit: an entry whose deadline has passed by then is not there. What two
+//! states share is not looked at, so the differences of a state and one that was [shared](RunState::share) with it before take as
+//! long as what has changed between them, however large the run is; those of states that share nothing take as long as both.
+//!
+//! Differences have an order: that of [`DiffPlace`]. They are found page by page, and a page may be asked for behind any place.
+//! Read in this order: `difference`, which says what is told; `page`; then how it is found in each primitive; and `operations`, which
+//! makes the one state of the other.
+mod difference;
+mod documents;
+mod events;
+mod keys;
+mod lineage;
+mod operations;
+mod page;
+mod run;
+mod traces;
+
+pub use difference::{
+    DiffPlace, Difference, DocumentChange, DocumentDifference, ErasedEvent, KeyDifference, KeyState,
+    LogDifference, Parting, RunDifference, RunField, TraceDifference,
+};
+pub use operations::operations;
+
+use crate::error::Error;
+use crate::key_kind::KeyKind;
+use crate::run_state::RunState;
+use page::Page;
+
+/// A page of what differs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Diff {
+    /// The differences, in the order of their places.
+    pub differences: Vec<Difference>,
+    /// Where to go on: behind this place there may be more. `None` if there is nothing more.
+    pub next: Option<DiffPlace>,
+}
+
+/// What differs between two states, the first `limit` differences behind a place, at least one if there is any. A document is one
+/// difference, however many places of it differ.
+///
+/// Values that are on disk are read where nothing else tells whether they are the same, one at a time; those that a difference
+/// shows are not read for that.
+///
+/// # Errors
+/// Those of reading a value: `Corrupt` with file and offset, `Io`.
+///
+/// ```
+/// use strata_primitives::diff::{Difference, diff};
+/// use strata_primitives::{Encoded, Mutation, RunId, RunState, Stamp, Timestamp, Version};
+///
+/// let mut run = RunState::new(RunId::from_bytes([7; 16]), 1);
+/// let before = run.share();
+/// let stamp = Stamp { version: Version(1), timestamp: Timestamp(1_000) };
+/// let (value, previous) = (Encoded::from_int(5), Version::NEVER);
+/// let _ = run.apply(Mutation::CellSet { name: "step".into(), value, deadline: None, previous }, stamp);
+/// run.commit(stamp);
+///
+/// let page = diff(&before, &run, None, 100).unwrap();
+/// assert!(matches!(&page.differences[..], [Difference::Cell(cell)] if &*cell.key == "step" && cell.before.is_none()));
+/// assert!(page.next.is_none());
+/// ```
+pub fn diff(
+    before: &RunState,
+    after: &RunState,
+    behind: Option<&DiffPlace>,
+    limit: usize,
+) -> Result<Diff, Error> {
+    let mut page = Page::new(before, after, behind, limit);
+    run::find(&mut page);
+    keys::find(&mut page, KeyKind::Kv)?;
+    keys::find(&mut page, KeyKind::Cell)?;
+    documents::find(&mut page);
+    events::find(&mut page);
+    traces::find(&mut page)?;
+    Ok(page.finish())
+}
