@@ -5,7 +5,7 @@
 //! mutations between them are what the log holds. Read in this order: `operation` and its table,
 //! `outcome`, `mutation`, `run_state` and `content`; `view`, `draft` and `validate`; `past`, `snapshot` and
 //! `read_set`; then what a run holds: `key_map` on its `split_map`, `event_log` and `trace_log` on `entry_log` and `chunks`, `event`, `trace`, `json`, `run_meta`; what
-//! it shares with others, `fork`; what is taken out of it, `erasure` and `redaction`; what differs between two of them, `diff`; and how all of it becomes bytes at once, and what is known without it: `image`, `run_summary`.
+//! it shares with others, `fork`; what is taken out of it, `erasure` and `redaction`; what differs between two of them, and what one of them comes to: `diff`, `digest`; and how all of it becomes bytes at once, and what is known without it: `image`, `run_summary`.
 #![forbid(unsafe_code)]
 
 pub mod cause;
@@ -14,6 +14,7 @@ mod chunks;
 pub mod codec;
 pub mod deadline;
 pub mod diff;
+pub mod digest;
 pub mod draft;
 pub mod effect;
 pub mod encoded;
@@ -77,6 +78,7 @@ mod traces;
 pub use cause::Cause;
 pub use codec::DecodeError;
 pub use deadline::Deadline;
+pub use digest::Digest;
 pub use draft::{Draft, Staged};
 pub use effect::Effect;
 pub use encoded::Encoded;
