@@ -30,15 +30,13 @@ impl Plain {
         for entry in entries_of(state) {
             match entry {
                 ImageEntry::Key { deadline, key, value, .. }
-                | ImageEntry::KeptKey { deadline, key, value, .. } => {
-                    if is_there(deadline) {
-                        plain.keys.insert(key, (value, deadline));
-                    }
+                | ImageEntry::KeptKey { deadline, key, value, .. }
+                    if is_there(deadline) =>
+                {
+                    plain.keys.insert(key, (value, deadline));
                 }
-                ImageEntry::Cell { deadline, name, value, .. } => {
-                    if is_there(deadline) {
-                        plain.cells.insert(name, (value, deadline));
-                    }
+                ImageEntry::Cell { deadline, name, value, .. } if is_there(deadline) => {
+                    plain.cells.insert(name, (value, deadline));
                 }
                 ImageEntry::Document { name, document, .. } => {
                     plain.documents.insert(name, document.get(&Pointer::root()).unwrap().value);
@@ -214,13 +212,13 @@ fn apart(before: &[Step], after: &[Step], erasures: &[Option<u8>], is_fork: bool
     }
     for (step, erasure) in after.iter().zip(erasures) {
         world.take_all(std::slice::from_ref(step));
-        erasure.into_iter().for_each(|number| world.erase(*number));
+        erasure.iter().for_each(|number| world.erase(*number));
     }
     (shared, world.state)
 }
 
 fn erasures() -> impl Strategy<Value = Vec<Option<u8>>> {
-    proptest::collection::vec(proptest::option::weighted(0.05, any::<u8>()), 60)
+    proptest::collection::vec(proptest::option::weighted(0.2, any::<u8>()), 60)
 }
 
 proptest! {
@@ -284,6 +282,7 @@ proptest! {
         is_fork in any::<bool>(),
     ) {
         let (was, is) = apart(&before, &after, &erasures, is_fork);
+        assert_applied(is.share(), &was)?;
         assert_applied(was, &is)?;
     }
 
@@ -463,4 +462,25 @@ fn events_and_traces_that_only_go_on_are_appended_and_others_are_refused() {
     world.write(vec![Operation::RunSetEventRetention { retention: Some(Retention::KeepLast(1)) }]).unwrap();
     let error = operations(&after, &world.state, Timestamp(2_000)).unwrap_err();
     assert_eq!(error.message(), "one state keeps its events from 0 on, the other from 1 on");
+}
+
+#[test]
+fn a_span_that_ended_without_a_word_and_an_event_that_was_erased_are_told() {
+    let mut world = World::new();
+    let thought = TraceContent::Thought { text: "hm".into(), confidence: None };
+    let id = support::trace_id(1);
+    let begin = Operation::TraceBegin { trace: Box::new(NewTrace::new(id, thought)) };
+    world.write(vec![Operation::RunCreate { spec: Box::default() }, begin, support::append("k", 1)]).unwrap();
+    let before = world.state.share();
+    world.write(vec![Operation::TraceEnd { id, end: Box::default() }]).unwrap();
+    let (entity, versions) = (Box::new(EntityRef::event(run_id(), 0)), ErasedVersions::All);
+    world.write(vec![Operation::RunErase { entity, versions, reason: "asked for".into() }]).unwrap();
+    for after in [&world.state, &loaded(&world.state, 9)] {
+        let found = all(&before, after);
+        let [Difference::EventErased(event), Difference::Trace(trace)] = &found[..] else {
+            panic!("{found:?} is something else")
+        };
+        assert_eq!(*event, ErasedEvent { sequence: 0, before: false, after: true });
+        assert_eq!((trace.before.ended, &trace.before.body), (None, &trace.after.body));
+    }
 }
