@@ -484,3 +484,30 @@ fn a_span_that_ended_without_a_word_and_an_event_that_was_erased_are_told() {
         assert_eq!((trace.before.ended, &trace.before.body), (None, &trace.after.body));
     }
 }
+
+#[test]
+fn documents_are_made_the_same_place_by_place() {
+    let list = |items: std::ops::Range<i64>| Value::Array(items.map(Value::Int).collect());
+    let members =
+        |names: &[&str]| Value::Object(names.iter().map(|name| (name.to_string(), Value::Int(1))).collect());
+    let values = [
+        Value::from([("l", list(0..5)), ("o", members(&["a", "b", "c"]))]),
+        Value::from([("l", list(0..1)), ("o", members(&["b", "new"]))]),
+        Value::from([("l", list(3..90)), ("o", members(&["c", "b", "a"])), ("more", Value::Null)]),
+        Value::from([("o", list(0..2)), ("l", members(&[]))]),
+        Value::Float(0.5),
+        Value::Array(vec![list(0..3), list(0..3)]),
+    ];
+    let state = |value: &Value| {
+        let mut world = World::new();
+        let create = Operation::JsonCreate { name: "doc".into(), value: support::encoded(value.clone()) };
+        world.write(vec![Operation::RunCreate { spec: Box::default() }, create]).unwrap();
+        world.state
+    };
+    for before in &values {
+        for after in &values {
+            let (before, after) = (state(before), state(after));
+            assert!(assert_applied(before, &after).unwrap(), "nothing is refused");
+        }
+    }
+}
