@@ -70,7 +70,7 @@ pub use view::View;
 pub use writes::Writes;
 
 pub use strata_primitives::{
-    Cause, ChainReport, Commit, Condition, Deadline, Direction, Durability, Effect, EntityRef,
+    Cause, ChainReport, Commit, Condition, Deadline, Digest, Direction, Durability, Effect, EntityRef,
     ErasedVersions, Error, ErrorKind, ForkPoint, Limits, Namespace, NewTrace, Operation, OperationId,
     Outcome, Receipt, Retention, RunFilter, RunId, RunInfo, RunSpec, RunStatus, Stamp, Timestamp,
     TraceContent, TraceEnd, TraceFilter, TraceId, Usage, Value, Version, Versioned,

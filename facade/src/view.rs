@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use strata_primitives::{Limits, Operation, Outcome, RunId, Stamp, Version};
+use strata_primitives::{Digest, Limits, Operation, Outcome, RunId, Stamp, Version};
 use strata_shards::{Frozen, LoggedCommit};
 
 use crate::Result;
@@ -30,6 +30,33 @@ impl View {
     /// The version and the time it shows the run at.
     pub fn stamp(&self) -> Stamp {
         self.frozen.stamp()
+    }
+
+    /// What all of it comes to, as 32 bytes: the same of a run that is live, recovered, replayed or looked at, wherever its store lies and
+    /// however it was opened. [`content`](Digest::content) is that of keys, cells, documents, events and traces alone: a fork and an imported
+    /// run have that of what they began as until they are written to.
+    ///
+    /// It reads everything, large values that lie in files among it. The bytes are drawn in the documentation of the format.
+    ///
+    /// # Errors
+    /// `Corrupt` when a value that lies in a file is damaged, `Io`; each names the thing.
+    ///
+    /// ```
+    /// use strata::{Database, RunSpec, Writes};
+    ///
+    /// # fn main() -> Result<(), strata::Error> {
+    /// let database = Database::in_memory()?;
+    /// let run = database.begin_run(RunSpec::named("trip"))?;
+    /// run.put("city", "Oslo")?;
+    /// let fork = run.fork()?;
+    /// let digests = [&run, &fork].map(|run| run.snapshot()?.detach()?.digest());
+    /// let [run, fork] = digests;
+    /// assert_eq!(run?.content, fork?.content);
+    /// # database.close()
+    /// # }
+    /// ```
+    pub fn digest(&self) -> Result<Digest> {
+        self.frozen.state().digest()
     }
 
     pub(crate) fn replay(&mut self, commit: LoggedCommit) -> Result<()> {

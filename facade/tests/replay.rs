@@ -20,6 +20,12 @@ fn expect_replay(run: &RunHandle, mut replay: Replay, story: &str) {
         at = commit.version;
         assert_eq!(replay.view().stamp().timestamp, commit.timestamp);
         assert_eq!(all_of(run, replay.view()), known[&at.0], "{story}: version {at}");
+        // Of an imported run the older versions are those of runs with other ids.
+        let (was, is) = (run.at(at).unwrap().detach().unwrap(), replay.view());
+        assert_eq!(was.digest().unwrap().content, is.digest().unwrap().content, "{story}: version {at}");
+        if was.run_id() == is.run_id() {
+            assert_eq!(was.digest().unwrap(), is.digest().unwrap(), "{story}: version {at}");
+        }
     }
     assert_eq!(at, run.info().unwrap().version, "{story}");
 }
@@ -60,6 +66,33 @@ fn every_version_is_come_by_as_it_was() {
         (0..10).for_each(|_| change(&imported, &mut dice));
         expect_replay(&imported, imported.replay().unwrap(), &format!("{story}, imported"));
     }
+}
+
+#[test]
+fn a_run_has_one_digest_wherever_it_is() {
+    let mut dice = Dice::new(seed());
+    let disk = disk(dice.roll());
+    let database = open_at(&disk, "store", keep_all(2));
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    (0..60).for_each(|_| change(&run, &mut dice));
+    let digest = |run: &RunHandle| run.snapshot().unwrap().detach().unwrap().digest().unwrap();
+    let known = digest(&run);
+    run.export(file("run.arc")).unwrap();
+    let disk = disk.kill();
+    drop(database);
+    let database = open_at(&disk, "store", keep_all(2));
+    assert_eq!(digest(&database.run(run.id())), known, "recovered");
+    database.close().unwrap();
+    let database = open_at(&disk, "store", keep_all(3));
+    assert_eq!(digest(&database.run(run.id())), known, "given another number of shards");
+    database.compact(Compaction::Full).unwrap();
+    assert_eq!(digest(&database.run(run.id())), known, "compacted");
+    let other = open_at(&disk, "other", keep_all(1));
+    let imported = other.import(file("run.arc")).unwrap();
+    assert_eq!(digest(&imported).content, known.content, "imported");
+    assert_eq!(digest(&imported.fork().unwrap()).content, known.content, "forked");
+    imported.put("one more", 1).unwrap();
+    assert_ne!(digest(&imported).content, known.content);
 }
 
 #[test]

@@ -12,7 +12,9 @@
 //!          u64 count of documents, each:  stamp, text name, tree
 //!          u64 first event, u64 count of all events ever, [32] hash in front of the first, u64 from, u64 through;
 //!                                         of each that is there: stamp, u8 erased, [32] hash
-//!          u64 first trace, u64 count of all traces ever; of each that is there: stamp, stamp of its creation, trace
+//!          u64 first trace, u64 count of all traces ever, u64 from, u64 through,
+//!                                         u64 count of kinds of which some were removed, each: u64 how many, text kind;
+//!                                         of each that is there: stamp, stamp of its creation, trace
 //! state    "STRATADS", u8 1, [16] run, stamp of the run, u64 version of the description,
 //!          u8 0, or u8 1 and meta with a boot of 0
 //!          u64 count of erasures, each:   erasure
@@ -20,7 +22,7 @@
 //! ```
 //! Keys, cells and documents stand in the order of their names, byte by byte. `written` is the commit that wrote the value, and the
 //! stamp is that of the last one, which may have moved the deadline alone. Those that have expired and are not cleaned away are part of
-//! the state. `from` and `through` are the commits that appended the first and the last of the events that were removed. The payload
+//! the state. `from` and `through` are the commits that appended the first and the last of the events that were removed, and of traces that wrote them. The payload
 //! of an event is not read: its hash, which goes on from the one before, covers it, the type and the time, and whether that is so is
 //! another question (`EventVerifyChain`). Traces are numbered from 0, and the first that is there is the one after those that were removed.
 //!
@@ -31,10 +33,10 @@
 //! An erasure takes a payload away, so the digest of a state that showed it is another one since, also of an old version: no
 //! digest from before an erasure is met again. A fork has another state than the run it was forked from, since it is another run at a
 //! commit of its own; its content is the same until either writes. So it is with a run that was imported, whose description says so.
-use crate::entry_log::EntryLog;
 use crate::codec::{self, put_option, size_u32};
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
+use crate::entry_log::EntryLog;
 use crate::error::Error;
 use crate::event_log::{Anchor, EventLog};
 use crate::json::Document;
@@ -43,7 +45,7 @@ use crate::key_range::KeyRange;
 use crate::run_meta::RunMeta;
 use crate::run_state::RunState;
 use crate::trace::Trace;
-use crate::trace_log::TraceLog;
+use crate::trace_log::{RemovedTraces, TraceLog};
 use crate::unread::LARGE_VALUE_SIZE;
 use std::fmt;
 
@@ -221,8 +223,16 @@ impl Hashed {
     fn put_traces(&mut self, traces: &TraceLog, run: &RunState) -> Result<(), Error> {
         let places = traces.places();
         self.put_with(|bytes| {
-            codec::put_u64(bytes, places.start);
-            codec::put_u64(bytes, places.end);
+            let RemovedTraces { from, through } = *traces.removed();
+            let mut kinds: Vec<_> = traces.removed_kinds().collect();
+            kinds.sort_unstable();
+            for number in [places.start, places.end, from.0, through.0, kinds.len() as u64] {
+                codec::put_u64(bytes, number);
+            }
+            for (kind, count) in kinds {
+                codec::put_u64(bytes, count);
+                codec::put_str(bytes, kind);
+            }
         });
         for place in places {
             let trace = traces.get(place).expect("there is a trace at each of its places");

@@ -138,6 +138,12 @@ impl TraceLog {
         kinds.filter(|(_, removed)| *removed > 0)
     }
 
+    /// How many traces of each kind were removed, of those of which some were.
+    pub(crate) fn removed_kinds(&self) -> impl Iterator<Item = (&str, u64)> {
+        let kinds = self.kinds.values().map(|of_kind| (&*of_kind.kind, of_kind.removed));
+        kinds.filter(|(_, removed)| *removed > 0)
+    }
+
     /// In how many parts kinds lie.
     pub(crate) fn kind_part_count(&self) -> usize {
         self.kinds.part_count()

@@ -2,6 +2,7 @@
 mod support;
 
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use strata_primitives::*;
 use support::history::history;
@@ -19,6 +20,7 @@ fn content_bytes(state: &RunState) -> Vec<u8> {
     let stamp = |stamp: Stamp| [stamp.version.0, stamp.timestamp.0].map(u64::to_le_bytes).concat();
     let (mut keys, mut cells, mut documents, mut events, mut traces) =
         <(Vec<_>, Vec<_>, Vec<_>, Vec<_>, Vec<_>)>::default();
+    let (mut removed, mut kinds) = ([0; 3], BTreeMap::new());
     let mut begin = (0, [[0; 32].to_vec(), number(0), number(0)].concat());
     let entry =
         |written: Version, at: Stamp, deadline: Option<Timestamp>, name: &Arc<str>, value: &Encoded| {
@@ -50,6 +52,8 @@ fn content_bytes(state: &RunState) -> Vec<u8> {
             ImageEntry::EventErased { stamp: at, hash, .. } => {
                 events.push([stamp(at), vec![1], hash.to_vec()].concat());
             }
+            ImageEntry::TracesBegin { first, from, through, .. } => removed = [first, from.0, through.0],
+            ImageEntry::TracesRemoved { kind, count } => drop(kinds.insert(kind, count)),
             ImageEntry::Trace { trace } => {
                 let mut bytes = [stamp(trace.stamp), stamp(trace.recorded)].concat();
                 trace.encode(&mut bytes);
@@ -66,7 +70,14 @@ fn content_bytes(state: &RunState) -> Vec<u8> {
     }
     let (first, anchor) = begin;
     bytes.extend([number(first), number(first + events.len() as u64), anchor, events.concat()].concat());
-    bytes.extend([number(0), number(traces.len() as u64), traces.concat()].concat());
+    let [first, from, through] = removed;
+    for found in [first, first + traces.len() as u64, from, through, kinds.len() as u64] {
+        bytes.extend(number(found));
+    }
+    for (kind, count) in kinds {
+        bytes.extend([number(count), text(kind.as_bytes())].concat());
+    }
+    bytes.extend(traces.concat());
     bytes
 }
 
@@ -93,6 +104,11 @@ fn filled() -> World {
     write(&mut world, vec![Operation::KvSetDeadline { key: "b".into(), deadline: at }]);
     let retention = Some(Retention::KeepLast(2));
     write(&mut world, vec![Operation::RunSetEventRetention { retention }]);
+    let thought = TraceContent::Thought { text: "and now".into(), confidence: None };
+    let trace = Box::new(NewTrace::new(support::trace_id(2), thought));
+    write(&mut world, vec![Operation::TraceBegin { trace }]);
+    let retention = Some(Retention::KeepLast(1));
+    write(&mut world, vec![Operation::RunSetTraceRetention { retention }]);
     let (entity, versions) = (Box::new(EntityRef::event(run_id(), 2)), ErasedVersions::All);
     write(&mut world, vec![Operation::RunErase { entity, versions, reason: "asked for".into() }]);
     world
@@ -103,10 +119,10 @@ fn the_digest_of_a_state_never_changes() {
     let (filled, empty) = (filled().state.digest().unwrap(), RunState::new(run_id(), 1).digest().unwrap());
     let found = [filled.content, filled.state, empty.content, empty.state].map(|digest| hex(&digest));
     let golden = [
-        "2f812ab1370969bf7ef529400196f30167d7f6fd6ebae1c26c02b8541caa4faf",
-        "791272f45b48b75a97fa942e7c87782823fa229455648fcd698aa592bf94a071",
-        "e1af136d82282cf054e34acc6859a4f0d1bcde5043c14d8452b494137c727543",
-        "1e71cb716335ebbcee2007d8f007d9c99c6c2a09dc271ee81c0a614c51af9288",
+        "8b985d48df545c3a7e4a3313e4fa889cbac9208fc07bcb2507a80020c8dd3d95",
+        "e62b367cf286eeb01bbda18be8fdc4f6d309c101b9fbbcfe254e3def7175579c",
+        "ac453253cd74c5bad17067df3be0b516ab162b0187d4aba633db5900af027296",
+        "c8ac8a25a1359fadc914555d50f15820517ba945f2527af937f0410c980effb9",
     ];
     assert_eq!(found, golden);
 }

@@ -82,7 +82,12 @@ impl World {
     /// It goes on as a fork of itself, under this id.
     pub(crate) fn fork(&self, id: RunId) -> Option<Self> {
         // What the log holds of a description when a fork is made: retentions are set by commits of their own.
-        let meta = RunMeta { retention: None, event_retention: None, ..self.state.meta().cloned()? };
+        let meta = RunMeta {
+            retention: None,
+            event_retention: None,
+            trace_retention: None,
+            ..self.state.meta().cloned()?
+        };
         let point = ForkPoint { run: self.state.id(), version: self.state.version() };
         let mut fork = Self { state: self.state.fork(id), now: self.now, log: Vec::new() };
         fork.commit(vec![Mutation::RunFork { point, meta: Box::new(meta) }]);
