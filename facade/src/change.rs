@@ -117,9 +117,9 @@ pub enum ChangeEffect {
     MetadataSet(Value),
     /// The run keeps this much of its history since, or as much as the store says.
     RetentionSet(Option<Retention>),
-    /// The run keeps these of its events since, or all.
+    /// The run keeps these of its events since, or as the store says.
     EventRetentionSet(Option<Retention>),
-    /// The run keeps these of its traces since, or all.
+    /// The run keeps these of its traces since, or as the store says.
     TraceRetentionSet(Option<Retention>),
     /// The events below this sequence are removed since.
     EventsRemoved {

@@ -79,7 +79,8 @@ impl RunHandle {
     /// version.
     ///
     /// A commit leads to the one before that changed the same thing, so a page costs what it holds, however long the run is. Where the
-    /// thing is not there any more, and before it was there, this is not known: there all commits between are read, 10,000 a page.
+    /// thing is not there any more, and before it was there, this is not known: there all commits between are read, 10,000 or 32 MiB of
+    /// them a page. The deletion of a run ended everything in it, and is told of whatever is asked for behind it.
     ///
     /// # Errors
     /// As [`commits`](Self::commits), but for `HistoryTrimmed` and `VersionNotFound`: the page says what is no longer kept.
@@ -119,7 +120,7 @@ impl RunHandle {
             Some(before) => Version(before.0 - 1),
         };
         let query = HistoryQuery::Of { entity: entity.clone(), through, limit };
-        let CommitPage { commits, next, trimmed } = self.engine().commits(self.id(), query)?;
+        let CommitPage { commits, next, trimmed, .. } = self.engine().commits(self.id(), query)?;
         Ok(History { commits: decode(commits)?, next: next.map(Version::next), trimmed })
     }
 }

@@ -88,7 +88,8 @@ impl RunHandle {
             let message = format!("the run has versions 1 to {newest}, not {through}");
             return Err(Error::new(ErrorKind::VersionNotFound, message));
         }
-        let view = Snapshot::open(self, Purpose::Past(from))?.detach()?;
+        // What it begins with may be the end of an earlier life of the run.
+        let view = Snapshot::open_any(self, Purpose::Past(from))?.0.detach()?;
         Ok(Replay { handle: self.clone(), view, through, arrived: VecDeque::new(), next: Some(from) })
     }
 }

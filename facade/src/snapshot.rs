@@ -28,6 +28,17 @@ pub struct Snapshot {
 
 impl Snapshot {
     pub(crate) fn open(handle: &RunHandle, purpose: Purpose) -> Result<Snapshot> {
+        match Snapshot::open_any(handle, purpose)? {
+            (snapshot, true) => Ok(snapshot),
+            (_, false) => {
+                let message = format!("run {} does not exist: create or begin it first", handle.id());
+                Err(Error::new(ErrorKind::NotFound, message).with_entity(EntityRef::run(handle.id())))
+            }
+        }
+    }
+
+    /// The same, also where the run does not exist; whether it does. Which version it shows is known where it does.
+    pub(crate) fn open_any(handle: &RunHandle, purpose: Purpose) -> Result<(Snapshot, bool)> {
         let id = TransactionId::fresh();
         let step =
             TransactionStep { id, begins: Some(purpose), writes: Vec::new(), ask: Some(Operation::RunGet) };
@@ -36,12 +47,9 @@ impl Snapshot {
         match handle.engine().step(handle.id(), step)?.expect("what was asked is answered")? {
             Outcome::Run(Some(info)) => {
                 snapshot.stamp = Stamp { version: info.version, timestamp: info.timestamp };
-                Ok(snapshot)
+                Ok((snapshot, true))
             }
-            Outcome::Run(None) => {
-                let message = format!("run {} does not exist: create or begin it first", handle.id());
-                Err(Error::new(ErrorKind::NotFound, message).with_entity(EntityRef::run(handle.id())))
-            }
+            Outcome::Run(None) => Ok((snapshot, false)),
             other => unexpected(&other),
         }
     }

@@ -11,6 +11,7 @@ use crate::reads::{Reads, request};
 /// A run as it was at one version, in the hands of the caller: [`detach`](crate::Snapshot::detach) makes one of a snapshot, and a
 /// [`Replay`](crate::Replay) leads one from commit to commit. Reading sends no message; large values that lie in files of the store are read
 /// from there, for as long as these are there. A walk over keys in order sorts them each time.
+/// [Receipts](crate::Reads::receipt) are not in it: asked for one it answers `Unsupported`.
 #[derive(Debug)]
 pub struct View {
     frozen: Frozen,

@@ -119,6 +119,30 @@ fn what_was_erased_does_not_come_by() {
 }
 
 #[test]
+fn a_replay_passes_an_erasure_of_what_it_was_forked_from_and_imported_with() {
+    let disk = disk(51);
+    let database = open_at(&disk, "store", keep_all(1));
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    run.put("key", 1).unwrap();
+    run.erase(&EntityRef::kv(run.id(), "key"), ErasedVersions::All, "asked to").unwrap();
+    run.put("key", 2).unwrap();
+    let fork = run.fork().unwrap();
+    fork.put("key", 3).unwrap();
+    let newest = fork.info().unwrap().version;
+    let reached = |run: &RunHandle| {
+        let mut replay = run.replay_range(Version(1), newest)?;
+        while replay.step()?.is_some() {}
+        Ok::<_, strata::Error>(replay.view().version())
+    };
+    assert_eq!(reached(&fork).unwrap(), newest, "the fork");
+    fork.export(file("fork.arc")).unwrap();
+    let into = open_at(&disk, "other", keep_all(1));
+    let imported = into.import(file("fork.arc")).unwrap();
+    assert_eq!(imported.at(Version(3)).unwrap().version(), Version(3));
+    assert_eq!(reached(&imported).unwrap(), newest, "imported");
+}
+
+#[test]
 fn a_replay_ends_where_it_is_to_and_refuses_what_is_not_there() {
     let disk = disk(4);
     let database = open_at(&disk, "store", keep_all(1));
@@ -201,5 +225,7 @@ fn nothing_is_written_through_a_picture_and_limits_hold_in_it() {
     let write = strata::Operation::KvDelete { key: "key".into() };
     assert_eq!(view.ask(write).unwrap_err().kind(), ErrorKind::InvalidArgument);
     assert_eq!(view.get(&"k".repeat(5_000)).unwrap_err().kind(), ErrorKind::InvalidArgument);
+    let receipt = view.receipt(strata::OperationId([7; 16]));
+    assert_eq!(receipt.unwrap_err().kind(), ErrorKind::Unsupported, "none are in it");
     drop(database);
 }

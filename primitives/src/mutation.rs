@@ -280,8 +280,9 @@ impl Mutation {
                 Version::NEVER => Before::Absent,
                 previous => Before::At(previous),
             },
-            Self::RunFork { .. } | Self::RunImport { .. } => Before::Absent,
-            Self::EventAppend { .. } | Self::EventErased { .. } | Self::TraceRecord { .. } => Before::Nothing,
+            // The id of a trace that was removed may be given again.
+            Self::RunFork { .. } | Self::RunImport { .. } | Self::TraceRecord { .. } => Before::Absent,
+            Self::EventAppend { .. } | Self::EventErased { .. } => Before::Nothing,
             Self::Erase { .. } | Self::EventTrim { .. } | Self::TraceTrim { .. } => Before::Unknown,
         }
     }

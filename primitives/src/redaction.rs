@@ -69,6 +69,11 @@ impl Redaction {
         self.derived_documents = self.inherited_documents().map(|(name, _)| Arc::clone(name)).collect();
     }
 
+    /// A document was put whole, or was not there, where its mutations begin.
+    pub fn know_whole(&mut self, name: &str) {
+        self.derived_documents.remove(name);
+    }
+
     fn inherited_documents(&self) -> impl Iterator<Item = (&Arc<str>, &Erasure)> {
         self.erasures.iter().filter(|erasure| self.is_inherited(erasure)).filter_map(|erasure| {
             let EntityRef::Json { name, .. } = &erasure.entity else { return None };

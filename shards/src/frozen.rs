@@ -43,11 +43,17 @@ impl Frozen {
     /// Answers a read.
     ///
     /// # Errors
-    /// Whatever the read is refused with.
+    /// Whatever the read is refused with, and `Unsupported` for receipts, which are not in it.
     ///
     /// # Panics
     /// If it is a write.
     pub fn read(&self, operation: Operation, limits: &Limits) -> Result<Outcome, Error> {
+        if let Operation::RunReceipt { .. } = operation {
+            let message = "a picture that is detached has no receipts: ask the run, or the snapshot";
+            return Err(
+                Error::new(ErrorKind::Unsupported, message).with_entity(EntityRef::run(self.run_id()))
+            );
+        }
         let context = Context { now: self.now, boot: self.boot.number };
         match validate(operation, &mut Draft::new(self.run.state.view()), &context, limits)? {
             Validated::Read(outcome) => Ok(self.boot.tell_orphaned(outcome)),
@@ -63,19 +69,20 @@ impl Frozen {
         let LoggedCommit { run, stamp, durability, cause, mutations, .. } = commit;
         // What a run inherited that was imported is shown as its own.
         let shown = self.run_id();
-        let is_renamed =
-            matches!(mutations.first(), Some(Mutation::RunFork { point, .. }) if point.run != shown);
+        let begins_as = match mutations.first() {
+            Some(Mutation::RunFork { point, .. }) => point.run,
+            _ => run,
+        };
+        let state = &mut self.run.state;
+        state.rename(begins_as);
         match mutations.first() {
             // It goes on as what it began as was.
-            Some(Mutation::RunFork { point, .. }) => {
-                self.run.state.rename(point.run);
-                *self.run = Run::new(self.run.state.fork(run));
-            }
-            Some(Mutation::RunImport { .. }) => *self.run = Run::new(self.run.state.adopt()),
+            Some(Mutation::RunFork { .. }) => *self.run = Run::new(state.fork(run)),
+            Some(Mutation::RunImport { .. }) => *self.run = Run::new(state.adopt()),
             _ => {}
         }
         let head = RecordHead {
-            run: self.run_id(),
+            run,
             version: stamp.version,
             timestamp: stamp.timestamp,
             durability,
@@ -87,7 +94,7 @@ impl Frozen {
         let record = Record { head, mutations, size: 0 };
         apply(&mut self.run, RecordPlace::default(), record)
             .map_err(|reason| Error::new(ErrorKind::Corrupt, reason).with_entity(EntityRef::run(run)))?;
-        if is_renamed {
+        if begins_as != shown {
             self.run.state.rename(shown);
         }
         self.now = stamp.timestamp;

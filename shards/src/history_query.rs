@@ -2,6 +2,8 @@
 //!
 //! The shard says where the commits are logged, and its loader reads them, so that nobody else waits.
 
+use std::sync::Arc;
+
 use strata_primitives::{
     Cause, Durability, EntityRef, Error, ErrorKind, Mutation, OperationId, Redaction, RunId, Stamp,
     Timestamp, Version,
@@ -66,6 +68,8 @@ pub struct CommitPage {
     pub next: Option<Version>,
     /// Set where older commits are no longer kept: the version of which they are behind.
     pub trimmed: Option<Version>,
+    /// Documents that runs had put whole, or taken away, before what is told of them here.
+    pub(crate) whole: Vec<(RunId, Arc<str>)>,
 }
 
 /// What was found.
@@ -161,7 +165,12 @@ impl Shard {
             HistoryQuery::At(_) | HistoryQuery::Behind { .. } => Version::NEVER,
         };
         let (reaches, need) = self.reaches(id, from)?;
-        Ok(Begun::Reading(Box::new(Reading { reaches, query, changed }), need))
+        let documents = erasures_of(&self.runs, id).into_iter().filter_map(|erasure| match erasure.entity {
+            EntityRef::Json { name, .. } => Some(name),
+            _ => None,
+        });
+        let reading = Reading { reaches, query, changed, documents: documents.collect() };
+        Ok(Begun::Reading(Box::new(reading), need))
     }
 
     /// Hands over the questions that can be answered by now. Whether there was any.
@@ -190,7 +199,7 @@ impl Shard {
             HistoryFound::Commits(mut page) => {
                 // What was erased since, and while they were being read, is not there.
                 need = self.runs.need_of_line(run);
-                self.redact_commits(&mut page.commits);
+                self.redact_commits(&mut page);
                 Answer::Commits(Box::new(page))
             }
         });
@@ -199,13 +208,16 @@ impl Shard {
     }
 
     /// Takes what is erased out of commits.
-    fn redact_commits(&self, commits: &mut [LoggedCommit]) {
+    fn redact_commits(&self, page: &mut CommitPage) {
+        let CommitPage { commits, whole, .. } = page;
         let version_of = |commit: Option<&LoggedCommit>| commit.map(|commit| commit.stamp.version);
         let is_newest_first = version_of(commits.first()) > version_of(commits.last());
         for of_run in commits.chunk_by_mut(|a, b| a.kept_by == b.kept_by) {
             let kept_by = of_run[0].kept_by;
             let mut redaction = Redaction::new(kept_by, erasures_of(&self.runs, kept_by).into());
             redaction.know_nothing();
+            let known = whole.iter().filter(|(run, _)| *run == kept_by);
+            known.for_each(|(_, name)| redaction.know_whole(name));
             // What was derived from what is erased is known in the order in which it was written.
             of_run.sort_by_key(|commit| commit.stamp.version);
             for LoggedCommit { stamp, mutations, .. } in &mut *of_run {

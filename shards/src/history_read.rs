@@ -1,9 +1,12 @@
 //! Reads the commits of a run that somebody asks for.
 
 use std::cmp::Ordering;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
-use strata_primitives::{Before, EntityRef, Error, ErrorKind, Mutation, Stamp, Timestamp, Version};
+use strata_primitives::{
+    Before, EntityRef, Error, ErrorKind, JsonWrite, Mutation, Stamp, Timestamp, Version,
+};
 use strata_wal::LogHistory;
 
 use crate::cold_run::ImageShelf;
@@ -22,10 +25,14 @@ pub(crate) struct Reading {
     pub(crate) query: HistoryQuery,
     /// The newest commit that changed the thing that is asked for; [`Version::NEVER`] where it is not there.
     pub(crate) changed: Version,
+    /// Documents of which something was erased.
+    pub(crate) documents: BTreeSet<Arc<str>>,
 }
 
 /// Records that are read for one page at most.
 const READ_MAX: usize = 10_000;
+/// Bytes of records that are read for one page of what became of a thing.
+const READ_SIZE_MAX: usize = 32 << 20;
 /// Bytes of records behind which a page ends.
 const PAGE_SIZE: usize = 4 << 20;
 
@@ -39,12 +46,23 @@ impl Reading {
         match &self.query {
             HistoryQuery::At(time) => self.at(*time, &mut reader).map(HistoryFound::At),
             HistoryQuery::Behind { version, limit } => {
-                self.behind(*version, *limit, &mut reader).map(HistoryFound::Commits)
+                let page = self.behind(*version, *limit, &mut reader)?;
+                self.with_whole(page, &mut reader).map(HistoryFound::Commits)
             }
             HistoryQuery::Of { entity, through, limit } => {
                 let (page, through) = (CommitPage::default(), *through);
-                let of = ChangesOf { entity, through, limit: *limit, page, read: 0, passed: 0, size: 0 };
-                of.read(self, &mut reader).map(HistoryFound::Commits)
+                let of = ChangesOf {
+                    entity,
+                    through,
+                    limit: *limit,
+                    page,
+                    read: 0,
+                    read_size: 0,
+                    passed: 0,
+                    size: 0,
+                };
+                let page = of.read(self, &mut reader)?;
+                self.with_whole(page, &mut reader).map(HistoryFound::Commits)
             }
         }
     }
@@ -59,9 +77,9 @@ impl Reading {
             match (found, trimmed.take()) {
                 // It may be one of those behind it that are not kept.
                 (Some(stamp), Some(trimmed)) if stamp.version == reach.through => return Err(trimmed),
-                (Some(stamp), _) if stamp.version < reach.floor => return Err(reach.trimmed()),
+                (Some(stamp), _) if stamp.version < reach.earliest() => return Err(reach.trimmed()),
                 (Some(stamp), _) => return Ok(stamp),
-                (None, before) => trimmed = reach.is_trimmed().then(|| reach.trimmed()).or(before),
+                (None, before) => trimmed = reach.is_given_up().then(|| reach.trimmed()).or(before),
             }
         }
         let message = format!("the run was not there at {time}");
@@ -88,6 +106,31 @@ impl Reading {
     }
 }
 
+impl Reading {
+    /// The page with those documents that each run had put whole before: only of those that it had not is it known that what it wrote
+    /// in them may be what is erased. Nearly always there are none to look for.
+    fn with_whole(&self, mut page: CommitPage, reader: &mut Reader<'_>) -> Result<CommitPage, Error> {
+        let is_of_interest = |reach: &&Reach| reach.begins > Version::NEVER && !self.documents.is_empty();
+        for reach in self.reaches.iter().filter(is_of_interest) {
+            let of_it = page.commits.iter().filter(|commit| commit.kept_by == reach.run);
+            let Some(first) = of_it.map(|commit| commit.stamp.version).min() else { continue };
+            let begins = reach.begins.max(reach.earliest());
+            let whole = &mut page.whole;
+            reader.each_behind(reach, begins, Version(first.0 - 1), &mut |record| {
+                let put = record.mutations.into_iter().filter_map(|mutation| match mutation {
+                    Mutation::JsonWrite { name, write: JsonWrite::Put { .. }, .. }
+                    | Mutation::JsonDestroy { name, .. } => Some(name),
+                    _ => None,
+                });
+                let put = put.filter(|name| self.documents.contains(name));
+                whole.extend(put.map(|name| (reach.run, name)));
+                true
+            })?;
+        }
+        Ok(page)
+    }
+}
+
 impl Reach {
     fn walk(&self, base: RecordPlace) -> RecordWalk {
         RecordWalk { run: self.run, newest: self.newest, base }
@@ -96,15 +139,6 @@ impl Reach {
     /// The newest image of a version that may be the oldest one kept.
     fn anchor(&self) -> Option<&RunImage> {
         self.images.iter().find(|image| image.stamp.version <= self.floor.min(self.through))
-    }
-
-    fn is_trimmed(&self) -> bool {
-        self.floor > Version::NEVER
-    }
-
-    /// The oldest version of which all is kept.
-    fn earliest(&self) -> Version {
-        self.floor.min(self.through)
     }
 
     fn trimmed(&self) -> Error {
@@ -188,8 +222,9 @@ struct ChangesOf<'a> {
     through: Version,
     limit: usize,
     page: CommitPage,
-    /// Records that were read.
+    /// Records that were read, and their bytes.
     read: usize,
+    read_size: usize,
     /// Changes behind the newest version that is wanted, which were passed on the way to it.
     passed: usize,
     /// Bytes of the records of the page.
@@ -217,11 +252,10 @@ impl ChangesOf<'_> {
             changed if self.through < changed && self.is_change(reading, reader)? => Next::At(self.through),
             changed => Next::At(changed),
         };
-        for (at, reach) in reading.reaches.iter().enumerate() {
-            let begins = reading.reaches.get(at + 1).map_or(Version::NEVER, |before| before.through);
+        for reach in &reading.reaches {
             next = match reach.newest.archive() {
                 Some(_) => self.archived(reach, next, reader)?,
-                None => self.logged(reach, begins, next, reader)?,
+                None => self.logged(reach, next, reader)?,
             };
             if matches!(next, Next::Nowhere) {
                 break;
@@ -248,13 +282,8 @@ impl ChangesOf<'_> {
     }
 
     /// Goes back in one reach, to the version that it begins behind.
-    fn logged(
-        &mut self,
-        reach: &Reach,
-        begins: Version,
-        mut next: Next,
-        reader: &mut Reader<'_>,
-    ) -> Result<Next, Error> {
+    fn logged(&mut self, reach: &Reach, mut next: Next, reader: &mut Reader<'_>) -> Result<Next, Error> {
+        let begins = reach.begins;
         let mut walk = reach.walk(reach.base);
         loop {
             let (Next::At(version) | Next::Search(version)) = next else { return Ok(next) };
@@ -265,7 +294,7 @@ impl ChangesOf<'_> {
                 self.page.trimmed = Some(reach.earliest());
                 return Ok(Next::Nowhere);
             }
-            if self.read == READ_MAX {
+            if self.read == READ_MAX || self.read_size >= READ_SIZE_MAX {
                 self.page.next = Some(version);
                 return Ok(Next::Nowhere);
             }
@@ -284,8 +313,9 @@ impl ChangesOf<'_> {
                 return Ok(next);
             }
             walk.newest = place;
-            self.read += 1;
-            next = self.take(reach, walk.record(place, reader.log)?);
+            let record = walk.record(place, reader.log)?;
+            (self.read, self.read_size) = (self.read + 1, self.read_size + record.size);
+            next = self.take(reach, record);
         }
     }
 
@@ -315,7 +345,7 @@ impl ChangesOf<'_> {
         all.map_err(store_error)?;
         self.page.commits.extend(found.into_iter().rev().map(|(commit, _)| commit));
         self.page.next = before;
-        self.page.trimmed = (before.is_none() && reach.is_trimmed()).then(|| reach.earliest());
+        self.page.trimmed = (before.is_none() && reach.floor > Version::NEVER).then(|| reach.earliest());
         Ok(Next::Nowhere)
     }
 

@@ -16,7 +16,7 @@ use crate::fork::ForkRequest;
 use crate::history::{MadePast, PastVersion};
 use crate::loader::{Dropped, LoadRequest};
 use crate::message::{Answer, Message, Reply};
-use crate::reaches::Reach;
+use crate::reaches::{Reach, earliest};
 use crate::record::RecordPlace;
 use crate::report::RetentionPreview;
 use crate::retained::{Keeping, RunImage};
@@ -253,8 +253,10 @@ impl Shard {
             };
             let keeping = Keeping::Policy(retention.unwrap_or(self.setup.retention));
             let then = run.retained.follow(&newest, run.image.as_ref(), keeping, &[], self.now);
-            let first = Version::NEVER.next();
-            let (earliest, earliest_then) = (run.retained.floor.max(first), then.floor.max(first));
+            let (mut reaches, _) = self.reaches(id, Version::NEVER.next())?;
+            let earliest_now = earliest(&reaches);
+            reaches[0].floor = then.floor;
+            let (earliest, earliest_then) = (earliest_now, earliest(&reaches));
             Ok(Answer::Retention(RetentionPreview { earliest, earliest_then }))
         });
         let answer = answer.map_err(|error: Error| error.with_entity(EntityRef::run(id)));

@@ -17,12 +17,33 @@ pub(crate) struct Reach {
     pub(crate) newest: RecordPlace,
     /// Its version.
     pub(crate) through: Version,
-    /// The record in front of the first of them, of another run.
+    /// The version in front of the first of them, which is one of another run; 0 when there is none.
+    pub(crate) begins: Version,
+    /// Its record.
     pub(crate) base: RecordPlace,
     /// The oldest version of that run of which all is kept; 0 when that is the first one.
     pub(crate) floor: Version,
     /// Images of that run, the newest first.
     pub(crate) images: Vec<RunImage>,
+}
+
+/// The oldest version that can be looked at, of all parts of the versions of a run: in front of one that has given up commits of its own
+/// nothing is told, and what a fork began as is kept for it.
+pub(crate) fn earliest(reaches: &[Reach]) -> Version {
+    let given_up = reaches.iter().find(|reach| reach.is_given_up());
+    given_up.map_or(Version::NEVER.next(), Reach::earliest)
+}
+
+impl Reach {
+    /// Whether it has given up some of its versions.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.floor > self.begins.next()
+    }
+
+    /// The oldest of its versions that can be looked at: its newest one is kept for what began as that.
+    pub(crate) fn earliest(&self) -> Version {
+        self.floor.min(self.through)
+    }
 }
 
 impl Shard {
@@ -39,14 +60,16 @@ impl Shard {
             let Known { floor, origin, images, .. } = held.known();
             need = need.max(held.need());
             let base = origin.map_or_else(RecordPlace::default, |origin| origin.record);
-            reaches.push(Reach { run: id, newest, through, base, floor, images });
+            let begins = origin.map_or(Version::NEVER, |origin| origin.point.version);
+            reaches.push(Reach { run: id, newest, through, begins, base, floor, images });
             let before = origin.filter(|origin| from <= origin.point.version);
             let Some(Origin { point, record }) = before else { return Ok((reaches, need)) };
             if record.archive().is_some() {
                 // What a run was imported with is its own, and its floor says how much of that is kept.
                 let floor = if point.run == id { floor } else { Version::NEVER };
-                let (through, base, images) = (point.version, RecordPlace::default(), Vec::new());
-                reaches.push(Reach { run: point.run, newest: record, through, base, floor, images });
+                let (run, newest, through) = (point.run, record, point.version);
+                let (begins, base, images) = (Version::NEVER, RecordPlace::default(), Vec::new());
+                reaches.push(Reach { run, newest, through, begins, base, floor, images });
                 return Ok((reaches, need));
             }
             // Versions grow from a run to its forks, so this ends whatever a file says.
