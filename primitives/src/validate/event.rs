@@ -165,10 +165,10 @@ impl Decision<'_, '_> {
         }
     }
 
-    /// Records that these events of the run are still there, and all between them.
+    /// Records that these events of the run are still there, and all between them; of those to come, that none was removed.
     fn look_at_kept(&mut self, sequences: impl IntoIterator<Item = u64>) {
-        let count = self.draft.view().event_count();
-        if let Some(from) = sequences.into_iter().filter(|sequence| *sequence < count).min() {
+        let own = self.draft.view().event_count()..self.draft.event_count();
+        if let Some(from) = sequences.into_iter().filter(|sequence| !own.contains(sequence)).min() {
             self.draft.record(Place::EventsKept { from });
         }
     }

@@ -75,7 +75,7 @@ impl Decision<'_, '_> {
         let candidates = Candidates::new(all, filter).narrowed(start, direction);
         let limit = limit.min(self.limits.items_max);
         let (mut traces, mut next, mut last, mut looked) = (Vec::new(), None, None, 0);
-        let (base_count, mut kept) = (all.base_count(), start);
+        let (base_count, own, mut kept) = (all.base_count(), all.base_count()..all.count(), start);
         let mut keep = |place: Option<u64>| kept = kept.into_iter().chain(place).min();
         for step in 0..candidates.len() {
             let place = candidates.place(step, direction);
@@ -100,7 +100,7 @@ impl Decision<'_, '_> {
         }
         let walk = TraceWalk { start, direction, looked, last, next, base_count };
         self.look_at_walk(filter, &walk);
-        if let Some(from) = kept.filter(|place| *place < base_count) {
+        if let Some(from) = kept.filter(|place| !own.contains(place)) {
             self.draft.record(Place::TracesKept { from });
         }
         Ok(self.page_of_traces(traces, next))
