@@ -23,6 +23,21 @@ fn refusal(entries: &[ImageEntry]) -> String {
     load.take(&slice).and_then(|()| load.finish().map(drop)).unwrap_err()
 }
 
+/// What is loaded of a run with these entries.
+fn loaded(entries: &[ImageEntry]) -> Result<RunState, String> {
+    let end = ImageEntry::End { count: entries.len() as u64 + 1 };
+    let mut slice = Vec::new();
+    let meta = Some(Box::new(RunMeta::plain()));
+    let head = ImageEntry::Head { stamp: stamp(9), meta_version: Version(1), meta };
+    [&[head], entries, &[end]].concat().iter().for_each(|entry| entry.encode(&mut slice));
+    let mut load = ImageLoad::new(RunId::from_bytes([1; 16]), 7);
+    load.take(&slice).and_then(|()| load.finish())
+}
+
+fn behind(begun: &[ImageEntry], last: ImageEntry) -> Vec<ImageEntry> {
+    [begun, &[last]].concat()
+}
+
 #[test]
 fn an_image_that_contradicts_itself_is_refused_with_the_place_of_the_entry() {
     let end = |count| ImageEntry::End { count };
@@ -60,16 +75,7 @@ fn what_is_told_of_removed_events_has_to_fit_them() {
         kind: "k".into(),
         payload: Encoded::from_int(1),
     };
-    let behind = |begun: &[ImageEntry], last: ImageEntry| [begun, &[last]].concat();
     let five = [begin(5, 5), removed("k", 3), removed("l", 2)];
-    let there = Some(Box::new(RunMeta::plain()));
-    let loaded = |entries: &[ImageEntry]| {
-        let end = ImageEntry::End { count: entries.len() as u64 + 1 };
-        let mut slice = Vec::new();
-        [&[head(there.clone())], entries, &[end]].concat().iter().for_each(|entry| entry.encode(&mut slice));
-        let mut load = ImageLoad::new(RunId::from_bytes([1; 16]), 7);
-        load.take(&slice).and_then(|()| load.finish())
-    };
     assert_eq!(loaded(&behind(&five, event(4))).unwrap().event_count(), 6);
     for refused in [
         vec![begin(u64::MAX, u64::MAX), removed("k", u64::MAX), event(5)],
@@ -98,7 +104,6 @@ fn what_is_told_of_removed_events_has_to_fit_them() {
 
 #[test]
 fn what_is_told_of_removed_traces_has_to_fit_them() {
-    let head = |meta| ImageEntry::Head { stamp: stamp(9), meta_version: Version(1), meta };
     let begin_with = |first, from, through, next| ImageEntry::TracesBegin {
         first,
         from: Version(from),
@@ -122,16 +127,7 @@ fn what_is_told_of_removed_traces_has_to_fit_them() {
         };
         ImageEntry::Trace { trace: Box::new(trace) }
     };
-    let behind = |begun: &[ImageEntry], last: ImageEntry| [begun, &[last]].concat();
     let five = [begin(5, 5), removed("k", 3), removed("l", 2)];
-    let there = Some(Box::new(RunMeta::plain()));
-    let loaded = |entries: &[ImageEntry]| {
-        let end = ImageEntry::End { count: entries.len() as u64 + 1 };
-        let mut slice = Vec::new();
-        [&[head(there.clone())], entries, &[end]].concat().iter().for_each(|entry| entry.encode(&mut slice));
-        let mut load = ImageLoad::new(RunId::from_bytes([1; 16]), 7);
-        load.take(&slice).and_then(|()| load.finish())
-    };
     // Its parent may be one of those that were removed.
     assert_eq!(loaded(&behind(&five, trace(4, Some(1)))).unwrap().trace_count(), 6);
     assert!(loaded(&[trace(4, Some(1))]).is_err(), "here it is not");
