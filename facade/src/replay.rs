@@ -59,7 +59,7 @@ impl RunHandle {
     /// Those of [`at`](Self::at) and [`commits`](Self::commits).
     pub fn replay(&self) -> Result<Replay> {
         let (earliest, newest) = (self.preview_retention(None)?.earliest, self.info()?.version);
-        self.replay_range(earliest, newest)
+        self.replay_between(earliest, newest)
     }
 
     /// The run as its commit `version` left it, made of the first version that can be looked at and all commits behind that: what
@@ -88,6 +88,10 @@ impl RunHandle {
             let message = format!("the run has versions 1 to {newest}, not {through}");
             return Err(Error::new(ErrorKind::VersionNotFound, message));
         }
+        self.replay_between(from, through)
+    }
+
+    fn replay_between(&self, from: Version, through: Version) -> Result<Replay> {
         // What it begins with may be the end of an earlier life of the run.
         let view = Snapshot::open_any(self, Purpose::Past(from))?.0.detach()?;
         Ok(Replay { handle: self.clone(), view, through, arrived: VecDeque::new(), next: Some(from) })

@@ -165,7 +165,11 @@ impl Shard {
             HistoryQuery::At(_) | HistoryQuery::Behind { .. } => Version::NEVER,
         };
         let (reaches, need) = self.reaches(id, from)?;
-        let documents = erasures_of(&self.runs, id).into_iter().filter_map(|erasure| match erasure.entity {
+        let erasures = match query {
+            HistoryQuery::At(_) => Vec::new(),
+            HistoryQuery::Behind { .. } | HistoryQuery::Of { .. } => erasures_of(&self.runs, id),
+        };
+        let documents = erasures.into_iter().filter_map(|erasure| match erasure.entity {
             EntityRef::Json { name, .. } => Some(name),
             _ => None,
         });

@@ -104,9 +104,7 @@ impl Reading {
         page.next = (at > 0 || reached < reach.through).then_some(reached);
         Ok(page)
     }
-}
 
-impl Reading {
     /// The page with those documents that each run had put whole before: only of those that it had not is it known that what it wrote
     /// in them may be what is erased. Nearly always there are none to look for.
     fn with_whole(&self, mut page: CommitPage, reader: &mut Reader<'_>) -> Result<CommitPage, Error> {
@@ -138,7 +136,7 @@ impl Reach {
 
     /// The newest image of a version that may be the oldest one kept.
     fn anchor(&self) -> Option<&RunImage> {
-        self.images.iter().find(|image| image.stamp.version <= self.floor.min(self.through))
+        self.images.iter().find(|image| image.stamp.version <= self.earliest())
     }
 
     fn trimmed(&self) -> Error {

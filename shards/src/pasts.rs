@@ -227,11 +227,12 @@ impl Shard {
             );
         }
         let (reaches, need) = self.reaches(id, version)?;
-        let Reach { run, newest, through, floor, .. } = *reaches.last().expect("one has the newest version");
+        let reach = reaches.last().expect("one has the newest version");
+        let Reach { run, newest, through, floor, .. } = *reach;
         // A version that a fork began with is one of the run that it began as, which is kept for it.
         let is_fork_point = reaches.len() > 1 && newest.archive().is_none() && version == through;
         if version < floor && !is_fork_point {
-            let earliest = floor.min(through);
+            let earliest = reach.earliest();
             let message =
                 format!("version {version} of the run is no longer kept: the earliest is {earliest}");
             return refuse(ErrorKind::HistoryTrimmed, message);
