@@ -100,12 +100,25 @@ impl Figure {
     /// # Panics
     /// If the goal is a ratio and there is no limit.
     pub fn is_met(&self) -> Option<bool> {
-        let ratio = || self.ratio().expect("a ratio has a limit").median();
+        self.reaches(Rounds::median, Rounds::median)
+    }
+
+    /// Whether at least one round reaches the goal; `None` without one.
+    ///
+    /// # Panics
+    /// If the goal is a ratio and there is no limit.
+    pub fn is_met_in_a_round(&self) -> Option<bool> {
+        self.reaches(Rounds::low, Rounds::high)
+    }
+
+    /// Whether the goal is reached by what `lowest` or `highest` takes from the rounds, whichever is bounded.
+    fn reaches(&self, lowest: fn(&Rounds) -> f64, highest: fn(&Rounds) -> f64) -> Option<bool> {
+        let ratio = || self.ratio().expect("a ratio has a limit");
         self.goal.map(|goal| match goal {
-            Goal::AtMost(most) => self.median() <= most,
-            Goal::AtLeast(least) => self.median() >= least,
-            Goal::RatioAtMost(most) => ratio() <= most,
-            Goal::RatioAtLeast(least) => ratio() >= least,
+            Goal::AtMost(most) => lowest(&self.rounds) <= most,
+            Goal::AtLeast(least) => highest(&self.rounds) >= least,
+            Goal::RatioAtMost(most) => lowest(&ratio()) <= most,
+            Goal::RatioAtLeast(least) => highest(&ratio()) >= least,
         })
     }
 

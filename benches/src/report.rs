@@ -38,10 +38,13 @@ impl Report {
         eprintln!("{}", figure.to_row());
     }
 
-    /// Tells one figure whose goal is a promise: missing it fails the bench.
+    /// Tells one figure whose goal is a promise: missing it in every round fails the bench.
+    ///
+    /// A neighbour on the machine can spoil a round and the middle one with it, but makes none better, so a
+    /// promise that one round kept is not broken.
     pub fn require(&mut self, figure: &Figure) {
         self.add(figure);
-        self.has_failed |= figure.is_met() == Some(false);
+        self.has_failed |= figure.is_met_in_a_round() == Some(false);
     }
 
     /// How the bench ends: a broken promise is a failure, a slow machine is not.
@@ -57,12 +60,17 @@ mod tests {
     use crate::timing::Rounds;
 
     #[test]
-    fn only_a_broken_promise_fails_a_bench() {
-        let mut rounds = Rounds::new();
-        rounds.push(2.0);
-        let missed = Figure::new("put", "us", rounds).goal(Goal::AtMost(1.0));
+    fn only_a_promise_broken_in_every_round_fails_a_bench() {
+        let of = |values: &[f64]| {
+            let mut rounds = Rounds::new();
+            values.iter().for_each(|&value| rounds.push(value));
+            Figure::new("put", "us", rounds).goal(Goal::AtMost(1.0))
+        };
+        let missed = of(&[2.0, 3.0]);
         let mut report = Report { bench: "speed", has_failed: false };
         report.add(&missed);
+        assert!(!report.has_failed);
+        report.require(&of(&[2.0, 0.5, 3.0]));
         assert!(!report.has_failed);
         report.require(&missed);
         assert!(report.has_failed);
