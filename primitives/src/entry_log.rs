@@ -24,6 +24,9 @@ pub(crate) trait EntryLog: Clone {
     /// How much memory an entry takes, bytes.
     fn memory_of(entry: &Self::Entry) -> usize;
 
+    /// The commit that wrote it last.
+    fn version_of(entry: &Self::Entry) -> Version;
+
     /// Removes all entries below `before`.
     ///
     /// # Panics
@@ -46,8 +49,8 @@ pub(crate) struct Trimmed<T, A> {
 
 pub(crate) type TrimmedOf<L> = Trimmed<<L as EntryLog>::Entry, <L as EntryLog>::Anchor>;
 
-/// Of a fork, how much memory its logs share with what it began as, and how many entries of this one it began with.
-pub(crate) type Inherited<'a> = Option<(&'a mut usize, u64)>;
+/// Of a fork, how much memory its logs share with what it began as, and the last commit of that.
+pub(crate) type Inherited<'a> = Option<(&'a mut usize, Version)>;
 
 /// Removes the entries below `before`, and keeps the log there was where a snapshot may look at it. Returns what was removed, and the
 /// commit it is kept for.
@@ -62,8 +65,8 @@ pub(crate) fn trim<L: EntryLog>(
     let size = 2 * CHUNK_COUNT_MAX * size_of::<L::Entry>();
     let kept = kept_by(keeper, |keeper| past.keep(&(), keeper, size, || log.clone()));
     let trimmed = log.trim(before);
-    if let Some((shared, count)) = inherited {
-        *shared = shared.saturating_sub(inherited_memory(log, &trimmed, count));
+    if let Some((shared, point)) = inherited {
+        *shared = shared.saturating_sub(inherited_memory::<L>(&trimmed, point));
     }
     (trimmed, kept)
 }
@@ -77,15 +80,14 @@ pub(crate) fn untrim<L: EntryLog>(
     kept: Option<Version>,
 ) {
     kept.into_iter().for_each(|by| past.take_back(&(), by));
-    if let Some((shared, count)) = inherited {
-        *shared += inherited_memory(log, &trimmed, count);
+    if let Some((shared, point)) = inherited {
+        *shared += inherited_memory::<L>(&trimmed, point);
     }
     log.untrim(trimmed);
 }
 
-/// How much memory was taken by those of the removed entries that lie below the place `count`.
-fn inherited_memory<L: EntryLog>(log: &L, trimmed: &TrimmedOf<L>, count: u64) -> usize {
-    let began = log.first() - trimmed.entries.len() as u64;
-    let inherited = trimmed.entries.iter().take(count.saturating_sub(began) as usize);
+/// How much memory was taken by those of the removed entries that nothing has become of behind `point`.
+fn inherited_memory<L: EntryLog>(trimmed: &TrimmedOf<L>, point: Version) -> usize {
+    let inherited = trimmed.entries.iter().filter(|entry| L::version_of(entry) <= point);
     inherited.map(|entry| L::memory_of(entry)).sum()
 }

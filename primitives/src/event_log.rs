@@ -250,6 +250,10 @@ impl EntryLog for EventLog {
         event.memory()
     }
 
+    fn version_of(event: &Event) -> Version {
+        event.stamp.version
+    }
+
     fn trim(&mut self, before: u64) -> Trimmed<Event, Anchor> {
         assert!(self.first() < before && before <= self.end(), "only events that are there are removed");
         let trimmed = Trimmed { entries: self.events.take_front(before - self.first()), before: self.anchor };

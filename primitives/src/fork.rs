@@ -58,6 +58,11 @@ impl ForkChanges {
         version > self.point.version
     }
 
+    /// How much memory its logs share with what it began as, and the last commit of that.
+    pub(crate) fn shared_logs(&mut self) -> (&mut usize, Version) {
+        (&mut self.shared_memory.logs, self.point.version)
+    }
+
     /// Takes note of a key that holds `entry` and held `was`.
     pub(crate) fn note_key<V: Stored>(
         &mut self,

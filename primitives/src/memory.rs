@@ -42,16 +42,18 @@ impl RunState {
     /// The same without the events and traces that these mutations remove, but for those that a fork shares.
     pub fn memory_without_removed(&self, mutations: &[Mutation]) -> usize {
         let Content { events, traces, fork, .. } = self.content();
-        let inherited = fork.as_ref().map_or((0, 0), |fork| (fork.event_count, fork.trace_count));
+        let is_own = |version| fork.as_ref().is_none_or(|fork| fork.is_own(version));
         // They stand at the end. Entries that are not there are added by the same commit.
         let removed = mutations.iter().rev().map_while(|mutation| match mutation {
             Mutation::EventTrim { before } => {
-                let own = inherited.0.max(events.first())..*before;
-                Some(own.map_while(|sequence| events.get(sequence)).map(Event::memory).sum::<usize>())
+                let removed = (events.first()..*before).map_while(|sequence| events.get(sequence));
+                let own = removed.filter(|event| is_own(event.stamp.version));
+                Some(own.map(Event::memory).sum::<usize>())
             }
             Mutation::TraceTrim { before } => {
-                let own = inherited.1.max(traces.first())..*before;
-                Some(own.map_while(|place| traces.get(place)).map(Trace::memory).sum::<usize>())
+                let removed = (traces.first()..*before).map_while(|place| traces.get(place));
+                let own = removed.filter(|trace| is_own(trace.stamp.version));
+                Some(own.map(Trace::memory).sum::<usize>())
             }
             _ => None,
         });
@@ -71,13 +73,14 @@ impl Content {
         let Some(fork) = fork else {
             return kv.memory() + cells.memory() + documents.memory() + events.memory() + traces.memory();
         };
-        // What it shares is counted where that is.
+        // What it shares is counted where that is. The chunks of traces that it has ended are copied, at most all of them.
         let (now, then) = (self.shared_memory(), fork.shared_memory);
         let copied = kv.copied() + cells.copied() + documents.copied() + events.copied() + traces.copied();
-        let ended = fork.ended.len() * CHUNK_COUNT_MAX * size_of::<Trace>();
+        let shared_traces = fork.trace_count.saturating_sub(traces.first()) as usize;
+        let ended = (fork.ended.len() * CHUNK_COUNT_MAX).min(shared_traces) * size_of::<Trace>();
         let keys = now.slots.saturating_sub(then.slots) + fork.own_memory;
         let documents = fork.document_memory.min(now.documents);
-        let logs = now.logs.saturating_sub(then.logs) + ended.min(traces.memory());
+        let logs = now.logs.saturating_sub(then.logs) + ended;
         keys + documents + logs + copied + fork.memory()
     }
 }

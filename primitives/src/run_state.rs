@@ -198,10 +198,11 @@ impl RunState {
     fn end_trace(&mut self, id: &TraceId, ended: Timestamp, body: Encoded, stamp: Stamp) -> Undo {
         let Content { traces, past, fork, .. } = &mut self.content;
         let place = traces.place_of(id).expect("only a trace that is there is ended");
+        let held = traces.get(place).expect("a place leads to its trace");
         if let Some(fork) = fork.as_mut().filter(|fork| place < fork.trace_count) {
             fork.ended.push(place);
+            fork.shared_memory.logs = fork.shared_memory.logs.saturating_sub(held.memory());
         }
-        let held = traces.get(place).expect("a place leads to its trace");
         let trace = held.with_end(ended, body, stamp);
         let was = Box::new(traces.replace(place, trace));
         let keeper = self.snapshots.keeper(stamp.version);
@@ -269,10 +270,11 @@ impl RunState {
             Undo::Trace => self.content.traces.take_back(),
             Undo::TraceEnd { place, was, kept } => {
                 kept.into_iter().for_each(|by| past.traces.take_back(&place, by));
-                self.content.traces.replace(place, *was);
-                if let Some(fork) = &mut self.content.fork {
-                    fork.ended.pop_if(|ended| *ended == place);
+                if let Some(fork) = self.content.fork.as_mut().filter(|fork| place < fork.trace_count) {
+                    fork.ended.pop();
+                    fork.shared_memory.logs += was.memory();
                 }
+                self.content.traces.replace(place, *was);
             }
             Undo::Meta { meta, version, kept } => {
                 kept.into_iter().for_each(|by| past.meta.take_back(&(), by));

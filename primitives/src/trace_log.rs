@@ -322,6 +322,10 @@ impl EntryLog for TraceLog {
         trace.memory()
     }
 
+    fn version_of(trace: &Trace) -> Version {
+        trace.stamp.version
+    }
+
     fn trim(&mut self, before: u64) -> Trimmed<Trace, RemovedTraces> {
         assert!(self.first() < before && before <= self.end(), "only traces that are there are removed");
         let entries = self.traces.take_front(before - self.first());
