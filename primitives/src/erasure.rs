@@ -81,22 +81,6 @@ impl Erasure {
         })
     }
 
-    pub(crate) fn is_of_key(&self, name: &str) -> bool {
-        matches!(&self.entity, EntityRef::Kv { key, .. } if **key == *name)
-    }
-
-    pub(crate) fn is_of_cell(&self, wanted: &str) -> bool {
-        matches!(&self.entity, EntityRef::Cell { name, .. } if **name == *wanted)
-    }
-
-    pub(crate) fn is_of_document(&self, wanted: &str) -> bool {
-        matches!(&self.entity, EntityRef::Json { name, .. } if **name == *wanted)
-    }
-
-    pub(crate) fn is_of_event(&self, wanted: u64) -> bool {
-        matches!(&self.entity, EntityRef::Event { sequence, .. } if *sequence == wanted)
-    }
-
     /// What a trace ends with holds what it began with, so it is erased whichever of its commits is.
     pub(crate) fn covers_trace(&self, trace: &Trace) -> bool {
         let is_of = matches!(&self.entity, EntityRef::Trace { id, .. } if *id == trace.id);
@@ -105,7 +89,7 @@ impl Erasure {
 
     /// A document is erased as a whole where one of the commits has written in it.
     pub(crate) fn covers_document(&self, name: &str, document: &Document) -> bool {
-        self.is_of_document(name)
+        matches!(&self.entity, EntityRef::Json { name: erased, .. } if **erased == *name)
             && !document.is_erased()
             && document.has_written(&|stamp| self.covers(stamp.version))
     }

@@ -20,6 +20,7 @@ pub mod effect;
 pub mod encoded;
 pub mod entity;
 pub mod erasure;
+mod erasures;
 pub mod error;
 pub mod event;
 pub mod fingerprint;

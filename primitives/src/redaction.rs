@@ -2,13 +2,13 @@
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
 use crate::erasure::{Erasure, marker_for};
+use crate::erasures::Erasures;
 use crate::event::payload_digest;
 use crate::id::RunId;
 use crate::image::ImageEntry;
 use crate::json::{Document, JsonWrite};
 use crate::mutation::Mutation;
 use crate::run_state::RunState;
-use crate::trace_id::TraceId;
 use crate::version::Version;
 use rustc_hash::FxHashSet;
 use std::collections::VecDeque;
@@ -19,8 +19,7 @@ use std::sync::Arc;
 /// Those of its erasures that are of another run are inherited from that, as far back as the run began.
 #[derive(Debug, Clone)]
 pub struct Redaction {
-    run: RunId,
-    erasures: Arc<[Erasure]>,
+    erasures: Arc<Erasures>,
     /// Versions at which it is known which documents are erased, the oldest first.
     known: VecDeque<(Version, FxHashSet<Arc<str>>)>,
     /// Documents that were erased at the last of these, and not put whole since: what is written in them may be a copy of their parts.
@@ -33,10 +32,9 @@ pub struct Redaction {
 
 impl Redaction {
     /// These erasures, for this run.
-    pub fn new(run: RunId, erasures: Arc<[Erasure]>) -> Self {
+    pub fn new(run: RunId, erasures: Vec<Erasure>) -> Self {
         Self {
-            run,
-            erasures,
+            erasures: Arc::new(Erasures::new(run, erasures)),
             known: VecDeque::new(),
             derived_documents: FxHashSet::default(),
             next_event: None,
@@ -45,20 +43,20 @@ impl Redaction {
     }
 
     /// The same for images that have all of the run, [whatever it began as](crate::ImageWalk::flat).
-    pub fn flat(run: RunId, erasures: Arc<[Erasure]>) -> Self {
+    pub fn flat(run: RunId, erasures: Vec<Erasure>) -> Self {
         Self { is_flat: true, ..Self::new(run, erasures) }
     }
 
     /// Whether it has to [know](Self::know) what the run was where its mutations begin.
     pub fn needs_to_know(&self) -> bool {
-        self.inherited_documents().next().is_some()
+        self.erasures.inherited_documents().next().is_some()
     }
 
     /// The run was this at a version, or at its beginning as a fork: what it wrote from there on in documents that are erased goes
     /// as well. Versions come in their order, and before mutations.
     pub fn know(&mut self, version: Version, was: &RunState) {
-        let erased =
-            self.inherited_documents().filter(|(name, erasure)| was.is_document_erased(name, erasure));
+        let inherited = self.erasures.inherited_documents();
+        let erased = inherited.filter(|(name, erasure)| was.is_document_erased(name, erasure));
         let erased = erased.map(|(name, _)| Arc::clone(name)).collect();
         self.known.push_back((version, erased));
     }
@@ -66,7 +64,8 @@ impl Redaction {
     /// What the run was where its mutations begin is not known: every document of which it inherited something that is erased is taken
     /// for one.
     pub fn know_nothing(&mut self) {
-        self.derived_documents = self.inherited_documents().map(|(name, _)| Arc::clone(name)).collect();
+        let inherited = self.erasures.inherited_documents();
+        self.derived_documents = inherited.map(|(name, _)| Arc::clone(name)).collect();
     }
 
     /// A document was put whole, or was not there, where its mutations begin.
@@ -74,16 +73,9 @@ impl Redaction {
         self.derived_documents.remove(name);
     }
 
-    fn inherited_documents(&self) -> impl Iterator<Item = (&Arc<str>, &Erasure)> {
-        self.erasures.iter().filter(|erasure| self.is_inherited(erasure)).filter_map(|erasure| {
-            let EntityRef::Json { name, .. } = &erasure.entity else { return None };
-            Some((name, erasure))
-        })
-    }
-
     /// The run.
     pub fn run(&self) -> RunId {
-        self.run
+        self.erasures.run()
     }
 
     /// The same mutation without what is erased of it; nothing where it stays as it is. Those of the run come in their order.
@@ -91,23 +83,21 @@ impl Redaction {
         while let Some((_, documents)) = self.known.pop_front_if(|(known, _)| *known < version) {
             self.derived_documents = documents;
         }
-        let erasures = Arc::clone(&self.erasures);
-        let any = |is_of: &dyn Fn(&Erasure) -> bool| {
-            erasures.iter().any(|erasure| erasure.covers(version) && is_of(erasure))
-        };
+        let entity = mutation.entity(self.run());
+        let is_erased = self.erasures.covers(&entity, version);
         match mutation {
             Mutation::KvPut { key, value, deadline, previous } => {
-                let value = marker_for(value, any(&|erasure| erasure.is_of_key(key)))?;
+                let value = marker_for(value, is_erased)?;
                 let (key, deadline, previous) = (Arc::clone(key), *deadline, *previous);
                 Some(Mutation::KvPut { key, value, deadline, previous })
             }
             Mutation::CellSet { name, value, deadline, previous } => {
-                let value = marker_for(value, any(&|erasure| erasure.is_of_cell(name)))?;
+                let value = marker_for(value, is_erased)?;
                 let (name, deadline, previous) = (Arc::clone(name), *deadline, *previous);
                 Some(Mutation::CellSet { name, value, deadline, previous })
             }
             Mutation::EventAppend { sequence, kind, payload, salt, hash } => {
-                any(&|erasure| erasure.is_of_event(*sequence)).then(|| Mutation::EventErased {
+                is_erased.then(|| Mutation::EventErased {
                     sequence: *sequence,
                     kind: Arc::clone(kind),
                     digest: payload_digest(payload, salt),
@@ -115,28 +105,25 @@ impl Redaction {
                 })
             }
             Mutation::TraceRecord { trace } => {
-                let is_of = |erasure: &Erasure| is_of_trace(erasure, &trace.id);
-                let body = marker_for(&trace.body, any(&is_of))?;
+                let body = marker_for(&trace.body, is_erased)?;
                 let mut trace = trace.clone();
                 trace.body = body;
                 Some(Mutation::TraceRecord { trace })
             }
             Mutation::TraceEnd { id, ended, body, previous } => {
                 // It holds what the trace began with, which another commit wrote.
-                let is_of = |erasure: &Erasure| erasure.covers(*previous) && is_of_trace(erasure, id);
-                let is_erased = any(&|erasure| is_of_trace(erasure, id)) || erasures.iter().any(is_of);
+                let is_erased = is_erased || self.erasures.covers(&entity, *previous);
                 let (id, ended, previous) = (*id, *ended, *previous);
                 Some(Mutation::TraceEnd { id, ended, body: marker_for(body, is_erased)?, previous })
             }
             Mutation::JsonWrite { name, write, previous } => {
-                let is_own = any(&|erasure| erasure.is_of_document(name));
                 if matches!(write, JsonWrite::Put { .. }) {
                     self.derived_documents.remove(name);
                 }
                 let is_derived = self.derived_documents.contains(name);
                 let is_whole_marker = matches!(write, JsonWrite::Put { value } if value.is_erased());
                 let write = JsonWrite::Put { value: Encoded::erased() };
-                ((is_own || is_derived) && !is_whole_marker).then(|| Mutation::JsonWrite {
+                ((is_erased || is_derived) && !is_whole_marker).then(|| Mutation::JsonWrite {
                     name: Arc::clone(name),
                     write,
                     previous: *previous,
@@ -154,26 +141,28 @@ impl Redaction {
     /// order.
     pub fn entry(&mut self, entry: &ImageEntry) -> Option<ImageEntry> {
         let sequence = self.pass_event(entry);
-        let any = |version: Version, is_of: &dyn Fn(&Erasure) -> bool| {
-            self.erasures.iter().any(|erasure| erasure.covers(version) && is_of(erasure))
-        };
+        let (run, erasures) = (self.run(), &self.erasures);
         match entry {
             ImageEntry::Key { stamp, deadline, key, value } => {
-                let value = marker_for(value, any(stamp.version, &|erasure| erasure.is_of_key(key)))?;
+                let is_erased = erasures.covers(&EntityRef::kv(run, Arc::clone(key)), stamp.version);
+                let value = marker_for(value, is_erased)?;
                 Some(ImageEntry::Key { stamp: *stamp, deadline: *deadline, key: Arc::clone(key), value })
             }
             ImageEntry::KeptKey { written, stamp, deadline, key, value } => {
-                let value = marker_for(value, any(*written, &|erasure| erasure.is_of_key(key)))?;
+                let is_erased = erasures.covers(&EntityRef::kv(run, Arc::clone(key)), *written);
+                let value = marker_for(value, is_erased)?;
                 let (written, stamp, deadline, key) = (*written, *stamp, *deadline, Arc::clone(key));
                 Some(ImageEntry::KeptKey { written, stamp, deadline, key, value })
             }
             ImageEntry::Cell { stamp, deadline, name, value } => {
-                let value = marker_for(value, any(stamp.version, &|erasure| erasure.is_of_cell(name)))?;
+                let is_erased = erasures.covers(&EntityRef::cell(run, Arc::clone(name)), stamp.version);
+                let value = marker_for(value, is_erased)?;
                 Some(ImageEntry::Cell { stamp: *stamp, deadline: *deadline, name: Arc::clone(name), value })
             }
             ImageEntry::Document { stamp, name, document } => {
                 let is_erased = |erasure: &Erasure| erasure.covers_document(name, document);
-                self.erasures.iter().any(is_erased).then(|| ImageEntry::Document {
+                let of_it = erasures.of(&EntityRef::json(run, Arc::clone(name)));
+                of_it.iter().any(is_erased).then(|| ImageEntry::Document {
                     stamp: *stamp,
                     name: Arc::clone(name),
                     document: Document::erased(*stamp),
@@ -181,14 +170,11 @@ impl Redaction {
             }
             ImageEntry::Event { stamp, salt, hash, kind, payload } => {
                 // Of one that had been removed when it was erased the hash is not known.
-                let is_erased = |erasure: &Erasure| match &erasure.event_hash {
-                    Some(erased) => erased == hash,
-                    None => {
-                        let is_of = sequence.is_some_and(|sequence| erasure.is_of_event(sequence));
-                        is_of && erasure.covers(stamp.version)
-                    }
-                };
-                self.erasures.iter().any(is_erased).then(|| ImageEntry::EventErased {
+                let of_it =
+                    sequence.map_or(&[][..], |sequence| erasures.of(&EntityRef::event(run, sequence)));
+                let is_removed = |erasure: &Erasure| erasure.event_hash.is_none();
+                let is_erased = |erasure| is_removed(erasure) && erasure.covers(stamp.version);
+                (erasures.has_event(hash) || of_it.iter().any(is_erased)).then(|| ImageEntry::EventErased {
                     stamp: *stamp,
                     digest: payload_digest(payload, salt),
                     hash: *hash,
@@ -196,7 +182,8 @@ impl Redaction {
                 })
             }
             ImageEntry::Trace { trace } => {
-                let is_erased = self.erasures.iter().any(|erasure| erasure.covers_trace(trace));
+                let of_it = erasures.of(&EntityRef::trace(run, trace.id));
+                let is_erased = of_it.iter().any(|erasure| erasure.covers_trace(trace));
                 let body = marker_for(&trace.body, is_erased)?;
                 let mut trace = trace.clone();
                 trace.body = body;
@@ -205,13 +192,13 @@ impl Redaction {
             ImageEntry::Ended { stamp, recorded, id, ended, body } => {
                 // Another trace may have had the id, in the run that it was forked from as well.
                 let is_of_what_began = |erasure: &Erasure| match *recorded {
-                    Version::NEVER => self.is_inherited(erasure),
+                    Version::NEVER => erasures.is_inherited(erasure),
                     recorded => erasure.covers(recorded),
                 };
-                let is_of = |erasure: &Erasure| {
-                    is_of_trace(erasure, id) && (erasure.covers(stamp.version) || is_of_what_began(erasure))
-                };
-                let body = marker_for(body, self.erasures.iter().any(is_of))?;
+                let is_erased =
+                    |erasure: &Erasure| erasure.covers(stamp.version) || is_of_what_began(erasure);
+                let of_it = erasures.of(&EntityRef::trace(run, *id));
+                let body = marker_for(body, of_it.iter().any(is_erased))?;
                 let (stamp, recorded, id, ended) = (*stamp, *recorded, *id, *ended);
                 Some(ImageEntry::Ended { stamp, recorded, id, ended, body })
             }
@@ -240,14 +227,6 @@ impl Redaction {
             _ => None,
         }
     }
-
-    fn is_inherited(&self, erasure: &Erasure) -> bool {
-        erasure.entity.run_id() != self.run
-    }
-}
-
-fn is_of_trace(erasure: &Erasure, wanted: &TraceId) -> bool {
-    matches!(&erasure.entity, EntityRef::Trace { id, .. } if id == wanted)
 }
 
 #[cfg(test)]
@@ -255,6 +234,7 @@ mod tests {
     use super::*;
     use crate::fork::ForkPoint;
     use crate::run_meta::RunMeta;
+    use crate::trace_id::TraceId;
     use crate::version::Stamp;
 
     /// Of an event that had been removed only the sequence is known: in an archive of a fork that does not tell where events begin, as
@@ -274,8 +254,8 @@ mod tests {
         let erased = |mut redaction: Redaction| {
             [&head, &event, &event, &event].map(|entry| redaction.entry(entry).is_some())
         };
-        assert_eq!(erased(Redaction::flat(run, erasures.clone().into())), [false, false, true, false]);
-        assert_eq!(erased(Redaction::new(run, erasures.into())), [false; 4], "these may be any");
+        assert_eq!(erased(Redaction::flat(run, erasures.to_vec())), [false, false, true, false]);
+        assert_eq!(erased(Redaction::new(run, erasures.to_vec())), [false; 4], "these may be any");
     }
 
     /// A run that has removed a trace may give its id again. What is erased of the second one was taken out of the ends that forks had given
@@ -289,7 +269,7 @@ mod tests {
             let (entity, by) = (EntityRef::trace(run, id), Version(20));
             let (from, through) = (Version(from), Version(through));
             let erasure = Erasure { entity, from, through, by, event_hash: None, reason: "asked for".into() };
-            let mut redaction = Redaction::new(fork, vec![erasure].into());
+            let mut redaction = Redaction::new(fork, vec![erasure]);
             let end = Mutation::TraceEnd { id, ended, body: body.clone(), previous: Version(2) };
             let of_record = redaction.mutation(&end, Version(7)).is_some();
             let stamp = Stamp { version: Version(7), ..Stamp::default() };

@@ -379,7 +379,7 @@ proptest! {
         // What some version still shows stays.
         let left: String = commits.iter().flat_map(|(_, _, plain)| plain.values()).filter_map(|held| held.payload.clone()).collect();
         let gone: BTreeSet<String> = written.into_iter().filter(|payload| !left.contains(payload)).collect();
-        let mut redaction = Redaction::new(run_id(), erasures.clone().into());
+        let mut redaction = Redaction::new(run_id(), erasures.clone());
         let mut redacted: Vec<(Stamp, Vec<Mutation>)> = Vec::new();
         for (stamp, mutations, _) in &commits {
             let without = |mutation: &Mutation| redaction.mutation(mutation, stamp.version).unwrap_or(mutation.clone());

@@ -178,7 +178,7 @@ impl Archive {
         writer: &mut ArchiveWriter,
     ) -> Result<bool, WalError> {
         let (mut states, mut through, mut is_changed) = (self.reader.states().iter(), 0, false);
-        let mut redaction = Redaction::flat(self.run(), erasures.to_vec().into());
+        let mut redaction = Redaction::flat(self.run(), erasures.to_vec());
         let mut failure = None;
         self.reader.read_all(&mut |_, archived| {
             let written = match archived {
@@ -188,7 +188,7 @@ impl Archive {
                     if is_first {
                         let state = states.next().ok_or("a state that the index does not name")?;
                         if redaction.run() != run_of(state) {
-                            redaction = Redaction::flat(run_of(state), erasures.to_vec().into());
+                            redaction = Redaction::flat(run_of(state), erasures.to_vec());
                         }
                         through = state.through;
                         writer.begin_state(state.group, state.number);

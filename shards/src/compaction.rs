@@ -279,7 +279,7 @@ fn redactions_of(
         if erasures.is_empty() {
             continue;
         }
-        let mut redaction = Redaction::new(entry.run, erasures.into());
+        let mut redaction = Redaction::new(entry.run, erasures);
         if redaction.needs_to_know() {
             let base = kin.base_of(entry, &mut shelf, source)?;
             let began_as = base.as_ref().and_then(|base| Some((base.origin.point.version, base.state()?)));

@@ -138,7 +138,7 @@ impl Export<'_> {
     fn logged(&mut self, stretch: &Stretch, base: Option<&Arc<Base>>) -> Result<RunState, Error> {
         let Stretch { run: id, from, to, newest, .. } = *stretch;
         let erasures = self.lines.erasures(id);
-        let mut redaction = Redaction::new(id, erasures.clone().into());
+        let mut redaction = Redaction::new(id, erasures.clone());
         let mut run = self.begin(stretch, base)?;
         erasures.iter().for_each(|erasure| drop(run.state.redact(erasure)));
         if redaction.needs_to_know() {
@@ -321,7 +321,7 @@ impl ArchiveCopy {
             let run = run_of(&state);
             let known = self.redaction.as_ref().is_some_and(|redaction| redaction.run() == run);
             if !known {
-                self.redaction = Some(Redaction::new(run, erasures.to_vec().into()));
+                self.redaction = Some(Redaction::new(run, erasures.to_vec()));
             }
             self.state = Some(state);
         }
@@ -331,7 +331,7 @@ impl ArchiveCopy {
         };
         let Some(state) = self.state else {
             let head = record::decode_head(body)?;
-            let mut redaction = Redaction::new(head.run, erasures.to_vec().into());
+            let mut redaction = Redaction::new(head.run, erasures.to_vec());
             let redacted = record::without_erased(body, &mut redaction)?;
             self.copy_in_front(export, range, head.version, redacted.as_deref().unwrap_or(body));
             return Ok(self.failure.is_none());

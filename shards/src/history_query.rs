@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use strata_primitives::{
-    Cause, Durability, EntityRef, Error, ErrorKind, Mutation, OperationId, Redaction, RunId, Stamp,
+    Cause, Durability, EntityRef, Erasure, Error, ErrorKind, Mutation, OperationId, Redaction, RunId, Stamp,
     Timestamp, Version,
 };
 
@@ -72,6 +72,29 @@ pub struct CommitPage {
     pub(crate) whole: Vec<(RunId, Arc<str>)>,
 }
 
+impl CommitPage {
+    /// Takes what is erased of a run out of those of the commits that its history keeps. That it was done before does no harm.
+    pub(crate) fn redact(&mut self, run: RunId, erasures: Vec<Erasure>) {
+        if erasures.is_empty() {
+            return;
+        }
+        let mut redaction = Redaction::new(run, erasures);
+        redaction.know_nothing();
+        let whole = self.whole.iter().filter(|(held, _)| *held == run);
+        whole.for_each(|(_, name)| redaction.know_whole(name));
+        // What was derived from what is erased is known in the order in which it was written.
+        let mut of_run: Vec<_> = self.commits.iter_mut().filter(|commit| commit.kept_by == run).collect();
+        of_run.sort_by_key(|commit| commit.stamp.version);
+        for LoggedCommit { stamp, mutations, .. } in of_run {
+            for mutation in mutations {
+                if let Some(redacted) = redaction.mutation(mutation, stamp.version) {
+                    *mutation = redacted;
+                }
+            }
+        }
+    }
+}
+
 /// What was found.
 #[derive(Debug)]
 pub(crate) enum HistoryFound {
@@ -100,6 +123,8 @@ struct WaitingQuery {
     /// Until it is handed over.
     reading: Option<Box<Reading>>,
     request: u64,
+    /// How many erasures show in the commits of each run that it is about; they are taken out of what is read.
+    erased: Vec<(RunId, usize)>,
     reply: Reply,
 }
 
@@ -132,8 +157,10 @@ impl Shard {
                 self.withheld.answer(reply, Ok(Answer::Stamp(stamp)), need, &self.progress);
             }
             Ok(Begun::Reading(reading, need)) => {
-                let (request, reading) = (fresh_id(), Some(reading));
-                self.histories.waiting.push(WaitingQuery { run, need, reading, request, reply });
+                let counts = reading.erasures.iter().map(|(run, erasures)| (*run, erasures.len()));
+                let (request, erased) = (fresh_id(), counts.collect());
+                let reading = Some(reading);
+                self.histories.waiting.push(WaitingQuery { run, need, reading, request, erased, reply });
             }
             Err(error) => {
                 let error = error.with_entity(EntityRef::run(run));
@@ -167,13 +194,11 @@ impl Shard {
         let (reaches, need) = self.reaches(id, from)?;
         let erasures = match query {
             HistoryQuery::At(_) => Vec::new(),
-            HistoryQuery::Behind { .. } | HistoryQuery::Of { .. } => erasures_of(&self.runs, id),
+            HistoryQuery::Behind { .. } | HistoryQuery::Of { .. } => {
+                reaches.iter().map(|reach| (reach.run, erasures_of(&self.runs, reach.run))).collect()
+            }
         };
-        let documents = erasures.into_iter().filter_map(|erasure| match erasure.entity {
-            EntityRef::Json { name, .. } => Some(name),
-            _ => None,
-        });
-        let reading = Reading { reaches, query, changed, documents: documents.collect() };
+        let reading = Reading { reaches, query, changed, erasures };
         Ok(Begun::Reading(Box::new(reading), need))
     }
 
@@ -195,46 +220,25 @@ impl Shard {
     /// Takes in an answer, for who asked.
     pub(crate) fn take_in_history(&mut self, request: u64, outcome: Result<HistoryFound, Error>) {
         let mut asked = self.histories.waiting.extract_if(.., |waiting| waiting.request == request);
-        let Some(WaitingQuery { run, reply, .. }) = asked.next() else { return };
+        let Some(WaitingQuery { run, reply, erased, .. }) = asked.next() else { return };
         drop(asked);
         let mut need = Need::default();
         let answer = outcome.map(|found| match found {
             HistoryFound::At(stamp) => Answer::Stamp(stamp),
             HistoryFound::Commits(mut page) => {
-                // What was erased since, and while they were being read, is not there.
                 need = self.runs.need_of_line(run);
-                self.redact_commits(&mut page);
+                // What was erased while they were being read is not there either.
+                for (run, known) in erased {
+                    let erasures = erasures_of(&self.runs, run);
+                    if erasures.len() != known {
+                        page.redact(run, erasures);
+                    }
+                }
                 Answer::Commits(Box::new(page))
             }
         });
         let answer = answer.map_err(|error| error.with_entity(EntityRef::run(run)));
         self.withheld.answer(reply, answer, need, &self.progress);
-    }
-
-    /// Takes what is erased out of commits.
-    fn redact_commits(&self, page: &mut CommitPage) {
-        let CommitPage { commits, whole, .. } = page;
-        let version_of = |commit: Option<&LoggedCommit>| commit.map(|commit| commit.stamp.version);
-        let is_newest_first = version_of(commits.first()) > version_of(commits.last());
-        for of_run in commits.chunk_by_mut(|a, b| a.kept_by == b.kept_by) {
-            let kept_by = of_run[0].kept_by;
-            let mut redaction = Redaction::new(kept_by, erasures_of(&self.runs, kept_by).into());
-            redaction.know_nothing();
-            let known = whole.iter().filter(|(run, _)| *run == kept_by);
-            known.for_each(|(_, name)| redaction.know_whole(name));
-            // What was derived from what is erased is known in the order in which it was written.
-            of_run.sort_by_key(|commit| commit.stamp.version);
-            for LoggedCommit { stamp, mutations, .. } in &mut *of_run {
-                for mutation in mutations {
-                    if let Some(redacted) = redaction.mutation(mutation, stamp.version) {
-                        *mutation = redacted;
-                    }
-                }
-            }
-            if is_newest_first {
-                of_run.reverse();
-            }
-        }
     }
 }
 

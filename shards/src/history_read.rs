@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use strata_primitives::{
-    Before, EntityRef, Error, ErrorKind, JsonWrite, Mutation, Stamp, Timestamp, Version,
+    Before, EntityRef, Erasure, Error, ErrorKind, JsonWrite, Mutation, RunId, Stamp, Timestamp, Version,
 };
 use strata_wal::LogHistory;
 
@@ -25,8 +25,8 @@ pub(crate) struct Reading {
     pub(crate) query: HistoryQuery,
     /// The newest commit that changed the thing that is asked for; [`Version::NEVER`] where it is not there.
     pub(crate) changed: Version,
-    /// Documents of which something was erased.
-    pub(crate) documents: BTreeSet<Arc<str>>,
+    /// What is erased of the commits that each of the runs has written.
+    pub(crate) erasures: Vec<(RunId, Vec<Erasure>)>,
 }
 
 /// Records that are read for one page at most.
@@ -41,13 +41,13 @@ impl Reading {
     ///
     /// # Errors
     /// `VersionNotFound` for a time before the first commit, `HistoryTrimmed`, `Corrupt`, `Io`.
-    pub(crate) fn read(&self, shelf: &ImageShelf, log: &mut LogHistory) -> Result<HistoryFound, Error> {
+    pub(crate) fn read(self, shelf: &ImageShelf, log: &mut LogHistory) -> Result<HistoryFound, Error> {
         let mut reader = Reader { shelf, log };
         match &self.query {
             HistoryQuery::At(time) => self.at(*time, &mut reader).map(HistoryFound::At),
             HistoryQuery::Behind { version, limit } => {
                 let page = self.behind(*version, *limit, &mut reader)?;
-                self.with_whole(page, &mut reader).map(HistoryFound::Commits)
+                self.without_erased(page, &mut reader).map(HistoryFound::Commits)
             }
             HistoryQuery::Of { entity, through, limit } => {
                 let (page, through) = (CommitPage::default(), *through);
@@ -61,8 +61,8 @@ impl Reading {
                     passed: 0,
                     size: 0,
                 };
-                let page = of.read(self, &mut reader)?;
-                self.with_whole(page, &mut reader).map(HistoryFound::Commits)
+                let page = of.read(&self, &mut reader)?;
+                self.without_erased(page, &mut reader).map(HistoryFound::Commits)
             }
         }
     }
@@ -105,10 +105,16 @@ impl Reading {
         Ok(page)
     }
 
-    /// The page with those documents that each run had put whole before: only of those that it had not is it known that what it wrote
-    /// in them may be what is erased. Nearly always there are none to look for.
-    fn with_whole(&self, mut page: CommitPage, reader: &mut Reader<'_>) -> Result<CommitPage, Error> {
-        let is_of_interest = |reach: &&Reach| reach.begins > Version::NEVER && !self.documents.is_empty();
+    /// The page without what is erased, and with those documents that each run had put whole before: only of those that it had not is
+    /// it known that what it wrote in them may be what is erased. Nearly always there are none to look for.
+    fn without_erased(self, mut page: CommitPage, reader: &mut Reader<'_>) -> Result<CommitPage, Error> {
+        let erased = self.erasures.iter().flat_map(|(_, erasures)| erasures);
+        let documents = erased.filter_map(|erasure| match &erasure.entity {
+            EntityRef::Json { name, .. } => Some(Arc::clone(name)),
+            _ => None,
+        });
+        let documents: BTreeSet<_> = documents.collect();
+        let is_of_interest = |reach: &&Reach| reach.begins > Version::NEVER && !documents.is_empty();
         for reach in self.reaches.iter().filter(is_of_interest) {
             let of_it = page.commits.iter().filter(|commit| commit.kept_by == reach.run);
             let Some(first) = of_it.map(|commit| commit.stamp.version).min() else { continue };
@@ -120,11 +126,12 @@ impl Reading {
                     | Mutation::JsonDestroy { name, .. } => Some(name),
                     _ => None,
                 });
-                let put = put.filter(|name| self.documents.contains(name));
+                let put = put.filter(|name| documents.contains(name));
                 whole.extend(put.map(|name| (reach.run, name)));
                 true
             })?;
         }
+        self.erasures.into_iter().for_each(|(run, erasures)| page.redact(run, erasures));
         Ok(page)
     }
 }

@@ -300,7 +300,7 @@ impl ImageOfRuns {
         }
         // An image that is behind an erasure of its run was written without what that covers.
         let is_in_it = |erasure: &&Erasure| erasure.entity.run_id() != run || stamp.version < erasure.by;
-        let inside: Arc<[Erasure]> = erasures.iter().filter(is_in_it).cloned().collect();
+        let inside: Vec<Erasure> = erasures.iter().filter(is_in_it).cloned().collect();
         let size = if inside.is_empty() { place.size } else { redacted_size(place.size, &inside) };
         parts.push(match inside.is_empty() {
             true => ImagePart::Copy { file, place },
