@@ -138,7 +138,8 @@ impl Told {
 fn kill_one(name: &str, store: &Path, mode: Mode, dice: &mut Dice, told: &mut Told) {
     let mut command = process::command(name);
     // Some of them give the store another number of shards first, and are killed over that.
-    command.env(STORE, store).env(MODE, format!("{mode:?}")).env(SHARDS, dice.below(4).to_string());
+    let shards = dice.below(4);
+    command.env(STORE, store).env(MODE, format!("{mode:?}")).env(SHARDS, shards.to_string());
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let lines = lines_of(child.stderr.take().unwrap());
     let mut other = Vec::new();
@@ -149,6 +150,7 @@ fn kill_one(name: &str, store: &Path, mode: Mode, dice: &mut Dice, told: &mut To
     };
     // Either soon, while it creates or recovers, or after some messages and a little more.
     let messages = if dice.below(4) == 0 { 0 } else { dice.below(150) };
+    println!("  a child with {shards} shards, killed behind {messages} messages");
     for _ in 0..messages {
         match lines.recv_timeout(Duration::from_secs(60)) {
             Ok(line) => hear(line),
@@ -164,6 +166,7 @@ fn kill_one(name: &str, store: &Path, mode: Mode, dice: &mut Dice, told: &mut To
     let status = child.wait().unwrap();
     lines.iter().for_each(hear);
     assert_eq!(status.signal(), Some(9), "the child ended by itself:\n{}", other.join("\n"));
+    other.iter().for_each(|line| println!("  it said: {line}"));
 }
 
 fn lines_of(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
@@ -177,8 +180,9 @@ fn lines_of(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
 }
 
 fn reopen_and_compare(store: &Path, mode: Mode, told: &mut Told, dice: &mut Dice) {
-    let database = Database::open(store, store_options(mode, dice.below(4) as usize))
-        .expect("a killed store opens again");
+    let shards = dice.below(4) as usize;
+    println!("  compared with {shards} shards");
+    let database = Database::open(store, store_options(mode, shards)).expect("a killed store opens again");
     for writer in 0..WRITERS {
         let name = writer_name(writer);
         let known = told.steps[writer as usize];
@@ -199,6 +203,7 @@ fn reopen_and_compare(store: &Path, mode: Mode, told: &mut Told, dice: &mut Dice
     }
     if dice.below(4) == 0 {
         // Nothing that was left is in its way.
+        println!("  compacted");
         database.compact(Compaction::Full).expect("a killed store is compacted");
         let verified = database.verify(|_| {}).expect("a killed store is read");
         assert!(verified.damage.is_empty(), "{:?}", verified.damage);
@@ -369,7 +374,9 @@ fn compact(database: &Database) {
     }
 }
 
-/// One write call for each line: a pipe takes it whole, or not at all.
+/// One write call for each line: a pipe takes it whole, or not at all. A child that is not heard ends.
 fn say(line: &str) {
-    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+    if std::io::stderr().write_all(format!("{line}\n").as_bytes()).is_err() {
+        std::process::abort();
+    }
 }

@@ -29,8 +29,8 @@ impl Secrets {
     /// Takes one line of a child; `false` for one that is not about them.
     pub(crate) fn hear(&mut self, word: &str, numbers: &[u64]) -> bool {
         match (word, numbers) {
-            ("secret", &[number]) => self.written = number,
-            ("erased", &[number]) => self.erased = number,
+            ("secret", &[number]) => advance(&mut self.written, number, word),
+            ("erased", &[number]) => advance(&mut self.erased, number, word),
             _ => return false,
         }
         true
@@ -45,7 +45,8 @@ impl Secrets {
         for number in 1..=count {
             let event = run.event(number - 1).unwrap().expect("an event that is counted").payload;
             let may_be = self.may_be(number, &event);
-            assert!(may_be, "secret {number} of {count} is {event}, up to {} are erased", self.erased);
+            let Self { written, erased } = self;
+            assert!(may_be, "secret {number} of {count} is {event}; {written} written and {erased} erased");
         }
         if let Some(key) = run.get("secret").unwrap() {
             assert!(self.may_be(count, &key.value), "the key of secret {count} is {}", key.value);
@@ -78,6 +79,12 @@ impl Secrets {
             }
         }
     }
+}
+
+/// A child that has opened the store goes on where the one before was, or behind that.
+fn advance(known: &mut u64, number: u64, word: &str) {
+    assert!(number >= *known, "{word} {known} was told, a later child goes on at {number}");
+    *known = number;
 }
 
 const MARK: &str = "nobody is to know ";

@@ -1,4 +1,5 @@
-//! A fault at every point of some work, or at a sample of these, another one every time. `STRATA_SWEEP=full` tries all.
+//! A fault at every point of some work, or at a sample of these, another one every time. `STRATA_SWEEP=full` tries all,
+//! `STRATA_SWEEP=2/4` the second of four parts of them.
 
 use std::fmt;
 
@@ -44,7 +45,19 @@ impl fmt::Display for Fault {
 
 /// Whether everything is to be tried.
 pub(crate) fn is_full() -> bool {
-    std::env::var("STRATA_SWEEP").is_ok_and(|sweep| sweep == "full")
+    part() == Some((1, 1))
+}
+
+/// Which of how many parts of everything is to be tried, counted from 1; none for a sample.
+fn part() -> Option<(u64, u64)> {
+    let sweep = std::env::var("STRATA_SWEEP").ok()?;
+    if sweep == "full" {
+        return Some((1, 1));
+    }
+    let part =
+        sweep.split_once('/').and_then(|(part, count)| Some((part.parse().ok()?, count.parse().ok()?)));
+    let is_one = |(part, count): &(u64, u64)| (1..=*count).contains(part);
+    Some(part.filter(is_one).unwrap_or_else(|| panic!("STRATA_SWEEP is `full` or a part, 2/4: {sweep}")))
 }
 
 /// Each kind, once and for ever, at every point or at every `stride`-th from a place of chance. Power is cut once.
@@ -54,7 +67,7 @@ pub(crate) fn faults<'a>(
     kinds: &'a [FaultKind],
     dice: &mut Dice,
 ) -> impl Iterator<Item = Fault> + use<'a> {
-    let (first, step) = if is_full() { (1, 1) } else { (1 + dice.below(stride), stride) };
+    let (first, step) = part().unwrap_or_else(|| (1 + dice.below(stride), stride));
     println!("I/O points {first}, {} .. {count}", first + step);
     let at = move |point| {
         let both = kinds.iter().flat_map(move |kind| [(*kind, false), (*kind, true)]);
