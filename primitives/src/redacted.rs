@@ -8,6 +8,7 @@ use crate::json::Document;
 use crate::key_kind::KeyKind;
 use crate::key_map::Entry;
 use crate::trace::Trace;
+use crate::version::Version;
 use std::sync::Arc;
 
 /// What an erasure took out of a run.
@@ -39,14 +40,39 @@ impl Content {
             EntityRef::Json { name, .. } => self.redact_document(name, erasure),
             EntityRef::Event { sequence, .. } => {
                 let event = self.events.redact(*sequence, erasure);
-                event.map(|event| Was::Event { sequence: *sequence, event: Box::new(event) })
+                event.map(|event| {
+                    self.note_shared_event(*sequence, &event);
+                    Was::Event { sequence: *sequence, event: Box::new(event) }
+                })
             }
             EntityRef::Trace { id, .. } => {
                 let trace = self.traces.redact(id, erasure);
-                trace.map(|(place, trace)| Was::Trace { place, trace: Box::new(trace) })
+                trace.map(|(place, trace)| {
+                    self.note_shared_trace(place, &trace);
+                    Was::Trace { place, trace: Box::new(trace) }
+                })
             }
             EntityRef::Run { .. } => None,
         })
+    }
+
+    /// Takes note of an event in whose place another one stands, which a fork shares as it did that.
+    fn note_shared_event(&mut self, sequence: u64, was: &Event) {
+        let now = self.events.get(sequence).map_or(0, Event::memory);
+        self.note_shared(was.stamp.version, was.memory(), now);
+    }
+
+    /// The same of a trace.
+    fn note_shared_trace(&mut self, place: u64, was: &Trace) {
+        let now = self.traces.get(place).map_or(0, Trace::memory);
+        self.note_shared(was.stamp.version, was.memory(), now);
+    }
+
+    fn note_shared(&mut self, version: Version, was: usize, now: usize) {
+        if let Some(fork) = self.fork.as_mut().filter(|fork| !fork.is_own(version)) {
+            let (shared, _) = fork.shared_logs();
+            *shared = (*shared + now).saturating_sub(was);
+        }
     }
 
     /// Takes back a [`redact`](Self::redact). A fork in memory goes on meanwhile, and what it has written or removed since stays so.
@@ -63,13 +89,15 @@ impl Content {
             Some(Was::Event { sequence, event }) => {
                 let held = self.events.get(sequence);
                 if held.is_some_and(|held| held.hash == event.hash) {
-                    drop(self.events.replace(sequence, *event));
+                    let erased = self.events.replace(sequence, *event);
+                    self.note_shared_event(sequence, &erased);
                 }
             }
             Some(Was::Trace { place, trace }) => {
                 let held = self.traces.get(place).filter(|held| held.id == trace.id);
                 if held.is_some_and(|held| held.stamp == trace.stamp) {
-                    drop(self.traces.replace(place, *trace));
+                    let erased = self.traces.replace(place, *trace);
+                    self.note_shared_trace(place, &erased);
                 }
             }
             Some(Was::Document { name, entry }) => {

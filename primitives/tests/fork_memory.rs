@@ -13,11 +13,18 @@ use support::{Driver, append, encoded, trace_id};
 
 const SPANS: u64 = 2_000;
 
+fn text(letter: &str) -> Operation {
+    Operation::EventAppend { kind: "text".into(), payload: encoded(letter.repeat(1_000)), salt: [7; 16] }
+}
+
 /// A run with spans that have not ended, and with events.
 fn run() -> Driver {
     let mut run = Driver::created();
     run.batch((0..SPANS).map(|number| begin("s", number, None)).collect()).unwrap();
-    run.batch((0..SPANS).map(|number| append("step", number as i64)).collect()).unwrap();
+    for number in 0..SPANS {
+        run.write(append("step", number as i64));
+        run.write(text("x"));
+    }
     run
 }
 
@@ -49,12 +56,24 @@ fn remove(fork: &mut Driver) {
 
 type Change = fn(&mut Driver);
 
-const CHANGES: [(&str, Change); 4] = [
+const CHANGES: [(&str, Change); 5] = [
     ("ends what it began with", end),
     ("removes what it began with", remove),
     ("ends and removes what it began with", |fork| {
         end(fork);
         remove(fork);
+    }),
+    ("adds to what was erased of what it began with", |fork| {
+        for sequence in 0..SPANS * 2 {
+            let (from, through, by) = (Version(1), fork.state.version(), Version(u64::MAX));
+            let entity = EntityRef::event(support::run_id(), sequence);
+            let erasure = Erasure { entity, from, through, by, event_hash: None, reason: "asked for".into() };
+            drop(fork.state.redact(&erasure));
+        }
+        for number in 0..SPANS {
+            fork.write(text("y"));
+            fork.write(append("step", number as i64));
+        }
     }),
     ("adds to what it began with", |fork| {
         for number in 0..SPANS {

@@ -254,9 +254,13 @@ pub(crate) fn needed_by<'a>(
         versions.entry(run).or_default().push(version);
     }
     let mut needed = NeededRecords::default();
-    for RunEntry { run, image, retained, .. } in entries {
+    for RunEntry { run, image, retained, origin, .. } in entries {
         let forked = versions.get(run).map_or(&[][..], Vec::as_slice);
-        needed.entry(*run).or_default().extend(retained.needed(image, forked));
+        // An imported run began as its archive has it, whatever was written under its id before.
+        let imported = origin.filter(|origin| origin.point.run == *run);
+        let begins = imported.map_or(Version::NEVER, |origin| origin.point.version);
+        let stretches = retained.needed(image, forked).into_iter();
+        needed.entry(*run).or_default().extend(stretches.map(|(from, through)| (from.max(begins), through)));
     }
     needed
 }
@@ -312,12 +316,9 @@ fn archives_of(entries: &[RunEntry]) -> BTreeMap<u64, Vec<Erasure>> {
     let mut archives: BTreeMap<u64, Vec<Erasure>> = BTreeMap::new();
     for origin in entries.iter().filter_map(|entry| entry.origin) {
         let Some(number) = origin.archive() else { continue };
-        let erasures = erasures_of(&known, origin.point.run).into_iter();
-        let inside: Vec<_> = erasures.filter(|erasure| erasure.from <= origin.point.version).collect();
-        if !inside.is_empty() {
-            // All that refer to it name the same run.
-            archives.insert(number, inside);
-        }
+        // All that refer to it name the same run, each the version that it began as; it has later ones too.
+        archives.entry(number).or_insert_with(|| erasures_of(&known, origin.point.run));
     }
+    archives.retain(|_, erasures| !erasures.is_empty());
     archives
 }

@@ -25,7 +25,7 @@ pub(crate) struct Reading {
     pub(crate) query: HistoryQuery,
     /// The newest commit that changed the thing that is asked for; [`Version::NEVER`] where it is not there.
     pub(crate) changed: Version,
-    /// What is erased of the commits that each of the runs has written.
+    /// The erasures that show in the commits of each of the runs, its own and those that it inherits.
     pub(crate) erasures: Vec<(RunId, Vec<Erasure>)>,
 }
 

@@ -166,7 +166,8 @@ fn kill_one(name: &str, store: &Path, mode: Mode, dice: &mut Dice, told: &mut To
     let status = child.wait().unwrap();
     lines.iter().for_each(hear);
     assert_eq!(status.signal(), Some(9), "the child ended by itself:\n{}", other.join("\n"));
-    other.iter().for_each(|line| println!("  it said: {line}"));
+    // A thread that panics does not end the child, since the others write on; what it says goes between the messages and tears them.
+    assert!(other.is_empty(), "the child said what is no message:\n{}", other.join("\n"));
 }
 
 fn lines_of(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
@@ -368,7 +369,11 @@ fn fork(database: &Database) {
 fn compact(database: &Database) {
     for number in 0_u64.. {
         let compaction = if number % 4 == 0 { Compaction::WalOnly } else { Compaction::Full };
-        database.compact(compaction).expect("the store is compacted");
+        match database.compact(compaction) {
+            // An export holds a checkpoint.
+            Err(error) if error.kind() == ErrorKind::Busy => {}
+            compacted => drop(compacted.expect("the store is compacted")),
+        }
         // The writers are to come to something meanwhile.
         std::thread::sleep(Duration::from_millis(5));
     }
