@@ -71,6 +71,28 @@ fn what_is_erased_leaves_the_archive_of_a_deleted_run_that_a_fork_needs() {
     assert_eq!(files_with(&disk, "SECRET-TWO"), [""; 0]);
 }
 
+/// The records of a deleted life were kept for the run that was imported under its id.
+#[test]
+fn a_deleted_life_leaves_the_disk_also_where_an_older_archive_of_the_run_is_imported() {
+    for is_imported in [false, true] {
+        let disk = disk(2);
+        let database = open_at(&disk, "store", calm());
+        let run = database.create_run(RunSpec::named("run")).unwrap();
+        run.put("kept", "PUBLIC").unwrap();
+        run.export(file("run.arc")).unwrap();
+        run.put("later", "SECRET-OF-THE-DELETED-LIFE").unwrap();
+        run.delete_run().unwrap();
+        if is_imported {
+            let run = database.import(file("run.arc")).unwrap();
+            assert!(run.get("later").unwrap().is_none());
+            run.put("own", 1).unwrap();
+        }
+        compacted(&database);
+        let left = files_with(&disk, "SECRET-OF-THE-DELETED-LIFE");
+        assert_eq!(left, [""; 0], "imported: {is_imported}");
+    }
+}
+
 /// An imported run does not descend from the run that its deleted life was forked from; what that had copied was kept for it.
 #[test]
 fn what_a_fork_copied_is_erased_also_of_a_life_that_was_deleted_before_its_archive_was_imported() {

@@ -9,6 +9,7 @@
 //! Records keep their places: whoever knows one finds it as before. So nobody who reads notices, and who is interrupted goes on
 //! with what is there.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{MutexGuard, TryLockError};
@@ -16,9 +17,10 @@ use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 use strata_primitives::{Erasure, Error, ErrorKind, ForkPoint, Redaction, RunId, Version};
-use strata_wal::{GroupId, LogSource, RecordRef, WalError};
+use strata_wal::{GroupId, LogHistory, LogMode, LogSource, RecordRef, WalError};
 
 use crate::archive::Archive;
+use crate::base::Origin;
 use crate::checkpoint_kind::CheckpointKind;
 use crate::cold_run::ImageShelf;
 use crate::engine::Engine;
@@ -28,7 +30,8 @@ use crate::image_directory::{RunEntry, read_directory};
 use crate::kin::Kin;
 use crate::maintenance::Errand;
 use crate::message::{Answer, Control};
-use crate::record;
+use crate::record::{self, RecordPlace};
+use crate::record_walk::RecordWalk;
 use crate::report::CompactReport;
 use crate::retained::RunImage;
 use crate::store_error::store_error;
@@ -237,32 +240,50 @@ impl Engine {
 fn needed_of(source: &LogSource, forked: Vec<ForkPoint>) -> Result<Needed, Error> {
     let directories = source.images().map(|image| read_directory(source, &image).map(|(entries, _)| entries));
     let directories = directories.collect::<Result<Vec<_>, WalError>>().map_err(store_error)?;
-    let records = needed_by(directories.iter().flatten(), forked);
+    let records = needed_by(source, directories.iter().flatten(), forked)?;
     let redactions = redactions_of(source, &directories, &records)?;
     let archives = archives_of(directories.first().map_or(&[], Vec::as_slice));
     Ok(Needed { records, redactions, archives })
 }
 
-/// The records that are needed by what directories say, and by these forks.
+/// The records that are needed by what directories of a log say, and by these forks.
+///
+/// # Errors
+/// `Corrupt` and `Io`.
 pub(crate) fn needed_by<'a>(
+    source: &LogSource,
     entries: impl Iterator<Item = &'a RunEntry> + Clone,
     forked: Vec<ForkPoint>,
-) -> NeededRecords {
+) -> Result<NeededRecords, Error> {
     let mut versions = BTreeMap::<RunId, Vec<Version>>::new();
     let of_entries = entries.clone().filter_map(|entry| entry.origin.map(|origin| origin.point));
     for ForkPoint { run, version } in forked.into_iter().chain(of_entries) {
         versions.entry(run).or_default().push(version);
     }
     let mut needed = NeededRecords::default();
-    for RunEntry { run, image, retained, origin, .. } in entries {
+    for RunEntry { run, image, retained, origin, trail, .. } in entries {
         let forked = versions.get(run).map_or(&[][..], Vec::as_slice);
-        // An imported run began as its archive has it, whatever was written under its id before.
         let imported = origin.filter(|origin| origin.point.run == *run);
-        let begins = imported.map_or(Version::NEVER, |origin| origin.point.version);
+        let begins = imported.map(|origin| begin_of_imported(source, origin, trail.begins())).transpose()?;
         let stretches = retained.needed(image, forked).into_iter();
-        needed.entry(*run).or_default().extend(stretches.map(|(from, through)| (from.max(begins), through)));
+        let stretches = stretches.map(|(from, through)| (from.max(begins.unwrap_or_default()), through));
+        needed.entry(*run).or_default().extend(stretches);
     }
-    needed
+    Ok(needed)
+}
+
+/// The version behind which an imported run has records of its own, of which the first stands at `first`. It began as its archive has
+/// it, whatever was written under its id before.
+fn begin_of_imported(source: &LogSource, origin: Origin, first: RecordPlace) -> Result<Version, Error> {
+    let ForkPoint { run, version } = origin.point;
+    let mut log = LogHistory::new(source, LogMode::Direct).map_err(store_error)?;
+    let walk = RecordWalk { run, newest: first, base: RecordPlace::default() };
+    match walk.find(&mut log, |_| Ordering::Equal) {
+        Ok(found) => Ok(found.map_or(version, |(_, head)| Version(head.version.0 - 1))),
+        // It is not needed any more, so nothing in front of it is.
+        Err(error) if error.kind() == ErrorKind::HistoryTrimmed => Ok(version),
+        Err(error) => Err(error),
+    }
 }
 
 /// What is to be taken out of the records of which runs.

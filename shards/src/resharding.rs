@@ -129,7 +129,7 @@ fn place_anew(directory: &mut StoreDirectory, now_micros: u64, count: u32) -> Re
     for source in directory.logs().map(|log| directory.log_source(log)) {
         let newest = source.images().next().expect("a log that is imaged has an image");
         let (entries, _) = read_directory(&source, &newest).map_err(store_error)?;
-        needed.extend(needed_by(entries.iter(), Vec::new()));
+        needed.extend(needed_by(&source, entries.iter(), Vec::new())?);
         entries.into_iter().for_each(|entry| runs[place(entry.run)].push((source.clone(), entry)));
     }
     let mut placed = Placed { runs: runs.iter().map(|runs| runs.len() as u64).sum(), records: 0 };
