@@ -331,7 +331,8 @@ impl ChangesOf<'_> {
         let archive = reader.shelf.archive(number).map_err(store_error)?;
         let mut found: VecDeque<(LoggedCommit, usize)> = VecDeque::new();
         let mut before = None;
-        let through = version.min(reach.through);
+        // The newest change may lie behind those that are wanted.
+        let through = version.min(reach.through).min(self.through);
         let all = archive.each_behind(Version::NEVER, through, &mut |record| {
             let size = record.size;
             if let Some((commit, _)) = self.changed_in(reach, record) {
