@@ -31,10 +31,18 @@ pub fn options(mode: LogMode) -> LogOptions {
     }
 }
 
-/// The points of a sweep: all of `count` with `STRATA_SWEEP=full`, else a sample by a seed that is printed and can
-/// be given back as `STRATA_SWEEP_SEED`.
+/// The points of a sweep: all of `count` with `STRATA_SWEEP=full`, with `STRATA_SWEEP=2/4` the second of four parts of them, else
+/// a sample by a seed that is printed and can be given back as `STRATA_SWEEP_SEED`.
 pub fn sweep(count: u64, sample: usize) -> Vec<u64> {
-    if std::env::var("STRATA_SWEEP").is_ok_and(|sweep| sweep == "full") || count <= sample as u64 {
+    if let Ok(sweep) = std::env::var("STRATA_SWEEP") {
+        let part = if sweep == "full" { "1/1" } else { &sweep };
+        let part = part.split_once('/').map(|(part, parts)| (part.parse::<u64>(), parts.parse::<usize>()));
+        let Some((Ok(part @ 1..), Ok(parts @ 1..))) = part else {
+            panic!("STRATA_SWEEP is `full` or a part, 2/4: {sweep}");
+        };
+        return (part - 1..count).step_by(parts).collect();
+    }
+    if count <= sample as u64 {
         return (0..count).collect();
     }
     let given = std::env::var("STRATA_SWEEP_SEED").ok().and_then(|seed| seed.parse().ok());
