@@ -217,8 +217,7 @@ impl Content {
         keeper: Option<Keeper>,
     ) -> (TrimmedOf<EventLog>, Option<Version>) {
         let Self { events, past, fork, .. } = self;
-        let inherited = fork.as_deref_mut().map(ForkChanges::shared_logs);
-        entry_log::trim(events, &mut past.events, inherited, before, keeper)
+        entry_log::trim(events, &mut past.events, fork.as_deref_mut(), before, keeper)
     }
 
     /// The same of traces.
@@ -228,22 +227,19 @@ impl Content {
         keeper: Option<Keeper>,
     ) -> (TrimmedOf<TraceLog>, Option<Version>) {
         let Self { traces, past, fork, .. } = self;
-        let inherited = fork.as_deref_mut().map(ForkChanges::shared_logs);
-        entry_log::trim(traces, &mut past.trace_logs, inherited, before, keeper)
+        entry_log::trim(traces, &mut past.trace_logs, fork.as_deref_mut(), before, keeper)
     }
 
     /// Takes back a [`trim_events`](Self::trim_events).
     pub(crate) fn restore_events(&mut self, trimmed: TrimmedOf<EventLog>, kept: Option<Version>) {
         let Self { events, past, fork, .. } = self;
-        let inherited = fork.as_deref_mut().map(ForkChanges::shared_logs);
-        entry_log::untrim(events, &mut past.events, inherited, trimmed, kept);
+        entry_log::untrim(events, &mut past.events, fork.as_deref_mut(), trimmed, kept);
     }
 
     /// Takes back a [`trim_traces`](Self::trim_traces).
     pub(crate) fn restore_traces(&mut self, trimmed: TrimmedOf<TraceLog>, kept: Option<Version>) {
         let Self { traces, past, fork, .. } = self;
-        let inherited = fork.as_deref_mut().map(ForkChanges::shared_logs);
-        entry_log::untrim(traces, &mut past.trace_logs, inherited, trimmed, kept);
+        entry_log::untrim(traces, &mut past.trace_logs, fork.as_deref_mut(), trimmed, kept);
     }
 
     /// Takes over from an image that the events below `first` were removed.

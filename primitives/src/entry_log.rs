@@ -1,5 +1,6 @@
 //! What the events of a run and its traces have in common: they are added at the end, and removed at the front.
 use crate::chunks::CHUNK_COUNT_MAX;
+use crate::fork::ForkChanges;
 use crate::past::{Keeper, Replacements, kept_by};
 use crate::version::Version;
 
@@ -49,15 +50,12 @@ pub(crate) struct Trimmed<T, A> {
 
 pub(crate) type TrimmedOf<L> = Trimmed<<L as EntryLog>::Entry, <L as EntryLog>::Anchor>;
 
-/// Of a fork, how much memory its logs share with what it began as, and the last commit of that.
-pub(crate) type Inherited<'a> = Option<(&'a mut usize, Version)>;
-
 /// Removes the entries below `before`, and keeps the log there was where a snapshot may look at it. Returns what was removed, and the
 /// commit it is kept for.
 pub(crate) fn trim<L: EntryLog>(
     log: &mut L,
     past: &mut Replacements<(), L>,
-    inherited: Inherited<'_>,
+    fork: Option<&mut ForkChanges>,
     before: u64,
     keeper: Option<Keeper>,
 ) -> (TrimmedOf<L>, Option<Version>) {
@@ -65,8 +63,8 @@ pub(crate) fn trim<L: EntryLog>(
     let size = 2 * CHUNK_COUNT_MAX * size_of::<L::Entry>();
     let kept = kept_by(keeper, |keeper| past.keep(&(), keeper, size, || log.clone()));
     let trimmed = log.trim(before);
-    if let Some((shared, point)) = inherited {
-        *shared = shared.saturating_sub(inherited_memory::<L>(&trimmed, point));
+    if let Some(fork) = fork {
+        trimmed.entries.iter().for_each(|entry| fork.unshare(L::version_of(entry), L::memory_of(entry)));
     }
     (trimmed, kept)
 }
@@ -75,19 +73,13 @@ pub(crate) fn trim<L: EntryLog>(
 pub(crate) fn untrim<L: EntryLog>(
     log: &mut L,
     past: &mut Replacements<(), L>,
-    inherited: Inherited<'_>,
+    fork: Option<&mut ForkChanges>,
     trimmed: TrimmedOf<L>,
     kept: Option<Version>,
 ) {
     kept.into_iter().for_each(|by| past.take_back(&(), by));
-    if let Some((shared, point)) = inherited {
-        *shared += inherited_memory::<L>(&trimmed, point);
+    if let Some(fork) = fork {
+        trimmed.entries.iter().for_each(|entry| fork.share(L::version_of(entry), L::memory_of(entry)));
     }
     log.untrim(trimmed);
-}
-
-/// How much memory was taken by those of the removed entries that nothing has become of behind `point`.
-fn inherited_memory<L: EntryLog>(trimmed: &TrimmedOf<L>, point: Version) -> usize {
-    let inherited = trimmed.entries.iter().filter(|entry| L::version_of(entry) <= point);
-    inherited.map(|entry| L::memory_of(entry)).sum()
 }

@@ -58,9 +58,20 @@ impl ForkChanges {
         version > self.point.version
     }
 
-    /// How much memory its logs share with what it began as, and the last commit of that.
-    pub(crate) fn shared_logs(&mut self) -> (&mut usize, Version) {
-        (&mut self.shared_memory.logs, self.point.version)
+    /// Its logs hold an event or a trace that this commit was the last to write, and that takes so much: they share it with what it
+    /// began as unless it is its own.
+    pub(crate) fn share(&mut self, written: Version, memory: usize) {
+        if !self.is_own(written) {
+            self.shared_memory.logs += memory;
+        }
+    }
+
+    /// They hold it no more.
+    pub(crate) fn unshare(&mut self, written: Version, memory: usize) {
+        if !self.is_own(written) {
+            // What was measured when it began is more exact by a little.
+            self.shared_memory.logs = self.shared_memory.logs.saturating_sub(memory);
+        }
     }
 
     /// Takes note of a key that holds `entry` and held `was`.

@@ -69,9 +69,9 @@ impl Content {
     }
 
     fn note_shared(&mut self, version: Version, was: usize, now: usize) {
-        if let Some(fork) = self.fork.as_mut().filter(|fork| !fork.is_own(version)) {
-            let (shared, _) = fork.shared_logs();
-            *shared = (*shared + now).saturating_sub(was);
+        if let Some(fork) = &mut self.fork {
+            fork.unshare(version, was);
+            fork.share(version, now);
         }
     }
 

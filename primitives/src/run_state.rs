@@ -201,7 +201,7 @@ impl RunState {
         let held = traces.get(place).expect("a place leads to its trace");
         if let Some(fork) = fork.as_mut().filter(|fork| place < fork.trace_count) {
             fork.ended.push(place);
-            fork.shared_memory.logs = fork.shared_memory.logs.saturating_sub(held.memory());
+            fork.unshare(held.stamp.version, held.memory());
         }
         let trace = held.with_end(ended, body, stamp);
         let was = Box::new(traces.replace(place, trace));
@@ -272,7 +272,7 @@ impl RunState {
                 kept.into_iter().for_each(|by| past.traces.take_back(&place, by));
                 if let Some(fork) = self.content.fork.as_mut().filter(|fork| place < fork.trace_count) {
                     fork.ended.pop();
-                    fork.shared_memory.logs += was.memory();
+                    fork.share(was.stamp.version, was.memory());
                 }
                 self.content.traces.replace(place, *was);
             }

@@ -21,6 +21,17 @@ impl Origin {
     pub(crate) fn archive(&self) -> Option<u64> {
         self.record.archive()
     }
+
+    /// Whether this run was imported with it: then it is the run's own, where that of a fork is its parent's.
+    pub(crate) fn is_import_of(&self, run: RunId) -> bool {
+        self.point.run == run
+    }
+
+    /// The oldest version of which all is kept of what its archive has, for a run with this floor: what a fork began as is kept for it
+    /// as a whole.
+    pub(crate) fn floor_in_archive(&self, run: RunId, floor: Version) -> Version {
+        if self.is_import_of(run) { floor } else { Version::NEVER }
+    }
 }
 
 /// A run at the version that some forks began as. It is made once, by whoever needs it first, and stays as long as one of the

@@ -58,8 +58,7 @@ struct Kept {
 
 impl Kept {
     fn of(entry: &RunEntry) -> Kept {
-        // What a run was imported with it had itself.
-        let origin = entry.origin.filter(|origin| origin.point.run != entry.run);
+        let origin = entry.origin.filter(|origin| !origin.is_import_of(entry.run));
         let begin = origin.map_or(Version::NEVER, |origin| origin.point.version).next();
         Kept { begin, first: entry.retained.floor.max(begin) }
     }
@@ -261,12 +260,17 @@ pub(crate) fn needed_by<'a>(
         versions.entry(run).or_default().push(version);
     }
     let mut needed = NeededRecords::default();
+    let mut history = LogHistory::new(source, LogMode::Direct).map_err(store_error)?;
     for RunEntry { run, image, retained, origin, trail, .. } in entries {
         let forked = versions.get(run).map_or(&[][..], Vec::as_slice);
-        let imported = origin.filter(|origin| origin.point.run == *run);
-        let begins = imported.map(|origin| begin_of_imported(source, origin, trail.begins())).transpose()?;
+        let begins = match origin {
+            Some(origin) if origin.is_import_of(*run) => {
+                begin_of_imported(&mut history, *origin, trail.begins())?
+            }
+            _ => Version::NEVER,
+        };
         let stretches = retained.needed(image, forked).into_iter();
-        let stretches = stretches.map(|(from, through)| (from.max(begins.unwrap_or_default()), through));
+        let stretches = stretches.map(|(from, through)| (from.max(begins), through));
         needed.entry(*run).or_default().extend(stretches);
     }
     Ok(needed)
@@ -274,11 +278,10 @@ pub(crate) fn needed_by<'a>(
 
 /// The version behind which an imported run has records of its own, of which the first stands at `first`. It began as its archive has
 /// it, whatever was written under its id before.
-fn begin_of_imported(source: &LogSource, origin: Origin, first: RecordPlace) -> Result<Version, Error> {
+fn begin_of_imported(history: &mut LogHistory, origin: Origin, first: RecordPlace) -> Result<Version, Error> {
     let ForkPoint { run, version } = origin.point;
-    let mut log = LogHistory::new(source, LogMode::Direct).map_err(store_error)?;
     let walk = RecordWalk { run, newest: first, base: RecordPlace::default() };
-    match walk.find(&mut log, |_| Ordering::Equal) {
+    match walk.find(history, |_| Ordering::Equal) {
         Ok(found) => Ok(found.map_or(version, |(_, head)| Version(head.version.0 - 1))),
         // It is not needed any more, so nothing in front of it is.
         Err(error) if error.kind() == ErrorKind::HistoryTrimmed => Ok(version),

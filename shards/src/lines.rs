@@ -95,21 +95,15 @@ impl Lines {
             // What a run began as is kept for it, whatever else is not.
             let from = floor.max(begin).min(to);
             stretches.push(Stretch { run, from, to, newest, origin });
-            let Some(Origin { point, record }) = origin else { break };
+            let Some(origin) = origin else { break };
+            let Origin { point, record } = origin;
             if point.version >= to {
                 let message = format!("run {run} began behind its version {to}, at {}", point.version);
                 return Err(Error::new(ErrorKind::Corrupt, message));
             }
             if record.archive().is_some() {
-                // What a run was imported with is its own; what a fork began with is kept for it.
-                let from = if point.run == run { floor } else { Version::NEVER };
-                stretches.push(Stretch {
-                    run: point.run,
-                    from,
-                    to: point.version,
-                    newest: record,
-                    origin: None,
-                });
+                let (from, to) = (origin.floor_in_archive(run, floor), point.version);
+                stretches.push(Stretch { run: point.run, from, to, newest: record, origin: None });
                 break;
             }
             (run, to, newest) = (point.run, point.version, record);

@@ -63,10 +63,10 @@ impl Shard {
             let begins = origin.map_or(Version::NEVER, |origin| origin.point.version);
             reaches.push(Reach { run: id, newest, through, begins, base, floor, images });
             let before = origin.filter(|origin| from <= origin.point.version);
-            let Some(Origin { point, record }) = before else { return Ok((reaches, need)) };
+            let Some(origin) = before else { return Ok((reaches, need)) };
+            let Origin { point, record } = origin;
             if record.archive().is_some() {
-                // What a run was imported with is its own, and its floor says how much of that is kept.
-                let floor = if point.run == id { floor } else { Version::NEVER };
+                let floor = origin.floor_in_archive(id, floor);
                 let (run, newest, through) = (point.run, record, point.version);
                 let (begins, base, images) = (Version::NEVER, RecordPlace::default(), Vec::new());
                 reaches.push(Reach { run, newest, through, begins, base, floor, images });
