@@ -17,8 +17,8 @@ use super::secrets::Secrets;
 use super::support::versions::{disk, file, is_gone, open_at};
 use super::support::{Dice, busy_options, options};
 
-/// What a run wrote itself, by the name of the thing.
-type Wrote = BTreeMap<String, (EntityRef, Vec<String>)>;
+/// What a run wrote itself and when, by the name of the thing.
+type Wrote = BTreeMap<String, (EntityRef, Vec<(Version, String)>)>;
 
 pub(crate) struct Family {
     disk: SimDisk,
@@ -115,7 +115,8 @@ impl Family {
         };
         let version = run.info().unwrap().version;
         self.secrets.is_written(&secret, format!("{entity} of {id} at {version}"));
-        self.runs[at].1.entry(entity.to_string()).or_insert_with(|| (entity, Vec::new())).1.push(secret);
+        let wrote = self.runs[at].1.entry(entity.to_string()).or_insert_with(|| (entity, Vec::new()));
+        wrote.1.push((version, secret));
     }
 
     fn open_trace(&mut self, run: &RunHandle) -> Option<TraceId> {
@@ -167,15 +168,33 @@ impl Family {
         let place = self.dice.below(count) as usize;
         let Some((name, (entity, secrets))) = self.runs[at].1.iter().nth(place) else { return };
         let (name, entity, secrets) = (name.clone(), entity.clone(), secrets.clone());
-        match self.run(at).erase(&entity, ErasedVersions::All, "asked to") {
+        let has_parts = matches!(entity, EntityRef::Kv { .. } | EntityRef::Cell { .. });
+        let part = secrets[self.dice.below(secrets.len() as u64) as usize].0;
+        let versions = match self.dice.below(if has_parts { 4 } else { 1 }) {
+            0 | 1 => ErasedVersions::All,
+            2 => ErasedVersions::At(part),
+            _ => ErasedVersions::Through(part),
+        };
+        match self.run(at).erase(&entity, versions, "asked to") {
             Ok(_) => {
-                self.story.push(format!("erase {entity} of {}", self.runs[at].0));
-                self.runs[at].1.remove(&name);
-                self.secrets.are_erased(&secrets);
+                self.story.push(format!("erase {entity} of {}, {versions:?}", self.runs[at].0));
+                let is_covered = |version: Version| match versions {
+                    ErasedVersions::All => true,
+                    ErasedVersions::At(part) => version == part,
+                    ErasedVersions::Through(part) => version <= part,
+                };
+                let (erased, others): (Vec<_>, Vec<_>) =
+                    secrets.into_iter().partition(|(version, _)| is_covered(*version));
+                self.secrets.are_erased(&erased);
+                match others.is_empty() {
+                    true => drop(self.runs[at].1.remove(&name)),
+                    false => drop(self.runs[at].1.insert(name, (entity, others))),
+                }
             }
             // Its run keeps it no longer, or it is a span that was begun in front of the fork.
             Err(error) => {
-                assert!(matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidArgument), "{error:?}")
+                let kinds = [ErrorKind::NotFound, ErrorKind::InvalidArgument];
+                assert!(kinds.contains(&error.kind()), "{error:?}");
             }
         }
     }

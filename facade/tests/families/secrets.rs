@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use strata::Version;
+
 use super::support::Dice;
 
 const BEGIN: &[u8] = b"secret-";
@@ -30,15 +32,20 @@ impl Secrets {
         self.written.insert(mark(secret), by);
     }
 
-    pub(crate) fn are_erased(&mut self, secrets: &[String]) {
-        let own = secrets.iter().map(|secret| mark(secret)).filter(|secret| !self.copied.contains(secret));
+    pub(crate) fn are_erased(&mut self, secrets: &[(Version, String)]) {
+        let own =
+            secrets.iter().map(|(_, secret)| mark(secret)).filter(|secret| !self.copied.contains(secret));
         self.erased.extend(own);
     }
 
     /// An archive that is imported holds those of others, too.
-    pub(crate) fn are_copied<'a>(&mut self, archive: &[u8], others: impl Iterator<Item = &'a String>) {
+    pub(crate) fn are_copied<'a>(
+        &mut self,
+        archive: &[u8],
+        others: impl Iterator<Item = &'a (Version, String)>,
+    ) {
         let there = marks(archive);
-        self.copied.extend(others.map(|secret| mark(secret)).filter(|secret| there.contains(secret)));
+        self.copied.extend(others.map(|(_, secret)| mark(secret)).filter(|secret| there.contains(secret)));
     }
 
     /// # Panics
