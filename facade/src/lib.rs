@@ -24,6 +24,7 @@ mod archives;
 mod batch;
 mod change;
 mod database;
+mod difference;
 mod events;
 mod fork;
 mod handle;
@@ -51,6 +52,10 @@ mod writes;
 pub use batch::Batch;
 pub use change::{Change, ChangeEffect, PastCommit};
 pub use database::{Database, Stats};
+pub use difference::{
+    Difference, DifferencePage, DocumentChange, DocumentDifference, KeyDifference, KeyState, PlaceDifference,
+    TraceDifference,
+};
 pub use events::{Appended, Event, EventPage};
 pub use handle::RunHandle;
 pub use history::{CommitLog, History};
@@ -69,6 +74,9 @@ pub use transaction::{StagedWrite, Transacted, Transaction};
 pub use view::View;
 pub use writes::Writes;
 
+pub use strata_primitives::diff::{
+    DIFF_SIZE_MAX, DiffPlace, ErasedEvent, LogDifference, Parting, RunDifference, RunField,
+};
 pub use strata_primitives::{
     Cause, ChainReport, Commit, Condition, Deadline, Digest, Direction, Durability, Effect, EntityRef,
     ErasedVersions, Error, ErrorKind, ForkPoint, Limits, Namespace, NewTrace, Operation, OperationId,

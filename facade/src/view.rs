@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use strata_primitives::{Digest, Limits, Operation, Outcome, RunId, Stamp, Version};
+use strata_primitives::{Digest, Limits, Operation, Outcome, RunId, RunState, Stamp, Version};
 use strata_shards::{Frozen, LoggedCommit};
 
 use crate::Result;
@@ -57,7 +57,11 @@ impl View {
     /// # }
     /// ```
     pub fn digest(&self) -> Result<Digest> {
-        self.frozen.state().digest()
+        self.state().digest()
+    }
+
+    pub(crate) fn state(&self) -> &RunState {
+        self.frozen.state()
     }
 
     pub(crate) fn replay(&mut self, commit: LoggedCommit) -> Result<()> {

@@ -5,6 +5,7 @@ use crate::json::PlaceDifference;
 use crate::retention::Retention;
 use crate::run_meta::RunStatus;
 use crate::trace::Trace;
+use crate::value::Value;
 use crate::version::{Durability, Stamp, Timestamp, Version};
 use std::ops::Range;
 use std::sync::Arc;
@@ -91,7 +92,7 @@ pub enum RunDifference {
     /// Words to find it by.
     Tags { before: Vec<String>, after: Vec<String> },
     /// Anything else worth knowing.
-    Metadata { before: Encoded, after: Encoded },
+    Metadata { before: Value, after: Value },
     /// How much of its history is kept.
     Retention { before: Option<Retention>, after: Option<Retention> },
     /// Which of its events are kept.
@@ -206,6 +207,26 @@ impl Difference {
             Self::Events(_) => DiffPlace::Events,
             Self::Trace(difference) => DiffPlace::Trace(difference.place),
             Self::Traces(_) => DiffPlace::Traces,
+        }
+    }
+
+    /// About how many bytes the values take that it tells.
+    pub(super) fn size(&self) -> usize {
+        let of = |value: &Option<Encoded>| value.as_ref().map_or(0, Encoded::len);
+        let of_key = |difference: &KeyDifference| {
+            let states = [&difference.before, &difference.after].into_iter().flatten();
+            states.map(|state| state.value.len()).sum::<usize>() + difference.key.len()
+        };
+        match self {
+            Self::Key(difference) | Self::Cell(difference) => of_key(difference),
+            Self::Document(DocumentDifference { change, .. }) => match change {
+                DocumentChange::Added(value) | DocumentChange::Removed(value) => value.len(),
+                DocumentChange::Changed(places) => {
+                    places.iter().map(|place| of(&place.before) + of(&place.after)).sum()
+                }
+            },
+            Self::Trace(difference) => difference.before.body.len() + difference.after.body.len(),
+            Self::Run(_) | Self::EventErased(_) | Self::Events(_) | Self::Traces(_) => 0,
         }
     }
 }

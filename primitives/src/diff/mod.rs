@@ -22,6 +22,7 @@ pub use difference::{
     LogDifference, Parting, RunDifference, RunField, TraceDifference,
 };
 pub use operations::operations;
+pub use page::DIFF_SIZE_MAX;
 
 use crate::error::Error;
 use crate::key_kind::KeyKind;
@@ -37,8 +38,8 @@ pub struct Diff {
     pub next: Option<DiffPlace>,
 }
 
-/// What differs between two states, the first `limit` differences behind a place, at least one if there is any. A document is one
-/// difference, however many places of it differ.
+/// What differs between two states, the first `limit` differences behind a place, at least one if there is any, and no more once the
+/// values that they tell come to [`DIFF_SIZE_MAX`]. A document is one difference, however many places of it differ.
 ///
 /// Values that are on disk are read where nothing else tells whether they are the same, one at a time; those that a difference
 /// shows are not read for that.
@@ -67,8 +68,11 @@ pub fn diff(
     behind: Option<&DiffPlace>,
     limit: usize,
 ) -> Result<Diff, Error> {
-    let mut page = Page::new(before, after, behind, limit);
-    run::find(&mut page);
+    find(Page::new(before, after, behind, limit))
+}
+
+fn find(mut page: Page<'_>) -> Result<Diff, Error> {
+    run::find(&mut page)?;
     keys::find(&mut page, KeyKind::Kv)?;
     keys::find(&mut page, KeyKind::Cell)?;
     documents::find(&mut page);

@@ -1,9 +1,10 @@
 //! From differences to the operations that make the one state of the other.
-use super::diff;
 use super::difference::{
     Difference, DocumentChange, KeyDifference, LogDifference, Parting, RunDifference, TraceDifference,
 };
+use super::find;
 use super::lineage::Lineage;
+use super::page::Page;
 use crate::deadline::Deadline;
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
@@ -41,7 +42,7 @@ use std::time::Duration;
 pub fn operations(before: &RunState, after: &RunState, now: Timestamp) -> Result<Vec<Operation>, Error> {
     let lineage = Lineage::of(before, after);
     let mut plan = Plan { after, lineage, now, opening: None, operations: Vec::new(), closing: Vec::new() };
-    for difference in diff(before, after, None, usize::MAX)?.differences {
+    for difference in find(Page::unbounded(before, after))?.differences {
         plan.take(difference)?;
     }
     let is_open =
@@ -110,7 +111,7 @@ impl Plan<'_> {
                 Ok(())
             }
             RunDifference::Metadata { after, .. } => {
-                self.closing.push(Operation::RunSetMetadata { metadata: after.to_value()? });
+                self.closing.push(Operation::RunSetMetadata { metadata: after });
                 Ok(())
             }
             RunDifference::Retention { after: retention, .. } => {

@@ -4,12 +4,17 @@ use super::difference::{DiffPlace, Difference};
 use super::lineage::Lineage;
 use crate::run_state::RunState;
 
+/// A page ends with the difference with which the values that it tells come to this, bytes.
+pub const DIFF_SIZE_MAX: usize = 16 << 20;
+
 pub(super) struct Page<'a> {
     pub(super) before: &'a RunState,
     pub(super) after: &'a RunState,
     pub(super) lineage: Lineage,
     behind: Option<&'a DiffPlace>,
     limit: usize,
+    size_max: usize,
+    size: usize,
     differences: Vec<Difference>,
 }
 
@@ -21,12 +26,18 @@ impl<'a> Page<'a> {
         limit: usize,
     ) -> Self {
         let lineage = Lineage::of(before, after);
-        Self { before, after, lineage, behind, limit: limit.max(1), differences: Vec::new() }
+        let (limit, size_max) = (limit.max(1), DIFF_SIZE_MAX);
+        Self { before, after, lineage, behind, limit, size_max, size: 0, differences: Vec::new() }
+    }
+
+    /// All that differs, however much that is.
+    pub(super) fn unbounded(before: &'a RunState, after: &'a RunState) -> Self {
+        Self { size_max: usize::MAX, ..Self::new(before, after, None, usize::MAX) }
     }
 
     /// Whether it has all that it may have.
     pub(super) fn is_full(&self) -> bool {
-        self.differences.len() >= self.limit
+        self.differences.len() >= self.limit || self.size >= self.size_max
     }
 
     /// Whether a difference at this place would belong to it: it is not full, and goes on behind a place in front of this one.
@@ -37,6 +48,7 @@ impl<'a> Page<'a> {
     /// Takes the next difference, if it belongs to the page.
     pub(super) fn put(&mut self, difference: Difference) {
         if self.wants(&difference.place()) {
+            self.size += difference.size();
             self.differences.push(difference);
         }
     }
