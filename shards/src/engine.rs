@@ -17,7 +17,7 @@ use crate::checkpoint_kind::CheckpointKind;
 use crate::clock::Clock;
 use crate::held_checkpoint::Holds;
 use crate::maintenance::Errand;
-use crate::message::{Answer, BatchReceipt, Control, Message, Reply, RunPage};
+use crate::message::{Answer, BatchReceipt, Control, Message, Reply, RunOrigin, RunPage};
 use crate::report::{
     RecoveryReport, RetentionPreview, ShardCheckpoint, ShardRecovery, ShardState, ShardStats,
 };
@@ -143,6 +143,29 @@ impl Engine {
             page.next = page.runs.last().map(|info| info.id);
         }
         Ok(page)
+    }
+
+    /// What each run of the whole store began as, as each shard knows it at moments of its own.
+    ///
+    /// # Errors
+    /// `Closed` when the store has stopped.
+    pub fn origins(&self) -> Result<Vec<RunOrigin>, Error> {
+        let mut origins = Vec::new();
+        for shard in 0..self.shards.len() {
+            let mut after = None;
+            loop {
+                let page = match self.ask(shard, |reply| Message::Lineage { after, reply })? {
+                    Answer::Origins(page) => *page,
+                    other => unreachable!("a question for origins was answered with {other:?}"),
+                };
+                origins.extend(page.origins);
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(origins)
     }
 
     /// Makes everything acknowledged before the call durable.

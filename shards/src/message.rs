@@ -2,7 +2,7 @@
 
 use strata_primitives::{
     Cause, Commit, Durability, Effect, Error, ForkPoint, Operation, OperationId, Outcome, Retention,
-    RunFilter, RunId, RunInfo, Stamp,
+    RunFilter, RunId, RunInfo, Stamp, Version,
 };
 use strata_runtime::reply::Responder;
 use strata_wal::LogEnd;
@@ -57,6 +57,28 @@ pub struct RunPage {
     pub next: Option<RunId>,
 }
 
+/// What a run began as. A run that was deleted is told as long as others need what they began with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunOrigin {
+    /// The run.
+    pub run: RunId,
+    /// Its newest commit.
+    pub version: Version,
+    /// The version of another run that it was forked at, if it is a fork.
+    pub forked_from: Option<ForkPoint>,
+    /// Whether it is there: it is not, once it was deleted.
+    pub exists: bool,
+}
+
+/// One page of what the runs of a shard began as.
+#[derive(Clone, Debug, Default)]
+pub struct OriginPage {
+    /// The runs, ordered by id.
+    pub origins: Vec<RunOrigin>,
+    /// Where the next page starts (exclusive); `None` at the end.
+    pub next: Option<RunId>,
+}
+
 /// What a shard answers. One type for every request, so that one pool of reply slots serves all.
 #[derive(Debug)]
 pub enum Answer {
@@ -70,6 +92,8 @@ pub enum Answer {
     Refused(Error),
     /// To a query over runs.
     Runs(Box<RunPage>),
+    /// To who asked what runs began as.
+    Origins(Box<OriginPage>),
     /// To who follows a run.
     News(Box<News>),
     /// To a question about the shard itself.
@@ -212,6 +236,13 @@ pub enum Message {
         /// Where the answer goes.
         reply: Reply,
     },
+    /// One page of what the runs of this shard began as.
+    Lineage {
+        /// Runs with an id up to this one were seen already.
+        after: Option<RunId>,
+        /// Where the answer goes.
+        reply: Reply,
+    },
     /// What is asked of the shard itself.
     Control(Control, Reply),
 }
@@ -230,6 +261,7 @@ impl Message {
             | Message::Subscribe { reply, .. }
             | Message::Follow { reply, .. }
             | Message::Query { reply, .. }
+            | Message::Lineage { reply, .. }
             | Message::Control(_, reply) => Some(reply),
             Message::Fork(request) => Some(request.reply),
             Message::History(request) => Some(request.reply),

@@ -1,13 +1,34 @@
 //! Queries over the runs of one shard.
 
-use strata_primitives::{RunFilter, RunId};
+use strata_primitives::{ForkPoint, RunFilter, RunId, Version};
 
-use crate::message::RunPage;
+use crate::message::{OriginPage, RunOrigin, RunPage};
 use crate::run::Need;
+use crate::run_table::Held;
 use crate::shard::Shard;
 
 /// A query looks at no more runs than this in one turn; the page it answers says where it stopped.
 const EXAMINED_MAX: usize = 2048;
+
+impl Held {
+    /// Its newest commit.
+    pub(crate) fn version(&self) -> Version {
+        match self {
+            Held::Resident(run) => run.state.version(),
+            Held::Cold(cold) => cold.entry.summary.stamp.version,
+        }
+    }
+
+    /// What it was forked from, also in another store. Of one that was deleted that is known while it is needed.
+    pub(crate) fn forked_from(&self) -> Option<ForkPoint> {
+        let meta = match self {
+            Held::Resident(run) => run.state.meta(),
+            Held::Cold(cold) => cold.entry.summary.meta.as_deref(),
+        };
+        let origin = || self.origin().filter(|origin| !origin.is_import_of(self.id()));
+        meta.map_or_else(|| origin().map(|origin| origin.point), |meta| meta.forked_from)
+    }
+}
 
 impl Shard {
     /// One page of the runs that match, and what the log must reach before it may be told.
@@ -33,6 +54,23 @@ impl Shard {
             if filter.matches(&info) {
                 page.runs.push(info);
             }
+        }
+        (page, need)
+    }
+
+    /// One page of what runs began as, and what the log must reach before it may be told.
+    pub(crate) fn origins(&mut self, after: Option<RunId>) -> (OriginPage, Need) {
+        let mut page = OriginPage::default();
+        let mut need = Need::default();
+        for held in self.runs.iter_after(after) {
+            if page.origins.len() == EXAMINED_MAX {
+                page.next = page.origins.last().map(|origin| origin.run);
+                break;
+            }
+            need = need.max(held.need());
+            let (run, version) = (held.id(), held.version());
+            let (forked_from, exists) = (held.forked_from(), held.exists());
+            page.origins.push(RunOrigin { run, version, forked_from, exists });
         }
         (page, need)
     }

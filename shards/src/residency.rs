@@ -104,7 +104,7 @@ impl Shard {
         if self.runs.cold_count() == 0 {
             return Some(message);
         }
-        if let Message::Query { .. } = message {
+        if let Message::Query { .. } | Message::Lineage { .. } = message {
             if self.runs.is_any_behind() {
                 self.waiting.queries.push(message);
                 return None;
@@ -325,6 +325,7 @@ impl Shard {
             | Message::Release(_)
             | Message::Unsubscribe(_)
             | Message::Query { .. }
+            | Message::Lineage { .. }
             | Message::Control(..) => None,
         }
     }

@@ -98,14 +98,14 @@ impl Held {
     }
 
     /// What it began as, while it is a fork that needs it.
-    fn origin(&self) -> Option<Origin> {
+    pub(crate) fn origin(&self) -> Option<Origin> {
         match self {
             Held::Resident(run) => run.origin,
             Held::Cold(cold) => cold.entry.origin,
         }
     }
 
-    fn exists(&self) -> bool {
+    pub(crate) fn exists(&self) -> bool {
         match self {
             Held::Resident(run) => run.state.exists(),
             // Of one without an image nothing is known but its commits.

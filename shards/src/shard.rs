@@ -289,6 +289,10 @@ impl Shard {
                 let (page, need) = self.query(&filter, after, limit);
                 self.withheld.answer(reply, Ok(Answer::Runs(Box::new(page))), need, &self.progress);
             }
+            Message::Lineage { after, reply } => {
+                let (page, need) = self.origins(after);
+                self.withheld.answer(reply, Ok(Answer::Origins(Box::new(page))), need, &self.progress);
+            }
             Message::Control(control, reply) => self.control(control, reply),
         }
     }
