@@ -86,7 +86,7 @@ impl Retained {
         let keeping = if at_newest <= floor { Keeping::Policy(Retention::KeepAll) } else { keeping };
         if let Some((last, before)) = anchors.split_last()
             && candidate == Some(last)
-            && last.stamp.version > oldest
+            && last.stamp.version > oldest.max(self.floor)
             && !is_worth_keeping(last, before.last(), keeping, is_forked_from(last, newest, forked))
         {
             anchors.pop();
