@@ -84,6 +84,7 @@ impl Retained {
         }
         // What forks need below the floor is made over as long a way as what a run needs that keeps all.
         let keeping = if at_newest <= floor { Keeping::Policy(Retention::KeepAll) } else { keeping };
+        // What the floor was made from stays as long as it is needed: records in front of it may be gone, but for those up to forks.
         if let Some((last, before)) = anchors.split_last()
             && candidate == Some(last)
             && last.stamp.version > oldest.max(self.floor)
@@ -233,6 +234,52 @@ mod tests {
         assert!((80..=90).contains(&floor), "{floor}");
         assert_eq!((anchors[0], from), (floor, Some(floor * 8)));
         assert!(anchors.len() <= 2, "{anchors:?}");
+    }
+
+    /// Once the floor was the newest image, and a fork of an older version was there. A compaction left no records in front of that image
+    /// but those up to the fork, and the next checkpoint dropped it as not worth its bytes: all behind it was lost, forks too.
+    #[test]
+    fn records_that_were_not_needed_are_not_needed_later() {
+        let mut random = 7_u64;
+        let mut below = |count: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % count
+        };
+        for round in 0..2_000 {
+            let (mut retained, mut newest) = (Retained::default(), image(1 + below(3)));
+            let mut forked = Vec::new();
+            let mut there: Vec<u64> = (1..=newest.stamp.version.0).collect();
+            for _ in 0..30 {
+                if below(3) == 0 {
+                    let first = retained.floor.0.max(1);
+                    forked.push(Version(first + below(newest.stamp.version.0 + 1 - first)));
+                    forked.sort();
+                } else if below(4) == 0 {
+                    forked.pop();
+                }
+                let superseded = newest;
+                newest = image(newest.stamp.version.0 + below(4));
+                newest.place.size = [100, 40 << 20][below(2) as usize];
+                there.extend(superseded.stamp.version.0 + 1..=newest.stamp.version.0);
+                let retention = match below(3) {
+                    0 => Retention::KeepAll,
+                    1 => Retention::KeepLast(1 + below(8)),
+                    _ => Retention::KeepFor(Duration::from_secs(below(8))),
+                };
+                let keeping = if below(20) == 0 { Keeping::Nothing } else { Keeping::Policy(retention) };
+                retained =
+                    retained.follow(&newest, Some(&superseded), keeping, &forked, newest.stamp.timestamp);
+                let needed = retained.needed(&newest, &forked);
+                let is_needed =
+                    |version: &u64| needed.iter().any(|(from, to)| (from.0 + 1..=to.0).contains(version));
+                let missing =
+                    (1..=newest.stamp.version.0).filter(is_needed).find(|version| !there.contains(version));
+                assert_eq!(missing, None, "round {round}: {retained:?}, forks of {forked:?}");
+                if below(4) == 0 {
+                    there.retain(is_needed);
+                }
+            }
+        }
     }
 
     #[test]
