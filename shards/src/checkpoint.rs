@@ -347,8 +347,7 @@ impl Shard {
         self.checkpoints.not_before = Instant::now() + PAUSE.min(self.setup.checkpoint_interval);
         let request = fresh_id();
         let errand = Errand::BeginImage { request, through, begun: self.now };
-        // There is room for one of every shard, so only its end can refuse one.
-        if maintained.errands.try_send(errand).is_err() {
+        if maintained.errands.send(errand).is_err() {
             self.answer_checkpoint(asked, &Err(closing()));
             return false;
         }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crossbeam_channel::{Sender, bounded};
 use strata_primitives::{Error, Timestamp};
@@ -16,7 +16,14 @@ use crate::store_error::store_error;
 
 /// How many hold the files of a store.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Holds(Arc<AtomicUsize>);
+pub(crate) struct Holds(Arc<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    count: AtomicUsize,
+    /// Whoever puts away was told that nobody holds them any more, and has not heard it.
+    is_release_told: AtomicBool,
+}
 
 /// Keeps files where they are until it is dropped.
 #[derive(Debug)]
@@ -29,22 +36,32 @@ pub(crate) struct Hold {
 impl Holds {
     pub(crate) fn take(&self, errands: Option<Sender<Errand>>) -> Hold {
         // SeqCst: whoever puts away looks at it after, or is asked something after, in another thread.
-        self.0.fetch_add(1, Ordering::SeqCst);
+        self.0.count.fetch_add(1, Ordering::SeqCst);
         Hold { holds: self.clone(), errands }
     }
 
     /// Whether nothing is to be put away.
     pub(crate) fn is_any(&self) -> bool {
-        self.0.load(Ordering::SeqCst) > 0
+        self.0.count.load(Ordering::SeqCst) > 0
+    }
+
+    /// Whoever puts away has heard of it: who lets go from now on tells it again.
+    pub(crate) fn hear_release(&self) {
+        // SeqCst: who lets go counts down and then finds this set or not. If set, it is heard behind that, and nothing held is seen.
+        self.0.is_release_told.store(false, Ordering::SeqCst);
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.holds.0.fetch_sub(1, Ordering::SeqCst);
-        // Without anybody to put away, or room to tell, the next image or the close does it.
-        if let Some(errands) = &self.errands {
-            let _ = errands.try_send(Errand::Released);
+        let Held { count, is_release_told } = &*self.holds.0;
+        let is_last = count.fetch_sub(1, Ordering::SeqCst) == 1;
+        if is_last
+            && let Some(errands) = &self.errands
+            && !is_release_told.swap(true, Ordering::SeqCst)
+        {
+            // Without anybody to put away the close does it.
+            let _ = errands.send(Errand::Released);
         }
     }
 }

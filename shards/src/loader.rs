@@ -119,7 +119,7 @@ impl Loader {
                     }
                     self.shelf.retain(|file| file >= *image || kept.contains(&file));
                     // Without anybody to put it away it costs space until the next image.
-                    let _ = self.errands.try_send(Errand::PutAway { log: self.log, unnecessary });
+                    let _ = self.errands.send(Errand::PutAway { log: self.log, unnecessary });
                 }
                 LoadRequest::Settle { forked, reply } => {
                     let errand = Errand::Settle { forked, reply };

@@ -87,11 +87,10 @@ impl Shard {
         if let Ok(prepared) = prepared {
             self.offer_segment(prepared);
         }
-        if let Some(request) = self.log.as_mut().and_then(Log::segment_request) {
-            // The channel has room for every shard's one request, so only its end can refuse one.
-            if maintained.errands.try_send(Errand::Prepare { shard: self.index, request }).is_err() {
-                self.offer_segment(Err(nobody_prepares()));
-            }
+        if let Some(request) = self.log.as_mut().and_then(Log::segment_request)
+            && maintained.errands.send(Errand::Prepare { shard: self.index, request }).is_err()
+        {
+            self.offer_segment(Err(nobody_prepares()));
         }
         has_arrived
     }

@@ -132,7 +132,10 @@ impl Maintenance {
                 self.archives.entry(log).or_default().append(&mut unnecessary.archives);
                 self.deferred.insert(log, unnecessary);
             }
-            Errand::Released => self.put_away_deferred(),
+            Errand::Released => {
+                self.holds.hear_release();
+                self.put_away_deferred();
+            }
             Errand::PutAway { log, unnecessary } => {
                 self.deferred.remove(&log);
                 let Unnecessary { image, kept, kept_from, mut archives } = unnecessary;

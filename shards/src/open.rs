@@ -138,10 +138,9 @@ pub(crate) fn start(
     let lock = directory.take_lock();
     let (created, was_clean) = (directory.was_created(), directory.describe().is_clean);
 
-    // Each shard has one segment and one image under way, and at most one question, its loader two more and something to put
-    // away; an image of which the shard knows nothing any more may have to be named; then there are a question of a caller and
-    // the close.
-    let (errands, errands_in) = bounded(7 * count as usize + 2);
+    // Nobody who has an errand may be refused or wait for others, so its number bounds itself: each shard has one segment, one image and
+    // few questions under way, puts away once an image, and all who let a checkpoint go tell so once.
+    let (errands, errands_in) = unbounded();
     let mut start = Start::new(options, count as usize, is_quiet);
     start.engine.running_mut().lock = lock;
     for (index, log) in directory.logs().enumerate() {
