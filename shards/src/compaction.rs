@@ -260,12 +260,16 @@ pub(crate) fn needed_by<'a>(
         versions.entry(run).or_default().push(version);
     }
     let mut needed = NeededRecords::default();
-    let mut history = LogHistory::new(source, LogMode::Direct).map_err(store_error)?;
+    let mut history = None;
     for RunEntry { run, image, retained, origin, trail, .. } in entries {
         let forked = versions.get(run).map_or(&[][..], Vec::as_slice);
         let begins = match origin {
             Some(origin) if origin.is_import_of(*run) => {
-                begin_of_imported(&mut history, *origin, trail.begins())?
+                let history = match &mut history {
+                    Some(history) => history,
+                    none => none.insert(LogHistory::new(source, LogMode::Direct).map_err(store_error)?),
+                };
+                begin_of_imported(history, *origin, trail.begins())?
             }
             _ => Version::NEVER,
         };
