@@ -6,8 +6,9 @@ use strata::{
     Compaction, Database, Durability, EntityRef, ErasedVersions, Options, Reads, RunSpec, Version, Writes,
 };
 use strata_wal::sim::SimDisk;
-use support::options;
-use support::versions::{disk, file, open_at};
+
+use crate::support::options;
+use crate::support::versions::{disk, file, open_at};
 
 fn calm() -> Options {
     Options { checkpoint_log_size: 1 << 30, ..options(Durability::Buffered, 1) }

@@ -13,8 +13,9 @@ use strata::{
 };
 use strata_wal::sim::SimDisk;
 use strata_wal::storage::Storage;
-use support::contents::inherited;
-use support::{Dice, busy_options, seed, sweep};
+
+use crate::support::contents::inherited;
+use crate::support::{Dice, busy_options, seed, sweep};
 
 fn options(durability: Durability) -> Options {
     Options { retention: strata::Retention::KeepAll, ..busy_options(durability, 1) }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use strata::{Clock, Database, ErrorKind, Reads, RunHandle, RunSpec, Writes};
 use strata_wal::sim::SimDisk;
 use strata_wal::storage::{Access, Storage};
-use support::versions::{disk, file, keep_all, open_at};
+
+use crate::support::versions::{disk, file, keep_all, open_at};
 
 /// A run of one store in another one.
 fn imported(disk: &SimDisk) -> (Database, RunHandle) {

@@ -12,10 +12,11 @@ use std::time::Duration;
 use strata::{Compaction, Durability, ErrorKind, Options, Retention, RunSpec, Writes};
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
 use strata_wal::storage::{Access, Storage};
-use support::contents::inherited;
-use support::hooked::{Hooks, open_hooked};
-use support::versions::{change, disk, expect_versions, file, keep_all, open_at, versions};
-use support::{Dice, options, seed};
+
+use crate::support::contents::inherited;
+use crate::support::hooked::{Hooks, open_hooked};
+use crate::support::versions::{change, disk, expect_versions, file, keep_all, open_at, versions};
+use crate::support::{Dice, open_on, options, seed};
 
 fn calm() -> Options {
     Options {
@@ -210,7 +211,7 @@ fn a_checkpoint_that_saw_the_deleted_run_says_nothing_of_the_imported_one() {
     let run = into.import(file("run.arc")).unwrap().id();
     let then = inherited(&into.run(run));
     drop(into);
-    let into = support::open_on(&disk.kill(), Options { shards: Some(3), ..calm() }).unwrap();
+    let into = open_on(&disk.kill(), Options { shards: Some(3), ..calm() }).unwrap();
     assert_eq!(inherited(&into.run(run)), then);
     expect_versions(&into.run(run), &known, "opened again");
     assert!(into.verify(|_| {}).unwrap().damage.is_empty());

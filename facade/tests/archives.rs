@@ -12,9 +12,12 @@ use strata::{
 };
 use strata_wal::sim::SimDisk;
 use strata_wal::storage::{Access, Storage};
-use support::contents::{inherited, of_run};
-use support::versions::{all_of, change, disk, expect_versions, file, is_gone, keep_all, open_at, versions};
-use support::{Dice, busy_options, number, options, seed, sweep};
+
+use crate::support::contents::{inherited, of_run};
+use crate::support::versions::{
+    all_of, change, disk, expect_versions, file, is_gone, keep_all, open_at, versions,
+};
+use crate::support::{Dice, busy_options, number, options, seed, sweep};
 
 #[test]
 fn a_run_comes_back_with_every_version_in_any_store() {

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use strata::{Clock, Database, Durability, ErrorKind, Options, Reads, Retention, RunSpec, Version, Writes};
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
-use support::contents::{contents, of_run};
-use support::{busy_options, eventually, open_on, options, script, sweep};
+
+use crate::support::contents::{contents, of_run};
+use crate::support::{busy_options, eventually, open_on, options, script, sweep};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 

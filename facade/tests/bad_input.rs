@@ -13,7 +13,8 @@ use strata::{
     Cause, Database, Direction, Durability, Error, ErrorKind, KvScan, Limits, Namespace, Options, Reads,
     RunHandle, RunSpec, Value, Writes,
 };
-use support::{options, process, script};
+
+use crate::support::{options, process, script};
 
 /// A run on which nothing may happen; checked when it goes.
 struct Untouched {

@@ -12,9 +12,10 @@ use strata::{
     Writes,
 };
 use strata_wal::sim::SimDisk;
-use support::contents::{contents, copy};
-use support::gate::{Gate, Opener, open_gated};
-use support::{TestClock, eventually, open_on, options, script, sim_path};
+
+use crate::support::contents::{contents, copy};
+use crate::support::gate::{Gate, Opener, open_gated};
+use crate::support::{TestClock, eventually, open_on, options, script, sim_path};
 
 /// Runs of a store whose every state is known.
 const NAMES: [&str; 3] = ["a", "b", "c"];

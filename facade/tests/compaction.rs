@@ -12,8 +12,9 @@ use strata::{
 };
 use strata_wal::sim::SimDisk;
 use strata_wal::storage::Storage;
-use support::contents::{contents, inherited, of_run};
-use support::{
+
+use crate::support::contents::{contents, inherited, of_run};
+use crate::support::{
     Dice, busy_options, damage_newest_image, eventually, open_on, options, script, seed, sim_path,
 };
 

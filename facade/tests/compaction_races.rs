@@ -13,10 +13,11 @@ use strata::{
     RunSpec, Version, Writes,
 };
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
-use support::contents::{inherited, of_run};
-use support::gate::{messages, settled_messages};
-use support::hooked::{Hooks, open_hooked};
-use support::{Dice, TestClock, busy_options, eventually, open_on, options, seed, sim_path};
+
+use crate::support::contents::{inherited, of_run};
+use crate::support::gate::{messages, settled_messages};
+use crate::support::hooked::{Hooks, open_hooked};
+use crate::support::{Dice, TestClock, busy_options, eventually, open_on, options, seed, sim_path};
 
 fn keep_last(count: u64) -> Options {
     Options {

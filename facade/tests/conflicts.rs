@@ -9,7 +9,8 @@ use strata::{
     RunHandle, RunId, RunStatus, Timestamp, TraceContent, TraceFilter, Transaction, Version, Writes,
     new_trace,
 };
-use support::{TestClock, one_run, one_run_on};
+
+use crate::support::{TestClock, one_run, one_run_on};
 
 type Look = fn(&Transaction);
 type Rival = fn(&RunHandle);

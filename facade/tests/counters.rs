@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use strata::{Database, Durability, ErrorKind, Options, Reads, ShardStats, Writes};
 use strata_wal::sim::SimDisk;
-use support::gate::{Gate, Opener, open_gated, under_way};
-use support::{eventually, open_on, options, script};
+
+use crate::support::gate::{Gate, Opener, open_gated, under_way};
+use crate::support::{eventually, open_on, options, script};
 
 /// Long against what a simulated disk takes, and nothing in a test.
 const MOMENT: Duration = Duration::from_millis(10);

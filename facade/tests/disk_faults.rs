@@ -14,8 +14,9 @@ use strata::{
     Compaction, Database, Durability, Error, ErrorKind, KvScan, Options, Reads, Result, RunHandle, ShardState,
 };
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
-use support::sweep::{self, Fault};
-use support::{Dice, busy_options, eventually, open_on, script, seed};
+
+use crate::support::sweep::{self, Fault};
+use crate::support::{Dice, busy_options, eventually, open_on, script, seed};
 
 const RUNS: [&str; 4] = ["plan", "search", "notes", "late"];
 const ROUNDS: u64 = 14;

@@ -6,7 +6,8 @@ use strata::{
     Database, Durability, EntityRef, ErrorKind, JsonMatch, KvScan, Reads, RunHandle, RunSpec, Value, Version,
     Writes, parse_json,
 };
-use support::options;
+
+use crate::support::options;
 
 fn json(text: &str) -> Value {
     parse_json(text).unwrap()

@@ -11,8 +11,11 @@ use strata::{
     Options, Reads, Retention, RunHandle, RunSpec, Value, Version, Writes,
 };
 use strata_wal::sim::SimDisk;
-use support::contents::of_run;
-use support::{Dice, TestClock, busy_options, one_run, one_run_on, one_run_with, open_on, options, seed};
+
+use crate::support::contents::of_run;
+use crate::support::{
+    Dice, TestClock, busy_options, one_run, one_run_on, one_run_with, open_on, options, seed,
+};
 
 fn append(run: &impl Writes, numbers: std::ops::Range<i64>) {
     run.append_many(numbers.map(|number| ("step", number))).unwrap();

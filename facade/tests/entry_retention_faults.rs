@@ -7,7 +7,8 @@ use strata::{
     TraceContent, TraceEnd, TraceFilter, TraceId, Value,
 };
 use strata_wal::sim::SimDisk;
-use support::{Dice, busy_options, open_on, options, seed, sweep};
+
+use crate::support::{Dice, busy_options, open_on, options, seed, sweep};
 
 fn kept(run: &dyn Reads) -> Vec<u64> {
     let page = run.events(0, 1_000, Direction::Forward).unwrap();

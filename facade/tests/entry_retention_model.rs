@@ -13,7 +13,8 @@ use strata::{
     Reads, Retention, RunHandle, RunSpec, Snapshot, TraceContent, TraceEnd, TraceFilter, TraceId, Value,
     Version, Writes,
 };
-use support::{Dice, number, options, seed};
+
+use crate::support::{Dice, number, options, seed};
 
 const RUN_COUNT_MAX: usize = 6;
 const LARGE: usize = 70_000;

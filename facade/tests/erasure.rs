@@ -10,7 +10,8 @@ use strata::{
     Value, Version, Writes, salvage_from,
 };
 use strata_wal::sim::SimDisk;
-use support::{Dice, busy_options, one_run, open_on, options, seed, sim_path, sweep};
+
+use crate::support::{Dice, busy_options, one_run, open_on, options, seed, sim_path, sweep};
 
 /// Texts that nothing else on a disk looks like.
 struct Secrets {

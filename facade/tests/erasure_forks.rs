@@ -7,7 +7,8 @@ use strata::{
     RunSpec, Value, Version, Writes,
 };
 use strata_wal::sim::SimDisk;
-use support::{open_on, options};
+
+use crate::support::{open_on, options};
 
 fn document(run: &RunHandle, version: u64) -> Option<Value> {
     run.at(Version(version)).unwrap().json_get("document", "").unwrap().map(|found| found.value)

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use strata::{Compaction, Durability, EntityRef, ErasedVersions, Options, Reads, RunSpec, Value, Writes};
 use strata_wal::sim::SimDisk;
-use support::hooked::{Hooks, open_hooked};
-use support::{open_on, options};
+
+use crate::support::hooked::{Hooks, open_hooked};
+use crate::support::{open_on, options};
 
 /// The options of a store that keeps all, and makes a checkpoint when it is told.
 fn calm() -> Options {

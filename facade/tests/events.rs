@@ -8,7 +8,8 @@ use strata::{
     Database, Direction, Durability, ErrorKind, Event, EventPage, OperationId, Reads, RunHandle, RunSpec,
     Value, Version, Writes,
 };
-use support::{TestClock, options, script};
+
+use crate::support::{TestClock, options, script};
 
 fn store() -> (Database, RunHandle) {
     let database = Database::in_memory().unwrap();

@@ -13,9 +13,10 @@ use strata::{
     ShardStats, Version, Writes,
 };
 use strata_wal::sim::SimDisk;
-use support::contents::{contents, of_run};
-use support::hooked::{Hooks, open_hooked};
-use support::{Dice, TestClock, eventually, open_on, options, script, seed, sim_path};
+
+use crate::support::contents::{contents, of_run};
+use crate::support::hooked::{Hooks, open_hooked};
+use crate::support::{Dice, TestClock, eventually, open_on, options, script, seed, sim_path};
 
 const BUDGET: u64 = 256 << 10;
 

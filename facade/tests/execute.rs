@@ -12,7 +12,8 @@ use strata::{
     Cause, Database, Direction, Durability, Effect, EntityRef, Error, ErrorKind, KvScan, Limits, Options,
     Reads, RunHandle, RunSpec, RunStatus, Scope, ShardState, Value, Version, Writes,
 };
-use support::{one_run, one_run_with, open_count, options};
+
+use crate::support::{eventually, one_run, one_run_with, open_count, options};
 
 fn int(reader: &impl Reads, key: &str) -> i64 {
     reader.get(key).unwrap().and_then(|found| found.value.as_int()).unwrap_or(0)
@@ -214,7 +215,7 @@ fn a_full_mailbox_does_not_hold_up_a_drop_inside_a_closure() {
         let seen = Arc::clone(&waiting);
         let closure = scope.spawn(|| {
             run.execute(move |run| {
-                support::eventually("others ask meanwhile", || seen.load(Ordering::SeqCst) == 3);
+                eventually("others ask meanwhile", || seen.load(Ordering::SeqCst) == 3);
                 drop(snapshot);
                 run.put("a", 1)
             })

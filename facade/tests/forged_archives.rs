@@ -15,9 +15,10 @@ use strata_primitives::{ImageEntry, RunMeta};
 use strata_wal::sim::SimDisk;
 use strata_wal::storage::Storage;
 use strata_wal::{ArchiveReader, ArchiveWriter, Archived, GroupId, StoreId};
-use support::contents::inherited;
-use support::versions::{change, disk, file, keep_all, open_at};
-use support::{Dice, number, seed};
+
+use crate::support::contents::inherited;
+use crate::support::versions::{change, disk, file, keep_all, open_at};
+use crate::support::{Dice, number, seed};
 
 /// What an archive has, one after the other.
 #[derive(Clone, Debug)]

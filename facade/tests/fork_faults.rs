@@ -14,7 +14,8 @@ use strata::{
     ShardState, Version, Writes,
 };
 use strata_wal::sim::{FaultKind, SimDisk};
-use support::{Dice, busy_options, damage_newest_image, open_on, seed, sweep};
+
+use crate::support::{Dice, busy_options, damage_newest_image, open_on, seed, sweep};
 
 /// What a run holds, with the commit that it is at.
 type Held = (u64, BTreeMap<String, i64>);

@@ -11,9 +11,10 @@ use strata::{
 };
 use strata_wal::sim::SimDisk;
 use strata_wal::storage::Storage;
-use support::contents::inherited;
-use support::versions::change_inherited as change;
-use support::{Dice, busy_options, eventually, number, open_on, options, seed, sim_path};
+
+use crate::support::contents::inherited;
+use crate::support::versions::change_inherited as change;
+use crate::support::{Dice, busy_options, eventually, number, open_on, options, seed, sim_path};
 
 /// A run of a family, and what it was at each of its own versions, as far as that is known.
 struct Member {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use strata::{Database, Durability, ErrorKind, Options, Reads, ShardState, Value};
 use strata_wal::sim::SimDisk;
-use support::{open_on, options, script};
+
+use crate::support::{eventually, open_on, options, script};
 
 #[test]
 fn a_full_disk_refuses_writes_and_serves_again_when_there_is_space() {
@@ -33,7 +34,7 @@ fn a_full_disk_refuses_writes_and_serves_again_when_there_is_space() {
         );
 
         disk.set_capacity(None);
-        support::eventually("writes are taken again", || match script::step(&run, steps + 1) {
+        eventually("writes are taken again", || match script::step(&run, steps + 1) {
             Ok(_) => true,
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Full, "{error}");

@@ -13,9 +13,10 @@ use strata::{
     Reads, Retention, RunFilter, RunSpec, RunStatus, TraceContent, TraceEnd, TraceId, Value, Version, Writes,
     parse_json,
 };
-use support::TestClock;
-use support::contents::{contents, copy};
-use support::versions::versions;
+
+use crate::support::TestClock;
+use crate::support::contents::{contents, copy};
+use crate::support::versions::versions;
 
 /// The newest format: what [`a_store_of_the_newest_format_is_written`] writes.
 const NEWEST: u32 = 2;

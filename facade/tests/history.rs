@@ -9,8 +9,9 @@ use strata::{
     RunStatus, Snapshot, Version, Writes,
 };
 use strata_wal::sim::SimDisk;
-use support::contents::of_run;
-use support::{
+
+use crate::support::contents::of_run;
+use crate::support::{
     Dice, TestClock, busy_options, damage_newest_image, eventually, number, open_on, options, script, seed,
     sim_path,
 };

@@ -17,9 +17,10 @@ mod support;
 use std::collections::BTreeMap;
 
 use strata::{Database, Durability, RunHandle, RunSpec};
-use support::history::{History, Plan, Source, run_clients};
-use support::serial::{Anomaly, anomalies};
-use support::{Dice, options, seed};
+
+use crate::support::history::{History, Plan, Source, run_clients};
+use crate::support::serial::{Anomaly, anomalies};
+use crate::support::{Dice, open_count, options, seed};
 
 /// Steps of each client.
 const STEPS: u64 = 60;
@@ -79,7 +80,7 @@ fn expect_serializable(name: &str, plan: fn(&mut Dice, i64) -> Plan) {
         let history = run_clients(&run, seed, STEPS, Source::Transaction, plan);
         let found = anomalies(&history, &run);
         assert!(found.is_empty(), "{name}, {durability:?}, seed {seed}: {:#?}", &found[..found.len().min(3)]);
-        assert_eq!(support::open_count(&database), 0);
+        assert_eq!(open_count(&database), 0);
         tries += history.tries;
         conflicts += history.conflicts;
     }

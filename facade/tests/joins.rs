@@ -3,7 +3,8 @@
 mod support;
 
 use strata::{EntityRef, ErasedVersions, ErrorKind, Operation, Reads, RunSpec, Version, Writes};
-use support::{one_run, open_count};
+
+use crate::support::{one_run, open_count};
 
 #[test]
 fn what_joins_no_transaction_is_refused() {

@@ -7,6 +7,8 @@ use strata::{
     parse_json,
 };
 
+use crate::support::options;
+
 /// What every row of the matrix begins with.
 const DOCUMENT: &str = r#"{
     "o": {"x": {"deep": 1}, "y": 2, "xy": 3},
@@ -169,7 +171,7 @@ fn json(text: &str) -> Value {
 }
 
 fn store() -> (Database, RunHandle) {
-    let database = Database::in_memory_with(support::options(Durability::InMemory, 1)).unwrap();
+    let database = Database::in_memory_with(options(Durability::InMemory, 1)).unwrap();
     let run = database.begin_run(RunSpec::named("documents")).unwrap();
     (database, run)
 }

@@ -8,7 +8,8 @@ use strata::{
     Database, Durability, Error, ErrorKind, JsonMatch, Limits, Options, Reads, RunHandle, RunSpec, Value,
     Version, Writes, parse_json, to_json,
 };
-use support::{Dice, options, seed};
+
+use crate::support::{Dice, options, seed};
 
 fn json(text: &str) -> Value {
     parse_json(text).unwrap_or_else(|error| panic!("{text}: {error}"))

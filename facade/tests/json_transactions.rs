@@ -10,6 +10,8 @@ use strata::{
     TraceEnd, Transaction, Value, Version, Writes, new_trace, parse_json,
 };
 
+use crate::support::options;
+
 const DOCUMENT: &str = r#"{"o": {"x": 1, "y": 2}, "a": [{"k": 1}, {"k": 2}, {"k": 3}], "n": 0, "m": 0}"#;
 
 fn json(text: &str) -> Value {
@@ -17,7 +19,7 @@ fn json(text: &str) -> Value {
 }
 
 fn with_document() -> (Database, RunHandle) {
-    let database = Database::in_memory_with(support::options(Durability::InMemory, 1)).unwrap();
+    let database = Database::in_memory_with(options(Durability::InMemory, 1)).unwrap();
     let run = database.begin_run(RunSpec::named("documents")).unwrap();
     run.json_create("doc", json(DOCUMENT)).unwrap();
     (database, run)

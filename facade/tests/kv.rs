@@ -8,7 +8,8 @@ use strata::{
     Cause, Condition, Database, Direction, Durability, Effect, EntityRef, ErrorKind, KvScan, OperationId,
     Reads, RunHandle, RunSpec, RunStatus, Timestamp, Value, Version, Writes,
 };
-use support::{TestClock, options, script};
+
+use crate::support::{TestClock, eventually, options, script};
 
 fn store() -> (Database, RunHandle) {
     let database = Database::in_memory().unwrap();
@@ -250,7 +251,7 @@ fn a_deadline_hides_a_key_then_the_cleaner_deletes_it() {
     assert_eq!(run.list(&KvScan::default()).unwrap().keys, ["plan", "until"]);
     assert_eq!(run.count("").unwrap().value, 2);
     assert!(!run.exists("lease").unwrap().value);
-    support::eventually("the cleaner has deleted it", || run.info().unwrap().kv_count == 2);
+    eventually("the cleaner has deleted it", || run.info().unwrap().kv_count == 2);
     assert_eq!(database.stats().unwrap().shards[0].expired, 1);
     assert_eq!(run.info().unwrap().version, Version(5), "the cleaner's delete is an ordinary commit");
 }
@@ -303,7 +304,7 @@ fn deadlines_hold_across_a_reopening_on_a_later_clock() {
     let run = database.run(script::id_of("run"));
     assert_eq!(run.get("short").unwrap(), None);
     assert_eq!(run.ttl("long").unwrap().unwrap().value, Some(Duration::from_secs(50)));
-    support::eventually("the cleaner has deleted it", || run.info().unwrap().kv_count == 1);
+    eventually("the cleaner has deleted it", || run.info().unwrap().kv_count == 1);
     let version = run.info().unwrap().version;
     database.close().unwrap();
 

@@ -11,8 +11,9 @@ use strata::{
     TraceEnd, TraceId, Value, Writes,
 };
 use strata_wal::sim::SimDisk;
-use support::contents::{contents, inherited, of_run};
-use support::{Dice, busy_options, eventually, open_on, options, seed, sweep};
+
+use crate::support::contents::{contents, inherited, of_run};
+use crate::support::{Dice, busy_options, eventually, open_on, options, seed, sweep};
 
 /// What a value has that is large, bytes.
 const LARGE: usize = 100 << 10;

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use strata::{Database, Durability, ErrorKind, Reads, RunFilter, RunSpec, RunStatus, Value, Writes};
 use strata_wal::sim::SimDisk;
-use support::contents::{contents, copy};
-use support::{open_on, options, script};
+
+use crate::support::contents::{contents, copy};
+use crate::support::{eventually, open_on, options, script};
 
 fn open(path: &Path) -> Database {
     Database::open(path, options(Durability::Buffered, 1)).unwrap()
@@ -76,9 +77,7 @@ fn queries_and_single_runs_are_served_while_the_rest_is_still_on_disk() {
     let stats = &database.stats().unwrap().shards[0];
     assert!(stats.cold_runs > 0, "5,000 runs were loaded before one query was answered");
     assert_eq!(stats.runs, 5_000);
-    support::eventually("idle time has loaded the rest", || {
-        database.stats().unwrap().shards[0].cold_runs == 0
-    });
+    eventually("idle time has loaded the rest", || database.stats().unwrap().shards[0].cold_runs == 0);
     for info in &found {
         assert_eq!(database.get_run(info.id).unwrap().as_ref(), Some(info), "what the summary told is true");
     }
@@ -250,6 +249,6 @@ fn idle_time_loads_all_runs_wherever_those_lie_that_have_changed() {
     let killed = disk.kill();
     drop(database);
     let database = open_sim(&killed);
-    support::eventually("everything is loaded", || database.stats().unwrap().shards[0].cold_runs == 0);
+    eventually("everything is loaded", || database.stats().unwrap().shards[0].cold_runs == 0);
     assert_eq!(database.run(highest).get("more").unwrap().unwrap().value, Value::from(1));
 }

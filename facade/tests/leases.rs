@@ -5,7 +5,8 @@ mod support;
 use std::time::Duration;
 
 use strata::{Database, Deadline, Durability, ErrorKind, Reads, RunHandle, RunSpec, Value, Version, Writes};
-use support::{TestClock, options};
+
+use crate::support::{TestClock, options};
 
 const LEASE: Deadline = Deadline::In(Duration::from_secs(10));
 

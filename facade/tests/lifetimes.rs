@@ -16,7 +16,8 @@ use strata::{
     Writes,
 };
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
-use support::{open_on, options, process, script};
+
+use crate::support::{eventually, open_on, options, process, script};
 
 #[test]
 fn handles_that_outlive_close_answer_closed() {
@@ -69,9 +70,7 @@ fn calls_under_way_while_the_database_closes_are_done_or_refused() {
                 }
             });
         }
-        support::eventually("everybody writes", || {
-            acknowledged.iter().all(|n| n.load(Ordering::SeqCst) > 20)
-        });
+        eventually("everybody writes", || acknowledged.iter().all(|n| n.load(Ordering::SeqCst) > 20));
         database.close().unwrap();
     });
     let database = Database::open(&path, options(Durability::Buffered, 2)).unwrap();

@@ -13,8 +13,9 @@ use strata::{
     Timestamp, Value, Version, Writes,
 };
 use strata_wal::sim::SimDisk;
-use support::versions::{change, disk, file, keep_all};
-use support::{Dice, TestClock, number, options, seed};
+
+use crate::support::versions::{change, disk, file, keep_all};
+use crate::support::{Dice, TestClock, number, options, seed};
 
 /// A run, and all that it was followed doing.
 struct Followed {

@@ -13,11 +13,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use strata::{Database, Durability, ErrorKind, Reads, Writes};
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
-use support::process::in_own_process;
-use support::{eventually, open_on, options, script, sim_path};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
+
+use crate::support::process::in_own_process;
+use crate::support::{eventually, open_on, options, script, sim_path};
 
 /// One event as it was told.
 #[derive(Clone, Debug, Default)]

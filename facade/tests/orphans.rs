@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use strata::{Database, Durability, ErrorKind, Reads, RunFilter, RunSpec, RunStatus, Version, Writes};
-use support::{options, process, script};
+
+use crate::support::{options, process, script};
 
 const STORE: &str = "STRATA_ORPHANS_STORE";
 

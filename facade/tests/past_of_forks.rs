@@ -10,8 +10,9 @@ use strata::{
     RunHandle, RunSpec, Timestamp, TraceContent, TraceId, Value, Version, Writes,
 };
 use strata_wal::sim::SimDisk;
-use support::versions::{all_of, disk, file, keep_all, open_at};
-use support::{TestClock, options};
+
+use crate::support::versions::{all_of, disk, file, keep_all, open_at};
+use crate::support::{TestClock, options};
 
 fn versions_of(run: &RunHandle, entity: &EntityRef) -> Vec<u64> {
     let (mut all, mut before) = (Vec::new(), None);

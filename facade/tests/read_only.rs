@@ -10,8 +10,9 @@ use strata::{
     Writes,
 };
 use strata_wal::sim::SimDisk;
-use support::contents::{contents, of_run};
-use support::{busy_options, open_on, options, script, sim_path};
+
+use crate::support::contents::{contents, of_run};
+use crate::support::{busy_options, open_on, options, script, sim_path};
 
 fn open_to_read(disk: &SimDisk, options: Options) -> Result<Database, Error> {
     Database::start_to_read(sim_path(), options, Clock::System, Some(Arc::new(disk.clone())))

@@ -9,8 +9,9 @@ use strata::{
     Writes,
 };
 use strata_wal::sim::SimDisk;
-use support::counted::Counted;
-use support::{open_on, options, script};
+
+use crate::support::counted::Counted;
+use crate::support::{open_on, options, script};
 
 #[test]
 fn every_read_leaves_the_log_and_the_disk_alone() {

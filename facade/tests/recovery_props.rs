@@ -11,8 +11,9 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 use strata::{Database, Durability, ErrorKind, Reads, RunSpec};
 use strata_wal::sim::SimDisk;
-use support::model::{Decided, Op, State, observe, perform};
-use support::{busy_options, open_on, script};
+
+use crate::support::model::{Decided, Op, State, observe, perform};
+use crate::support::{busy_options, number, open_on, script};
 
 const RUNS: [&str; 3] = ["red", "green", "blue"];
 const SHARDS: usize = 2;
@@ -92,7 +93,7 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 fn config() -> ProptestConfig {
-    let cases = support::number("STRATA_CASES", 48) as u32;
+    let cases = number("STRATA_CASES", 48) as u32;
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 

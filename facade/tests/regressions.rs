@@ -10,7 +10,8 @@ use strata::{
     RunStatus, ShardState, Version, Writes,
 };
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
-use support::{TestClock, open_on, options, script};
+
+use crate::support::{TestClock, eventually, open_on, options, script, sim_path};
 
 /// One id sent with a second, different write was acknowledged with the receipt of the first: `put("b")` answered a
 /// commit and b was not there. An id now answers for its own write only, in memory and after recovery.
@@ -107,7 +108,7 @@ fn expired_keys_are_cleaned_within_the_smallest_limits() {
         run.put_with_ttl(&format!("key-{number}"), number, Duration::from_secs(1)).unwrap();
     }
     clock.advance(Duration::from_secs(2));
-    support::eventually("all of them are cleaned", || {
+    eventually("all of them are cleaned", || {
         clock.advance(Duration::from_secs(1));
         run.info().unwrap().kv_count == 0
     });
@@ -166,7 +167,7 @@ fn a_shard_with_a_failed_log_sleeps() {
     let database = open_on(&disk, slow).unwrap();
     let run = script::begin(&database, "run").unwrap();
     disk.set_faults(Faults::forever(disk.points() + 1, FaultKind::Error));
-    support::eventually("the log has failed", || {
+    eventually("the log has failed", || {
         run.put("a", 1).is_err_and(|error| error.kind() == ErrorKind::LogFailed)
     });
     let message = run.put("a", 1).unwrap_err().message().to_string();
@@ -183,7 +184,7 @@ fn cleaning_on_a_full_disk_waits_before_it_tries_again() {
     let disk = SimDisk::new(56);
     let clock = TestClock::at(1_000_000);
     let storage = std::sync::Arc::new(disk.clone());
-    let path = Some(support::sim_path());
+    let path = Some(sim_path());
     let database =
         Database::start(path, options(Durability::Buffered, 1), clock.clock(), Some(storage)).unwrap();
     let run = database.create_run(RunSpec::named("run")).unwrap();

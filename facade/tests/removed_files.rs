@@ -10,7 +10,8 @@ use strata::{
     Compaction, Database, Durability, EntityRef, ErasedVersions, Options, Reads, Retention, RunHandle,
     RunSpec, ShardStats, Timestamp, Value, Writes,
 };
-use support::{eventually, options};
+
+use crate::support::{eventually, options};
 
 /// What a value has that is large, bytes.
 const LARGE: usize = 100 << 10;

@@ -6,9 +6,10 @@ use strata::{
     Compaction, EntityRef, ErasedVersions, ErrorKind, Reads, Replay, Retention, RunHandle, RunSpec, Snapshot,
     Value, Version, Writes,
 };
-use support::contents::of_run;
-use support::versions::{all_of, change, disk, file, keep_all, open_at, versions};
-use support::{Dice, number, one_run, seed};
+
+use crate::support::contents::of_run;
+use crate::support::versions::{all_of, change, disk, file, keep_all, open_at, versions};
+use crate::support::{Dice, number, one_run, seed};
 
 /// Every version that a replay comes by is as it is looked at.
 fn expect_replay(run: &RunHandle, mut replay: Replay, story: &str) {

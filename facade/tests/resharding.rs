@@ -15,9 +15,10 @@ use strata::{
 };
 use strata_wal::sim::SimDisk;
 use strata_wal::storage::Storage;
-use support::contents::{copy, inherited, of_run};
-use support::versions::{change, disk, expect_versions, file, keep_all, open_at, versions};
-use support::{Dice, TestClock, eventually, options, script, seed};
+
+use crate::support::contents::{copy, inherited, of_run};
+use crate::support::versions::{change, disk, expect_versions, file, keep_all, open_at, versions};
+use crate::support::{Dice, TestClock, eventually, options, script, seed};
 
 const NOW: u64 = 1_750_000_000_000_000;
 /// The tests wait for nothing that does not come.

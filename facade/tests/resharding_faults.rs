@@ -13,8 +13,11 @@ use strata::{
     RunSpec, Version, Writes,
 };
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
-use support::contents::inherited;
-use support::{Dice, busy_options, damage_newest_image, open_on, options, script, seed, sim_path, sweep};
+
+use crate::support::contents::inherited;
+use crate::support::{
+    Dice, busy_options, damage_newest_image, open_on, options, script, seed, sim_path, sweep,
+};
 
 /// What runs are, and were, by their ids and versions.
 type Known = BTreeMap<(RunId, u64), String>;

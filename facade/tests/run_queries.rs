@@ -8,7 +8,8 @@ use strata::{
     Clock, Database, Durability, ErrorKind, Namespace, RunFilter, RunId, RunPage, RunSpec, RunStatus,
     Timestamp, Value, Writes,
 };
-use support::{Dice, options};
+
+use crate::support::{Dice, options, seed};
 
 const SHARDS: usize = 3;
 
@@ -144,7 +145,7 @@ fn filter(dice: &mut Dice, parents: &[RunId], created: &[Timestamp]) -> RunFilte
 
 #[test]
 fn every_filter_finds_what_a_look_at_every_run_finds() {
-    let seed = support::seed();
+    let seed = seed();
     let mut dice = Dice::new(seed);
     let clock = support::TestClock::at(1_000_000);
     let start = |clock: Clock| Database::start(None, options(Durability::InMemory, SHARDS), clock, None);

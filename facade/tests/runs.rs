@@ -10,7 +10,8 @@ use strata::{
     RunSpec, RunStatus, Timestamp, Value, Version, Writes,
 };
 use strata_wal::sim::SimDisk;
-use support::{TestClock, open_on, options, script, sim_path};
+
+use crate::support::{TestClock, open_on, options, script, sim_path};
 
 fn in_memory() -> Database {
     Database::in_memory_with(options(Durability::InMemory, 2)).unwrap()

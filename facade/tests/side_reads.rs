@@ -9,7 +9,8 @@ use strata::{
     Database, Direction, Durability, EntityRef, Error, ErrorKind, NewTrace, Reads, RunHandle, RunSpec,
     RunStatus, Timestamp, TraceContent, TraceFilter, Transaction, Value, Writes, new_trace, parse_json,
 };
-use support::{one_run, options, script};
+
+use crate::support::{one_run, options, script};
 
 #[track_caller]
 fn expect_conflict(tx: Transaction, entity: &EntityRef) {

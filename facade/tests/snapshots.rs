@@ -9,7 +9,10 @@ use strata::{
     RunSpec, RunStatus, Value, Version, Writes,
 };
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
-use support::{TestClock, one_run, one_run_on, one_run_with, open_count, open_on, options, script};
+
+use crate::support::{
+    TestClock, eventually, one_run, one_run_on, one_run_with, open_count, open_on, options, script,
+};
 
 /// Everything that can be read of a run, as text.
 fn picture(reader: &impl Reads) -> String {
@@ -96,7 +99,7 @@ fn a_snapshot_reads_at_the_time_it_was_taken() {
     run.put_with_ttl("k", 1, Duration::from_micros(50)).unwrap();
     let snapshot = run.snapshot().unwrap();
     clock.advance(Duration::from_secs(9));
-    support::eventually("the key has been cleaned away", || run.info().unwrap().kv_count == 0);
+    eventually("the key has been cleaned away", || run.info().unwrap().kv_count == 0);
     assert_eq!(snapshot.get("k").unwrap().unwrap().value, Value::Int(1));
     assert_eq!(snapshot.ttl("k").unwrap().unwrap().value, Some(Duration::from_micros(50)));
     assert_eq!((snapshot.count("").unwrap().value, run.count("").unwrap().value), (1, 0));

@@ -8,8 +8,9 @@ use std::sync::{Arc, Barrier};
 
 use strata::{Database, Durability, Error, ErrorKind, Reads, RunSpec, Value, Version, Writes};
 use strata_wal::sim::SimDisk;
-use support::gate::{Gate, Opener, messages, open_gated, settled_messages, under_way};
-use support::{open_count, open_on, options, script};
+
+use crate::support::gate::{Gate, Opener, messages, open_gated, settled_messages, under_way};
+use crate::support::{eventually, open_count, open_on, options, script};
 
 fn int(reader: &impl Reads, key: &str) -> i64 {
     reader.get(key).unwrap().and_then(|found| found.value.as_int()).unwrap_or(0)
@@ -120,7 +121,7 @@ fn a_conflict_in_strict_mode_does_not_burn_its_retries_within_one_sync() {
         let served = settled_messages(&database);
         wait.wait();
         let mut asked = 0;
-        support::eventually("the commit has been refused", || {
+        eventually("the commit has been refused", || {
             asked += 1;
             messages(&database) > served + asked
         });

@@ -11,8 +11,9 @@ use strata::{
     RunHandle, RunSpec, Version, Writes,
 };
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
-use support::gate::{Gate, Opener, open_gated};
-use support::{eventually, open_on, options};
+
+use crate::support::gate::{Gate, Opener, open_gated};
+use crate::support::{eventually, open_on, options};
 
 /// Longer than any test waits for what will come.
 const LONG: Duration = Duration::from_secs(60);

@@ -12,8 +12,9 @@ use strata::{
     Value, Writes,
 };
 use strata_wal::sim::SimDisk;
-use support::contents::of_run;
-use support::{TestClock, busy_options, one_run, one_run_on, open_on, options, seed};
+
+use crate::support::contents::of_run;
+use crate::support::{TestClock, busy_options, one_run, one_run_on, open_on, options, seed};
 
 fn id(number: u64) -> TraceId {
     TraceId::from_bytes((u128::from(number) << 8 | 0x5a).to_be_bytes())

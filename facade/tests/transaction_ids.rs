@@ -6,7 +6,8 @@ use std::cell::Cell;
 
 use strata::{Cause, Durability, Effect, EntityRef, Error, ErrorKind, OperationId, Reads, RunSpec, Writes};
 use strata_wal::sim::SimDisk;
-use support::{one_run, open_count, open_on, options, script};
+
+use crate::support::{one_run, open_count, open_on, options, script, sim_path};
 
 const ID: OperationId = OperationId([9; 16]);
 
@@ -50,7 +51,7 @@ fn the_cause_of_a_transaction_is_stored_with_its_commit() {
     })
     .unwrap();
     why.execute(|run| run.put("a", 2)).unwrap();
-    let segment = disk.bytes(&support::sim_path().join("WAL/000-0000000001.seg"));
+    let segment = disk.bytes(&sim_path().join("WAL/000-0000000001.seg"));
     let found = segment.windows(18).filter(|bytes| *bytes == b"the budget was cut").count();
     assert_eq!(found, 2);
     let long = run.with_cause(Cause::Note("x".repeat(5_000)));

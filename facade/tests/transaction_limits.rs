@@ -7,7 +7,8 @@ use std::time::Instant;
 use strata::{
     Condition, Durability, Error, ErrorKind, KvScan, Limits, Options, Reads, Transaction, Value, Writes,
 };
-use support::{one_run, one_run_with, open_count, options};
+
+use crate::support::{one_run, one_run_with, open_count, options};
 
 const OK: std::result::Result<(), Error> = Ok(());
 

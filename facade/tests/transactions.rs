@@ -10,7 +10,8 @@ use strata::{
     Reads, RunHandle, RunSpec, RunStatus, StagedWrite, Timestamp, Transaction, Value, Version, Writes,
 };
 use strata_wal::sim::SimDisk;
-use support::{TestClock, one_run, one_run_on, open_count, open_on, options};
+
+use crate::support::{TestClock, one_run, one_run_on, open_count, open_on, options};
 
 const OK: std::result::Result<(), Error> = Ok(());
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use strata::{Clock, Database, Durability, ErrorKind, Options, Retention, VerifyReport, Writes};
 use strata_wal::sim::SimDisk;
-use support::{busy_options, open_on, options, script, sim_path};
+
+use crate::support::{busy_options, open_on, options, script, sim_path};
 
 /// A store with images, segments and history, and the files that belong to it.
 fn grown(durability: Durability) -> (SimDisk, Vec<PathBuf>) {

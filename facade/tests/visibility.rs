@@ -11,8 +11,9 @@ use strata::{
     RunStatus, ShardState, Value, Version, Writes,
 };
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
-use support::gate::{Gate, Opener, open_gated, under_way};
-use support::{open_on, options, script, sim_path};
+
+use crate::support::gate::{Gate, Opener, open_gated, under_way};
+use crate::support::{open_on, options, script, sim_path};
 
 #[test]
 fn a_read_after_log_failed_serves_the_last_visible_version() {

@@ -20,6 +20,8 @@ use std::collections::BTreeSet;
 
 use strata::{Database, Durability, Operation, RunHandle, RunSpec};
 
+use crate::support::options;
+
 /// Every row meets every column.
 macro_rules! matrix {
     ($($name:ident is $row:expr),+ $(,)?) => {
@@ -89,7 +91,7 @@ fn every_primitive_of_the_table_has_a_row() {
 
 /// A run of a database in memory.
 fn in_memory() -> (Database, RunHandle) {
-    let database = Database::in_memory_with(support::options(Durability::InMemory, 1)).unwrap();
+    let database = Database::in_memory_with(options(Durability::InMemory, 1)).unwrap();
     let run = database.create_run(RunSpec::named("run")).unwrap();
     (database, run)
 }

@@ -19,7 +19,8 @@ use strata::{
 };
 use strata_wal::sim::SimDisk;
 use strata_wal::storage::Storage;
-use support::{Dice, open_on, seed, sim_path, sweep};
+
+use crate::support::{Dice, eventually, open_on, options, seed, sim_path, sweep};
 
 use crate::dump::dumped;
 use crate::grown::{Ending, Grown, SHARDS, grow, log_of};
@@ -193,7 +194,7 @@ fn is_trimmed(grown: &Grown, run: RunId) -> bool {
 
 /// What the store answers where it still opens is salvaged.
 fn expect_what_opens(grown: &Grown, report: &SalvageReport, story: &str) {
-    let (options, storage) = (support::options(Durability::Buffered, SHARDS), Arc::new(grown.disk.clone()));
+    let (options, storage) = (options(Durability::Buffered, SHARDS), Arc::new(grown.disk.clone()));
     let clock = support::TestClock::at(1_760_000_000_000_000).clock();
     let Ok(reader) = Database::start_to_read(sim_path(), options, clock, Some(storage)) else { return };
     for id in grown.runs.keys() {
@@ -319,7 +320,7 @@ fn a_log_that_nothing_was_written_to_is_whole() {
 
 #[test]
 fn an_image_that_a_crash_left_behind_counts_for_nothing() {
-    let options = || support::options(Durability::Strict, 1);
+    let options = || options(Durability::Strict, 1);
     let open = |disk: &SimDisk, micros: u64| {
         let clock = support::TestClock::at(1_750_000_000_000_000 + micros).clock();
         Database::start(Some(sim_path()), options(), clock, Some(Arc::new(disk.clone()))).unwrap()
@@ -368,7 +369,7 @@ fn an_image_that_a_crash_left_behind_counts_for_nothing() {
 #[test]
 fn in_place_of_a_damaged_image_the_one_before_it_and_the_log_are_taken() {
     let disk = SimDisk::new(seed());
-    let options = Options { retention: Retention::KeepLast(1), ..support::options(Durability::Buffered, 1) };
+    let options = Options { retention: Retention::KeepLast(1), ..options(Durability::Buffered, 1) };
     let database = open_on(&disk, options).unwrap();
     let run = database.create_run(RunSpec::named("run")).unwrap();
     for round in 0..5 {
@@ -378,7 +379,7 @@ fn in_place_of_a_damaged_image_the_one_before_it_and_the_log_are_taken() {
         drop(database.checkpoint().unwrap());
     }
     let first = sim_path().join("WAL/000-0000000001.seg");
-    support::eventually("the first segment is put away", || {
+    eventually("the first segment is put away", || {
         // Each checkpoint is held until it is dropped, so it is a later one that puts things away.
         run.put("key/0", 1).unwrap();
         drop(database.checkpoint().unwrap());
@@ -444,7 +445,7 @@ fn a_dump_is_made_only_in_a_new_directory_outside_of_the_store_and_of_a_store_th
     let (path, into) = (scratch.path().join("strata.db"), scratch.path().join("dump"));
     let refused = |into: &Path| strata::salvage(&path, into).unwrap_err().kind();
     assert_eq!(refused(&into), ErrorKind::NotFound);
-    let database = strata::Database::open(&path, support::options(Durability::Buffered, 1)).unwrap();
+    let database = strata::Database::open(&path, options(Durability::Buffered, 1)).unwrap();
     assert_eq!(refused(&into), ErrorKind::AlreadyOpen);
     assert!(!into.exists(), "nothing is made for a store that cannot be read");
     database.close().unwrap();
@@ -452,7 +453,7 @@ fn a_dump_is_made_only_in_a_new_directory_outside_of_the_store_and_of_a_store_th
         assert_eq!(refused(&inside), ErrorKind::InvalidArgument, "{}", inside.display());
     }
     assert_eq!(refused(&scratch.path().join("missing/../strata.db/dump")), ErrorKind::InvalidArgument);
-    let reader = strata::Database::open_read_only(&path, support::options(Durability::Buffered, 1)).unwrap();
+    let reader = strata::Database::open_read_only(&path, options(Durability::Buffered, 1)).unwrap();
     let report = strata::salvage(&path, &into).unwrap();
     assert!(report.runs.is_empty() && report.damage.is_empty(), "{report:?}");
     reader.close().unwrap();

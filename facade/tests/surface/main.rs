@@ -18,7 +18,8 @@ mod support;
 use strata::{Database, Durability, Error, RunHandle, RunSpec};
 
 use relay::Relay;
-use support::{TestClock, options};
+
+use crate::support::{TestClock, options};
 
 /// Every surface that writes runs `$suite`, on a new run of its own.
 macro_rules! on_every_surface_that_writes {
