@@ -1,0 +1,11 @@
+//! What a run was before: versions, forks, replays, and whoever follows it.
+
+mod forks;
+mod history;
+mod looking_back;
+mod past_of_forks;
+mod replay;
+mod subscriptions;
+
+#[path = "../support/mod.rs"]
+mod support;
