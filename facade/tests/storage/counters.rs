@@ -12,7 +12,7 @@ use crate::support::gate::{Gate, Opener, open_gated, under_way};
 use crate::support::{eventually, open_on, options, script};
 
 /// Long against what a simulated disk takes, and nothing in a test.
-const MOMENT: Duration = Duration::from_millis(10);
+const MOMENT: Duration = Duration::from_millis(200);
 
 fn of(database: &Database) -> ShardStats {
     database.stats().unwrap().shards.remove(0)
