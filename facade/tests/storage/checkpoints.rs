@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use strata::{
@@ -231,17 +232,28 @@ fn writes_go_on_while_images_are_made_and_none_is_lost_by_a_kill() {
     let disk = SimDisk::new(9);
     let options = Options { checkpoint_log_size: 16 << 10, ..options(Durability::Buffered, 2) };
     let database = open_on(&disk, options.clone()).unwrap();
+    let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for name in NAMES {
-            let database = &database;
+            let (database, is_over) = (&database, &is_over);
             scope.spawn(move || {
                 let run = script::begin(database, name).unwrap();
-                script::steps(&run, 1..=400);
+                // Until there were images enough, and not for ever where none are made.
+                for step in 1..=20_000 {
+                    script::step(&run, step).unwrap();
+                    if step >= 400 && is_over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                }
             });
         }
-        for _ in 0..20 {
+        for _ in 0..2_000 {
             database.checkpoint().unwrap();
+            if images_written(&database) > 20 {
+                break;
+            }
         }
+        is_over.store(true, Ordering::Relaxed);
     });
     assert!(images_written(&database) > 20);
     let held = contents(&database);
