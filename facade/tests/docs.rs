@@ -119,6 +119,38 @@ fn every_test_that_a_document_names_exists() {
     );
 }
 
+/// Of commands in documents as well as in code.
+#[test]
+fn every_test_binary_and_subject_of_a_command_exists() {
+    let sources = files("rs");
+    let is_there = |file: String| {
+        sources.iter().any(|source| source.path.split_once("/tests/").is_some_and(|(_, path)| path == file))
+    };
+    let mut missing = Vec::new();
+    let mut count = 0;
+    for document in files("md").iter().chain(&sources) {
+        for command in document.text.split(concat!("--te", "st ")).skip(1) {
+            let mut words = command.lines().next().unwrap_or_default().split([' ', '`', '"']);
+            let binary = words.next().unwrap_or_default();
+            count += 1;
+            if !is_there(format!("{binary}.rs")) && !is_there(format!("{binary}/main.rs")) {
+                missing.push(format!("{}: no binary {binary}", document.path));
+            }
+            let Some(subject) =
+                words.next().and_then(|word| word.split_once("::")).map(|(subject, _)| subject)
+            else {
+                continue;
+            };
+            if !is_there(format!("{binary}/{subject}.rs")) && !is_there(format!("{binary}/{subject}/mod.rs"))
+            {
+                missing.push(format!("{}: no {subject} in {binary}", document.path));
+            }
+        }
+    }
+    assert!(count > 0, "the documents show how a test is run");
+    assert!(missing.is_empty(), "{} commands would find no test:\n{}", missing.len(), missing.join("\n"));
+}
+
 #[test]
 fn every_promise_of_durability_names_its_test() {
     let document = read("docs/durability.md");

@@ -3,7 +3,7 @@
 #[path = "tidy/tree.rs"]
 mod tree;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tree::{SourceFile, files, lines_with_word, read};
 
@@ -140,6 +140,35 @@ fn a_file_is_read_in_one_sitting() {
     assert_none(&found);
 }
 
+/// A file that no `mod` of its binary names is not compiled: its tests would pass by never running.
+#[test]
+fn every_file_of_tests_belongs_to_a_test_binary() {
+    let there: BTreeMap<String, String> = files("rs")
+        .into_iter()
+        .filter(|file| file.path.split('/').nth(1) == Some("tests"))
+        .map(|file| (file.path, file.text))
+        .collect();
+    // What cargo finds by itself: `tests/subject.rs` and `tests/theme/main.rs`.
+    let is_root = |path: &str| match path.split('/').collect::<Vec<_>>()[..] {
+        [_, _, _] => true,
+        [_, _, _, name] => name == "main.rs",
+        _ => false,
+    };
+    let mut open: Vec<&str> = there.keys().map(String::as_str).filter(|path| is_root(path)).collect();
+    let mut compiled: BTreeSet<&str> = open.iter().copied().collect();
+    while let Some(path) = open.pop() {
+        let names = modules(path, is_root(path), &there[path]);
+        let found = names.iter().filter_map(|name| there.get_key_value(name)).map(|(name, _)| name.as_str());
+        open.extend(found.filter(|name| compiled.insert(name)));
+    }
+    let found: Vec<String> = there
+        .keys()
+        .filter(|path| !compiled.contains(path.as_str()))
+        .map(|path| format!("{path} is in no test binary"))
+        .collect();
+    assert_none(&found);
+}
+
 #[test]
 fn a_file_is_named_for_one_noun() {
     const NOT_NOUNS: [&str; 5] = ["utils", "util", "common", "helpers", "misc"];
@@ -226,6 +255,44 @@ fn a_test_is_named_by_a_sentence() {
         }
     }
     assert_none(&found);
+}
+
+/// The files in which the modules that this one declares may be.
+fn modules(path: &str, is_root: bool, text: &str) -> Vec<String> {
+    let (folder, name) = path.rsplit_once('/').expect("a path from the root of the project");
+    let inner = match name.trim_end_matches(".rs") {
+        "mod" => folder.to_owned(),
+        _ if is_root => folder.to_owned(),
+        name => format!("{folder}/{name}"),
+    };
+    let (mut found, mut stated) = (Vec::new(), None);
+    for line in text.lines() {
+        if let Some(place) = line.strip_prefix("#[path = \"") {
+            stated = place.strip_suffix("\"]");
+        } else if let Some(name) = line
+            .trim_start_matches("pub(crate) ")
+            .strip_prefix("mod ")
+            .and_then(|rest| rest.strip_suffix(';'))
+        {
+            match stated.take() {
+                Some(place) => found.push(joined(folder, place)),
+                None => found.extend([format!("{inner}/{name}.rs"), format!("{inner}/{name}/mod.rs")]),
+            }
+        }
+    }
+    found
+}
+
+/// The path of `place`, as seen from `folder`.
+fn joined(folder: &str, place: &str) -> String {
+    let mut parts: Vec<&str> = folder.split('/').collect();
+    for part in place.split('/') {
+        match part {
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
 }
 
 /// What a crate's Cargo.toml says about whom it knows.

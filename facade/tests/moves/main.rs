@@ -1,0 +1,11 @@
+//! Runs and stores that move: into archives and out of them, and to another number of shards.
+
+mod archive_erasure;
+mod archive_files;
+mod archive_races;
+mod archives;
+mod forged_archives;
+mod resharding;
+
+#[path = "../support/mod.rs"]
+mod support;

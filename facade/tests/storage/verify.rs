@@ -1,0 +1,124 @@
+//! Reading everything: a store that is whole says so, and of one that is not every damaged place is told.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use strata::{Clock, Database, Durability, ErrorKind, Options, Retention, VerifyReport, Writes};
+use strata_wal::sim::SimDisk;
+
+use crate::support::{busy_options, open_on, options, script, sim_path};
+
+/// A store with images, segments and history, and the files that belong to it.
+fn grown(durability: Durability) -> (SimDisk, Vec<PathBuf>) {
+    let disk = SimDisk::new(3);
+    let all = Options { retention: Retention::KeepAll, ..busy_options(durability, 2) };
+    let database = open_on(&disk, all).unwrap();
+    for name in ["a", "b", "c"] {
+        script::steps(&script::begin(&database, name).unwrap(), 1..=80);
+    }
+    let files = database.checkpoint().unwrap().files().unwrap();
+    database.close().unwrap();
+    (disk, files)
+}
+
+fn verified(disk: &SimDisk) -> VerifyReport {
+    let storage = Some(Arc::new(disk.clone()) as _);
+    let reader =
+        Database::start_to_read(sim_path(), options(Durability::Buffered, 2), Clock::System, storage);
+    reader.unwrap().verify(|_| {}).unwrap()
+}
+
+#[test]
+fn all_that_was_written_is_read_and_found_whole_while_writers_write() {
+    for durability in [Durability::Buffered, Durability::Strict] {
+        let (disk, _) = grown(durability);
+        let database = open_on(&disk, busy_options(durability, 2)).unwrap();
+        let run = database.run(script::id_of("a"));
+        let (mut calls, mut last) = (0, None);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 0..300 {
+                    run.put("key", number).unwrap();
+                }
+            });
+            for _ in 0..5 {
+                let report = database.verify(|progress| {
+                    calls += 1;
+                    last = Some(progress);
+                });
+                let report = report.unwrap();
+                assert!(report.damage.is_empty(), "{durability:?}: {:?}", report.damage);
+                assert!(report.records >= 243 && report.images >= 3 && report.segments > 4, "{report:?}");
+            }
+        });
+        let last = last.unwrap();
+        assert!(calls > 10 && last.logs == (2, 2) && last.images.0 == last.images.1, "{calls}: {last:?}");
+    }
+}
+
+#[test]
+fn every_damaged_place_is_told_with_its_file_and_the_rest_is_read() {
+    let (disk, files) = grown(Durability::Buffered);
+    let whole = verified(&disk);
+    assert!(whole.damage.is_empty(), "{:?}", whole.damage);
+    let mut seen = 0;
+    assert!(
+        ["DATA", "WAL", "SNAPSHOTS"].iter().all(|dir| files.iter().any(|file| is_in(file, dir))),
+        "{files:?}"
+    );
+    for file in &files {
+        // A file may have been put away since.
+        let put_away = sim_path().join("DATA").join(file_name(file));
+        let file = if disk.files().contains(file) { file } else { &put_away };
+        let step = if is_in(file, "SNAPSHOTS") { 25 } else { 40 };
+        let bytes = disk.bytes(file);
+        // Where something is written: behind it a segment has zeros.
+        let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+        for place in (4_096..end).step_by(end / step) {
+            let mut damaged = bytes.clone();
+            damaged[place] ^= 0x10;
+            disk.set_bytes(file, &damaged);
+            let storage = Some(Arc::new(disk.clone()) as _);
+            let open =
+                Database::start_to_read(sim_path(), options(Durability::Buffered, 2), Clock::System, storage);
+            // What recovery reads itself refuses the store; all else is found by reading everything.
+            match open {
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}"),
+                Ok(reader) => {
+                    let report = reader.verify(|_| {}).unwrap();
+                    if !is_between_batches(&bytes, place) {
+                        let told = |damage: &strata::Error| damage.to_string().contains(file_name(file));
+                        let is_told = !report.damage.is_empty() && report.damage.iter().all(told);
+                        assert!(is_told, "{} at {place}: {:?}", file.display(), report.damage);
+                        seen += 1;
+                    }
+                }
+            }
+            disk.set_bytes(file, &bytes);
+        }
+    }
+    assert!(seen > 100, "{seen} places were found");
+    assert!(verified(&disk).damage.is_empty());
+}
+
+/// Whether a byte lies where nothing was written: after a sync the next batch begins on a fresh block.
+fn is_between_batches(bytes: &[u8], place: usize) -> bool {
+    let block = place / 4_096 * 4_096;
+    let rest = &bytes[place..(block + 4_096).min(bytes.len())];
+    let before = &bytes[block..place];
+    rest.iter().all(|byte| *byte == 0) && before.iter().rev().take(8).all(|byte| *byte == 0)
+}
+
+fn is_in(file: &Path, dir: &str) -> bool {
+    file.starts_with(sim_path().join(dir))
+}
+
+fn file_name(file: &Path) -> &str {
+    file.file_name().unwrap().to_str().unwrap()
+}
+
+#[test]
+fn what_is_in_memory_alone_has_nothing_to_be_read() {
+    let error = Database::in_memory().unwrap().verify(|_| {}).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
