@@ -14,7 +14,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use strata::{
@@ -219,6 +219,7 @@ impl Scene<'_> {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
         let (full, other) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let is_open = AtomicBool::new(false);
         let goes_on = || full.load(Ordering::Relaxed) < WRITERS.len();
         std::thread::scope(|scope| {
             let hearing = scope.spawn(|| {
@@ -230,12 +231,15 @@ impl Scene<'_> {
                     ) {
                         ("step", Some(writer)) => steps[writer] = words[2].parse().unwrap(),
                         ("full", Some(_)) => drop(full.fetch_add(1, Ordering::Relaxed)),
+                        ("open", None) => is_open.store(true, Ordering::Relaxed),
                         _ => other.lock().unwrap().push(line),
                     }
                 }
                 // It has ended, by itself where it must not.
                 full.store(WRITERS.len(), Ordering::Relaxed);
+                is_open.store(true, Ordering::Relaxed);
             });
+            eventually("the child has a store with its runs", || is_open.load(Ordering::Relaxed));
             self.disk.fill(self.room + (1 << 20));
             self.eat_while(goes_on);
             child.kill().unwrap();
@@ -254,17 +258,23 @@ impl Scene<'_> {
 
 /// The child: writes until it is full, says so, and goes on until it is killed.
 fn fill_until_killed() -> ! {
+    // A thread that panics is not waited for by those that write until they are killed.
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panicked| {
+        tell(panicked);
+        std::process::abort();
+    }));
     let store = std::env::var_os(STORE).expect("the parent names the store");
     let mode = std::env::var(MODE).expect("the parent names the mode");
     let durability =
         if mode == Durability::Strict.to_string() { Durability::Strict } else { Durability::Buffered };
     let database =
         Database::open(&store, store_options(durability)).expect("the parent leaves room for a store");
+    let runs = WRITERS.map(|writer| script::begin(&database, writer).expect("there is room for a run"));
+    say("open");
     std::thread::scope(|scope| {
-        for writer in WRITERS {
-            let database = &database;
+        for (writer, run) in WRITERS.iter().zip(runs) {
             scope.spawn(move || {
-                let run = script::begin(database, writer).expect("there is room for a run");
                 let (mut steps, mut has_told) = (0, false);
                 loop {
                     match script::step(&run, steps + 1) {
