@@ -22,6 +22,7 @@ use crate::image_directory::read_pages_left;
 use crate::kin::Kin;
 use crate::record::{self, RecordPlace};
 use crate::replay::apply;
+use crate::retained::RunImage;
 use crate::run::Run;
 use crate::salvage_index::{SalvageIndex, SeenImage, SeenRun};
 use crate::store_error::store_error;
@@ -87,7 +88,7 @@ pub fn salvage(
     let mut taken = BTreeSet::new();
     for source in store.logs().iter().rev() {
         let mut log = SalvagedLog::read(source, path, store.has_manifest(), &mut found)?;
-        let point = |(run, seen): (&RunId, &SeenRun)| (seen.origin.map(|origin| origin.point), *run);
+        let point = |(run, seen): (&RunId, &SeenRun)| (seen.origin().map(|origin| origin.point), *run);
         let mut runs: Vec<_> = log.index.runs.iter().map(point).collect();
         // Forks of one version together, as those that read every image have them.
         runs.sort();
@@ -167,18 +168,6 @@ impl<'a> SalvagedLog<'a> {
         found.records += remains.records;
         found.damage.extend(remains.mended.iter().map(|damage| damage_of(damage, path)));
         found.damage.extend(remains.gaps.iter().map(|gap| damage_of(&gap.damage, path)));
-        let newest = source.images().map(|image| image.number).max();
-        for number in source.image_numbers() {
-            // One that is newer than what MANIFEST names may show commits that a crash took back.
-            if has_manifest && newest.is_none_or(|newest| number > newest) {
-                continue;
-            }
-            let (entries, damage) = read_pages_left(source, number);
-            let named = source.images().find(|image| image.number == number);
-            entries.iter().for_each(|entry| index.take_entry(entry, named.map(|image| image.through)));
-            found.damage.extend(damage.iter().map(|damage| damage_of(damage, path)));
-        }
-        index.sort_images();
         let history = LogHistory::new(source, LogMode::Direct).map_err(store_error)?;
         let mut log = SalvagedLog {
             path,
@@ -190,36 +179,44 @@ impl<'a> SalvagedLog<'a> {
             remains,
             damage: Vec::new(),
         };
+        log.read_directories(has_manifest, found);
         for (place, reason) in refused {
             let damage = log.history.corrupt(GroupId::default(), place.log, place.lsn, reason);
             found.damage.push(damage_of(&damage, path));
         }
-        log.refute_images(found);
         log.kin = Kin::of(log.index.known());
         Ok(log)
     }
 
-    /// Takes out the images that the log contradicts.
-    fn refute_images(&mut self, found: &mut SalvagedStore) {
-        let mut runs = std::mem::take(&mut self.index.runs);
-        for (run, seen) in &mut runs {
-            seen.images.retain(|image| match self.standing(*run, image) {
-                Standing::Refuted(damage) => {
-                    found.damage.push(damage);
-                    false
-                }
-                Standing::Confirmed | Standing::Unknown => true,
-            });
+    /// Takes note of what directories say, the newest first, but for images that the log contradicts.
+    fn read_directories(&mut self, has_manifest: bool, found: &mut SalvagedStore) {
+        let mut index = std::mem::take(&mut self.index);
+        let newest = self.source.images().map(|image| image.number).max();
+        for number in self.source.image_numbers() {
+            // One that is newer than what MANIFEST names may show commits that a crash took back.
+            if has_manifest && newest.is_none_or(|newest| number > newest) {
+                continue;
+            }
+            let (entries, damage) = read_pages_left(self.source, number);
+            found.damage.extend(damage.iter().map(|damage| damage_of(damage, self.path)));
+            let named = self.source.images().find(|image| image.number == number);
+            for entry in &entries {
+                let is_refuted = |image| match self.standing(entry.run, image) {
+                    Standing::Refuted(damage) => {
+                        found.damage.push(damage);
+                        true
+                    }
+                    Standing::Confirmed | Standing::Unknown => false,
+                };
+                index.take_entry(entry, named.map(|image| image.through), is_refuted);
+            }
         }
-        self.index.runs = runs;
+        index.sort_images();
+        self.index = index;
     }
 
     /// What the log says of an image that MANIFEST does not name: one that was finished and not named may show what a crash took back.
-    fn standing(&mut self, run: RunId, seen: &SeenImage) -> Standing {
-        let SeenImage { image, is_named, .. } = seen;
-        if *is_named {
-            return Standing::Confirmed;
-        }
+    fn standing(&mut self, run: RunId, image: RunImage) -> Standing {
         let RecordPlace { log: number, lsn } = image.record;
         let refuted = |log: &mut Self, reason: &str| {
             let reason =
@@ -314,10 +311,7 @@ impl<'a> SalvagedLog<'a> {
     fn begin(&mut self, id: RunId, seen: &SeenRun) -> Building {
         let mut failures = Vec::new();
         let base = self.base_of(seen);
-        for candidate in
-            seen.images.iter().filter(|seen_image| seen_image.image.stamp.version >= seen.imported)
-        {
-            let SeenImage { image, is_over_origin, is_left_over, .. } = candidate;
+        for SeenImage { image, is_over_origin, is_named, is_left_over } in &seen.images {
             let base = if *is_over_origin { base.clone() } else { Ok(None) };
             let read = match is_left_over {
                 true => Ok(left_of(id, image.stamp, &Arc::default())),
@@ -328,7 +322,7 @@ impl<'a> SalvagedLog<'a> {
             match read {
                 Ok(state) => {
                     let run = Run { place: image.record, logged: image.stamp, ..Run::new(state) };
-                    let is_confirmed = matches!(self.standing(id, candidate), Standing::Confirmed);
+                    let is_confirmed = *is_named || matches!(self.standing(id, *image), Standing::Confirmed);
                     return Building { is_begun: true, is_confirmed, ..Building::of(run, failures) };
                 }
                 Err(damage) => failures.push(damage),
@@ -344,7 +338,7 @@ impl<'a> SalvagedLog<'a> {
     fn base_of(&mut self, seen: &SeenRun) -> Result<Option<Arc<Base>>, Damage> {
         let (source, unreadable) = (self.source, &self.remains.unreadable);
         let history = || Ok(LogHistory::new(source, LogMode::Direct)?.without(unreadable));
-        self.kin.base_at(seen.origin, &mut self.shelf, history).map_err(|error| {
+        self.kin.base_at(seen.origin(), &mut self.shelf, history).map_err(|error| {
             let found = error.source().and_then(|source| source.downcast_ref::<WalError>());
             let damage = found.map(|found| damage_of(found, self.path));
             let (file, offset) =

@@ -28,8 +28,10 @@ pub(crate) struct SeenRun {
     pub(crate) name: Option<String>,
     /// Its images, the newest first once all have come.
     pub(crate) images: Vec<SeenImage>,
-    /// What it began as, if it is a fork that needs it.
-    pub(crate) origin: Option<Origin>,
+    /// What it began as, as the log has it.
+    origin: Option<Origin>,
+    /// The same as the newest directory has it that says so.
+    entered_origin: Option<Origin>,
     /// What was erased in it, in whatever version it is found.
     pub(crate) erasures: Vec<Erasure>,
     /// Its records, in the order of the log.
@@ -46,7 +48,7 @@ pub(crate) struct SeenRun {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SeenImage {
     pub(crate) image: RunImage,
-    /// Whether it shows what a fork has changed of what it began as.
+    /// Whether it shows what the run has changed of what it began as.
     pub(crate) is_over_origin: bool,
     /// Whether the directory is one that MANIFEST names: then what it says was durable in the log.
     pub(crate) is_named: bool,
@@ -61,6 +63,21 @@ pub(crate) struct Stretch {
     pub(crate) last: RecordPlace,
     /// Its commit.
     pub(crate) version: Version,
+}
+
+impl SeenRun {
+    /// What it began as, if it is a fork that needs it or was imported.
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        self.entered_origin.or(self.origin)
+    }
+
+    /// Whether what a directory says of it is of no earlier life than the one that began with the last import. Newer directories come
+    /// before older ones, and one that says what the run began as speaks of all behind that: an older one that says otherwise was made
+    /// before.
+    fn is_since_import(&self, entry: &RunEntry) -> bool {
+        let is_as_begun = self.entered_origin.is_none_or(|origin| entry.origin == Some(origin));
+        is_as_begun && entry.summary.stamp.version >= self.imported
+    }
 }
 
 impl SalvageIndex {
@@ -110,33 +127,51 @@ impl SalvageIndex {
         Ok(())
     }
 
-    /// Takes note of what a directory says of a run. Of one that MANIFEST names it is known which part of the log it stands for.
-    pub(crate) fn take_entry(&mut self, entry: &RunEntry, named_through: Option<Lsn>) {
-        let is_named = named_through.is_some();
-        if let Some(origin) = entry.origin {
-            self.take_origin(entry.run, origin);
-        }
-        entry.erasures.iter().for_each(|erasure| self.take_erasure(entry.run, erasure.clone()));
+    /// Takes note of what a directory says of a run, but for images that `is_refuted`; the newest directory comes first, and all of them
+    /// behind the records. Of one that MANIFEST names it is known which part of the log it stands for, and nothing it says is refuted.
+    ///
+    /// Nothing is taken of a life before the last import: what that erased, an archive brings back.
+    pub(crate) fn take_entry(
+        &mut self,
+        entry: &RunEntry,
+        named_through: Option<Lsn>,
+        mut is_refuted: impl FnMut(RunImage) -> bool,
+    ) {
         let seen = self.runs.entry(entry.run).or_default();
+        if !seen.is_since_import(entry) {
+            return;
+        }
+        let (is_named, is_over_origin) = (named_through.is_some(), entry.origin.is_some());
         let meta = entry.summary.meta.as_ref();
-        seen.name = meta.and_then(|meta| meta.name.clone()).or(seen.name.take());
+        seen.name = seen.name.take().or(meta.and_then(|meta| meta.name.clone()));
         seen.known = seen.known.max(entry.summary.stamp.version);
         seen.settled = seen.settled.max(named_through.unwrap_or_default());
-        let is_over_origin = entry.origin.is_some();
         // What is left of a deleted run is known without its image.
         let left_over = entry.newest_image().filter(|_| meta.is_none());
+        let mut is_as_it_was = true;
         for image in entry.retained.anchors.iter().copied().chain(entry.newest_image()) {
             let is_left_over = left_over == Some(image);
             seen.known = seen.known.max(image.stamp.version);
             match seen.images.iter_mut().find(|known| known.image == image) {
                 Some(known) => known.is_named |= is_named,
+                None if !is_named && is_refuted(image) => is_as_it_was = false,
                 None => seen.images.push(SeenImage { image, is_over_origin, is_named, is_left_over }),
             }
         }
+        // A crash may have taken back what it began as.
+        if let Some(origin) = entry.origin.filter(|_| is_as_it_was) {
+            seen.entered_origin = Some(origin);
+            self.note_parent(origin);
+        }
+        entry.erasures.iter().for_each(|erasure| self.take_erasure(entry.run, erasure.clone()));
     }
 
     fn take_origin(&mut self, run: RunId, origin: Origin) {
         self.runs.entry(run).or_default().origin = Some(origin);
+        self.note_parent(origin);
+    }
+
+    fn note_parent(&mut self, origin: Origin) {
         let parent = self.runs.entry(origin.point.run).or_default();
         parent.known = parent.known.max(origin.point.version);
     }
@@ -162,10 +197,12 @@ impl SalvageIndex {
     /// The runs as those that others were forked from.
     pub(crate) fn known(&self) -> BTreeMap<RunId, Known<'static>> {
         let known = |seen: &SeenRun| {
-            let is_over = seen.origin.is_some();
+            // As the newest directory has it: forks of a life that began anew are made from images of that alone.
+            let is_over = seen.images.first().map_or(seen.origin().is_some(), |newest| newest.is_over_origin);
+            let origin = seen.origin().filter(|_| is_over);
             let images = seen.images.iter().filter(|image| image.is_over_origin == is_over);
             let images = images.map(|seen| seen.image).collect();
-            Known { images, floor: Version::NEVER, origin: seen.origin, live: None }
+            Known { images, floor: Version::NEVER, origin, live: None }
         };
         self.runs.iter().map(|(run, seen)| (*run, known(seen))).collect()
     }
@@ -174,7 +211,7 @@ impl SalvageIndex {
 impl Descent for SalvageIndex {
     fn erased(&self, run: RunId) -> Option<(&[Erasure], Option<Origin>)> {
         let seen = self.runs.get(&run)?;
-        Some((&seen.erasures, seen.origin))
+        Some((&seen.erasures, seen.origin()))
     }
 }
 

@@ -6,6 +6,7 @@ mod archive_races;
 mod archives;
 mod forged_archives;
 mod resharding;
+mod salvage_imports;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -13,6 +13,7 @@ use strata::{
 use strata_shards::record;
 use strata_wal::StoreRemains;
 use strata_wal::sim::SimDisk;
+use strata_wal::storage::Storage;
 
 use super::dump::answered;
 use crate::support::{Dice, TestClock, busy_options, options, sim_path};
@@ -33,6 +34,7 @@ pub(crate) struct Known {
     /// The versions at which it was deleted.
     pub(crate) deleted: BTreeSet<u64>,
     pub(crate) parent: Option<RunId>,
+    is_imported: bool,
     is_open: bool,
 }
 
@@ -61,6 +63,8 @@ struct Growing {
     database: Database,
     dice: Dice,
     runs: BTreeMap<RunId, Known>,
+    /// Archives of runs that were deleted then.
+    archives: Vec<(RunId, PathBuf)>,
     checkpoints_until: u64, // steps
 }
 
@@ -78,12 +82,14 @@ pub(crate) fn grow(seed: u64, durability: Durability, ending: Ending, steps: u64
     let storage = Some(Arc::new(disk.clone()) as _);
     let database = Database::start(Some(sim_path()), options, clock.clock(), storage).unwrap();
     let checkpoints_until = if seed.is_multiple_of(2) { steps } else { steps / 2 };
-    let mut growing =
-        Growing { clock, database, dice: Dice::new(seed), runs: BTreeMap::new(), checkpoints_until };
+    let (dice, runs, archives) = (Dice::new(seed), BTreeMap::new(), Vec::new());
+    let mut growing = Growing { clock, database, dice, runs, archives, checkpoints_until };
     for step in 0..steps {
         growing.step(step);
     }
-    let Growing { database, runs, .. } = growing;
+    let Growing { database, runs, archives, .. } = growing;
+    // What the store has imported is its own.
+    archives.iter().for_each(|(_, path)| disk.remove(path).unwrap());
     let story = format!("seed {seed}, {durability:?}, {ending:?}, {steps} steps");
     let disk = match ending {
         Ending::Closed => {
@@ -113,12 +119,7 @@ impl Growing {
         let id = open[self.dice.below(open.len() as u64) as usize];
         let run = self.database.run(id);
         match self.dice.below(60) {
-            0 => {
-                let version = run.delete_run().unwrap().version.0;
-                let known = self.runs.get_mut(&id).unwrap();
-                known.deleted.insert(version);
-                known.is_open = false;
-            }
+            0 => self.delete(&run, step),
             1 => {
                 run.end(RunStatus::Completed).unwrap();
                 self.note(&run);
@@ -130,6 +131,8 @@ impl Growing {
                 self.database.compact(compaction).unwrap();
             }
             3 | 4 => self.fork(&run),
+            // A deleted run of the id is put away first, which takes two checkpoints.
+            8 | 9 if step < self.checkpoints_until => self.import(step),
             5 => {
                 run.set_tags(["a", "b"]).unwrap();
                 self.note(&run);
@@ -178,6 +181,37 @@ impl Growing {
         if let Ok(fork) = forked {
             self.note(&fork);
             self.runs.get_mut(&fork.id()).unwrap().parent = Some(run.id());
+        }
+    }
+
+    fn delete(&mut self, run: &RunHandle, step: u64) {
+        if self.dice.below(2) == 0 {
+            self.export(run, step);
+        }
+        let version = run.delete_run().unwrap().version.0;
+        let known = self.runs.get_mut(&run.id()).unwrap();
+        known.deleted.insert(version);
+        known.is_open = false;
+    }
+
+    fn export(&mut self, run: &RunHandle, step: u64) {
+        let path = sim_path().with_file_name(format!("{step}.arc"));
+        run.export(&path).unwrap();
+        self.archives.push((run.id(), path));
+    }
+
+    /// Imports a run, now and then several times and in place of one that began anew.
+    fn import(&mut self, step: u64) {
+        let Some(last) = (self.archives.len() as u64).checked_sub(1) else { return };
+        let (id, path) = self.archives[self.dice.below(last + 1) as usize].clone();
+        let run = self.database.run(id);
+        if self.runs[&id].is_open {
+            self.delete(&run, step);
+        }
+        // Forks of the deleted run may be there, or it has ended.
+        if self.database.import(&path).is_ok() {
+            self.note(&run);
+            self.runs.get_mut(&id).unwrap().is_imported = true;
         }
     }
 
@@ -254,6 +288,11 @@ impl Grown {
                     Some("seg") => segments.push((field(56), field(56) + field(48), file.clone())),
                     // What is sorted counts, and not the segments that it came from.
                     Some("his") => segments.insert(0, (0, field(48), file.clone())),
+                    Some("arc") => {
+                        let imported = self.runs.iter().filter(|(_, known)| known.is_imported);
+                        holders.insert(file, imported.map(|(run, _)| *run).collect());
+                        continue;
+                    }
                     _ => continue,
                 }
                 holders.insert(file, BTreeSet::new());

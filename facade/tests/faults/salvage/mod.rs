@@ -165,6 +165,7 @@ fn untouched(
 ) -> Vec<RunId> {
     let (log, keeps_all) = (log_of(file), grown.retention == Retention::KeepAll);
     let is_in = |dir: &str| file.starts_with(sim_path().join(dir));
+    let is_archive = file.extension().is_some_and(|extension| extension == "arc");
     let is_untouched = |run: &RunId| {
         let of_log = u32::from(run.placement()) % SHARDS as u32;
         match log {
@@ -175,8 +176,8 @@ fn untouched(
             Some(_) if is_in("SNAPSHOTS") => {
                 keeps_all && grown.line_of(*run).iter().all(|run| !is_trimmed(grown, *run))
             }
-            // What was put away is in the images, but for what forks began as.
-            Some(_) if is_in("DATA") && grown.runs[run].parent.is_none() => true,
+            // What was put away is in the images, but for what forks and imported runs began as.
+            Some(_) if is_in("DATA") && !is_archive && grown.runs[run].parent.is_none() => true,
             Some(_) => grown.line_of(*run).iter().all(|run| !holders[file].contains(run)),
         }
     };
