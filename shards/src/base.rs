@@ -28,7 +28,7 @@ impl Origin {
     }
 
     /// The oldest version of which all is kept of what its archive has, for a run with this floor: what a fork began as is kept for it
-    /// as a whole.
+    /// as a whole, from the first version on that came with the archive.
     pub(crate) fn floor_in_archive(&self, run: RunId, floor: Version) -> Version {
         if self.is_import_of(run) { floor } else { Version::NEVER }
     }

@@ -163,7 +163,7 @@ impl Engine {
         }
     }
 
-    fn query_history(&self, run: RunId, query: HistoryQuery) -> Result<Answer, Error> {
+    pub(crate) fn query_history(&self, run: RunId, query: HistoryQuery) -> Result<Answer, Error> {
         self.ask(self.shard_of(run), |reply| Message::History(Box::new(HistoryRequest { run, query, reply })))
     }
 

@@ -16,6 +16,7 @@ use strata_wal::storage::LockGuard;
 use crate::checkpoint_kind::CheckpointKind;
 use crate::clock::Clock;
 use crate::held_checkpoint::Holds;
+use crate::history_query::HistoryQuery;
 use crate::maintenance::Errand;
 use crate::message::{Answer, BatchReceipt, Control, Message, Reply, RunOrigin, RunPage};
 use crate::report::{
@@ -194,8 +195,7 @@ impl Engine {
         run: RunId,
         retention: Option<Retention>,
     ) -> Result<RetentionPreview, Error> {
-        let control = Control::PreviewRetention(run, retention);
-        match self.ask(self.shard_of(run), |reply| Message::Control(control, reply))? {
+        match self.query_history(run, HistoryQuery::Kept(retention))? {
             Answer::Retention(preview) => Ok(preview),
             other => unreachable!("a question for what would go was answered with {other:?}"),
         }

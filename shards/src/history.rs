@@ -159,23 +159,22 @@ impl PastVersion {
         match archive.make(self.version, hash_seed).map_err(store_error)? {
             Some(state) if state.version() == self.version => Ok(MadePast { state, record: self.newest }),
             Some(_) => Err(self.not_logged()),
-            None => Err(self.trimmed()),
+            None => Err(self.trimmed(archive.earliest())),
         }
     }
 
     fn not_logged(&self) -> Error {
         let message = format!(
-            "commit {} of the run was made while it lived in memory: it was never logged",
+            "the run has no commit {}: it was made while the run lived in memory, or in a life that had ended when it was imported",
             self.version
         );
         self.about_run(ErrorKind::VersionNotFound, message)
     }
 
-    fn trimmed(&self) -> Error {
-        self.about_run(
-            ErrorKind::HistoryTrimmed,
-            format!("version {} of the run is no longer kept", self.version),
-        )
+    fn trimmed(&self, earliest: Version) -> Error {
+        let message =
+            format!("version {} of the run is no longer kept: the earliest is {earliest}", self.version);
+        self.about_run(ErrorKind::HistoryTrimmed, message)
     }
 
     fn about_run(&self, kind: ErrorKind, message: String) -> Error {

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use strata_primitives::{
-    Cause, Durability, EntityRef, Erasure, Error, ErrorKind, Mutation, OperationId, Redaction, RunId, Stamp,
-    Timestamp, Version,
+    Cause, Durability, EntityRef, Erasure, Error, ErrorKind, Mutation, OperationId, Redaction, Retention,
+    RunId, Stamp, Timestamp, Version,
 };
 
 use crate::calls::fresh_id;
@@ -14,6 +14,8 @@ use crate::erasing::erasures_of;
 use crate::history_read::Reading;
 use crate::loader::LoadRequest;
 use crate::message::{Answer, Reply};
+use crate::reaches::untold_archive;
+use crate::report::RetentionPreview;
 use crate::run::{Need, Progress};
 use crate::shard::Shard;
 
@@ -38,6 +40,8 @@ pub enum HistoryQuery {
         /// The most commits to answer.
         limit: usize,
     },
+    /// What the next checkpoint would give up if it kept this much.
+    Kept(Option<Retention>),
 }
 
 /// A commit as it is logged.
@@ -100,6 +104,7 @@ impl CommitPage {
 pub(crate) enum HistoryFound {
     At(Stamp),
     Commits(CommitPage),
+    Kept(RetentionPreview),
 }
 
 /// A question on its way to a shard.
@@ -153,9 +158,7 @@ impl Shard {
         let HistoryRequest { run, query, reply } = request;
         let need = self.need_of(run);
         match self.begin_reading(run, query) {
-            Ok(Begun::Known(stamp)) => {
-                self.withheld.answer(reply, Ok(Answer::Stamp(stamp)), need, &self.progress);
-            }
+            Ok(Begun::Known(answer)) => self.withheld.answer(reply, Ok(answer), need, &self.progress),
             Ok(Begun::Reading(reading, need)) => {
                 let counts = reading.erasures.iter().map(|(run, erasures)| (*run, erasures.len()));
                 let (request, erased) = (fresh_id(), counts.collect());
@@ -175,12 +178,22 @@ impl Shard {
             && run.state.timestamp() <= time
         {
             let stamp = Stamp { version: run.state.version(), timestamp: run.state.timestamp() };
-            return Ok(Begun::Known(stamp));
+            return Ok(Begun::Known(Answer::Stamp(stamp)));
+        }
+        if let HistoryQuery::Kept(retention) = query {
+            let (mut reaches, need, floor_then) = self.reaches_then(id, retention)?;
+            if untold_archive(&mut reaches).is_none() {
+                let preview = RetentionPreview::of(reaches, floor_then);
+                return Ok(Begun::Known(Answer::Retention(preview)));
+            }
+            let (changed, erasures) = (Version::NEVER, Vec::new());
+            let reading = Reading { reaches, query, changed, erasures, floor_then };
+            return Ok(Begun::Reading(Box::new(reading), need));
         }
         let state = &self.loggable(id)?.state;
         let newest = state.version();
         let from = match &query {
-            HistoryQuery::At(_) | HistoryQuery::Of { .. } => Version::NEVER.next(),
+            HistoryQuery::At(_) | HistoryQuery::Of { .. } | HistoryQuery::Kept(_) => Version::NEVER.next(),
             HistoryQuery::Behind { version, .. } if *version > newest => {
                 let message = format!("the run has versions 1 to {newest}, not {version}");
                 return Err(Error::new(ErrorKind::VersionNotFound, message));
@@ -189,16 +202,16 @@ impl Shard {
         };
         let changed = match &query {
             HistoryQuery::Of { entity, .. } => state.view().changed_by(entity),
-            HistoryQuery::At(_) | HistoryQuery::Behind { .. } => Version::NEVER,
+            _ => Version::NEVER,
         };
         let (reaches, need) = self.reaches(id, from)?;
         let erasures = match query {
-            HistoryQuery::At(_) => Vec::new(),
+            HistoryQuery::At(_) | HistoryQuery::Kept(_) => Vec::new(),
             HistoryQuery::Behind { .. } | HistoryQuery::Of { .. } => {
                 reaches.iter().map(|reach| (reach.run, erasures_of(&self.runs, reach.run))).collect()
             }
         };
-        let reading = Reading { reaches, query, changed, erasures };
+        let reading = Reading { reaches, query, changed, erasures, floor_then: Version::NEVER };
         Ok(Begun::Reading(Box::new(reading), need))
     }
 
@@ -225,6 +238,7 @@ impl Shard {
         let mut need = Need::default();
         let answer = outcome.map(|found| match found {
             HistoryFound::At(stamp) => Answer::Stamp(stamp),
+            HistoryFound::Kept(preview) => Answer::Retention(preview),
             HistoryFound::Commits(mut page) => {
                 need = self.runs.need_of_line(run);
                 // What was erased while they were being read is not there either.
@@ -245,6 +259,6 @@ impl Shard {
 /// What a question needs.
 enum Begun {
     /// Nothing: the shard knows.
-    Known(Stamp),
+    Known(Answer),
     Reading(Box<Reading>, Need),
 }

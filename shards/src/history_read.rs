@@ -11,9 +11,10 @@ use strata_wal::LogHistory;
 
 use crate::cold_run::ImageShelf;
 use crate::history_query::{CommitPage, HistoryFound, HistoryQuery, LoggedCommit};
-use crate::reaches::Reach;
+use crate::reaches::{Reach, untold_archive};
 use crate::record::{Record, RecordHead, RecordPlace};
 use crate::record_walk::RecordWalk;
+use crate::report::RetentionPreview;
 use crate::retained::RunImage;
 use crate::store_error::store_error;
 
@@ -27,6 +28,8 @@ pub(crate) struct Reading {
     pub(crate) changed: Version,
     /// The erasures that show in the commits of each of the runs, its own and those that it inherits.
     pub(crate) erasures: Vec<(RunId, Vec<Erasure>)>,
+    /// The oldest version of which all would be kept, where that is asked.
+    pub(crate) floor_then: Version,
 }
 
 /// Records that are read for one page at most.
@@ -41,9 +44,15 @@ impl Reading {
     ///
     /// # Errors
     /// `VersionNotFound` for a time before the first commit, `HistoryTrimmed`, `Corrupt`, `Io`.
-    pub(crate) fn read(self, shelf: &ImageShelf, log: &mut LogHistory) -> Result<HistoryFound, Error> {
+    pub(crate) fn read(mut self, shelf: &ImageShelf, log: &mut LogHistory) -> Result<HistoryFound, Error> {
+        if let Some((reach, number)) = untold_archive(&mut self.reaches) {
+            reach.floor = shelf.archive(number).map_err(store_error)?.earliest();
+        }
         let mut reader = Reader { shelf, log };
         match &self.query {
+            HistoryQuery::Kept(_) => {
+                Ok(HistoryFound::Kept(RetentionPreview::of(self.reaches, self.floor_then)))
+            }
             HistoryQuery::At(time) => self.at(*time, &mut reader).map(HistoryFound::At),
             HistoryQuery::Behind { version, limit } => {
                 let page = self.behind(*version, *limit, &mut reader)?;
@@ -333,7 +342,8 @@ impl ChangesOf<'_> {
         let mut before = None;
         // The newest change may lie behind those that are wanted.
         let through = version.min(reach.through).min(self.through);
-        let all = archive.each_behind(Version::NEVER, through, &mut |record| {
+        let in_front = Version(reach.earliest().0.saturating_sub(1));
+        let all = archive.each_behind(in_front, through, &mut |record| {
             let size = record.size;
             if let Some((commit, _)) = self.changed_in(reach, record) {
                 self.size += size;
@@ -351,7 +361,7 @@ impl ChangesOf<'_> {
         all.map_err(store_error)?;
         self.page.commits.extend(found.into_iter().rev().map(|(commit, _)| commit));
         self.page.next = before;
-        self.page.trimmed = (before.is_none() && reach.floor > Version::NEVER).then(|| reach.earliest());
+        self.page.trimmed = (before.is_none() && reach.is_given_up()).then(|| reach.earliest());
         Ok(Next::Nowhere)
     }
 

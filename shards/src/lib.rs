@@ -7,7 +7,7 @@
 //! Read in this order: `message`, `record`, `run`, `run_table`, `shard`, `batches`, `stage`, `commit`, `transaction`,
 //! `transact`, `execute`, `subscription`, `subscribe`, `withheld`, `log_progress`, `shard_thread`; `checkpoint`, `checkpoint_kind`,
 //! `image_walk`, `retained`, `trail`, `image_directory`, `image_thread` and `restore`; `cold_run`, `loader`, `residency` and `eviction`;
-//! `history`, `pasts`, `reaches`, `record_walk`, `history_query`, `history_read`, `frozen`, `fork`, `base`, `forks`, `shared_memory` and `kin`; `archive`, `export` and `import`; then `maintenance`, `held_checkpoint`, `compaction`,
+//! `history`, `pasts`, `reaches`, `retention_preview`, `record_walk`, `history_query`, `history_read`, `frozen`, `fork`, `base`, `forks`, `shared_memory` and `kin`; `archive`, `export` and `import`; then `maintenance`, `held_checkpoint`, `compaction`,
 //! `verify`, `open`, `resharding`, `engine` and `calls`, which start, reach and stop all of them; and `salvage` with its `salvage_index`, for
 //! stores that do not open any more.
 #![forbid(unsafe_code)]
@@ -64,6 +64,7 @@ mod replay;
 mod resharding;
 mod residency;
 mod retained;
+mod retention_preview;
 mod rewrite;
 mod run;
 mod run_table;

@@ -1,8 +1,8 @@
 //! What is said to a shard, and what it answers.
 
 use strata_primitives::{
-    Cause, Commit, Durability, Effect, Error, ForkPoint, Operation, OperationId, Outcome, Retention,
-    RunFilter, RunId, RunInfo, Stamp, Version,
+    Cause, Commit, Durability, Effect, Error, ForkPoint, Operation, OperationId, Outcome, RunFilter, RunId,
+    RunInfo, Stamp, Version,
 };
 use strata_runtime::reply::Responder;
 use strata_wal::LogEnd;
@@ -282,8 +282,6 @@ pub enum Control {
     Checkpoint(CheckpointKind),
     /// Tell which versions forks need, once what images make unnecessary is put away.
     Settle,
-    /// Tell what a run would give up if this were kept of its history.
-    PreviewRetention(RunId, Option<Retention>),
     /// Tell the counters.
     Stats,
     /// Recover a shard that stopped, from its log.

@@ -4,10 +4,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use strata_primitives::{
-    EntityRef, Erasure, Error, ErrorKind, ForkPoint, Retention, RunId, RunState, Stamp, Version,
-};
-use strata_wal::ImagePlace;
+use strata_primitives::{EntityRef, Erasure, Error, ErrorKind, ForkPoint, RunId, RunState, Version};
 
 use crate::base::{Base, Known, Lineage, Origin};
 use crate::calls::fresh_id;
@@ -15,11 +12,9 @@ use crate::erasing::erasures_of;
 use crate::fork::ForkRequest;
 use crate::history::{MadePast, PastVersion};
 use crate::loader::{Dropped, LoadRequest};
-use crate::message::{Answer, Message, Reply};
+use crate::message::{Message, Reply};
 use crate::reaches::{Reach, earliest};
 use crate::record::RecordPlace;
-use crate::report::RetentionPreview;
-use crate::retained::{Keeping, RunImage};
 use crate::run::{Need, Progress};
 use crate::shard::Shard;
 use crate::transaction::{Purpose, Transaction, TransactionStep};
@@ -232,36 +227,12 @@ impl Shard {
         // A version that a fork began with is one of the run that it began as, which is kept for it.
         let is_fork_point = reaches.len() > 1 && newest.archive().is_none() && version == through;
         if version < floor && !is_fork_point {
-            let earliest = reach.earliest();
+            let earliest = earliest(&reaches);
             let message =
                 format!("version {version} of the run is no longer kept: the earliest is {earliest}");
             return refuse(ErrorKind::HistoryTrimmed, message);
         }
         Ok(Found { of: (run, version), newest, need })
-    }
-
-    /// Tells what the next checkpoint would give up of a run if it kept this much.
-    pub(crate) fn preview_retention(&mut self, id: RunId, retention: Option<Retention>, reply: Reply) {
-        let need = self.need_of(id);
-        let answer = retention.map_or(Ok(()), Retention::check).and_then(|()| {
-            let run = self.loggable(id)?;
-            let newest = RunImage {
-                file: 0,
-                place: ImagePlace::default(),
-                stamp: Stamp { version: run.state.version(), timestamp: run.state.timestamp() },
-                record: run.place,
-                history_size: run.trail.size,
-            };
-            let keeping = Keeping::Policy(retention.unwrap_or(self.setup.retention));
-            let then = run.retained.follow(&newest, run.image.as_ref(), keeping, &[], self.now);
-            let (mut reaches, _) = self.reaches(id, Version::NEVER.next())?;
-            let earliest_now = earliest(&reaches);
-            reaches[0].floor = then.floor;
-            let (earliest, earliest_then) = (earliest_now, earliest(&reaches));
-            Ok(Answer::Retention(RetentionPreview { earliest, earliest_then }))
-        });
-        let answer = answer.map_err(|error: Error| error.with_entity(EntityRef::run(id)));
-        self.withheld.answer(reply, answer, need, &self.progress);
     }
 
     /// Asks for the versions that are wanted and whose records can be read by now. Whether there was any.

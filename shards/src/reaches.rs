@@ -34,6 +34,14 @@ pub(crate) fn earliest(reaches: &[Reach]) -> Version {
     given_up.map_or(Version::NEVER.next(), Reach::earliest)
 }
 
+/// The reach of an archive of which only itself tells with which version it begins, and its number: a run that was imported knows that of
+/// its own, and a fork of what came with it does not.
+pub(crate) fn untold_archive(reaches: &mut [Reach]) -> Option<(&mut Reach, u64)> {
+    let [.., holder, last] = reaches else { return None };
+    let number = last.newest.archive()?;
+    (holder.run != last.run).then_some((last, number))
+}
+
 impl Reach {
     /// Whether it has given up some of its versions.
     pub(crate) fn is_given_up(&self) -> bool {

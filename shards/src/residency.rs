@@ -319,7 +319,6 @@ impl Shard {
             Message::Import(request) => Some(request.run()),
             Message::Follow { id, .. } => self.followers.get_mut(*id).map(|follower| follower.run),
             Message::Control(Control::Sync(run), _) => *run,
-            Message::Control(Control::PreviewRetention(run, _), _) => Some(*run),
             // Batches look after each of their runs when it is its turn.
             Message::Batches { .. }
             | Message::Release(_)

@@ -373,7 +373,6 @@ impl Shard {
             Control::Sync(run) => self.sync(run, reply),
             Control::Checkpoint(kind) => self.checkpoint(kind, reply),
             Control::Settle => self.settle(reply),
-            Control::PreviewRetention(run, retention) => self.preview_retention(run, retention, reply),
             Control::Stats => {
                 let stats = self.statistics();
                 reply.send(Ok(Answer::Stats(Box::new(stats))));

@@ -5,6 +5,7 @@ mod archive_files;
 mod archive_races;
 mod archives;
 mod forged_archives;
+mod imported_history;
 mod resharding;
 mod salvage_imports;
 

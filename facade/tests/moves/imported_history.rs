@@ -1,0 +1,159 @@
+//! What is told of the history of runs that were imported, where their archives begin late or end before their own commits begin.
+
+use crate::support::options;
+use crate::support::versions::{disk, file, open_at};
+use strata::{
+    Database, Durability, EntityRef, ErrorKind, Options, Reads, Retention, RunHandle, RunSpec, Timestamp,
+    Version, Writes,
+};
+use strata_wal::sim::SimDisk;
+
+/// Checkpoints are made when a test asks for them.
+fn calm() -> Options {
+    Options { checkpoint_log_size: 1 << 30, ..options(Durability::Buffered, 1) }
+}
+
+/// An imported run of which versions 8 to 11 came along, forks of it: one of version 10 and one of that; and the time of its version 3.
+fn imported_late(disk: &SimDisk) -> (Database, [RunHandle; 3], Timestamp) {
+    let database = open_at(disk, "store", calm());
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    run.set_retention(Retention::KeepLast(4)).unwrap();
+    let mut times = Vec::new();
+    (0..9).for_each(|number| times.push(run.put("key", number).unwrap().timestamp));
+    (0..2).for_each(|_| drop(database.checkpoint().unwrap()));
+    assert_eq!(run.export(file("run.arc")).unwrap().earliest, Version(8));
+    run.delete_run().unwrap();
+    let run = database.import(file("run.arc")).unwrap();
+    run.set_retention(Retention::KeepAll).unwrap();
+    let fork = run.fork_at(Version(10)).unwrap();
+    fork.put("own", 1).unwrap();
+    let second = fork.fork().unwrap();
+    second.put("own", 2).unwrap();
+    (database, [run, fork, second], times[0])
+}
+
+/// The oldest version that can be looked at.
+fn earliest_of(run: &RunHandle) -> Version {
+    let newest = run.info().unwrap().version.0;
+    (1..=newest).map(Version).find(|version| run.at(*version).is_ok()).unwrap()
+}
+
+/// Asserts what an imported run of which versions before 8 did not come along says of them.
+fn expect_begins_late(run: &RunHandle, time: Timestamp) {
+    assert_eq!(earliest_of(run), Version(8));
+    assert_eq!(run.preview_retention(None).unwrap().earliest, Version(8));
+    let refused = run.at(Version(5)).map(drop).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::HistoryTrimmed);
+    assert!(refused.to_string().contains("the earliest is 8"), "{refused}");
+    assert_eq!(run.at_time(time).map(drop).unwrap_err().kind(), ErrorKind::HistoryTrimmed);
+    for behind in 0..8 {
+        let refused = run.commits(Version(behind), 20).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::HistoryTrimmed, "behind {behind}");
+    }
+    let first = run.commits(Version(8), 20).unwrap().commits[0].version;
+    assert_eq!(first, Version(9));
+    let history = run.history(&EntityRef::kv(run.id(), "key"), 20, None).unwrap();
+    let versions: Vec<u64> = history.commits.iter().map(|commit| commit.version.0).collect();
+    assert_eq!((versions.last(), history.trimmed), (Some(&8), Some(Version(8))));
+    let mut replay = run.replay().unwrap();
+    while replay.step().unwrap().is_some() {}
+    assert_eq!(replay.view().version(), run.info().unwrap().version);
+    assert_eq!(run.replay_until(Version(9)).unwrap().version(), Version(9));
+}
+
+/// A fork of an imported run said nothing of what its archive had not: `commits` began with the first version there is as if none had
+/// been before, `history` as if that had made the thing, and a replay asked for version 1.
+#[test]
+fn forks_of_an_imported_run_tell_that_its_archive_begins_late_as_the_run_does() {
+    let disk = disk(1);
+    let (database, runs, time) = imported_late(&disk);
+    runs.iter().for_each(|run| expect_begins_late(run, time));
+    drop(database.checkpoint().unwrap());
+    let ids = runs.map(|run| run.id());
+    database.close().unwrap();
+    let database = open_at(&disk, "store", calm());
+    ids.iter().rev().for_each(|id| expect_begins_late(&database.run(*id), time));
+    // What its forks began as is kept for them.
+    database.run(ids[0]).delete_run().unwrap();
+    drop(database.checkpoint().unwrap());
+    ids[1..].iter().for_each(|id| expect_begins_late(&database.run(*id), time));
+}
+
+#[test]
+fn an_archive_of_such_a_fork_begins_where_the_one_before_did() {
+    let disk = disk(2);
+    let (_database, [_, fork, _], time) = imported_late(&disk);
+    assert_eq!(fork.export(file("fork.arc")).unwrap().earliest, Version(8));
+    let other = open_at(&disk, "other", calm());
+    expect_begins_late(&other.import(file("fork.arc")).unwrap(), time);
+}
+
+/// The preview counted only what a run had committed since it was imported, so it said that nothing would go, and then it went.
+#[test]
+fn the_preview_of_an_imported_run_tells_what_a_checkpoint_gives_up() {
+    let disk = disk(3);
+    let database = open_at(&disk, "store", calm());
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    (0..9).for_each(|number| _ = run.put("key", number).unwrap());
+    run.export(file("run.arc")).unwrap();
+    database.close().unwrap();
+    let database = open_at(&disk, "other", calm());
+    let run = database.import(file("run.arc")).unwrap();
+    let fork = run.fork_at(Version(9)).unwrap();
+    let preview = run.preview_retention(Retention::KeepLast(4)).unwrap();
+    run.set_retention(Retention::KeepLast(5)).unwrap();
+    drop(database.checkpoint().unwrap());
+    assert_eq!((earliest_of(&run).0, run.info().unwrap().version.0), (8, 12));
+    assert_eq!((preview.earliest.0, preview.earliest_then.0), (1, 8));
+    let history = run.history(&EntityRef::kv(run.id(), "key"), 20, None).unwrap();
+    let versions: Vec<u64> = history.commits.iter().map(|commit| commit.version.0).collect();
+    assert_eq!((versions, history.trimmed), (vec![10, 9, 8], Some(Version(8))));
+    let kept = run.preview_retention(Retention::KeepLast(5)).unwrap();
+    assert_eq!((kept.earliest.0, kept.earliest_then.0, kept.versions()), (8, 8, 0));
+    // What a fork of it began as is kept for that.
+    assert_eq!(
+        (earliest_of(&fork), fork.preview_retention(None).unwrap().earliest),
+        (Version(1), Version(1))
+    );
+}
+
+#[test]
+fn keeping_as_many_commits_as_there_are_gives_up_none_of_those_that_were_imported() {
+    let disk = disk(4);
+    let database = open_at(&disk, "store", calm());
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    (0..3).for_each(|number| _ = run.put("key", number).unwrap());
+    run.export(file("run.arc")).unwrap();
+    run.delete_run().unwrap();
+    let other = open_at(&disk, "other", calm());
+    let run = other.import(file("run.arc")).unwrap();
+    run.set_retention(Retention::KeepLast(6)).unwrap();
+    drop(other.checkpoint().unwrap());
+    assert_eq!((earliest_of(&run), run.info().unwrap().version), (Version(1), Version(6)));
+    let history = run.history(&EntityRef::kv(run.id(), "key"), 20, None).unwrap();
+    assert_eq!((history.commits.len(), history.trimmed), (3, None));
+}
+
+/// It was said that such a commit had been made while the run lived in memory, and that the earliest version was one that was not there.
+#[test]
+fn a_version_of_a_life_that_had_ended_before_the_import_is_told_to_be_one_of_that() {
+    let disk = disk(5);
+    let database = open_at(&disk, "store", calm());
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    run.put("key", 1).unwrap();
+    run.export(file("run.arc")).unwrap();
+    (0..9).for_each(|number| _ = run.put("key", number).unwrap());
+    run.delete_run().unwrap();
+    let run = database.import(file("run.arc")).unwrap();
+    let refused = run.at(Version(7)).map(drop).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::VersionNotFound);
+    assert!(refused.to_string().contains("in a life that had ended when it was imported"), "{refused}");
+    assert!(run.at(Version(2)).is_ok());
+    run.set_retention(Retention::KeepLast(1)).unwrap();
+    drop(database.checkpoint().unwrap());
+    let newest = run.info().unwrap().version;
+    let refused = run.at(Version(2)).map(drop).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::HistoryTrimmed);
+    assert!(refused.to_string().contains(&format!("the earliest is {newest}")), "{refused}");
+    assert!(run.at(newest).is_ok());
+}
