@@ -134,7 +134,8 @@ impl View {
     /// fork.put("city", "Bergen")?;
     /// let [run, fork] = [run.snapshot()?.detach()?, fork.snapshot()?.detach()?];
     /// let page = run.diff(&fork, None, 100)?;
-    /// let [Difference::Key(city)] = &page.differences[..] else { panic!("one key differs") };
+    /// // In front of it stands what runs say of themselves.
+    /// let Some(Difference::Key(city)) = page.differences.last() else { panic!("a key differs") };
     /// assert_eq!(city.after.as_ref().unwrap().value.as_str(), Some("Bergen"));
     /// # database.close()
     /// # }

@@ -38,7 +38,7 @@ impl Database {
     /// `Closed` when the database has stopped.
     ///
     /// ```
-    /// use strata::{Database, RunSpec, Writes};
+    /// use strata::{Database, Reads, RunSpec, Writes};
     ///
     /// # fn main() -> Result<(), strata::Error> {
     /// let database = Database::in_memory()?;

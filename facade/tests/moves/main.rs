@@ -6,6 +6,7 @@ mod archive_races;
 mod archives;
 mod forged_archives;
 mod imported_history;
+mod lives;
 mod resharding;
 mod salvage_imports;
 
