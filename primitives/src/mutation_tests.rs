@@ -1,6 +1,7 @@
 //! Golden bytes of every mutation, and what damage does to them.
 use super::*;
 use crate::id::{Namespace, RunId};
+use crate::import::Import;
 use crate::json::Pointer;
 use crate::version::Durability;
 use crate::version::Stamp;
@@ -146,7 +147,7 @@ fn golden() -> Vec<(Mutation, &'static str)> {
                     namespace: Namespace::default(),
                     retention: Some(Retention::KeepLast(7)),
                     forked_from: Some(ForkPoint { run: RunId::from_bytes([5; 16]), version: Version(3) }),
-                    imported: Some(previous),
+                    imported: Some(Import { through: previous, by: previous.next() }),
                     ..meta()
                 }),
             },

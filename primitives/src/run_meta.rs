@@ -3,6 +3,7 @@ use crate::codec::{self, DecodeError, put_option, take_option};
 use crate::encoded::Encoded;
 use crate::fork::ForkPoint;
 use crate::id::{Namespace, RunId};
+use crate::import::Import;
 use crate::retention::Retention;
 pub use crate::run_filter::RunFilter;
 use crate::run_summary::RunCounts;
@@ -148,8 +149,8 @@ pub struct RunMeta {
     pub trace_retention: Option<Retention>,
     /// What it began as, if it is a fork.
     pub forked_from: Option<ForkPoint>,
-    /// The newest of the commits that it was imported with, if it was.
-    pub imported: Option<Version>,
+    /// With what it was imported, if it was.
+    pub imported: Option<Import>,
 }
 
 /// What a caller is told about a run.
@@ -225,6 +226,12 @@ impl RunMeta {
         }
     }
 
+    /// So much of the history of the run, the newest commit of which is `newest`, with the numbers counted that no commit has.
+    #[must_use]
+    pub fn across_gap(&self, retention: Retention, newest: Version) -> Retention {
+        self.imported.map_or(retention, |imported| imported.across_gap(retention, newest))
+    }
+
     /// This description and these facts as a caller sees them; `orphaned` is left to the shard.
     pub(crate) fn info(&self, id: RunId, stamp: Stamp, counts: &RunCounts) -> RunInfo {
         RunInfo {
@@ -271,7 +278,7 @@ impl RunMeta {
         }
         if let Some(imported) = self.imported {
             codec::put_u8(out, IMPORTED);
-            codec::put_u64(out, imported.0);
+            imported.encode(out);
         }
         put_option(out, self.forked_from, |out, point| {
             out.extend_from_slice(point.run.as_bytes());
@@ -299,7 +306,7 @@ impl RunMeta {
         let imported = match input.first() {
             Some(&IMPORTED) => {
                 codec::take_u8(input)?;
-                Some(Version(codec::take_u64(input)?))
+                Some(Import::decode(input)?)
             }
             _ => None,
         };
@@ -440,7 +447,7 @@ mod tests {
     #[test]
     fn only_the_whole_of_a_description_has_its_retentions_and_what_it_began_as() {
         let forked_from = Some(ForkPoint { run: RunId::from_bytes([6; 16]), version: Version(9) });
-        let imported = Some(Version(8));
+        let imported = Some(Import { through: Version(8), by: Version(9) });
         let [retention, event_retention, trace_retention] =
             [3, 4, 5].map(|count| Some(Retention::KeepLast(count)));
         let meta = RunMeta {

@@ -280,7 +280,10 @@ impl ImageOfRuns {
     /// What is kept of the history of a run from this image on.
     fn retained(&self, entry: &RunEntry, superseded: Option<&RunImage>, forked: &[Version]) -> Retained {
         let keeping = match &entry.summary.meta {
-            Some(meta) => Keeping::Policy(meta.retention.unwrap_or(self.retention)),
+            Some(meta) => {
+                let retention = meta.retention.unwrap_or(self.retention);
+                Keeping::Policy(meta.across_gap(retention, entry.image.stamp.version))
+            }
             None => Keeping::Nothing,
         };
         entry.retained.follow(&entry.image, superseded, keeping, forked, self.now)

@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use strata_primitives::{
-    Durability, EntityRef, Error, ErrorKind, ForkPoint, Mutation, Operation, Outcome, RunId, RunMeta, Stamp,
-    Version,
+    Durability, EntityRef, Error, ErrorKind, ForkPoint, Import, Mutation, Operation, Outcome, RunId, RunMeta,
+    Stamp, Version,
 };
 use strata_wal::LogSource;
 
@@ -181,7 +181,11 @@ impl Shard {
             version: version.max(before.version).next(),
             timestamp: self.now.max(was.timestamp()).max(before.timestamp),
         };
-        let meta = RunMeta { begun_in_boot: self.boot.number, imported: Some(version), ..meta };
+        let meta = RunMeta {
+            begun_in_boot: self.boot.number,
+            imported: Some(Import { through: version, by: stamp.version }),
+            ..meta
+        };
         let mut mutations = std::mem::take(&mut self.spare_mutations);
         mutations.push(Mutation::RunImport { version, floor: *floor, meta: Box::new(meta) });
         let retained = Retained { floor: *floor, ..Retained::default() };

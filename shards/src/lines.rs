@@ -77,6 +77,7 @@ impl Lines {
                 *line = Line { floor: *floor, origin: origin(point), ..Line::default() };
             }
             Some(Mutation::RunDelete { .. }) => line.floor = version,
+            Some(Mutation::RunCreate { .. }) if version > line.version.next() => line.floor = version,
             Some(mutation @ Mutation::Erase { .. }) => line.erasures.extend(Erasure::of(mutation, version)),
             _ => {}
         }

@@ -1,6 +1,6 @@
 //! Telling what would be given up of the history of a run, before it is.
 
-use strata_primitives::{Error, Retention, RunId, Stamp, Version};
+use strata_primitives::{Error, Retention, RunId, RunMeta, Stamp, Version};
 use strata_wal::ImagePlace;
 
 use crate::reaches::{Reach, earliest};
@@ -37,7 +37,9 @@ impl Shard {
             record: run.place,
             history_size: run.trail.size,
         };
-        let keeping = Keeping::Policy(retention.unwrap_or(self.setup.retention));
+        let retention = retention.unwrap_or(self.setup.retention);
+        let across_gap = |meta: &RunMeta| meta.across_gap(retention, newest.stamp.version);
+        let keeping = Keeping::Policy(run.state.meta().map_or(retention, across_gap));
         let then = run.retained.follow(&newest, run.image.as_ref(), keeping, &[], self.now);
         let (reaches, need) = self.reaches(id, Version::NEVER.next())?;
         Ok((reaches, need, then.floor))

@@ -7,7 +7,7 @@ use strata_wal::{Log, Lsn};
 
 use crate::base::{Base, Origin};
 use crate::image_directory::RunEntry;
-use crate::record::{KIND_RUN_DELETE, RecordPlace};
+use crate::record::{KIND_RUN_CREATE, KIND_RUN_DELETE, RecordPlace};
 use crate::retained::{Retained, RunImage};
 use crate::trail::Trail;
 
@@ -164,10 +164,11 @@ impl Run {
     /// Takes note of the record of the commit that was just applied.
     pub(crate) fn pass(&mut self, place: RecordPlace, kind: u8, stamp: Stamp, size: usize) {
         self.trail.pass(self.logged.version, stamp.version, place, size);
-        (self.place, self.logged) = (place, stamp);
-        if kind == KIND_RUN_DELETE {
-            // What it was goes with it.
+        // What it was goes with it. A life in memory left nothing, and what is in front of that had ended.
+        let is_behind_gap = kind == KIND_RUN_CREATE && stamp.version > self.logged.version.next();
+        if kind == KIND_RUN_DELETE || is_behind_gap {
             self.retained.floor = stamp.version;
         }
+        (self.place, self.logged) = (place, stamp);
     }
 }

@@ -157,3 +157,49 @@ fn a_version_of_a_life_that_had_ended_before_the_import_is_told_to_be_one_of_tha
     assert!(refused.to_string().contains(&format!("the earliest is {newest}")), "{refused}");
     assert!(run.at(newest).is_ok());
 }
+
+/// A run of which version 1 and 2 came along, imported by version 13 behind a life that had come to 12, with 14 and 15 behind that.
+fn imported_behind_a_life(disk: &SimDisk, kept: Retention) -> (Database, RunHandle) {
+    let database = open_at(disk, "store", calm());
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    run.put("key", 1).unwrap();
+    run.export(file("run.arc")).unwrap();
+    (0..9).for_each(|number| _ = run.put("key", number).unwrap());
+    assert_eq!(run.delete_run().unwrap().version, Version(12));
+    let run = database.import(file("run.arc")).unwrap();
+    run.set_retention(kept).unwrap();
+    assert_eq!(run.put("key", 7).unwrap().version, Version(15));
+    (database, run)
+}
+
+/// The numbers of commits of the life before were counted, so fewer were kept than was said, and where the floor stood among them the
+/// run could not be replayed.
+#[test]
+fn of_a_run_that_was_imported_behind_a_deleted_life_as_many_commits_are_kept_as_is_said() {
+    let there = [1, 2, 13, 14, 15];
+    for count in 1..=6 {
+        let disk = disk(20 + count);
+        let (database, run) = imported_behind_a_life(&disk, Retention::KeepLast(count));
+        let kept = &there[5_usize.saturating_sub(count as usize)..];
+        let preview = run.preview_retention(Retention::KeepLast(count)).unwrap();
+        assert_eq!((preview.earliest.0, preview.earliest_then.0), (1, kept[0]), "{count}");
+        let expect = |run: &RunHandle| {
+            let readable: Vec<u64> = (1..=15).filter(|version| run.at(Version(*version)).is_ok()).collect();
+            assert_eq!(readable, kept, "{count}");
+            assert_eq!(run.preview_retention(None).unwrap().earliest.0, kept[0], "{count}");
+            let mut replay = run.replay().unwrap();
+            while replay.step().unwrap().is_some() {}
+            assert_eq!(replay.view().version(), Version(15), "{count}");
+        };
+        drop(database.checkpoint().unwrap());
+        expect(&run);
+        // So it is told by what is on disk.
+        (0..2).for_each(|_| drop(database.checkpoint().unwrap()));
+        let id = run.id();
+        database.close().unwrap();
+        let database = open_at(&disk, "store", calm());
+        expect(&database.run(id));
+        drop(database.checkpoint().unwrap());
+        expect(&database.run(id));
+    }
+}

@@ -154,7 +154,9 @@ impl ImageLoad {
         let previous = Version::NEVER;
         match (meta.imported, meta.forked_from) {
             _ if self.is_flat => Mutation::RunCreate { meta, previous },
-            (Some(version), _) => Mutation::RunImport { version, floor: Version::NEVER, meta },
+            (Some(imported), _) => {
+                Mutation::RunImport { version: imported.through, floor: Version::NEVER, meta }
+            }
             (None, Some(point)) => Mutation::RunFork { point, meta },
             (None, None) => {
                 if self.run.fork_point().is_some() {
