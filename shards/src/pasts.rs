@@ -222,12 +222,12 @@ impl Shard {
             );
         }
         let (reaches, need) = self.reaches(id, version)?;
-        let reach = reaches.last().expect("one has the newest version");
-        let Reach { run, newest, through, floor, .. } = *reach;
-        // A version that a fork began with is one of the run that it began as, which is kept for it.
-        let is_fork_point = reaches.len() > 1 && newest.archive().is_none() && version == through;
-        if version < floor && !is_fork_point {
-            let earliest = earliest(&reaches);
+        let Reach { run, newest, through, .. } = *reaches.last().expect("one has the newest version");
+        // What a fork began as is kept for it, whatever it has given up since.
+        let is_fork_point =
+            version == through && reaches.iter().rev().nth(1).is_some_and(|fork| fork.run != run);
+        let earliest = earliest(&reaches);
+        if version < earliest && !is_fork_point {
             let message =
                 format!("version {version} of the run is no longer kept: the earliest is {earliest}");
             return refuse(ErrorKind::HistoryTrimmed, message);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strata::{
-    Compaction, Database, Durability, EntityRef, ErasedVersions, NewTrace, Options, Reads, Retention,
-    RunHandle, RunSpec, Timestamp, TraceContent, TraceId, Value, Version, Writes,
+    Compaction, Database, Durability, EntityRef, ErasedVersions, ErrorKind, NewTrace, Options, Reads,
+    Retention, RunHandle, RunSpec, Timestamp, TraceContent, TraceId, Value, Version, Writes,
 };
 use strata_wal::sim::SimDisk;
 
@@ -193,4 +193,29 @@ fn the_end_of_a_run_is_told_of_whatever_is_asked_for_behind_it() {
         let trimmed = run.history(&key, 100, None).unwrap().trimmed;
         assert_eq!(trimmed, Some(Version(3)), "it took the history of the life that it ended");
     }
+}
+
+/// What a fork had given up of its own hid nothing in front of that: `at` told inherited versions that came before the earliest one.
+#[test]
+fn in_front_of_what_a_fork_has_given_up_nothing_is_told() {
+    let disk = disk(44);
+    let calm = Options { checkpoint_log_size: 1 << 30, ..options(Durability::Buffered, 1) };
+    let database = open_at(&disk, "store", calm);
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    (0..4).for_each(|number| _ = run.put("key", number).unwrap());
+    let fork = run.fork().unwrap();
+    fork.set_retention(Retention::KeepLast(3)).unwrap();
+    (0..4).for_each(|number| _ = fork.put("key", number).unwrap());
+    let readable = |run: &RunHandle| {
+        let newest = run.info().unwrap().version.0;
+        (1..=newest).filter(|version| run.at(Version(*version)).is_ok()).collect::<Vec<_>>()
+    };
+    assert_eq!(readable(&fork), (1..=11).collect::<Vec<_>>());
+    drop(database.checkpoint().unwrap());
+    assert_eq!(readable(&fork), [5, 9, 10, 11], "and what it began as, which is kept for it");
+    let refused = fork.at(Version(3)).map(drop).unwrap_err();
+    assert!(refused.to_string().contains("the earliest is 9"), "{refused}");
+    assert_eq!(refused.kind(), ErrorKind::HistoryTrimmed);
+    assert_eq!(fork.fork_at(Version(4)).map(drop).unwrap_err().kind(), ErrorKind::HistoryTrimmed);
+    assert_eq!(readable(&run), [1, 2, 3, 4, 5], "which keeps all");
 }
