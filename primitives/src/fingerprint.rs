@@ -12,6 +12,7 @@ use crate::retention::Retention;
 use crate::trace_end::TraceEnd;
 use crate::usage::Usage;
 use crate::value::Value;
+use std::time::Duration;
 
 /// The first eight bytes of a BLAKE3 hash over one write's operations.
 ///
@@ -175,7 +176,7 @@ impl Digest {
         self.option(*input_tokens, Self::number);
         self.option(*output_tokens, Self::number);
         self.option(*began, |digest, began| digest.number(began.0));
-        self.option(*duration, |digest, duration| digest.number(duration.as_micros() as u64));
+        self.option(*duration, |digest, duration| digest.number(micros(duration)));
     }
 
     fn trace_end(&mut self, end: &TraceEnd) {
@@ -196,7 +197,7 @@ impl Digest {
     fn deadline(&mut self, deadline: Deadline) {
         let (tag, micros) = match deadline {
             Deadline::None => (0, 0),
-            Deadline::In(ttl) => (1, ttl.as_micros() as u64),
+            Deadline::In(ttl) => (1, micros(ttl)),
             Deadline::At(time) => (2, time.0),
         };
         self.number(tag);
@@ -225,6 +226,11 @@ impl Digest {
     fn number(&mut self, number: u64) {
         self.0.update(&number.to_le_bytes());
     }
+}
+
+/// Microseconds, of which no deadline and no trace has more.
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

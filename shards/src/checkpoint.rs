@@ -290,7 +290,7 @@ impl Shard {
     }
 
     fn next_checkpoint_at(&self) -> Timestamp {
-        let interval = self.setup.checkpoint_interval.as_micros() as u64;
+        let interval = u64::try_from(self.setup.checkpoint_interval.as_micros()).unwrap_or(u64::MAX);
         Timestamp(self.checkpoints.last_at.0.saturating_add(interval))
     }
 

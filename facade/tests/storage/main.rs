@@ -9,6 +9,7 @@ mod eviction;
 mod format;
 mod golden;
 mod held_checkpoints;
+mod intervals;
 mod large_values;
 mod lazy_open;
 mod read_only;
