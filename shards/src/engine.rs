@@ -34,8 +34,6 @@ pub struct Engine {
     pub(crate) is_read_only: bool,
     /// Who keeps files where they are.
     pub(crate) holds: Holds,
-    /// Held by who asks the maintenance thread something.
-    pub(crate) asking: Mutex<()>,
     /// Held by a compaction, and by who closes the store.
     pub(crate) compacting: Mutex<()>,
     /// Held by an import, and by who closes the store.

@@ -108,8 +108,6 @@ impl Engine {
         &self,
         errand: impl FnOnce(Sender<Result<T, Error>>) -> Errand,
     ) -> Result<T, Error> {
-        // One question at a time: the thread that is asked has room for the shards, and for one more.
-        let _one = self.asking.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let errands = self.errands().ok_or_else(closed_error)?;
         let (reply, answer) = bounded(1);
         // Errands are done in order: what was put away before is done when the answer comes.

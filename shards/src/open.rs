@@ -258,7 +258,6 @@ impl<'a> Start<'a> {
             holds: Holds::default(),
             compacting: Mutex::new(()),
             importing: Mutex::new(()),
-            asking: Mutex::new(()),
         };
         Start {
             options,
