@@ -231,7 +231,7 @@ impl RunHandle {
     ///
     /// The newest version is a [`snapshot`](Self::snapshot). An older one is made from the newest image of the run before it and
     /// the records behind that, beside the shard, which serves others meanwhile; it takes memory like the run itself until it is
-    /// dropped.
+    /// dropped. Deadlines are judged by the time of that commit, of the newest version too.
     ///
     /// # Errors
     /// `VersionNotFound` when the run has no such version, `HistoryTrimmed` when it is older than what is
@@ -255,7 +255,7 @@ impl RunHandle {
     /// # }
     /// ```
     pub fn at(&self, version: Version) -> Result<Snapshot> {
-        Snapshot::open(self, Purpose::Past(version))
+        Snapshot::open(self, Purpose::Past { version, judged_at: None })
     }
 
     /// Follows the events of the run from sequence `from` on: those that are there, and then those that come.

@@ -31,7 +31,8 @@ pub struct History {
 }
 
 impl RunHandle {
-    /// The run as it was at a time: as its newest commit that is not later left it. Otherwise as [`at`](Self::at).
+    /// The run as it was at a time: as its newest commit that is not later left it, without what had expired by then; a time to
+    /// come is now. Otherwise as [`at`](Self::at).
     ///
     /// The commit is found among those of the run over a number of records that grows with the square of the logarithm of what lies
     /// behind it.
@@ -40,7 +41,7 @@ impl RunHandle {
     /// `VersionNotFound` when the run had no commit yet, and those of `at`.
     pub fn at_time(&self, time: Timestamp) -> Result<Snapshot> {
         let stamp = self.engine().stamp_at(self.id(), time)?;
-        Snapshot::open(self, Purpose::Past(stamp.version))
+        Snapshot::open(self, Purpose::Past { version: stamp.version, judged_at: Some(time) })
     }
 
     /// One page of the commits behind a version, oldest first, with all that they changed; behind [`Version::NEVER`] they are all.

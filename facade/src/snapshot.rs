@@ -11,7 +11,8 @@ use crate::reads::{Reads, request, unexpected};
 use crate::view::View;
 
 /// A picture of a run as it was when [`snapshot`](RunHandle::snapshot) was called, or at an older version that
-/// [`at`](RunHandle::at) was asked for; later commits do not change it. A deadline is judged by the time of its version.
+/// [`at`](RunHandle::at) was asked for; later commits do not change it. Deadlines are judged by the time at which it
+/// was opened, those of an older version by the time of its commit.
 ///
 /// Dropping it lets the run forget what it kept for it. It is not durable: it ends with the store and with its shard.
 ///

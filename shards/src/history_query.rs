@@ -14,7 +14,7 @@ use crate::erasing::erasures_of;
 use crate::history_read::Reading;
 use crate::loader::LoadRequest;
 use crate::message::{Answer, Reply};
-use crate::reaches::untold_archive;
+use crate::reaches::{Floors, untold_archive};
 use crate::report::RetentionPreview;
 use crate::run::{Need, Progress};
 use crate::shard::Shard;
@@ -130,6 +130,7 @@ struct WaitingQuery {
     request: u64,
     /// How many erasures show in the commits of each run that it is about; they are taken out of what is read.
     erased: Vec<(RunId, usize)>,
+    floors: Floors,
     reply: Reply,
 }
 
@@ -162,8 +163,17 @@ impl Shard {
             Ok(Begun::Reading(reading, need)) => {
                 let counts = reading.erasures.iter().map(|(run, erasures)| (*run, erasures.len()));
                 let (request, erased) = (fresh_id(), counts.collect());
+                let floors = Floors::of(&reading.reaches);
                 let reading = Some(reading);
-                self.histories.waiting.push(WaitingQuery { run, need, reading, request, erased, reply });
+                self.histories.waiting.push(WaitingQuery {
+                    run,
+                    need,
+                    reading,
+                    request,
+                    erased,
+                    floors,
+                    reply,
+                });
             }
             Err(error) => {
                 let error = error.with_entity(EntityRef::run(run));
@@ -233,7 +243,7 @@ impl Shard {
     /// Takes in an answer, for who asked.
     pub(crate) fn take_in_history(&mut self, request: u64, outcome: Result<HistoryFound, Error>) {
         let mut asked = self.histories.waiting.extract_if(.., |waiting| waiting.request == request);
-        let Some(WaitingQuery { run, reply, erased, .. }) = asked.next() else { return };
+        let Some(WaitingQuery { run, reply, erased, floors, .. }) = asked.next() else { return };
         drop(asked);
         let mut need = Need::default();
         let answer = outcome.map(|found| match found {
@@ -251,7 +261,7 @@ impl Shard {
                 Answer::Commits(Box::new(page))
             }
         });
-        let answer = answer.map_err(|error| error.with_entity(EntityRef::run(run)));
+        let answer = answer.map_err(|error| self.judge(error, &floors).with_entity(EntityRef::run(run)));
         self.withheld.answer(reply, answer, need, &self.progress);
     }
 }

@@ -13,7 +13,7 @@ use crate::fork::ForkRequest;
 use crate::history::{MadePast, PastVersion};
 use crate::loader::{Dropped, LoadRequest};
 use crate::message::{Message, Reply};
-use crate::reaches::{Reach, earliest};
+use crate::reaches::{Floors, Reach, earliest};
 use crate::record::RecordPlace;
 use crate::run::{Need, Progress};
 use crate::shard::Shard;
@@ -39,9 +39,10 @@ struct PastRun {
 }
 
 /// Where a version is to be found: of a fork it may be one of a run that it descends from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Found {
     of: Of,
+    floors: Floors,
     /// A record of that run at the version or behind it, once the need is met.
     newest: RecordPlace,
     need: Need,
@@ -51,7 +52,7 @@ struct Found {
 #[derive(Debug)]
 enum Wanted {
     /// To look at it.
-    Look { step: TransactionStep, reply: Reply },
+    Look { purpose: Purpose, step: TransactionStep, reply: Reply },
     /// To fork it.
     Fork(Box<ForkRequest>),
 }
@@ -142,20 +143,16 @@ impl Pasts {
 }
 
 impl Shard {
-    /// Begins to look at a version of a run, now or once that is made.
+    /// Begins to look at an older version of a run, now or once that is made.
     pub(crate) fn begin_past(
         &mut self,
         run: RunId,
         version: Version,
-        mut step: TransactionStep,
+        purpose: Purpose,
+        step: TransactionStep,
         reply: Reply,
     ) {
         let need = self.need_of(run);
-        let is_newest = self.runs.get(run).is_some_and(|run| run.state.version() == version);
-        if is_newest {
-            step.begins = Some(Purpose::Snapshot);
-            return self.step(run, step, reply);
-        }
         let of = (run, version);
         let found = match self.check_past(of) {
             Ok(found) => found,
@@ -165,9 +162,9 @@ impl Shard {
             }
         };
         if self.pasts.open.contains_key(&of) {
-            return self.look_at_past(of, step, reply);
+            return self.look_at_past(of, purpose, step, reply);
         }
-        let wanted = Wanted::Look { step, reply };
+        let wanted = Wanted::Look { purpose, step, reply };
         self.pasts.waiting.push(WaitingForPast { of, need, found, request: None, wanted });
     }
 
@@ -232,7 +229,7 @@ impl Shard {
                 format!("version {version} of the run is no longer kept: the earliest is {earliest}");
             return refuse(ErrorKind::HistoryTrimmed, message);
         }
-        Ok(Found { of: (run, version), newest, need })
+        Ok(Found { of: (run, version), floors: Floors::of(&reaches), newest, need })
     }
 
     /// Asks for the versions that are wanted and whose records can be read by now. Whether there was any.
@@ -244,7 +241,7 @@ impl Shard {
             if request.is_some() || !found.need.is_met(&self.progress) {
                 continue;
             }
-            let (of, found) = (*of, *found);
+            let (of, found) = (*of, found.clone());
             let asked = waiting.iter().find(|other| other.of == of && other.request.is_some());
             let asked = asked.and_then(|other| other.request).map_or_else(|| self.ask_for_past(found), Ok);
             match asked {
@@ -293,9 +290,9 @@ impl Shard {
         let mut made = match outcome {
             Ok(made) => made,
             Err(error) => {
-                return waiting
-                    .into_iter()
-                    .for_each(|waiting| self.refuse_past(waiting.wanted, error.clone()));
+                return waiting.into_iter().for_each(|WaitingForPast { found, wanted, .. }| {
+                    self.refuse_past(wanted, self.judge(error.clone(), &found.floors));
+                });
             }
         };
         let Some(of) = waiting.first().map(|first| first.of) else {
@@ -318,7 +315,7 @@ impl Shard {
         }
         for WaitingForPast { wanted, .. } in waiting {
             match wanted {
-                Wanted::Look { step, reply } => self.look_at_past(of, step, reply),
+                Wanted::Look { purpose, step, reply } => self.look_at_past(of, purpose, step, reply),
                 Wanted::Fork(mut request) => {
                     request.base = self.base_in_memory(of, point, archive);
                     // The log may be stalled over another write.
@@ -330,11 +327,11 @@ impl Shard {
     }
 
     /// Begins to look at a version that is there.
-    fn look_at_past(&mut self, (run, version): Of, step: TransactionStep, reply: Reply) {
+    fn look_at_past(&mut self, (run, version): Of, purpose: Purpose, step: TransactionStep, reply: Reply) {
         let past = self.pasts.open.get_mut(&(run, version)).expect("the caller has seen it there");
         past.viewers += 1;
-        let began = past.made.state.timestamp();
-        let staged = self.transactions.context(Purpose::Snapshot);
+        let began = purpose.judges_at(past.made.state.timestamp(), self.now);
+        let staged = self.transactions.context(purpose);
         let transaction = Transaction {
             run,
             snapshot: None,

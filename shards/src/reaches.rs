@@ -4,6 +4,7 @@ use strata_primitives::{Durability, EntityRef, Error, ErrorKind, RunId, Version}
 
 use crate::base::{Known, Origin};
 use crate::record::RecordPlace;
+use crate::record_walk::is_record_gone;
 use crate::retained::RunImage;
 use crate::run::{Need, Run};
 use crate::shard::Shard;
@@ -54,7 +55,32 @@ impl Reach {
     }
 }
 
+/// The oldest versions of which all was kept of some runs, at one time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Floors(Vec<(RunId, Version)>);
+
+impl Floors {
+    pub(crate) fn of(reaches: &[Reach]) -> Floors {
+        let logged = reaches.iter().filter(|reach| reach.newest.archive().is_none());
+        Floors(logged.map(|reach| (reach.run, reach.floor)).collect())
+    }
+}
+
 impl Shard {
+    /// What a reader says who began when these were the floors. A record that it has missed is lost, unless versions were given up
+    /// meanwhile.
+    pub(crate) fn judge(&self, error: Error, floors: &Floors) -> Error {
+        let is_as_before = |(run, floor): &(RunId, Version)| {
+            self.runs.held(*run).is_some_and(|held| held.known().floor == *floor)
+        };
+        if !is_record_gone(&error) || !floors.0.iter().all(is_as_before) {
+            return error;
+        }
+        let message =
+            "a record of a version that is kept is missing: verify the store, and restore it from a backup";
+        Error::new(ErrorKind::Corrupt, message).with_source(error)
+    }
+
     /// The parts of the versions of a run, the newest first and down to the one that has `from`, and what the log must reach before they
     /// can be read.
     ///

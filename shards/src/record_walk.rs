@@ -120,6 +120,17 @@ impl RecordWalk {
 
     fn trimmed(&self) -> Error {
         let message = "a record of the run is no longer kept";
-        Error::new(ErrorKind::HistoryTrimmed, message).with_entity(EntityRef::run(self.run))
+        let error = Error::new(ErrorKind::HistoryTrimmed, message).with_entity(EntityRef::run(self.run));
+        error.with_source(RecordGone)
     }
+}
+
+/// Why an answer is not there: a record was not found. Where it had not been given up, it is lost.
+#[derive(Debug, thiserror::Error)]
+#[error("a record is neither in the log nor in its history")]
+struct RecordGone;
+
+/// Whether what failed has missed a record.
+pub(crate) fn is_record_gone(error: &Error) -> bool {
+    std::error::Error::source(error).is_some_and(|source| source.is::<RecordGone>())
 }

@@ -13,8 +13,10 @@ use crate::transaction::{Asked, Purpose, Transaction, TransactionId, Transaction
 impl Shard {
     /// Serves one step, once what the snapshot shows may be told.
     pub(crate) fn step(&mut self, run: RunId, step: TransactionStep, reply: Reply) {
-        if let Some(Purpose::Past(version)) = step.begins {
-            return self.begin_past(run, version, step, reply);
+        if let Some(purpose @ Purpose::Past { version, .. }) = step.begins
+            && self.runs.get(run).is_none_or(|run| run.state.version() != version)
+        {
+            return self.begin_past(run, version, purpose, step, reply);
         }
         if let Some(purpose) = step.begins
             && let Err(error) = self.begin(run, step.id, purpose)
@@ -65,7 +67,8 @@ impl Shard {
         let (snapshot, began, need) = match self.runs.get_mut(run_id) {
             Some(run) => {
                 run.used = self.turn_number;
-                (Some(run.state.open_snapshot()), self.now.max(run.state.timestamp()), run.need)
+                let began = purpose.judges_at(run.state.timestamp(), self.now);
+                (Some(run.state.open_snapshot()), began, run.need)
             }
             None => (None, self.now, Need::default()),
         };

@@ -25,8 +25,24 @@ pub enum Purpose {
     Transaction,
     /// A snapshot, which only reads and has nothing to commit.
     Snapshot,
-    /// The same of an older version.
-    Past(Version),
+    /// The same of a version.
+    Past {
+        /// The version.
+        version: Version,
+        /// When its deadlines are judged; without it, at the time of its commit.
+        judged_at: Option<Timestamp>,
+    },
+}
+
+impl Purpose {
+    /// When deadlines are judged, by who begins now to look at a run as it was at `timestamp`: neither in front of that, nor in time to
+    /// come.
+    pub(crate) fn judges_at(self, timestamp: Timestamp, now: Timestamp) -> Timestamp {
+        match self {
+            Purpose::Transaction | Purpose::Snapshot => now.max(timestamp),
+            Purpose::Past { judged_at, .. } => judged_at.map_or(timestamp, |at| at.min(now).max(timestamp)),
+        }
+    }
 }
 
 /// One step of a transaction: writes that reveal nothing, in order, and then what is asked.
@@ -53,7 +69,7 @@ pub(crate) struct Transaction {
     pub(crate) snapshot: Option<Snapshot>,
     /// The older version that it looks at; then it has no snapshot.
     pub(crate) past: Option<Version>,
-    /// When the snapshot was taken: deadlines are judged by it.
+    /// When deadlines are judged: of the newest version, when the snapshot was taken.
     pub(crate) began: Timestamp,
     pub(crate) boot: u64,
     /// What the log must reach before anything of the snapshot may be told.
@@ -201,7 +217,7 @@ impl Transactions {
     pub(crate) fn context(&mut self, purpose: Purpose) -> Staged {
         match purpose {
             Purpose::Transaction => self.spare.pop().unwrap_or_else(Staged::recording),
-            Purpose::Snapshot | Purpose::Past(_) => Staged::default(),
+            Purpose::Snapshot | Purpose::Past { .. } => Staged::default(),
         }
     }
 

@@ -1,19 +1,22 @@
 //! Reading everything that a store has on disk, to see that it is whole.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use strata_primitives::{
-    Answer, ChainReport, Context, Draft, Error, ErrorKind, Limits, Operation, Outcome, RunState, validate,
+    Answer, ChainReport, Context, Draft, Error, ErrorKind, ForkPoint, Limits, Operation, Outcome, RunState,
+    Version, validate,
 };
-use strata_wal::{LogSource, Lsn, NamedImage, VerifiedLog};
+use strata_wal::{LogHistory, LogMode, LogSource, Lsn, NamedImage, VerifiedLog};
 
 use crate::archive::Archive;
 use crate::cold_run::ImageShelf;
+use crate::compaction::needed_by;
 use crate::engine::Engine;
 use crate::image_directory::{RunEntry, read_directory};
 use crate::kin::Kin;
-use crate::record;
+use crate::record::{self, RecordPlace};
+use crate::record_walk::{RecordWalk, is_record_gone};
 use crate::retained::RunImage;
 use crate::store_error::store_error;
 
@@ -61,6 +64,7 @@ impl Engine {
             let through = source.images().next().map_or(Lsn::ZERO, |image| image.through).max(found);
             verification.read_log(source, through, progress)?;
             verification.read_images(source, progress)?;
+            verification.walk_records(source)?;
             verification.progress.logs.0 += 1;
             progress(verification.progress);
         }
@@ -152,6 +156,43 @@ impl Verification {
         Ok(())
     }
 
+    /// Looks for every record that versions are made from which the newest image says are kept: a file that has some may be missing.
+    fn walk_records(&mut self, source: &LogSource) -> Result<(), Error> {
+        // What is wrong with it is told where its runs are read.
+        let Some(Ok(entries)) = source.images().map(|image| entries_of(source, &image)).find(Result::is_ok)
+        else {
+            return Ok(());
+        };
+        let needed = self.keep_damage(needed_by(source, entries.iter(), Vec::new()))?.unwrap_or_default();
+        // Whoever writes the log may write past the page cache.
+        let Some(mut log) =
+            self.keep_damage(LogHistory::new(source, LogMode::Direct).map_err(store_error))?
+        else {
+            return Ok(());
+        };
+        let origins = entries.iter().filter_map(|entry| entry.origin);
+        let forked: BTreeMap<ForkPoint, RecordPlace> =
+            origins.map(|origin| (origin.point, origin.record)).collect();
+        for entry @ RunEntry { run, image, origin, .. } in &entries {
+            let (images, begins) = (entry.known().images, origin.map(|origin| origin.record));
+            for (from, through) in needed.get(run).into_iter().flatten() {
+                // What lies between a version that a fork began as and those that the run keeps need not be there.
+                let of_fork = forked.get(&ForkPoint { run: *run, version: *through });
+                let newest = of_fork.map_or(image.record, |record| *record);
+                let through = (*through).min(image.stamp.version);
+                if *from >= through {
+                    continue;
+                }
+                // The record of what the others are applied to is not one of them.
+                let base = images.iter().find(|image| image.stamp.version == *from).map(|image| image.record);
+                let walk = RecordWalk { run: *run, newest, base: base.or(begins).unwrap_or_default() };
+                let walked = walk.places_behind(*from, through, &mut log);
+                self.keep_damage(walked.map_err(|error| lost(*from, through, error)))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Damage is noted, and reading goes on behind it; anything else ends it.
     fn keep_damage<T>(&mut self, read: Result<T, Error>) -> Result<Option<T>, Error> {
         match read {
@@ -167,6 +208,17 @@ impl Verification {
 
 fn entries_of(source: &LogSource, image: &NamedImage) -> Result<Vec<RunEntry>, Error> {
     read_directory(source, image).map(|(entries, _)| entries).map_err(store_error)
+}
+
+/// A record behind a version that is needed is nowhere.
+fn lost(from: Version, through: Version, error: Error) -> Error {
+    if !is_record_gone(&error) {
+        return error;
+    }
+    let message = format!("versions behind {from}, up to {through}, are kept, and a record is missing");
+    let entity = error.entity().cloned();
+    let lost = Error::new(ErrorKind::Corrupt, message).with_source(error);
+    entity.into_iter().fold(lost, Error::with_entity)
 }
 
 /// Whether every event of a run hashes to what is stored.

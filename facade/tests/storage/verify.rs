@@ -3,9 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use strata::{Clock, Database, Durability, ErrorKind, Options, Retention, VerifyReport, Writes};
+use strata::{
+    Clock, Compaction, Database, Durability, EntityRef, Error, ErrorKind, Options, Reads, Retention, RunId,
+    RunSpec, VerifyReport, Version, Writes,
+};
 use strata_wal::sim::SimDisk;
+use strata_wal::storage::Storage;
 
+use crate::support::versions::{disk, open_at};
 use crate::support::{busy_options, open_on, options, script, sim_path};
 
 /// A store with images, segments and history, and the files that belong to it.
@@ -121,4 +126,55 @@ fn file_name(file: &Path) -> &str {
 fn what_is_in_memory_alone_has_nothing_to_be_read() {
     let error = Database::in_memory().unwrap().verify(|_| {}).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
+/// A store that keeps all, the records of which lie in the history, in segments as they were written and, where it is sorted, in one
+/// file; and the files of the history.
+fn with_history(disk: &SimDisk, is_sorted: bool) -> (RunId, RunId, Vec<PathBuf>) {
+    let calm = Options { checkpoint_log_size: 1 << 30, ..options(Durability::Buffered, 1) };
+    let database = open_at(disk, "store", calm);
+    let run = database.begin_run(RunSpec::named("run")).unwrap();
+    (0..50).for_each(|number| _ = run.put("key", number).unwrap());
+    let fork = run.fork_at(Version(30)).unwrap();
+    fork.put("own", 1).unwrap();
+    database.checkpoint().unwrap();
+    run.put("other", 1).unwrap();
+    let kind = if is_sorted { Compaction::Full } else { Compaction::WalOnly };
+    database.compact(kind).unwrap();
+    run.put("other", 2).unwrap();
+    assert!(database.verify(|_| {}).unwrap().damage.is_empty());
+    let ids = (run.id(), fork.id());
+    database.close().unwrap();
+    let is_history = |file: &PathBuf| file.parent().is_some_and(|parent| parent.ends_with("DATA"));
+    (ids.0, ids.1, disk.files().into_iter().filter(is_history).collect())
+}
+
+/// What was kept in it was said to be given up, by a store that keeps all, and nobody who verified was told.
+#[test]
+fn a_history_that_is_missing_is_damage_wherever_it_is_asked_for() {
+    for is_sorted in [false, true] {
+        let disk = disk(71);
+        let (run, fork, history) = with_history(&disk, is_sorted);
+        assert!(!history.is_empty());
+        history.iter().for_each(|file| disk.remove(file).unwrap());
+        let database = open_at(&disk, "store", options(Durability::Buffered, 1));
+        let (run, fork) = (database.run(run), database.run(fork));
+        let corrupt = |what: &str, outcome: Result<(), Error>| {
+            let error = outcome.expect_err(what);
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error}");
+        };
+        corrupt("at", run.at(Version(20)).map(drop));
+        corrupt("at, in a fork", fork.at(Version(20)).map(drop));
+        corrupt("fork", run.fork_at(Version(20)).map(drop));
+        corrupt("commits", run.commits(Version(10), 10).map(drop));
+        corrupt("history", run.history(&EntityRef::kv(run.id(), "key"), 100, None).map(drop));
+        corrupt("replay", run.replay_until(Version(20)).map(drop));
+        assert_eq!(run.get("other").unwrap().unwrap().value.as_int(), Some(2), "what is now is there");
+        let damage = database.verify(|_| {}).unwrap().damage;
+        assert!(!damage.is_empty() && damage.iter().all(|error| error.kind() == ErrorKind::Corrupt));
+        assert!(
+            damage.iter().any(|error| error.to_string().contains("are kept, and a record is missing")),
+            "{damage:?}"
+        );
+    }
 }

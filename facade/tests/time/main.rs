@@ -1,5 +1,6 @@
 //! What a run was before: versions, forks, replays, and whoever follows it.
 
+mod deadlines;
 mod differences;
 mod forks;
 mod history;
