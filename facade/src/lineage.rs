@@ -61,8 +61,8 @@ impl Database {
     /// # }
     /// ```
     pub fn lineage(&self) -> Result<Lineage> {
-        let mut lineage = Lineage::default();
-        lineage.runs = self.engine().origins()?.into_iter().map(|origin| (origin.run, origin)).collect();
+        let runs = self.engine().origins()?.into_iter().map(|origin| (origin.run, origin)).collect();
+        let mut lineage = Lineage { runs, ..Lineage::default() };
         for origin in lineage.runs.values() {
             if let Some(ForkPoint { run, version }) = origin.forked_from {
                 let is_there = origin.parent_life == ParentLife::Present && lineage.exists(run);
