@@ -117,11 +117,16 @@ impl View {
     ///
     /// The views may be of one run at two versions, of a run and a fork of it, or of any two, also of two stores. What they share
     /// is not looked at: where one is of the other's past, or both of one family that is in memory, it takes as long as what has
-    /// changed between them, else as long as both. Each view is judged at its own time: what has expired by then is not there.
-    /// What is erased shows as [`Value::Erased`].
+    /// changed between them, else as long as both. Each view is judged at its own time, as its reads are: what has expired by then is not
+    /// there. What is erased shows as [`Value::Erased`].
+    ///
+    /// Large values that lie in files are read where nothing else tells whether they are the same. Two of which one or both do differ where
+    /// size, kind or a hash of 64 bits do; for that one in memory is hashed, and none is read. Where all three are the same both are
+    /// read, unless a commit of one number and time wrote them which both views have in common as far as ids tell: then they are
+    /// taken for the same.
     ///
     /// # Errors
-    /// `Corrupt` when a value that lies in a file is damaged, `Io`; each names the thing.
+    /// `InvalidArgument` for a limit of 0, `Corrupt` when a value that lies in a file is damaged, `Io`; each names the thing.
     ///
     /// ```
     /// use strata::{Database, Difference, RunSpec, Writes};
@@ -141,7 +146,7 @@ impl View {
     /// # }
     /// ```
     pub fn diff(&self, after: &View, behind: Option<&DiffPlace>, limit: usize) -> Result<DifferencePage> {
-        let page = diff(self.state(), after.state(), behind, limit)?;
+        let page = diff(self.seen(), after.seen(), behind, limit)?;
         let run = after.state().id();
         let decode = |difference| Difference::decode(run, difference);
         let differences = page.differences.into_iter().map(decode).collect::<Result<_>>()?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use strata_primitives::diff::Seen;
 use strata_primitives::{Digest, Limits, Operation, Outcome, RunId, RunState, Stamp, Version};
 use strata_shards::{Frozen, LoggedCommit};
 
@@ -62,6 +63,10 @@ impl View {
 
     pub(crate) fn state(&self) -> &RunState {
         self.frozen.state()
+    }
+
+    pub(crate) fn seen(&self) -> Seen<'_> {
+        Seen { state: self.state(), now: self.frozen.now() }
     }
 
     pub(crate) fn replay(&mut self, commit: LoggedCommit) -> Result<()> {

@@ -22,6 +22,8 @@ pub(crate) struct Content {
     pub(crate) meta: Option<Box<RunMeta>>,
     /// The commit that last changed the description: that of the deletion before, until the run is created again.
     pub(crate) meta_version: Version,
+    /// The commit that ended the life before, as far as is known: an image does not tell it.
+    pub(crate) ended: Version,
     pub(crate) kv: KeyMap<Encoded>,
     pub(crate) cells: KeyMap<Encoded>,
     pub(crate) documents: KeyMap<Document>,
@@ -35,10 +37,12 @@ pub(crate) struct Content {
 }
 
 impl Content {
-    pub(crate) fn new(hash_seed: usize, meta_version: Version) -> Self {
+    /// What a run holds behind the commit that ended the life before, or in front of its first one.
+    pub(crate) fn new(hash_seed: usize, ended: Version) -> Self {
         Self {
             meta: None,
-            meta_version,
+            meta_version: ended,
+            ended,
             kv: KeyMap::new(hash_seed),
             cells: KeyMap::new(hash_seed),
             documents: KeyMap::new(hash_seed),
@@ -52,10 +56,11 @@ impl Content {
 
     /// The same, shared until either is changed, without what is kept for snapshots.
     pub(crate) fn share(&self, hash_seed: usize) -> Self {
-        let Self { meta, meta_version, kv, cells, documents, events, traces, erasures, .. } = self;
+        let Self { meta, meta_version, ended, kv, cells, documents, events, traces, erasures, .. } = self;
         Self {
             meta: meta.clone(),
             meta_version: *meta_version,
+            ended: *ended,
             kv: kv.clone(),
             cells: cells.clone(),
             documents: documents.clone(),
@@ -267,8 +272,7 @@ impl Content {
 
     /// Whether two runs hold the same; what they keep for snapshots is left out, and what they share with others.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let Self { meta, meta_version, kv, cells, documents, events, traces, erasures, past: _, fork: _ } =
-            self;
+        let Self { meta, meta_version, kv, cells, documents, events, traces, erasures, .. } = self;
         *meta == other.meta
             && *erasures == other.erasures
             && *meta_version == other.meta_version

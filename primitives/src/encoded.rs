@@ -14,7 +14,7 @@ use crate::codec::{self, DecodeError, size_u32};
 use crate::entity::EntityRef;
 use crate::error::{Error, ErrorKind};
 use crate::limits::{Limits, VALUE_DEPTH_MAX};
-use crate::unread::{LARGE_VALUE_SIZE, ReadValue, UNREAD_SIZE, Unread};
+use crate::unread::{LARGE_VALUE_SIZE, ReadValue, UNREAD_SIZE, Unread, hash_of};
 use crate::value::{Value, canonical_bits};
 use rustc_hash::FxHashSet;
 use std::fmt;
@@ -123,13 +123,16 @@ impl Encoded {
         }
     }
 
-    /// Whether it is the same value, if that is known without reading one.
+    /// Whether it is the same value, if that is known without reading one. That two differ is told by the hash of one that is elsewhere,
+    /// too; of the other, where it is here, that is computed.
     pub(crate) fn is_known_same(&self, other: &Self) -> Option<bool> {
         match (&self.0, &other.0) {
             (Bytes::Here(one), Bytes::Here(other)) => Some(Arc::ptr_eq(one, other) || one == other),
             (Bytes::Unread(one), Bytes::Unread(other)) if Arc::ptr_eq(one, other) => Some(true),
             (Bytes::Unread(one), Bytes::Unread(other)) if one.hash != other.hash => Some(false),
             _ if (self.len(), self.tag()) != (other.len(), other.tag()) => Some(false),
+            (Bytes::Here(_), Bytes::Unread(unread)) if hash_of(self) != unread.hash => Some(false),
+            (Bytes::Unread(unread), Bytes::Here(_)) if hash_of(other) != unread.hash => Some(false),
             _ => None,
         }
     }

@@ -47,6 +47,11 @@ impl RunId {
         &self.0
     }
 
+    /// Whether it is as [`fresh`](Self::fresh) makes it: then no name leads to it, and nothing but an import gives it another life.
+    pub fn is_fresh(&self) -> bool {
+        self.0[6] >> 4 == 7
+    }
+
     /// A new id as [`fresh`](Self::fresh) makes it, with the placement of this one: the id of a fork.
     #[must_use]
     pub fn fresh_beside(&self, now_micros: u64, random: [u8; 10]) -> Self {

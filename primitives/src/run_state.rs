@@ -438,6 +438,11 @@ impl RunState {
         self.stamp.timestamp
     }
 
+    /// The commit that ended the life before; `NEVER` where none is known of, as in a run that came from an image.
+    pub fn ended(&self) -> Version {
+        self.content.ended
+    }
+
     /// Its description, if the run exists.
     pub fn meta(&self) -> Option<&RunMeta> {
         self.content.meta.as_deref()

@@ -99,7 +99,7 @@ impl Unread {
     }
 }
 
-fn hash_of(value: &Encoded) -> u64 {
+pub(crate) fn hash_of(value: &Encoded) -> u64 {
     let mut hasher = FxHasher::default();
     hasher.write(value.as_bytes());
     hasher.finish()

@@ -122,6 +122,46 @@ fn values_of_another_size_or_hash_are_not_read_to_be_different() {
     assert_eq!(reads.load(Ordering::Relaxed), 0);
 }
 
+/// A store and its copy: a commit of one number and time wrote another value in each.
+#[test]
+fn what_two_commits_of_one_number_and_time_wrote_differs_and_is_not_read_for_that() {
+    let turned = |name: &str| {
+        encoded(format!("{name}:").repeat(LARGE_VALUE_SIZE / name.len()).replacen(name, "yek", 1))
+    };
+    let (mut here, mut there) = (filled(run_id()), filled(run_id()));
+    here.write(vec![put("key", text("key"))]).unwrap();
+    there.write(vec![put("key", turned("key"))]).unwrap();
+    let reads = Arc::default();
+    let there = left(&there.state, &reads, false);
+    for (before, after) in [(&here.state, &there), (&there, &here.state)] {
+        let found = diff(before, after, None, 100).unwrap().differences;
+        assert!(matches!(&found[..], [Difference::Key(key)] if &*key.key == "key"), "{} found", found.len());
+    }
+    assert_eq!(reads.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_deadline_alone_is_moved_only_where_the_value_is_the_same() {
+    let (mut here, mut there) = (filled(run_id()), filled(run_id()));
+    let deadline = Deadline::At(Timestamp(9_000));
+    here.write(vec![put("key", text("key"))]).unwrap();
+    there.write(vec![put("key", text("yek"))]).unwrap();
+    here.write(vec![Operation::KvSetDeadline { key: "key".into(), deadline }]).unwrap();
+    let there = left(&there.state, &Arc::default(), true);
+    let operations = operations(&here.state, &there, Timestamp(1_010)).unwrap();
+    assert!(
+        matches!(&operations[..], [Operation::KvPut { value, .. }] if *value == text("yek")),
+        "{operations:?}"
+    );
+}
+
+#[test]
+fn no_page_of_no_differences_is_made() {
+    let one = filled(run_id());
+    let error = diff(&one.state, &one.state, None, 0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+}
+
 #[test]
 fn a_value_that_cannot_be_read_is_an_error_that_names_its_thing() {
     let (one, other) = (filled(run_id()), filled(RunId::from_bytes([8; 16])));

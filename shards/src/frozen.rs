@@ -35,6 +35,11 @@ impl Frozen {
         Stamp { version: self.run.state.version(), timestamp: self.run.state.timestamp() }
     }
 
+    /// When deadlines are judged.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
     /// All of it.
     pub fn state(&self) -> &RunState {
         &self.run.state

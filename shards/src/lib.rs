@@ -90,7 +90,7 @@ pub use execute::{Shipped, Turn};
 pub use frozen::Frozen;
 pub use held_checkpoint::HeldCheckpoint;
 pub use history_query::{CommitPage, HistoryQuery, LoggedCommit};
-pub use message::{BatchReceipt, CallOptions, RunOrigin, RunPage};
+pub use message::{BatchReceipt, CallOptions, ParentLife, RunOrigin, RunPage};
 pub use open::EngineOptions;
 pub use report::{
     CompactReport, ExportReport, ImportReport, RecoveryReport, RetentionPreview, ShardCheckpoint,

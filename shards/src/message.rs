@@ -66,8 +66,24 @@ pub struct RunOrigin {
     pub version: Version,
     /// The version of another run that it was forked at, if it is a fork.
     pub forked_from: Option<ForkPoint>,
+    /// Which life of that run this was, if it is a fork.
+    pub parent_life: ParentLife,
     /// Whether it is there: it is not, once it was deleted.
     pub exists: bool,
+}
+
+/// Which life of a run it was that another was forked from. A run that is deleted and begun anew, or imported, has another one; versions
+/// of two lives have nothing in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ParentLife {
+    /// The one that the run has, or the only one that it ever had here.
+    Present,
+    /// One that came with this archive and has ended.
+    Archived(u64),
+    /// One that ended, or it is not known to be the present one.
+    Unknown,
+    /// That of a run of another store: the fork was imported.
+    Elsewhere,
 }
 
 /// One page of what the runs of a shard began as.

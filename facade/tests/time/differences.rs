@@ -8,9 +8,10 @@ use crate::support::versions::{change_inherited, disk, file, keep_all, open_at};
 use crate::support::{Dice, TestClock, number, one_run, options, seed};
 use strata::{
     DIFF_SIZE_MAX, Database, DiffPlace, Difference, Direction, DocumentChange, Durability, EntityRef,
-    ErasedVersions, KvScan, Options, Parting, PlaceDifference, Reads, Retention, RunDifference, RunHandle,
-    RunSpec, Trace, TraceFilter, Value, Version, View, Writes,
+    ErasedVersions, ErrorKind, KvScan, Options, Parting, PlaceDifference, Reads, Retention, RunDifference,
+    RunHandle, RunSpec, Trace, TraceFilter, Value, Version, View, Writes,
 };
+use strata_wal::sim::SimDisk;
 
 /// What a view holds, in plain maps and lists.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -332,4 +333,116 @@ fn a_page_ends_where_its_values_come_to_what_a_page_may_tell() {
     assert_eq!(counts, [3, 3, 1]);
     let behind = DiffPlace::Key("key/6".into());
     assert_eq!(before.diff(&after, Some(&behind), 100).unwrap().differences, []);
+}
+
+/// A store with one run, and a copy of it as it stands then.
+fn with_copy(disk: &SimDisk) -> (Database, RunHandle) {
+    let database = open_at(disk, "store", options(Durability::Buffered, 1));
+    let run = database.begin_run(RunSpec::named("run")).unwrap();
+    run.put("base", 1).unwrap();
+    database.backup(file("copy")).unwrap();
+    (database, run)
+}
+
+#[track_caller]
+fn assert_key_differs(before: &View, after: &View) {
+    assert_ne!(before.get("key").unwrap().unwrap().value, after.get("key").unwrap().unwrap().value);
+    for (before, after) in [(before, after), (after, before)] {
+        let found = before.diff(after, None, 100).unwrap().differences;
+        let is_key = |found: &Difference| matches!(found, Difference::Key(found) if found.key == "key");
+        assert!(found.iter().any(is_key), "{} found", found.len());
+    }
+}
+
+fn now(run: &RunHandle) -> View {
+    run.snapshot().unwrap().detach().unwrap()
+}
+
+const LARGE: usize = 100 << 10;
+
+/// Their commits have the same numbers; one value is in memory, the other on disk.
+#[test]
+fn what_was_written_differently_in_a_store_and_in_its_copy_differs() {
+    let disk = disk(1);
+    let (_database, run) = with_copy(&disk);
+    let open_copy = || open_at(&disk, "copy", options(Durability::Buffered, 1));
+    let copy = open_copy();
+    run.put("key", "a".repeat(LARGE)).unwrap();
+    copy.run(run.id()).put("key", "b".repeat(LARGE)).unwrap();
+    copy.close().unwrap();
+    let copy = open_copy();
+    copy.checkpoint().unwrap();
+    copy.close().unwrap();
+    let copy = open_copy();
+    assert_key_differs(&now(&run), &now(&copy.run(run.id())));
+}
+
+/// A life ends, and one of the same run that went on elsewhere is imported in its place.
+#[test]
+fn what_was_written_differently_before_an_import_differs() {
+    let disk = disk(1);
+    let (database, run) = with_copy(&disk);
+    let copy = open_at(&disk, "copy", options(Durability::Buffered, 1));
+    let copied = copy.run(run.id());
+    copied.put("key", "b".repeat(LARGE)).unwrap();
+    copied.export(file("run.arc")).unwrap();
+    run.put("key", "a".repeat(LARGE)).unwrap();
+    let before = now(&run);
+    run.delete_run().unwrap();
+    database.import(file("run.arc")).unwrap();
+    database.close().unwrap();
+    let database = open_at(&disk, "store", options(Durability::Buffered, 1));
+    assert_key_differs(&before, &now(&database.run(run.id())));
+}
+
+#[test]
+fn what_a_namesake_of_its_parent_wrote_differs_from_what_an_imported_fork_has() {
+    let disk = disk(1);
+    let store = open_at(&disk, "store", options(Durability::Buffered, 1));
+    let run = store.begin_run(RunSpec::named("run")).unwrap();
+    run.put("key", "a".repeat(LARGE)).unwrap();
+    let fork = run.fork().unwrap();
+    fork.export(file("fork.arc")).unwrap();
+    let open_other = || open_at(&disk, "other", options(Durability::Buffered, 1));
+    let other = open_other();
+    let namesake = other.begin_run(RunSpec::named("run")).unwrap();
+    namesake.put("key", "b".repeat(LARGE)).unwrap();
+    other.import(file("fork.arc")).unwrap();
+    let in_memory = now(&namesake);
+    other.checkpoint().unwrap();
+    other.close().unwrap();
+    let other = open_other();
+    let on_disk = now(&other.run(namesake.id()));
+    let imported = now(&other.run(fork.id()));
+    assert_key_differs(&in_memory, &imported);
+    assert_key_differs(&on_disk, &imported);
+}
+
+/// In a store that is only read nothing is deleted: a key has expired behind the last commit.
+#[test]
+fn a_difference_tells_of_keys_what_both_views_tell_of_them() {
+    let disk = disk(1);
+    let clock = TestClock::at(1_000_000_000);
+    let storage = || Some(Arc::new(disk.clone()) as _);
+    let options = || options(Durability::Buffered, 1);
+    let database = Database::start(Some(file("store")), options(), clock.clock(), storage()).unwrap();
+    let run = database.begin_run(RunSpec::named("run")).unwrap();
+    let version = run.put_with_ttl("key", 1, Duration::from_secs(10)).unwrap().version;
+    database.close().unwrap();
+    clock.advance(Duration::from_secs(100));
+    let reader = Database::start_to_read(file("store"), options(), clock.clock(), storage()).unwrap();
+    let run = reader.run(run.id());
+    let before = run.at(Version(version.0 - 1)).unwrap().detach().unwrap();
+    let after = now(&run);
+    assert_eq!([&before, &after].map(|view| view.get("key").unwrap()), [None, None], "it is in neither");
+    assert_eq!(before.diff(&after, None, 100).unwrap().differences, []);
+    assert_eq!(after.diff(&before, None, 100).unwrap().differences, []);
+}
+
+#[test]
+fn a_page_of_no_differences_is_refused() {
+    let (_database, run) = one_run();
+    let view = now(&run);
+    let error = view.diff(&view, None, 0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
 }

@@ -213,9 +213,151 @@ fn an_imported_run_keeps_whom_it_was_forked_from_and_a_store_without_it_says_so(
     assert_eq!(tree, [(run.id(), 0, false), (fork.id(), 1, true)]);
     run.export(file("run.arc")).unwrap();
     elsewhere.import(file("run.arc")).unwrap();
+    // That both archives are of one life is not known.
     let lineage = elsewhere.lineage().unwrap();
-    assert_eq!(lineage.common_ancestor(fork.id(), run.id()), Some(point));
-    assert!(lineage.exists(run.id()));
+    assert_eq!((lineage.parent(fork.id()), lineage.exists(run.id())), (Some(point), true));
+    assert_eq!((lineage.common_ancestor(fork.id(), run.id()), lineage.forks(run.id()).count()), (None, 0));
+    assert_eq!(tops(&lineage, run.id()), [(run.id(), true, 0), (run.id(), false, 1)]);
+}
+
+/// The tops of a tree, whether they are there, and how many there are below each.
+fn tops(lineage: &Lineage, run: RunId) -> Vec<(RunId, bool, usize)> {
+    let mut tops: Vec<(RunId, bool, usize)> = Vec::new();
+    for node in lineage.tree(run) {
+        match (node.depth, tops.last_mut()) {
+            (0, _) => tops.push((node.run, node.exists, 0)),
+            (_, Some((.., below))) => *below += 1,
+            (_, None) => panic!("a tree begins with its top"),
+        }
+    }
+    tops
+}
+
+/// A run that was begun, forked, deleted and begun anew, with a fork of each life.
+fn begun_anew(database: &Database) -> [RunId; 3] {
+    let run = database.begin_run(RunSpec::named("run")).unwrap();
+    run.put("key", 1).unwrap();
+    let fork = run.fork().unwrap();
+    let _ = database.checkpoint();
+    run.delete_run().unwrap();
+    let run = database.begin_run(RunSpec::named("run")).unwrap();
+    run.put("key", 2).unwrap();
+    [run.id(), fork.id(), run.fork().unwrap().id()]
+}
+
+fn assert_apart(lineage: &Lineage, [run, fork, other]: [RunId; 3]) {
+    for one in [run, other] {
+        assert_eq!(lineage.common_ancestor(one, fork), None);
+        assert_eq!(lineage.common_ancestor(fork, one), None);
+    }
+    assert_eq!(lineage.common_ancestor(run, other), lineage.parent(other));
+    assert_eq!(lineage.forks(run).map(|(fork, _)| fork).collect::<Vec<_>>(), [other]);
+    assert_eq!(tops(lineage, run), [(run, true, 1), (run, false, 1)]);
+}
+
+#[test]
+fn a_run_that_was_begun_anew_has_nothing_in_common_with_forks_of_its_life_before() {
+    let in_memory = Database::in_memory_with(options(Durability::InMemory, 1)).unwrap();
+    let runs = begun_anew(&in_memory);
+    assert_apart(&in_memory.lineage().unwrap(), runs);
+    for options in [options(Durability::Buffered, 1), busy_options(Durability::Buffered, 1), keep_all(1)] {
+        let disk = disk(1);
+        let database = open_at(&disk, "store", options.clone());
+        let runs = begun_anew(&database);
+        assert_apart(&database.lineage().unwrap(), runs);
+        // What a kill leaves is not applied at once.
+        let disk = disk.kill();
+        let database = open_at(&disk, "store", options.clone());
+        assert_apart(&database.lineage().unwrap(), runs);
+        for number in 0..10 {
+            database.run(runs[0]).put("key", number).unwrap();
+        }
+        database.checkpoint().unwrap();
+        assert_apart(&database.lineage().unwrap(), runs);
+        database.close().unwrap();
+        let database = open_at(&disk, "store", options.clone());
+        assert_apart(&database.lineage().unwrap(), runs);
+        // Whether what ended was one life or two is not known, but what one commit left is.
+        let [run, fork, other] = runs.map(|id| database.run(id));
+        let same = fork.fork_at(Version(2)).unwrap();
+        run.delete_run().unwrap();
+        let lineage = database.lineage().unwrap();
+        assert_eq!(lineage.common_ancestor(fork.id(), other.id()), None);
+        assert_eq!(lineage.common_ancestor(fork.id(), same.id()), lineage.parent(fork.id()));
+        assert_eq!(tops(&lineage, run.id()), [(run.id(), false, 3)]);
+    }
+}
+
+/// What it gives up is not what its forks have in common with it.
+#[test]
+fn a_run_with_a_name_has_in_common_with_its_forks_what_it_has_given_up_since() {
+    let disk = disk(1);
+    let options = || busy_options(Durability::Buffered, 1);
+    let database = open_at(&disk, "store", options());
+    let run = database.begin_run(RunSpec::named("run")).unwrap();
+    run.put("key", 0).unwrap();
+    let (one, other) = (run.fork().unwrap(), run.fork().unwrap());
+    for number in 0..100 {
+        run.put("key", number).unwrap();
+    }
+    database.checkpoint().unwrap();
+    assert_eq!(run.at(Version(2)).map(drop).unwrap_err().kind(), ErrorKind::HistoryTrimmed);
+    database.close().unwrap();
+    let database = open_at(&disk, "store", options());
+    let lineage = database.lineage().unwrap();
+    let point = Some(ForkPoint { run: run.id(), version: Version(2) });
+    assert_eq!(lineage.common_ancestor(one.id(), run.id()), point);
+    assert_eq!(lineage.common_ancestor(one.id(), other.id()), point);
+}
+
+#[test]
+fn forks_of_what_came_with_an_archive_have_it_in_common_with_the_run() {
+    let disk = disk(1);
+    let database = open_at(&disk, "store", keep_all(1));
+    let run = database.begin_run(RunSpec::named("run")).unwrap();
+    for number in 0..3 {
+        run.put("key", number).unwrap();
+    }
+    run.export(file("run.arc")).unwrap();
+    let elsewhere = open_at(&disk, "elsewhere", keep_all(1));
+    let run = elsewhere.import(file("run.arc")).unwrap();
+    let (older, old) = (run.fork_at(Version(2)).unwrap(), run.fork_at(Version(3)).unwrap());
+    let new = run.fork().unwrap();
+    let at = |version| Some(ForkPoint { run: run.id(), version: Version(version) });
+    let lineage = elsewhere.lineage().unwrap();
+    assert_eq!(lineage.common_ancestor(older.id(), run.id()), at(2));
+    assert_eq!(lineage.common_ancestor(old.id(), new.id()), at(3));
+    assert_eq!(lineage.common_ancestor(new.id(), run.id()), lineage.parent(new.id()));
+    run.delete_run().unwrap();
+    let lineage = elsewhere.lineage().unwrap();
+    assert_eq!(lineage.common_ancestor(older.id(), old.id()), at(2));
+    let run = elsewhere.begin_run(RunSpec::named("run")).unwrap();
+    let lineage = elsewhere.lineage().unwrap();
+    let common = [older, old, new].map(|fork| lineage.common_ancestor(fork.id(), run.id()));
+    assert_eq!(
+        (common, tops(&lineage, run.id())),
+        ([None; 3], vec![(run.id(), true, 0), (run.id(), false, 3)])
+    );
+}
+
+#[test]
+fn a_fork_that_was_imported_has_nothing_in_common_with_a_namesake_of_its_parent() {
+    let disk = disk(1);
+    let store = open_at(&disk, "store", keep_all(1));
+    let run = store.begin_run(RunSpec::named("run")).unwrap();
+    run.put("key", 1).unwrap();
+    let fork = run.fork().unwrap();
+    fork.export(file("fork.arc")).unwrap();
+    let other = open_at(&disk, "other", keep_all(1));
+    let namesake = other.begin_run(RunSpec::named("run")).unwrap();
+    namesake.put("key", 2).unwrap();
+    other.import(file("fork.arc")).unwrap();
+    let sibling = namesake.fork().unwrap();
+    let lineage = other.lineage().unwrap();
+    assert_eq!(lineage.common_ancestor(namesake.id(), fork.id()), None);
+    assert_eq!(lineage.common_ancestor(fork.id(), sibling.id()), None);
+    assert_eq!(lineage.ancestors(fork.id()), [ForkPoint { run: run.id(), version: Version(2) }]);
+    assert_eq!(tops(&lineage, run.id()), [(run.id(), true, 1), (run.id(), false, 1)]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Keys and cells that differ.
+use super::common_commits::{CommonCommits, Written};
 use super::difference::{DiffPlace, Difference, KeyDifference, KeyState};
-use super::lineage::Lineage;
 use super::page::Page;
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
@@ -25,7 +25,7 @@ pub(super) fn find(page: &mut Page<'_>, kind: KeyKind) -> Result<(), Error> {
         if page.is_full() {
             break;
         }
-        let is_same = is_same(page.lineage, before, after);
+        let is_same = is_same(page.commits, before, after);
         if !is_same.map_err(|error| error.with_entity(entity(page, kind, key)))? {
             let (before, after) = (before.map(state), after.map(state));
             let difference = KeyDifference { key: Arc::clone(key), before, after };
@@ -41,12 +41,12 @@ pub(super) fn find(page: &mut Page<'_>, kind: KeyKind) -> Result<(), Error> {
 /// All that may differ behind where the page begins, in order.
 fn candidates<'a>(page: &Page<'a>, kind: KeyKind, place: fn(Arc<str>) -> DiffPlace) -> Vec<Pair<'a>> {
     let (before, after) = (page.before.content().keys(kind), page.after.content().keys(kind));
-    let (then, now) = (page.before.timestamp(), page.after.timestamp());
+    let (then, now) = (page.then, page.now);
     let mut found = Vec::new();
     let mut look = |key: &'a Arc<str>, was: Option<&'a Entry<Encoded>>, is: Option<&'a Entry<Encoded>>| {
         let was = was.filter(|entry| entry.is_live(then));
         let is = is.filter(|entry| entry.is_live(now));
-        if is_known_same(page.lineage, was, is) != Some(true) && page.wants(&place(Arc::clone(key))) {
+        if is_known_same(page.commits, was, is) != Some(true) && page.wants(&place(Arc::clone(key))) {
             found.push((key, was, is));
         }
     };
@@ -64,7 +64,7 @@ fn candidates<'a>(page: &Page<'a>, kind: KeyKind, place: fn(Arc<str>) -> DiffPla
 
 /// Whether both are the same, if that is known without reading a value.
 fn is_known_same(
-    lineage: Lineage,
+    commits: CommonCommits,
     before: Option<&Entry<Encoded>>,
     after: Option<&Entry<Encoded>>,
 ) -> Option<bool> {
@@ -76,21 +76,23 @@ fn is_known_same(
     if before.deadline != after.deadline {
         return Some(false);
     }
-    lineage.is_known_same((&before.value, before.written), (&after.value, after.written))
+    commits.is_known_same(written(before), written(after))
 }
 
 fn is_same(
-    lineage: Lineage,
+    commits: CommonCommits,
     before: Option<&Entry<Encoded>>,
     after: Option<&Entry<Encoded>>,
 ) -> Result<bool, Error> {
-    match (is_known_same(lineage, before, after), before, after) {
+    match (is_known_same(commits, before, after), before, after) {
         (Some(is_same), ..) => Ok(is_same),
-        (None, Some(before), Some(after)) => {
-            lineage.is_same((&before.value, before.written), (&after.value, after.written))
-        }
+        (None, Some(before), Some(after)) => commits.is_same(written(before), written(after)),
         (None, ..) => unreachable!("what is there in one state only is known to differ"),
     }
+}
+
+fn written(entry: &Entry<Encoded>) -> Written<'_> {
+    Written::new(&entry.value, entry.written, entry.stamp)
 }
 
 fn state(entry: &Entry<Encoded>) -> KeyState {

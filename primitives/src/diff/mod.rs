@@ -1,20 +1,22 @@
 //! What differs between two states: of one run at two versions, of a run and a fork of it, or of any two.
 //!
-//! Each state is judged at the time of its own newest commit: an entry whose deadline has passed by then is not there. What two
-//! states share is not looked at, so the differences of a state and one that was [shared](RunState::share) with it before take as
-//! long as what has changed between them, however large the run is; those of states that share nothing take as long as both.
+//! Each state is judged at a time of its own, that of its newest commit unless another is [said](Seen): an entry whose deadline has
+//! passed by then is not there. What two states share is not looked at, so the differences of a state and one that was
+//! [shared](crate::RunState::share) with it before take as long as what has changed between them, however large the run is; those of
+//! states that share nothing take as long as both.
 //!
 //! Differences have an order: that of [`DiffPlace`]. They are found page by page, and a page may be asked for behind any place.
 //! Read in this order: `difference`, which says what is told; `page`; then how it is found in each primitive; and `operations`, which
 //! makes the one state of the other.
+mod common_commits;
 mod difference;
 mod documents;
 mod events;
 mod keys;
-mod lineage;
 mod operations;
 mod page;
 mod run;
+mod seen;
 mod traces;
 
 pub use difference::{
@@ -23,10 +25,10 @@ pub use difference::{
 };
 pub use operations::operations;
 pub use page::DIFF_SIZE_MAX;
+pub use seen::Seen;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::key_kind::KeyKind;
-use crate::run_state::RunState;
 use page::Page;
 
 /// A page of what differs.
@@ -38,14 +40,17 @@ pub struct Diff {
     pub next: Option<DiffPlace>,
 }
 
-/// What differs between two states, the first `limit` differences behind a place, at least one if there is any, and no more once the
-/// values that they tell come to [`DIFF_SIZE_MAX`]. A document is one difference, however many places of it differ.
+/// What differs between two states, each a [`Seen`] or a `&RunState`: the first `limit` differences behind a place, at least one if there is
+/// any, and no more once the values that they tell come to [`DIFF_SIZE_MAX`]. A document is one difference, however many places of it
+/// differ.
 ///
 /// Values that are on disk are read where nothing else tells whether they are the same, one at a time; those that a difference
-/// shows are not read for that.
+/// shows are not read for that. Two of which one or both are on disk differ where size, kind or a hash of 64 bits do; for that a value in
+/// memory is hashed. Where all three are the same they are read, unless both were written by the commit of one number and time that
+/// both states have in common as far as ids tell: then they are taken for the same.
 ///
 /// # Errors
-/// Those of reading a value: `Corrupt` with file and offset, `Io`.
+/// `InvalidArgument` for a limit of 0; those of reading a value: `Corrupt` with file and offset, `Io`.
 ///
 /// ```
 /// use strata_primitives::diff::{Difference, diff};
@@ -62,13 +67,17 @@ pub struct Diff {
 /// assert!(matches!(&page.differences[..], [Difference::Cell(cell)] if &*cell.key == "step" && cell.before.is_none()));
 /// assert!(page.next.is_none());
 /// ```
-pub fn diff(
-    before: &RunState,
-    after: &RunState,
-    behind: Option<&DiffPlace>,
+pub fn diff<'a>(
+    before: impl Into<Seen<'a>>,
+    after: impl Into<Seen<'a>>,
+    behind: Option<&'a DiffPlace>,
     limit: usize,
 ) -> Result<Diff, Error> {
-    find(Page::new(before, after, behind, limit))
+    if limit == 0 {
+        let message = "a page of 0 differences is asked for: ask for 1 at least";
+        return Err(Error::new(ErrorKind::InvalidArgument, message));
+    }
+    find(Page::new(before.into(), after.into(), behind, limit))
 }
 
 fn find(mut page: Page<'_>) -> Result<Diff, Error> {

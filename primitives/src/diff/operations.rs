@@ -1,9 +1,9 @@
 //! From differences to the operations that make the one state of the other.
+use super::common_commits::{CommonCommits, Written};
 use super::difference::{
     Difference, DocumentChange, KeyDifference, LogDifference, Parting, RunDifference, TraceDifference,
 };
 use super::find;
-use super::lineage::Lineage;
 use super::page::Page;
 use crate::deadline::Deadline;
 use crate::encoded::Encoded;
@@ -40,9 +40,10 @@ use std::time::Duration;
 /// or are not kept by one, a span that ended in another way, a run that does not exist, or is closed, or a status that does not follow. Those of
 /// reading a value.
 pub fn operations(before: &RunState, after: &RunState, now: Timestamp) -> Result<Vec<Operation>, Error> {
-    let lineage = Lineage::of(before, after);
-    let mut plan = Plan { after, lineage, now, opening: None, operations: Vec::new(), closing: Vec::new() };
-    for difference in find(Page::unbounded(before, after))?.differences {
+    let (was, is) = (before.into(), after.into());
+    let commits = CommonCommits::of(was, is);
+    let mut plan = Plan { after, commits, now, opening: None, operations: Vec::new(), closing: Vec::new() };
+    for difference in find(Page::unbounded(was, is))?.differences {
         plan.take(difference)?;
     }
     let is_open =
@@ -55,7 +56,7 @@ pub fn operations(before: &RunState, after: &RunState, now: Timestamp) -> Result
 
 struct Plan<'a> {
     after: &'a RunState,
-    lineage: Lineage,
+    commits: CommonCommits,
     now: Timestamp,
     /// What makes the run take writes.
     opening: Option<Operation>,
@@ -141,8 +142,9 @@ impl Plan<'_> {
             return Ok(());
         };
         let is_same_value = before.is_some_and(|before| {
-            let (before, after) = ((&before.value, before.written), (&after.value, after.written));
-            self.lineage.is_known_same(before, after) == Some(true)
+            let [before, after] =
+                [&before, &after].map(|state| Written::new(&state.value, state.written, state.stamp));
+            self.commits.is_known_same(before, after) == Some(true)
         });
         self.operations.push(match (kind, after.deadline) {
             // The value stays, also one that is erased.

@@ -1,8 +1,10 @@
 //! A page of differences in the making.
 use super::Diff;
+use super::common_commits::CommonCommits;
 use super::difference::{DiffPlace, Difference};
-use super::lineage::Lineage;
+use super::seen::Seen;
 use crate::run_state::RunState;
+use crate::version::Timestamp;
 
 /// A page ends with the difference with which the values that it tells come to this, bytes.
 pub const DIFF_SIZE_MAX: usize = 16 << 20;
@@ -10,7 +12,10 @@ pub const DIFF_SIZE_MAX: usize = 16 << 20;
 pub(super) struct Page<'a> {
     pub(super) before: &'a RunState,
     pub(super) after: &'a RunState,
-    pub(super) lineage: Lineage,
+    /// When deadlines of both are judged.
+    pub(super) then: Timestamp,
+    pub(super) now: Timestamp,
+    pub(super) commits: CommonCommits,
     behind: Option<&'a DiffPlace>,
     limit: usize,
     size_max: usize,
@@ -20,18 +25,19 @@ pub(super) struct Page<'a> {
 
 impl<'a> Page<'a> {
     pub(super) fn new(
-        before: &'a RunState,
-        after: &'a RunState,
+        before: Seen<'a>,
+        after: Seen<'a>,
         behind: Option<&'a DiffPlace>,
         limit: usize,
     ) -> Self {
-        let lineage = Lineage::of(before, after);
-        let (limit, size_max) = (limit.max(1), DIFF_SIZE_MAX);
-        Self { before, after, lineage, behind, limit, size_max, size: 0, differences: Vec::new() }
+        let commits = CommonCommits::of(before, after);
+        let (Seen { state: before, now: then }, Seen { state: after, now }) = (before, after);
+        let (size_max, size, differences) = (DIFF_SIZE_MAX, 0, Vec::new());
+        Self { before, after, then, now, commits, behind, limit, size_max, size, differences }
     }
 
     /// All that differs, however much that is.
-    pub(super) fn unbounded(before: &'a RunState, after: &'a RunState) -> Self {
+    pub(super) fn unbounded(before: Seen<'a>, after: Seen<'a>) -> Self {
         Self { size_max: usize::MAX, ..Self::new(before, after, None, usize::MAX) }
     }
 

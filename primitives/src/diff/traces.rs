@@ -1,6 +1,6 @@
 //! Where traces part, and what became of those that both states have.
+use super::common_commits::{CommonCommits, Written};
 use super::difference::{DiffPlace, Difference, LogDifference, Parting, TraceDifference};
-use super::lineage::Lineage;
 use super::page::Page;
 use crate::entity::EntityRef;
 use crate::error::Error;
@@ -17,7 +17,7 @@ pub(super) fn find(page: &mut Page<'_>) -> Result<(), Error> {
         for place in before.places_apart(after).take_while(|place| *place < end) {
             let (Some(before), Some(after)) = (before.get(place), after.get(place)) else { continue };
             if page.wants(&DiffPlace::Trace(place))
-                && !is_same(page.lineage, before, after)
+                && !is_same(page.commits, before, after)
                     .map_err(|error| error.with_entity(EntityRef::trace(page.after.id(), after.id)))?
             {
                 let (before, after) = (before.clone(), after.clone());
@@ -54,9 +54,11 @@ fn is_same_step(before: &Trace, after: &Trace) -> bool {
 }
 
 /// Whether the same came out of a step.
-fn is_same(lineage: Lineage, before: &Trace, after: &Trace) -> Result<bool, Error> {
+fn is_same(commits: CommonCommits, before: &Trace, after: &Trace) -> Result<bool, Error> {
     if before.ended != after.ended {
         return Ok(false);
     }
-    lineage.is_same((&before.body, before.stamp.version), (&after.body, after.stamp.version))
+    let [before, after] =
+        [before, after].map(|trace| Written::new(&trace.body, trace.stamp.version, trace.stamp));
+    commits.is_same(before, after)
 }
