@@ -233,7 +233,7 @@ impl Database {
     }
 
     /// Reads everything that the store has on disk, while it serves: every batch of every log and every image of every run, with
-    /// all sums and chains. Damage does not end it; each is in the report. `progress` is called now and then on this thread.
+    /// all sums and chains; and it looks for all that versions which are kept are made of. Damage does not end it; each is in the report. `progress` is called now and then on this thread.
     ///
     /// # Errors
     /// Those of [`checkpoint`](Self::checkpoint), with which it begins, `Unsupported` for an in-memory database, `Io`.

@@ -49,7 +49,8 @@ pub struct VerifyReport {
 }
 
 impl Engine {
-    /// Reads every batch of every log and every image of every run, checks all sums and chains, and tells of what is damaged.
+    /// Reads every batch of every log and every image of every run, checks all sums and chains, looks for every record that a version
+    /// which is kept is made of, and tells of what is damaged or missing.
     ///
     /// # Errors
     /// Those of a checkpoint, with which it begins, and `Io`.
@@ -77,6 +78,8 @@ impl Engine {
 struct Verification {
     report: VerifyReport,
     progress: VerifyProgress,
+    /// Those that the log being read names and no image: of runs that were imported behind the newest one.
+    archives: BTreeSet<u64>,
 }
 
 /// How many records are read between two reports.
@@ -89,8 +92,12 @@ impl Verification {
         through: Lsn,
         progress: &mut dyn FnMut(VerifyProgress),
     ) -> Result<(), Error> {
+        let imaged = source.images().next().map_or(Lsn::ZERO, |image| image.through);
         let read = source.verify(through, &mut |found| {
-            record::decode(found.body)?;
+            let record = record::decode(found.body)?;
+            if found.lsn >= imaged {
+                self.archives.extend(record.head.previous.archive());
+            }
             self.progress.records += 1;
             if self.progress.records.is_multiple_of(RECORDS_OF_A_REPORT) {
                 progress(self.progress);
@@ -113,7 +120,7 @@ impl Verification {
         let mut shelf = ImageShelf::new(source.clone(), 0);
         // Each image with its run, and the runs of its directory.
         let (mut wanted, mut kins): (Vec<(RunImage, RunEntry, usize)>, Vec<Kin>) = Default::default();
-        let (mut files, mut archives) = (BTreeSet::new(), BTreeSet::new());
+        let (mut files, mut archives) = (BTreeSet::new(), std::mem::take(&mut self.archives));
         for image in source.images() {
             files.insert(image.number);
             let entries = self.keep_damage(entries_of(source, &image))?;

@@ -7,6 +7,7 @@ mod disk_faults;
 mod entry_retention_faults;
 mod fork_faults;
 mod full_disk;
+mod missing_files;
 mod recovery_props;
 mod resharding_faults;
 mod salvage;

@@ -4,7 +4,7 @@
 //! By default a sample of the damage is tried, another one every time; `STRATA_SWEEP=full` tries much more.
 
 mod dump;
-mod grown;
+pub(crate) mod grown;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
