@@ -154,6 +154,11 @@ pub(crate) struct KnownImages {
 }
 
 impl Checkpoints {
+    /// The number of the newest image, if there is one.
+    pub(crate) fn newest_number(&self) -> Option<u64> {
+        self.newest.as_ref().map(|image| image.number)
+    }
+
     /// Bytes of memory that runs took when the checkpoint began that is under way.
     pub(crate) fn used_when_begun(&self) -> Option<usize> {
         self.under_way.as_ref().map(|checkpoint| checkpoint.used)

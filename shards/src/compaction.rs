@@ -255,7 +255,9 @@ pub(crate) fn needed_by<'a>(
     forked: Vec<ForkPoint>,
 ) -> Result<NeededRecords, Error> {
     let mut versions = BTreeMap::<RunId, Vec<Version>>::new();
-    let of_entries = entries.clone().filter_map(|entry| entry.origin.map(|origin| origin.point));
+    // A fork of a version in an archive needs nothing of the run.
+    let origins = entries.clone().filter_map(|entry| entry.origin);
+    let of_entries = origins.filter(|origin| origin.archive().is_none()).map(|origin| origin.point);
     for ForkPoint { run, version } in forked.into_iter().chain(of_entries) {
         versions.entry(run).or_default().push(version);
     }

@@ -163,7 +163,7 @@ impl Shard {
             Ok(Begun::Reading(reading, need)) => {
                 let counts = reading.erasures.iter().map(|(run, erasures)| (*run, erasures.len()));
                 let (request, erased) = (fresh_id(), counts.collect());
-                let floors = Floors::of(&reading.reaches);
+                let floors = self.floors(&reading.reaches);
                 let reading = Some(reading);
                 self.histories.waiting.push(WaitingQuery {
                     run,

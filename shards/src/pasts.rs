@@ -229,7 +229,7 @@ impl Shard {
                 format!("version {version} of the run is no longer kept: the earliest is {earliest}");
             return refuse(ErrorKind::HistoryTrimmed, message);
         }
-        Ok(Found { of: (run, version), floors: Floors::of(&reaches), newest, need })
+        Ok(Found { of: (run, version), floors: self.floors(&reaches), newest, need })
     }
 
     /// Asks for the versions that are wanted and whose records can be read by now. Whether there was any.

@@ -56,24 +56,32 @@ impl Reach {
 }
 
 /// The oldest versions of which all was kept of some runs, at one time.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Floors(Vec<(RunId, Version)>);
-
-impl Floors {
-    pub(crate) fn of(reaches: &[Reach]) -> Floors {
-        let logged = reaches.iter().filter(|reach| reach.newest.archive().is_none());
-        Floors(logged.map(|reach| (reach.run, reach.floor)).collect())
-    }
+#[derive(Clone, Debug)]
+pub(crate) struct Floors {
+    /// The number of the newest image then: records go only when there is another one.
+    image: Option<u64>,
+    of_runs: Vec<(RunId, Version)>,
 }
 
 impl Shard {
+    /// Those of these parts as they are now.
+    pub(crate) fn floors(&self, reaches: &[Reach]) -> Floors {
+        let logged = reaches.iter().filter(|reach| reach.newest.archive().is_none());
+        Floors {
+            image: self.checkpoints.newest_number(),
+            of_runs: logged.map(|reach| (reach.run, reach.floor)).collect(),
+        }
+    }
+
     /// What a reader says who began when these were the floors. A record that it has missed is lost, unless versions were given up
     /// meanwhile.
     pub(crate) fn judge(&self, error: Error, floors: &Floors) -> Error {
         let is_as_before = |(run, floor): &(RunId, Version)| {
             self.runs.held(*run).is_some_and(|held| held.known().floor == *floor)
         };
-        if !is_record_gone(&error) || !floors.0.iter().all(is_as_before) {
+        let is_given_up =
+            || floors.image != self.checkpoints.newest_number() && !floors.of_runs.iter().all(is_as_before);
+        if !is_record_gone(&error) || is_given_up() {
             return error;
         }
         let message =

@@ -177,7 +177,8 @@ impl Verification {
         else {
             return Ok(());
         };
-        let origins = entries.iter().filter_map(|entry| entry.origin);
+        let origins =
+            entries.iter().filter_map(|entry| entry.origin).filter(|origin| origin.archive().is_none());
         let forked: BTreeMap<ForkPoint, RecordPlace> =
             origins.map(|origin| (origin.point, origin.record)).collect();
         for entry @ RunEntry { run, image, origin, .. } in &entries {
