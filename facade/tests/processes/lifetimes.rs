@@ -101,7 +101,10 @@ fn in_memory_databases_opened_and_closed_in_a_row_leak_nothing() {
         let before = (threads(), descriptors());
         (0..1000).for_each(|_| one(None));
         (0..30).for_each(|_| one(Some(&store)));
-        assert_eq!((threads(), descriptors()), before, "threads and descriptors after 1,000 databases");
+        // A thread that was waited for is counted for a moment more.
+        eventually("1,000 databases have left no thread and no descriptor", || {
+            threads() <= before.0 && descriptors() <= before.1
+        });
     });
 }
 
