@@ -130,9 +130,10 @@ fn a_fork_that_is_made_while_another_shard_is_waited_for_keeps_what_it_began_as(
     };
     write(database.run(here));
     drop(database.checkpoint().unwrap());
-    let nth_image = |log, nth| {
-        let images = AtomicU64::new(0);
-        move |path: &Path| is_new_image(path, log) && images.fetch_add(1, Ordering::Relaxed) + 1 == nth
+    let begun = [(); 2].map(|()| Arc::new(AtomicU64::new(0)));
+    let nth_image = |log: u32, nth| {
+        let begun = Arc::clone(&begun[log as usize]);
+        move |path: &Path| is_new_image(path, log) && begun.fetch_add(1, Ordering::Relaxed) + 1 == nth
     };
     let (forked, served) = (Arc::new(Mutex::new(None)), settled_messages(&database));
     // The other shard is at its third image when this one has made both of the compaction.
@@ -160,9 +161,11 @@ fn a_fork_that_is_made_while_another_shard_is_waited_for_keeps_what_it_began_as(
         }
     };
     hooks.before(nth_image(1, 3), meanwhile);
-    let first = Arc::downgrade(&database);
+    let (first, begun_there) = (Arc::downgrade(&database), Arc::clone(&begun[1]));
     hooks.before(nth_image(0, 2), move || {
         let database = first.upgrade().unwrap();
+        // What is written before would make an image of its own, and the third one would be the compaction's.
+        eventually("the other shard is at its second image", || begun_there.load(Ordering::Relaxed) >= 2);
         eventually("the other shard is at its third image", || {
             write(database.run(there));
             has_begun.load(Ordering::Relaxed)
