@@ -273,6 +273,7 @@ impl Content {
     /// Whether two runs hold the same; what they keep for snapshots is left out, and what they share with others.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let Self { meta, meta_version, kv, cells, documents, events, traces, erasures, .. } = self;
+        // Left out: `ended`, which an image does not tell, `past` and `fork`.
         *meta == other.meta
             && *erasures == other.erasures
             && *meta_version == other.meta_version

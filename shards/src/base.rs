@@ -22,6 +22,11 @@ impl Origin {
         self.record.archive()
     }
 
+    /// What of a log has to stay for it: what is made from an archive needs nothing there.
+    pub(crate) fn in_log(self) -> Option<Origin> {
+        self.archive().is_none().then_some(self)
+    }
+
     /// Whether this run was imported with it: then it is the run's own, where that of a fork is its parent's.
     pub(crate) fn is_import_of(&self, run: RunId) -> bool {
         self.point.run == run

@@ -255,10 +255,8 @@ pub(crate) fn needed_by<'a>(
     forked: Vec<ForkPoint>,
 ) -> Result<NeededRecords, Error> {
     let mut versions = BTreeMap::<RunId, Vec<Version>>::new();
-    // A fork of a version in an archive needs nothing of the run.
-    let origins = entries.clone().filter_map(|entry| entry.origin);
-    let of_entries = origins.filter(|origin| origin.archive().is_none()).map(|origin| origin.point);
-    for ForkPoint { run, version } in forked.into_iter().chain(of_entries) {
+    let origins = entries.clone().filter_map(|entry| entry.origin?.in_log());
+    for ForkPoint { run, version } in forked.into_iter().chain(origins.map(|origin| origin.point)) {
         versions.entry(run).or_default().push(version);
     }
     let mut needed = NeededRecords::default();

@@ -344,7 +344,7 @@ impl Shard {
             failure: None,
         };
         self.transactions.insert(step.id, transaction);
-        self.step(run, TransactionStep { begins: None, ..step }, reply);
+        self.step(run, step, reply);
     }
 
     /// Ends looking at a version.

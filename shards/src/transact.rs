@@ -12,16 +12,18 @@ use crate::transaction::{Asked, Purpose, Transaction, TransactionId, Transaction
 
 impl Shard {
     /// Serves one step, once what the snapshot shows may be told.
-    pub(crate) fn step(&mut self, run: RunId, step: TransactionStep, reply: Reply) {
-        if let Some(purpose @ Purpose::Past { version, .. }) = step.begins
-            && self.runs.get(run).is_none_or(|run| run.state.version() != version)
-        {
-            return self.begin_past(run, version, purpose, step, reply);
-        }
-        if let Some(purpose) = step.begins
-            && let Err(error) = self.begin(run, step.id, purpose)
-        {
-            return reply.send(Err(error));
+    pub(crate) fn step(&mut self, run: RunId, mut step: TransactionStep, reply: Reply) {
+        let is_newest = |version| self.runs.get(run).is_some_and(|run| run.state.version() == version);
+        match step.begins.take() {
+            Some(purpose @ Purpose::Past { version, .. }) if !is_newest(version) => {
+                return self.begin_past(run, version, purpose, step, reply);
+            }
+            Some(purpose) => {
+                if let Err(error) = self.begin(run, step.id, purpose) {
+                    return reply.send(Err(error));
+                }
+            }
+            None => {}
         }
         let need = self.transactions.get_mut(step.id).map_or(Need::default(), |transaction| transaction.need);
         let answer = self.advance_transaction(run, step).map(|asked| match asked {

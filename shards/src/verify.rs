@@ -7,7 +7,7 @@ use strata_primitives::{
     Answer, ChainReport, Context, Draft, Error, ErrorKind, ForkPoint, Limits, Operation, Outcome, RunState,
     Version, validate,
 };
-use strata_wal::{LogHistory, LogMode, LogSource, Lsn, NamedImage, VerifiedLog};
+use strata_wal::{LogHistory, LogMode, LogSource, Lsn, VerifiedLog};
 
 use crate::archive::Archive;
 use crate::cold_run::ImageShelf;
@@ -64,8 +64,8 @@ impl Engine {
             let found = self.recovery.shards.get(log).map_or(Lsn::ZERO, |shard| shard.log.end.lsn);
             let through = source.images().next().map_or(Lsn::ZERO, |image| image.through).max(found);
             verification.read_log(source, through, progress)?;
-            verification.read_images(source, progress)?;
-            verification.walk_records(source)?;
+            let newest = verification.read_images(source, progress)?;
+            verification.walk_records(source, &newest)?;
             verification.progress.logs.0 += 1;
             progress(verification.progress);
         }
@@ -111,26 +111,29 @@ impl Verification {
         Ok(())
     }
 
-    /// Reads every run of the images that a recovery may begin with, and the older ones that are kept of it.
+    /// Reads every run of the images that a recovery may begin with, and the older ones that are kept of it. Returns the runs of the
+    /// newest one that can be read.
     fn read_images(
         &mut self,
         source: &LogSource,
         progress: &mut dyn FnMut(VerifyProgress),
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<RunEntry>, Error> {
         let mut shelf = ImageShelf::new(source.clone(), 0);
         // Each image with its run, and the runs of its directory.
         let (mut wanted, mut kins): (Vec<(RunImage, RunEntry, usize)>, Vec<Kin>) = Default::default();
         let (mut files, mut archives) = (BTreeSet::new(), std::mem::take(&mut self.archives));
+        let mut newest = None;
         for image in source.images() {
             files.insert(image.number);
-            let entries = self.keep_damage(entries_of(source, &image))?;
-            let entries = entries.unwrap_or_default();
+            let read = read_directory(source, &image).map_err(store_error);
+            let Some((entries, _)) = self.keep_damage(read)? else { continue };
             archives.extend(entries.iter().filter_map(|entry| entry.origin?.archive()));
             for entry in &entries {
                 let images = entry.retained.anchors.iter().chain([&entry.image]);
                 wanted.extend(images.map(|image| (*image, entry.clone(), kins.len())));
             }
             kins.push(Kin::new(&entries));
+            newest.get_or_insert(entries);
         }
         files.extend(wanted.iter().map(|(image, _, _)| image.file));
         for file in files {
@@ -160,16 +163,11 @@ impl Verification {
             self.progress.images.0 += 1;
             progress(self.progress);
         }
-        Ok(())
+        Ok(newest.unwrap_or_default())
     }
 
-    /// Looks for every record that versions are made from which the newest image says are kept: a file that has some may be missing.
-    fn walk_records(&mut self, source: &LogSource) -> Result<(), Error> {
-        // What is wrong with it is told where its runs are read.
-        let Some(Ok(entries)) = source.images().map(|image| entries_of(source, &image)).find(Result::is_ok)
-        else {
-            return Ok(());
-        };
+    /// Looks for every record that versions are made from which these runs of an image keep: a file that has some may be missing.
+    fn walk_records(&mut self, source: &LogSource, entries: &[RunEntry]) -> Result<(), Error> {
         let needed = self.keep_damage(needed_by(source, entries.iter(), Vec::new()))?.unwrap_or_default();
         // Whoever writes the log may write past the page cache.
         let Some(mut log) =
@@ -177,11 +175,10 @@ impl Verification {
         else {
             return Ok(());
         };
-        let origins =
-            entries.iter().filter_map(|entry| entry.origin).filter(|origin| origin.archive().is_none());
+        let origins = entries.iter().filter_map(|entry| entry.origin?.in_log());
         let forked: BTreeMap<ForkPoint, RecordPlace> =
             origins.map(|origin| (origin.point, origin.record)).collect();
-        for entry @ RunEntry { run, image, origin, .. } in &entries {
+        for entry @ RunEntry { run, image, origin, .. } in entries {
             let (images, begins) = (entry.known().images, origin.map(|origin| origin.record));
             for (from, through) in needed.get(run).into_iter().flatten() {
                 // What lies between a version that a fork began as and those that the run keeps need not be there.
@@ -212,10 +209,6 @@ impl Verification {
             Err(error) => Err(error),
         }
     }
-}
-
-fn entries_of(source: &LogSource, image: &NamedImage) -> Result<Vec<RunEntry>, Error> {
-    read_directory(source, image).map(|(entries, _)| entries).map_err(store_error)
 }
 
 /// A record behind a version that is needed is nowhere.
