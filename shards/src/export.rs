@@ -136,7 +136,7 @@ impl Export<'_> {
     }
 
     fn logged(&mut self, stretch: &Stretch, base: Option<&Arc<Base>>) -> Result<RunState, Error> {
-        let Stretch { run: id, from, to, newest, .. } = *stretch;
+        let Stretch { run: id, floor, from, to, newest, .. } = *stretch;
         let erasures = self.lines.erasures(id);
         let mut redaction = Redaction::new(id, erasures.clone());
         let mut run = self.begin(stretch, base)?;
@@ -149,7 +149,7 @@ impl Export<'_> {
         let mut is_begun = run.state.version() >= from;
         if is_begun {
             // Where older commits are kept, so is this one.
-            if self.lines.line(id)?.floor < from {
+            if floor < from {
                 let body = self.record(id, run.place, &mut redaction)?;
                 self.writer.append_record(&body, None).map_err(store_error)?;
             }

@@ -30,6 +30,8 @@ pub(crate) struct Lines(BTreeMap<RunId, Line>);
 /// Versions of one run that are to be exported, with what leads to them.
 pub(crate) struct Stretch {
     pub(crate) run: RunId,
+    /// The oldest version of which all is told.
+    pub(crate) floor: Version,
     /// The first one, unless nothing is to be written of it.
     pub(crate) from: Version,
     pub(crate) to: Version,
@@ -85,17 +87,20 @@ impl Lines {
         Ok(())
     }
 
-    /// What makes up the history of a run, the oldest first.
+    /// What makes up the history of a run, the oldest first. In front of one that has given up commits of its own nothing is told but what
+    /// runs began as, as when it is looked at.
     pub(crate) fn stretches(&self, run: RunId) -> Result<Vec<Stretch>, Error> {
         let line = self.line(run)?;
         let (mut run, mut to, mut newest) = (run, line.version, line.newest);
-        let mut stretches = Vec::new();
+        let (mut stretches, mut is_given_up) = (Vec::new(), false);
         loop {
             let Line { floor, origin, .. } = *self.line(run)?;
+            let floor = if is_given_up { to } else { floor };
             let begin = origin.map_or(Version::NEVER, |origin| origin.point.version).next();
+            is_given_up |= floor > begin;
             // What a run began as is kept for it, whatever else is not.
             let from = floor.max(begin).min(to);
-            stretches.push(Stretch { run, from, to, newest, origin });
+            stretches.push(Stretch { run, floor, from, to, newest, origin });
             let Some(origin) = origin else { break };
             let Origin { point, record } = origin;
             if point.version >= to {
@@ -103,8 +108,16 @@ impl Lines {
                 return Err(Error::new(ErrorKind::Corrupt, message));
             }
             if record.archive().is_some() {
-                let (from, to) = (origin.floor_in_archive(run, floor), point.version);
-                stretches.push(Stretch { run: point.run, from, to, newest: record, origin: None });
+                let (floor, to) = (origin.floor_in_archive(run, floor), point.version);
+                let floor = if is_given_up { floor.max(to) } else { floor };
+                stretches.push(Stretch {
+                    run: point.run,
+                    floor,
+                    from: floor,
+                    to,
+                    newest: record,
+                    origin: None,
+                });
                 break;
             }
             (run, to, newest) = (point.run, point.version, record);

@@ -1,5 +1,6 @@
 //! What is told of the history of runs that were imported, where their archives begin late or end before their own commits begin.
 
+use crate::support::contents::inherited;
 use crate::support::options;
 use crate::support::versions::{disk, file, open_at};
 use strata::{
@@ -202,4 +203,29 @@ fn of_a_run_that_was_imported_behind_a_deleted_life_as_many_commits_are_kept_as_
         drop(database.checkpoint().unwrap());
         expect(&database.run(id));
     }
+}
+
+/// An export wrote what lay in front of a run that had given up its commits, of which nothing was told in the store.
+#[test]
+fn an_archive_has_nothing_in_front_of_what_was_given_up_but_what_runs_began_as() {
+    let disk = disk(8);
+    let database = open_at(&disk, "store", calm());
+    let top = database.create_run(RunSpec::named("top")).unwrap();
+    let grow = |run: &RunHandle| (0..3).for_each(|number| _ = run.put("key", number).unwrap());
+    grow(&top);
+    let middle = top.fork().unwrap();
+    grow(&middle);
+    let leaf = middle.fork().unwrap();
+    grow(&leaf);
+    middle.delete_run().unwrap();
+    let told = |run: &RunHandle| -> Vec<Option<String>> {
+        let newest = run.info().unwrap().version.0;
+        (1..=newest).map(|version| run.at(Version(version)).ok().map(|was| inherited(&was))).collect()
+    };
+    let known = told(&leaf);
+    assert_eq!(known.iter().filter(|known| known.is_some()).count(), 6, "two that were forked, and its own");
+    leaf.export(file("leaf.arc")).unwrap();
+    let other = open_at(&disk, "other", calm());
+    let imported = other.import(file("leaf.arc")).unwrap();
+    assert_eq!(told(&imported)[..known.len()], known);
 }

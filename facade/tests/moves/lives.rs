@@ -12,8 +12,17 @@ use strata::{
 };
 use strata_wal::sim::SimDisk;
 
-/// What a run was at each of its versions that is known.
-type Versions = BTreeMap<u64, String>;
+/// What a run was at one of its versions.
+#[derive(Clone)]
+struct Known {
+    /// Nothing, where something was erased when it could not be looked at.
+    was: Option<String>,
+    /// It was given up.
+    is_gone: bool,
+}
+
+/// The versions of a run.
+type Versions = BTreeMap<u64, Known>;
 
 struct Lives {
     disk: SimDisk,
@@ -23,7 +32,7 @@ struct Lives {
     runs: BTreeMap<RunId, Versions>,
     /// The files of archives, whose each is, and what is in it.
     archives: Vec<(String, RunId, Versions)>,
-    /// Nothing was looked at since: what a checkpoint was giving up then is there again.
+    /// Nothing was looked at since: what a checkpoint was giving up then may be there again.
     was_killed: bool,
     story: Vec<String>,
 }
@@ -47,7 +56,7 @@ impl Lives {
     fn note(&mut self, id: RunId) {
         let run = self.database.run(id);
         let (version, text) = (run.info().unwrap().version.0, inherited(&run));
-        self.runs.entry(id).or_default().insert(version, text);
+        self.runs.entry(id).or_default().insert(version, Known { was: Some(text), is_gone: false });
     }
 
     fn step(&mut self) {
@@ -107,13 +116,18 @@ impl Lives {
         match run.fork_at(version) {
             Ok(fork) => {
                 self.tell(format!("fork {id} at {version}: {}", fork.id()));
-                let inherited =
-                    self.runs[&id].range(..=version.0).map(|(at, was)| (*at, was.clone())).collect();
-                self.runs.insert(fork.id(), inherited);
+                let of_what_it_inherited =
+                    run.info().unwrap().forked_from.is_some_and(|point| version <= point.version);
+                let inherited = self.runs[&id].range(..=version.0).map(|(at, known)| {
+                    // What the run itself has given up does not hide what lies in front of it.
+                    (*at, Known { is_gone: known.is_gone && !of_what_it_inherited, ..known.clone() })
+                });
+                self.runs.insert(fork.id(), inherited.collect());
                 self.note(fork.id());
             }
             Err(error) => {
-                let is_there = self.keeps_all() && self.runs[&id].contains_key(&version.0);
+                let is_there =
+                    self.keeps_all() && self.runs[&id].get(&version.0).is_some_and(|known| !known.is_gone);
                 assert!(is_gone(error.kind()) && !is_there, "{error}\n{}", self.story.join("\n"));
             }
         }
@@ -139,10 +153,9 @@ impl Lives {
         };
         self.tell(format!("erase {key} of {}", run.id()));
         for (id, versions) in &mut self.runs {
-            for (version, was) in versions {
-                if let Ok(found) = self.database.run(*id).at(Version(*version)) {
-                    *was = inherited(&found);
-                }
+            for (version, known) in versions {
+                let found = self.database.run(*id).at(Version(*version));
+                known.was = found.ok().map(|found| inherited(&found));
             }
         }
     }
@@ -191,21 +204,22 @@ impl Lives {
                 point => point.map_or(Version::NEVER, |point| point.version),
             };
             for version in (1..=info.version.0).map(Version) {
-                match (run.at(version), known.get(&version.0)) {
-                    (Ok(found), Some(was)) => {
-                        assert_eq!(inherited(&found), *was, "{id} {version}\n{}", story())
-                    }
-                    (Ok(found), None) if self.was_killed => {
-                        known.insert(version.0, inherited(&found));
+                match (run.at(version), known.get_mut(&version.0)) {
+                    (Ok(found), Some(known)) => {
+                        let came_back = known.is_gone && !self.was_killed;
+                        assert!(!came_back, "{id} {version} came back\n{}", story());
+                        let found = inherited(&found);
+                        let was = known.was.get_or_insert_with(|| found.clone());
+                        assert_eq!(found, *was, "{id} {version}\n{}", story());
+                        known.is_gone = false;
                     }
                     (Ok(_), None) => panic!("{id} has {version}, which it never was\n{}", story()),
                     (Err(error), Some(_)) if version >= kept_from => {
                         panic!("{id} {version}: {error}\n{}", story())
                     }
-                    (Err(error), _) => {
+                    (Err(error), known) => {
                         assert!(is_gone(error.kind()), "{id} {version}: {error}\n{}", story());
-                        // It is kept that long, so it does not come back.
-                        known.remove(&version.0);
+                        known.into_iter().for_each(|known| known.is_gone = true);
                     }
                 }
             }
