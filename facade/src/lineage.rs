@@ -12,10 +12,9 @@ use crate::database::Database;
 /// [`lineage`](Database::lineage) was called are not in it.
 ///
 /// An id may have had several lives: a run was deleted, and begun anew under its name or imported; and in another store there may be a
-/// run of the same name. Versions of two of them have nothing in common. That a fork is one of the run which is there is known where that
-/// still keeps the version, or was itself what was forked since it was begun; where it has no name, as forks have none, and was not
-/// imported; and where both came with one archive. All others, forks that were imported among them, are told as forks of a
-/// run that is not there.
+/// run of the same name. Versions of two of them have nothing in common. A fork is one of the run which is there where that was begun, or
+/// imported, before the version that was forked; or where both came with one archive. Of a run that was deleted it is known where that has no name,
+/// as forks have none, and was not imported. All others, forks that were imported among them, are told as forks of a run that is not there.
 #[derive(Clone, Debug, Default)]
 pub struct Lineage {
     runs: BTreeMap<RunId, RunOrigin>,
@@ -121,8 +120,7 @@ impl Lineage {
     /// run and itself its newest one.
     ///
     /// It is not known of an imported fork and anything that does not descend from it; nor of a fork of a run with a name that was deleted
-    /// or begun anew since, or has given up the version and was not itself what was forked. Of the latter two forks of one version have
-    /// that in common, and those that began as one archive has it.
+    /// or begun anew since. Of the latter two forks of one version have that in common, and those that began as one archive has it.
     pub fn common_ancestor(&self, one: RunId, other: RunId) -> Option<ForkPoint> {
         let line = |run| {
             let version = self.runs.get(&run)?.version;

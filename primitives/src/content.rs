@@ -22,8 +22,6 @@ pub(crate) struct Content {
     pub(crate) meta: Option<Box<RunMeta>>,
     /// The commit that last changed the description: that of the deletion before, until the run is created again.
     pub(crate) meta_version: Version,
-    /// The commit that ended the life before, as far as is known: an image does not tell it.
-    pub(crate) ended: Version,
     pub(crate) kv: KeyMap<Encoded>,
     pub(crate) cells: KeyMap<Encoded>,
     pub(crate) documents: KeyMap<Document>,
@@ -42,7 +40,6 @@ impl Content {
         Self {
             meta: None,
             meta_version: ended,
-            ended,
             kv: KeyMap::new(hash_seed),
             cells: KeyMap::new(hash_seed),
             documents: KeyMap::new(hash_seed),
@@ -56,11 +53,10 @@ impl Content {
 
     /// The same, shared until either is changed, without what is kept for snapshots.
     pub(crate) fn share(&self, hash_seed: usize) -> Self {
-        let Self { meta, meta_version, ended, kv, cells, documents, events, traces, erasures, .. } = self;
+        let Self { meta, meta_version, kv, cells, documents, events, traces, erasures, .. } = self;
         Self {
             meta: meta.clone(),
             meta_version: *meta_version,
-            ended: *ended,
             kv: kv.clone(),
             cells: cells.clone(),
             documents: documents.clone(),
@@ -272,8 +268,8 @@ impl Content {
 
     /// Whether two runs hold the same; what they keep for snapshots is left out, and what they share with others.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let Self { meta, meta_version, kv, cells, documents, events, traces, erasures, .. } = self;
-        // Left out: `ended`, which an image does not tell, `past` and `fork`.
+        let Self { meta, meta_version, kv, cells, documents, events, traces, erasures, past: _, fork: _ } =
+            self;
         *meta == other.meta
             && *erasures == other.erasures
             && *meta_version == other.meta_version

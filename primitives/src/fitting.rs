@@ -26,9 +26,7 @@ impl RunState {
             Mutation::RunFork { .. } => Ok(()),
             Mutation::RunImport { version, meta, .. } => {
                 let point = ForkPoint { run: self.id, version: *version };
-                match self.fork_point() == Some(point)
-                    && meta.imported.map(|imported| imported.through) == Some(*version)
-                {
+                match self.fork_point() == Some(point) && meta.imported == Some(*version) {
                     true => Ok(()),
                     false => {
                         Err(format!("it imports commits up to {version}, and the run begins as another"))

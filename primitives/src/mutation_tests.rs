@@ -1,7 +1,6 @@
 //! Golden bytes of every mutation, and what damage does to them.
 use super::*;
 use crate::id::{Namespace, RunId};
-use crate::import::Import;
 use crate::json::Pointer;
 use crate::version::Durability;
 use crate::version::Stamp;
@@ -22,6 +21,7 @@ fn meta() -> RunMeta {
         trace_retention: None,
         forked_from: None,
         imported: None,
+        since: Version::NEVER,
     }
 }
 
@@ -147,7 +147,8 @@ fn golden() -> Vec<(Mutation, &'static str)> {
                     namespace: Namespace::default(),
                     retention: Some(Retention::KeepLast(7)),
                     forked_from: Some(ForkPoint { run: RunId::from_bytes([5; 16]), version: Version(3) }),
-                    imported: Some(Import { through: previous, by: previous.next() }),
+                    imported: Some(previous),
+                    since: previous.next(),
                     ..meta()
                 }),
             },

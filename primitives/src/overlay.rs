@@ -59,7 +59,13 @@ impl Overlay {
                 // What was staged before is deleted with the rest, so the indexes begin behind it.
                 *self = Self { meta: Some(None), hides_content: true, indexed: count, ..Self::default() };
             }
-            of_meta => self.meta = Some(Some(Box::new(described(self.meta_over(view), of_meta.clone())))),
+            of_meta => {
+                self.meta = Some(Some(Box::new(described(
+                    self.meta_over(view),
+                    of_meta.clone(),
+                    view.stamp().version.next(),
+                ))))
+            }
         }
     }
 

@@ -3,7 +3,6 @@ use crate::codec::{self, DecodeError, put_option, take_option};
 use crate::encoded::Encoded;
 use crate::fork::ForkPoint;
 use crate::id::{Namespace, RunId};
-use crate::import::Import;
 use crate::retention::Retention;
 pub use crate::run_filter::RunFilter;
 use crate::run_summary::RunCounts;
@@ -149,8 +148,11 @@ pub struct RunMeta {
     pub trace_retention: Option<Retention>,
     /// What it began as, if it is a fork.
     pub forked_from: Option<ForkPoint>,
-    /// With what it was imported, if it was.
-    pub imported: Option<Import>,
+    /// The newest of the commits that it was imported with, if it was.
+    pub imported: Option<Version>,
+    /// The commit that created, forked or imported it: the first of its life in this store. An id may have had others before, all of
+    /// whose commits have smaller numbers. What is said of it in that commit itself is not looked at.
+    pub since: Version,
 }
 
 /// What a caller is told about a run.
@@ -223,13 +225,29 @@ impl RunMeta {
             trace_retention: None,
             forked_from: None,
             imported: None,
+            since: Version(1),
         }
     }
 
+    /// The newest commit that it began with.
+    fn begins_behind(&self) -> Version {
+        let forked = self.forked_from.map(|point| point.version);
+        self.imported.or(forked).unwrap_or(Version::NEVER)
+    }
+
     /// So much of the history of the run, the newest commit of which is `newest`, with the numbers counted that no commit has.
+    ///
+    /// There are such numbers where a run is imported, and one of its id that was deleted before had come further than the archive: the
+    /// number of the importing commit is greater than any that was given out.
     #[must_use]
     pub fn across_gap(&self, retention: Retention, newest: Version) -> Retention {
-        self.imported.map_or(retention, |imported| imported.across_gap(retention, newest))
+        let (Some(through), Retention::KeepLast(count)) = (self.imported, retention) else {
+            return retention;
+        };
+        if count <= newest.next().0.saturating_sub(self.since.0) {
+            return retention;
+        }
+        Retention::KeepLast(count.saturating_add(self.since.0.saturating_sub(through.next().0)))
     }
 
     /// This description and these facts as a caller sees them; `orphaned` is left to the shard.
@@ -276,9 +294,13 @@ impl RunMeta {
             codec::put_u8(out, KEEPS_TRACES);
             retention.encode(out);
         }
-        if let Some(imported) = self.imported {
+        if let Some(through) = self.imported {
             codec::put_u8(out, IMPORTED);
-            imported.encode(out);
+            codec::put_u64(out, through.0);
+        }
+        if self.since != self.begins_behind().next() {
+            codec::put_u8(out, SINCE);
+            codec::put_u64(out, self.since.0);
         }
         put_option(out, self.forked_from, |out, point| {
             out.extend_from_slice(point.run.as_bytes());
@@ -289,32 +311,23 @@ impl RunMeta {
     pub(crate) fn decode_whole(input: &mut &[u8]) -> Result<Self, DecodeError> {
         let meta = Self::decode(input)?;
         let retention = take_option(input, Retention::decode)?;
-        let event_retention = match input.first() {
-            Some(&KEEPS_EVENTS) => {
-                codec::take_u8(input)?;
-                Some(Retention::decode(input)?)
-            }
-            _ => None,
-        };
-        let trace_retention = match input.first() {
-            Some(&KEEPS_TRACES) => {
-                codec::take_u8(input)?;
-                Some(Retention::decode(input)?)
-            }
-            _ => None,
-        };
-        let imported = match input.first() {
-            Some(&IMPORTED) => {
-                codec::take_u8(input)?;
-                Some(Import::decode(input)?)
-            }
-            _ => None,
-        };
+        let event_retention = take_if(input, KEEPS_EVENTS, Retention::decode)?;
+        let trace_retention = take_if(input, KEEPS_TRACES, Retention::decode)?;
+        let take_version = |input: &mut &[u8]| Ok(Version(codec::take_u64(input)?));
+        let imported = take_if(input, IMPORTED, take_version)?;
+        let since = take_if(input, SINCE, take_version)?;
         let forked_from = take_option(input, |input| {
             let run = RunId::from_bytes(codec::take_array(input)?);
             Ok(ForkPoint { run, version: Version(codec::take_u64(input)?) })
         })?;
-        Ok(Self { retention, event_retention, trace_retention, forked_from, imported, ..meta })
+        let meta = Self { retention, event_retention, trace_retention, forked_from, imported, ..meta };
+        let next = meta.begins_behind().0.checked_add(1).ok_or(NOT_BEHIND)?;
+        match since {
+            None => Ok(Self { since: Version(next), ..meta }),
+            // The next one is not written.
+            Some(since) if since.0 > next => Ok(Self { since, ..meta }),
+            Some(_) => Err(NOT_BEHIND),
+        }
     }
 
     /// Appends the encoding, in the order of [`decode`](Self::decode), without the retentions, which are
@@ -358,15 +371,34 @@ impl RunMeta {
             trace_retention: None,
             forked_from: None,
             imported: None,
+            since: Version::NEVER,
         })
     }
 }
 
-/// In front of what a run began as, where it was imported.
+/// In front of the newest commit that a run was imported with.
 const IMPORTED: u8 = 2;
 /// In front of that, where the run says which of its events it keeps, and which of its traces.
 const KEEPS_EVENTS: u8 = 3;
 const KEEPS_TRACES: u8 = 4;
+/// In front of the commit that began its life, behind all these, where that is not the one behind what it began with.
+const SINCE: u8 = 5;
+const NOT_BEHIND: DecodeError = DecodeError::Contradiction {
+    what: "a run is begun by a commit that does not come behind what it began with",
+};
+
+/// What stands behind this byte, if that comes next.
+fn take_if<T>(
+    input: &mut &[u8],
+    mark: u8,
+    take: impl FnOnce(&mut &[u8]) -> Result<T, DecodeError>,
+) -> Result<Option<T>, DecodeError> {
+    if input.first() != Some(&mark) {
+        return Ok(None);
+    }
+    codec::take_u8(input)?;
+    take(input).map(Some)
+}
 
 pub(crate) fn encode_tags(tags: &[String], out: &mut Vec<u8>) {
     codec::put_u32(out, codec::size_u32(tags.len()));
@@ -439,7 +471,8 @@ mod tests {
         let mut bytes = Vec::new();
         let meta = RunMeta { created: Timestamp(1), ..RunMeta::plain() };
         meta.encode(&mut bytes);
-        assert_eq!(RunMeta::decode(&mut &bytes[..]).unwrap(), meta);
+        let logged = RunMeta::decode(&mut &bytes[..]).unwrap();
+        assert_eq!(RunMeta { since: meta.since, ..logged }, meta);
         *bytes.last_mut().unwrap() = 4;
         assert!(matches!(RunMeta::decode(&mut &bytes[..]), Err(DecodeError::UnknownTag { tag: 4, .. })));
     }
@@ -447,7 +480,6 @@ mod tests {
     #[test]
     fn only_the_whole_of_a_description_has_its_retentions_and_what_it_began_as() {
         let forked_from = Some(ForkPoint { run: RunId::from_bytes([6; 16]), version: Version(9) });
-        let imported = Some(Import { through: Version(8), by: Version(9) });
         let [retention, event_retention, trace_retention] =
             [3, 4, 5].map(|count| Some(Retention::KeepLast(count)));
         let meta = RunMeta {
@@ -455,7 +487,8 @@ mod tests {
             event_retention,
             trace_retention,
             forked_from,
-            imported,
+            imported: Some(Version(8)),
+            since: Version(11),
             ..RunMeta::plain()
         };
         let (mut whole, mut logged) = (Vec::new(), Vec::new());
@@ -463,9 +496,63 @@ mod tests {
         meta.encode(&mut logged);
         let kept = |number| [2, number, 0, 0, 0, 0, 0, 0, 0];
         let kept = [&[1][..], &kept(3), &[3], &kept(4), &[4], &kept(5)].concat();
-        let point = [&[2, 8, 0, 0, 0, 0, 0, 0, 0, 1][..], &[6; 16], &[9, 0, 0, 0, 0, 0, 0, 0]].concat();
+        let number = |number| [number, 0, 0, 0, 0, 0, 0, 0];
+        let point = [&[2][..], &number(8), &[5], &number(11), &[1], &[6; 16], &number(9)].concat();
         assert_eq!(whole, [&logged[..], &kept, &point].concat());
         assert_eq!(RunMeta::decode_whole(&mut &whole[..]), Ok(meta));
-        assert_eq!(RunMeta::decode(&mut &logged[..]), Ok(RunMeta::plain()));
+        let plain = RunMeta { since: Version::NEVER, ..RunMeta::plain() };
+        assert_eq!(RunMeta::decode(&mut &logged[..]), Ok(plain));
+    }
+
+    #[test]
+    fn the_commit_that_began_a_run_is_written_where_it_is_not_the_one_behind_what_it_began_with() {
+        let forked_from = Some(ForkPoint { run: RunId::from_bytes([6; 16]), version: Version(9) });
+        let of = |imported, forked_from| RunMeta { imported, forked_from, ..RunMeta::plain() };
+        let began = [
+            (of(None, None), 1),
+            (of(None, forked_from), 10),
+            (of(Some(Version(4)), None), 5),
+            (of(Some(Version(12)), forked_from), 13),
+        ];
+        for (meta, next) in began {
+            let whole = |since| {
+                let mut bytes = Vec::new();
+                RunMeta { since: Version(since), ..meta.clone() }.encode_whole(&mut bytes);
+                bytes
+            };
+            let decode = |bytes: &[u8]| RunMeta::decode_whole(&mut &bytes[..]).map(|meta| meta.since);
+            assert_eq!(whole(next).len() + 9, whole(next + 1).len());
+            for since in [next, next + 1, u64::MAX] {
+                assert_eq!(decode(&whole(since)), Ok(Version(since)));
+            }
+            let mut behind = whole(next + 1);
+            let place =
+                behind.windows(9).position(|bytes| bytes == [&[5][..], &(next + 1).to_le_bytes()].concat());
+            for refused in [next, next - 1, 0] {
+                behind[place.unwrap() + 1..][..8].copy_from_slice(&refused.to_le_bytes());
+                assert!(decode(&behind).is_err(), "{refused} is not behind {}", next - 1);
+            }
+        }
+    }
+
+    #[test]
+    fn as_many_commits_are_kept_as_are_asked_for_whatever_lies_between() {
+        let imported = RunMeta { imported: Some(Version(4)), since: Version(11), ..RunMeta::plain() };
+        // 1 to 4 and 11 to 13 are there.
+        let first_kept = |count| match imported.across_gap(Retention::KeepLast(count), Version(13)) {
+            Retention::KeepLast(count) => 14_u64.saturating_sub(count),
+            other => panic!("{other}"),
+        };
+        assert_eq!([1, 2, 3].map(first_kept), [13, 12, 11]);
+        assert_eq!([4, 5, 7].map(first_kept), [4, 3, 1]);
+        assert_eq!(first_kept(u64::MAX), 0);
+        for other in [Retention::KeepAll, Retention::KeepFor(std::time::Duration::ZERO)] {
+            assert_eq!(imported.across_gap(other, Version(13)), other);
+        }
+        for no_gap in
+            [RunMeta { since: Version(5), ..imported }, RunMeta { since: Version(11), ..RunMeta::plain() }]
+        {
+            assert_eq!(no_gap.across_gap(Retention::KeepLast(9), Version(12)), Retention::KeepLast(9));
+        }
     }
 }

@@ -177,7 +177,7 @@ impl RunState {
                 Undo::Content { content }
             }
             of_meta => {
-                let meta = Box::new(described(self.meta(), of_meta));
+                let meta = Box::new(described(self.meta(), of_meta, stamp.version));
                 let Content { meta: held, meta_version, past, .. } = &mut self.content;
                 let (meta, version) = (held.replace(meta), std::mem::replace(meta_version, stamp.version));
                 let keeper = self.snapshots.keeper(stamp.version);
@@ -438,9 +438,9 @@ impl RunState {
         self.stamp.timestamp
     }
 
-    /// The commit that ended the life before; `NEVER` where none is known of, as in a run that came from an image.
-    pub fn ended(&self) -> Version {
-        self.content.ended
+    /// It began its life then: an image has no creation, and says so.
+    pub(crate) fn begun_by(&mut self, commit: Version) {
+        self.content.meta.as_mut().expect("a run that was begun is there").since = commit;
     }
 
     /// Its description, if the run exists.
@@ -530,14 +530,18 @@ pub(crate) fn written(held: Option<&Document>, write: &JsonWrite, stamp: Stamp) 
     }
 }
 
-/// The description that a mutation of it leads to.
+/// The description that a mutation of it in this commit leads to.
 ///
 /// # Panics
 /// If the mutation is of something else, or the run is missing and not created.
-pub(crate) fn described(current: Option<&RunMeta>, mutation: Mutation) -> RunMeta {
+pub(crate) fn described(current: Option<&RunMeta>, mutation: Mutation, commit: Version) -> RunMeta {
     match mutation {
-        Mutation::RunCreate { meta, .. } | Mutation::RunImport { meta, .. } => return *meta,
-        Mutation::RunFork { point, meta } => return RunMeta { forked_from: Some(point), ..*meta },
+        Mutation::RunCreate { meta, .. } | Mutation::RunImport { meta, .. } => {
+            return RunMeta { since: commit, ..*meta };
+        }
+        Mutation::RunFork { point, meta } => {
+            return RunMeta { forked_from: Some(point), since: commit, ..*meta };
+        }
         _ => {}
     }
     let mut meta = current.expect("a run that changes is there").clone();

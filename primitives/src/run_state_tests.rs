@@ -4,7 +4,6 @@ use crate::effect::Effect;
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
 use crate::fingerprint::Fingerprint;
-use crate::import::Import;
 use crate::retention::Retention;
 use crate::version::{Commit, Durability};
 
@@ -163,10 +162,8 @@ fn an_imported_run_is_there_when_a_commit_says_so_with_what_it_answered_and_take
     let mut run = elsewhere.adopt();
     assert_eq!((run.id(), run.exists(), run.version()), (elsewhere.id(), false, Version(1)));
     let import = |version: u64, imported: u64| {
-        let meta = RunMeta {
-            imported: Some(Import { through: Version(imported), by: Version(imported + 1) }),
-            ..RunMeta::plain()
-        };
+        let meta =
+            RunMeta { imported: Some(Version(imported)), since: Version(imported + 1), ..RunMeta::plain() };
         Mutation::RunImport { version: Version(version), floor: Version::NEVER, meta: Box::new(meta) }
     };
     assert!(run.check(&import(2, 2)).unwrap_err().contains("begins as another"));
@@ -174,7 +171,7 @@ fn an_imported_run_is_there_when_a_commit_says_so_with_what_it_answered_and_take
     assert!(elsewhere.check(&import(1, 1)).unwrap_err().contains("that exists"));
     assert_eq!(run.check(&import(1, 1)), Ok(()));
     let replaced = run.apply(import(1, 1), stamp(2));
-    assert!(run.exists() && run.meta().unwrap().imported.unwrap().through == Version(1));
+    assert!(run.exists() && run.meta().unwrap().imported == Some(Version(1)));
     run.revert(replaced);
     assert!(!run.exists());
 }
@@ -291,5 +288,5 @@ fn a_gap_between_events_stops_the_run() {
 #[test]
 #[should_panic(expected = "kv_put does not describe a run")]
 fn only_descriptions_describe() {
-    described(Some(&meta()), put("a"));
+    described(Some(&meta()), put("a"), Version(2));
 }

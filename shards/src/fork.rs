@@ -103,6 +103,7 @@ impl Shard {
             trace_retention: None,
             forked_from: None,
             imported: None,
+            since: Version::NEVER,
             ..meta
         };
         let mut mutations = std::mem::take(&mut self.spare_mutations);

@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use strata_primitives::{
-    Durability, EntityRef, Error, ErrorKind, ForkPoint, Import, Mutation, Operation, Outcome, RunId, RunMeta,
-    Stamp, Version,
+    Durability, EntityRef, Error, ErrorKind, ForkPoint, Mutation, Operation, Outcome, RunId, RunMeta, Stamp,
+    Version,
 };
 use strata_wal::LogSource;
 
@@ -183,7 +183,8 @@ impl Shard {
         };
         let meta = RunMeta {
             begun_in_boot: self.boot.number,
-            imported: Some(Import { through: version, by: stamp.version }),
+            imported: Some(version),
+            since: stamp.version,
             ..meta
         };
         let mut mutations = std::mem::take(&mut self.spare_mutations);

@@ -76,7 +76,7 @@ pub struct RunOrigin {
 /// of two lives have nothing in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ParentLife {
-    /// The one that the run has, or the only one that it ever had here.
+    /// The one that the run has, or the only one that it had before it was deleted.
     Present,
     /// One that came with this archive and has ended.
     Archived(u64),

@@ -3,7 +3,6 @@
 use strata_primitives::{ForkPoint, RunFilter, RunId, RunMeta, Version};
 
 use crate::message::{OriginPage, ParentLife, RunOrigin, RunPage};
-use crate::record::{KIND_RUN_CREATE, KIND_RUN_DELETE, Record, kind_of};
 use crate::run::Need;
 use crate::run_table::Held;
 use crate::shard::Shard;
@@ -33,35 +32,14 @@ impl Held {
         }
     }
 
-    /// From here on versions are known to be of its present life, if that was begun here. A deletion that is logged gives up all that was
-    /// before; of one in memory alone the run itself knows.
-    fn lives_since(&self) -> Version {
-        match self {
-            Held::Resident(run) => run.retained.floor.max(run.state.ended().next()),
-            Held::Cold(cold) => cold.entry.retained.floor,
-        }
-    }
-
-    /// The newest commit behind its image that ended a life, or began one, while these are not applied.
-    fn begun_behind_image(&self) -> Version {
-        let Held::Cold(cold) = self else { return Version::NEVER };
-        let is_one =
-            |record: &Record| matches!(kind_of(&record.mutations), KIND_RUN_CREATE | KIND_RUN_DELETE);
-        let newest = cold.tail.iter().rev().find(|(_, record)| is_one(record));
-        newest.map_or(Version::NEVER, |(_, record)| record.head.version)
-    }
-
-    /// Whether a fork of this run at this version is known to be one of its present life, or of the only one that it ever had.
-    fn is_parent_of(&self, fork: &Held, version: Version) -> bool {
-        match (self.meta(), fork.meta()) {
-            (Some(RunMeta { imported: Some(imported), .. }), _) => version >= imported.by,
-            _ if self.id().is_fresh() => true,
-            (None, _) => false,
-            _ if version < self.begun_behind_image() => false,
-            (Some(_), _) if version >= self.lives_since() => true,
-            // What retention has given up of the present life: a fork that was made of the run itself, and later.
-            (Some(meta), Some(fork)) => fork.parent == Some(self.id()) && fork.created > meta.created,
-            (Some(_), None) => false,
+    /// Whether this version, which it wrote here, is one of its present life, or of the only one that it ever had.
+    fn is_of_its_life(&self, version: Version) -> bool {
+        match self.meta() {
+            Some(meta) => version >= meta.since,
+            // Whoever has no name is not begun anew, but may have been imported.
+            None => {
+                self.id().is_fresh() && self.origin().is_none_or(|origin| !origin.is_import_of(self.id()))
+            }
         }
     }
 }
@@ -126,7 +104,7 @@ impl Shard {
                 ParentLife::Present
             }
             (Some(archive), _) => ParentLife::Archived(archive),
-            (None, Some(parent)) if parent.is_parent_of(fork, point.version) => ParentLife::Present,
+            (None, Some(parent)) if parent.is_of_its_life(point.version) => ParentLife::Present,
             (None, _) => ParentLife::Unknown,
         }
     }

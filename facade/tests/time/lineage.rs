@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::support::versions::{change_inherited, disk, file, keep_all, open_at};
-use crate::support::{Dice, busy_options, number, options, seed};
+use crate::support::{Dice, busy_options, number, open_on, options, seed};
 use strata::{
     Compaction, Database, Durability, ErrorKind, ForkNode, ForkPoint, Lineage, Reads, RunHandle, RunId,
     RunSpec, Version, Writes,
 };
+use strata_wal::sim::SimDisk;
 
 struct Member {
     id: RunId,
@@ -288,26 +289,33 @@ fn a_run_that_was_begun_anew_has_nothing_in_common_with_forks_of_its_life_before
     }
 }
 
-/// What it gives up is not what its forks have in common with it.
+/// What it gives up is not what its forks have in common with it, and its life began when its description says, whatever the clock says.
 #[test]
 fn a_run_with_a_name_has_in_common_with_its_forks_what_it_has_given_up_since() {
-    let disk = disk(1);
+    let disk = SimDisk::new(1);
     let options = || busy_options(Durability::Buffered, 1);
-    let database = open_at(&disk, "store", options());
+    // The time stands still.
+    let database = open_on(&disk, options()).unwrap();
+    let run = database.begin_run(RunSpec::named("run")).unwrap();
+    let before = run.fork().unwrap();
+    run.delete_run().unwrap();
     let run = database.begin_run(RunSpec::named("run")).unwrap();
     run.put("key", 0).unwrap();
+    let forked = run.info().unwrap().version;
     let (one, other) = (run.fork().unwrap(), run.fork().unwrap());
     for number in 0..100 {
         run.put("key", number).unwrap();
     }
     database.checkpoint().unwrap();
-    assert_eq!(run.at(Version(2)).map(drop).unwrap_err().kind(), ErrorKind::HistoryTrimmed);
+    assert_eq!(run.at(forked).map(drop).unwrap_err().kind(), ErrorKind::HistoryTrimmed);
     database.close().unwrap();
-    let database = open_at(&disk, "store", options());
+    let database = open_on(&disk, options()).unwrap();
     let lineage = database.lineage().unwrap();
-    let point = Some(ForkPoint { run: run.id(), version: Version(2) });
+    let point = Some(ForkPoint { run: run.id(), version: forked });
     assert_eq!(lineage.common_ancestor(one.id(), run.id()), point);
     assert_eq!(lineage.common_ancestor(one.id(), other.id()), point);
+    assert_eq!(lineage.common_ancestor(before.id(), run.id()), None);
+    assert_eq!(lineage.common_ancestor(before.id(), one.id()), None);
 }
 
 #[test]

@@ -64,8 +64,7 @@ fn common_version(before: Seen<'_>, after: Seen<'_>) -> Option<Version> {
     let (was, is) = (before.meta()?, after.meta()?);
     if before.id() == after.id() {
         // Elsewhere there may be another run of this id, and one that was imported goes on in both places.
-        let imported =
-            [was.imported, is.imported].into_iter().flatten().map(|imported| imported.through).min();
+        let imported = [was.imported, is.imported].into_iter().flatten().min();
         let newest = before.version().min(after.version());
         return (was.created == is.created).then(|| imported.map_or(newest, |imported| imported.min(newest)));
     }

@@ -131,8 +131,10 @@ impl ImageLoad {
                 check_age(self.event_stamp, stamp)?;
                 match meta {
                     Some(meta) => {
+                        let since = meta.since;
                         let creation = self.creation(meta, meta_stamp);
                         self.apply(creation, meta_stamp)?;
+                        self.run.begun_by(since);
                     }
                     // What is left of a run that was deleted is the commit that did so.
                     None => {
@@ -154,9 +156,7 @@ impl ImageLoad {
         let previous = Version::NEVER;
         match (meta.imported, meta.forked_from) {
             _ if self.is_flat => Mutation::RunCreate { meta, previous },
-            (Some(imported), _) => {
-                Mutation::RunImport { version: imported.through, floor: Version::NEVER, meta }
-            }
+            (Some(imported), _) => Mutation::RunImport { version: imported, floor: Version::NEVER, meta },
             (None, Some(point)) => Mutation::RunFork { point, meta },
             (None, None) => {
                 if self.run.fork_point().is_some() {

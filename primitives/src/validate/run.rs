@@ -11,6 +11,7 @@ use crate::receipt::Receipt;
 use crate::retention::Retention;
 use crate::run_meta::{RunInfo, RunMeta, RunSpec, RunStatus};
 use crate::value::Value;
+use crate::version::Version;
 
 impl Decision<'_, '_> {
     pub(super) fn create(&mut self, spec: RunSpec) -> Result<Answer, Error> {
@@ -127,6 +128,7 @@ impl Decision<'_, '_> {
             trace_retention: None,
             forked_from: None,
             imported: None,
+            since: Version::NEVER,
         };
         let previous = self.draft.meta_version();
         self.draft.stage(Mutation::RunCreate { meta: Box::new(meta), previous }, self.limits)?;
