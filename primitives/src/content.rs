@@ -72,6 +72,7 @@ impl Content {
     pub(crate) fn fork(&self, point: ForkPoint, hash_seed: usize) -> Self {
         let changes = ForkChanges {
             point,
+            gaps: self.meta.iter().flat_map(|meta| meta.all_gaps()).collect(),
             kv: Names::new(hash_seed),
             cells: Names::new(hash_seed),
             documents: Names::new(hash_seed),

@@ -237,7 +237,8 @@ fn micros(duration: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::operation::{NewEvent, PutEntry};
-    use crate::run_meta::{RunSpec, RunStatus};
+    use crate::run_meta::RunSpec;
+    use crate::run_status::RunStatus;
     use crate::trace_content::TraceContent;
     use crate::trace_id::TraceId;
     use crate::version::{Timestamp, Version};

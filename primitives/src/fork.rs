@@ -28,6 +28,8 @@ pub(crate) type Names = SplitMap<Arc<str>, bool>;
 #[derive(Debug)]
 pub(crate) struct ForkChanges {
     pub(crate) point: ForkPoint,
+    /// The numbers that no commit has among those of what it began with.
+    pub(crate) gaps: Vec<(Version, Version)>,
     pub(crate) kv: Names,
     pub(crate) cells: Names,
     pub(crate) documents: Names,

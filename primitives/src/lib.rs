@@ -4,7 +4,7 @@
 //! inside the operation. `validate` decides and may refuse, `RunState::apply` changes and cannot fail, and the
 //! mutations between them are what the log holds. Read in this order: `operation` and its table,
 //! `outcome`, `mutation`, `run_state` and `content`; `view`, `draft` and `validate`; `past`, `snapshot` and
-//! `read_set`; then what a run holds: `key_map` on its `split_map`, `event_log` and `trace_log` on `entry_log` and `chunks`, `event`, `trace`, `json`, `run_meta`; what
+//! `read_set`; then what a run holds: `key_map` on its `split_map`, `event_log` and `trace_log` on `entry_log` and `chunks`, `event`, `trace`, `json`, `run_meta` with `run_status`; what
 //! it shares with others, `fork`; what is taken out of it, `erasure` and `redaction`; what differs between two of them, and what one of them comes to: `diff`, `digest`; and how all of it becomes bytes at once, and what is known without it: `image`, `run_summary`.
 #![forbid(unsafe_code)]
 
@@ -43,6 +43,7 @@ pub mod retention;
 pub mod run_filter;
 pub mod run_meta;
 pub mod run_state;
+pub mod run_status;
 pub mod run_summary;
 pub mod snapshot;
 pub mod split_map;
@@ -104,8 +105,9 @@ pub use receipt::Receipt;
 pub use redaction::Redaction;
 pub use retention::{EntryRetention, Retention};
 pub use run_filter::RunFilter;
-pub use run_meta::{RunInfo, RunMeta, RunSpec, RunStatus};
+pub use run_meta::{RunInfo, RunMeta, RunSpec};
 pub use run_state::{Redacted, Replaced, RunState};
+pub use run_status::RunStatus;
 pub use run_summary::{RunCounts, RunSummary};
 pub use snapshot::Snapshot;
 pub use split_map::SplitMap;

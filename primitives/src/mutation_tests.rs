@@ -22,6 +22,7 @@ fn meta() -> RunMeta {
         forked_from: None,
         imported: None,
         since: Version::NEVER,
+        gaps: Vec::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which runs a query wants.
 use crate::id::{Namespace, RunId};
-use crate::run_meta::{RunInfo, RunStatus};
+use crate::run_meta::RunInfo;
+use crate::run_status::RunStatus;
 use crate::value::Value;
 use crate::version::Timestamp;
 

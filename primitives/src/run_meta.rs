@@ -5,10 +5,10 @@ use crate::fork::ForkPoint;
 use crate::id::{Namespace, RunId};
 use crate::retention::Retention;
 pub use crate::run_filter::RunFilter;
+use crate::run_status::RunStatus;
 use crate::run_summary::RunCounts;
 use crate::value::Value;
 use crate::version::{Durability, Stamp, Timestamp, Version};
-use std::fmt;
 
 /// What a caller says about a run when creating or beginning it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,85 +37,6 @@ impl RunSpec {
     /// A run with a name and nothing else.
     pub fn named(name: impl Into<String>) -> Self {
         Self { name: Some(name.into()), ..Self::default() }
-    }
-}
-
-/// Where a run is in its life.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum RunStatus {
-    /// At work; the only status that takes writes.
-    #[default]
-    Active,
-    /// Done.
-    Completed,
-    /// Given up after an error.
-    Failed,
-    /// Given up on request.
-    Cancelled,
-    /// Stopped for now.
-    Paused,
-    /// Put away for ever.
-    Archived,
-}
-
-impl RunStatus {
-    /// Every status, by ascending code.
-    pub const ALL: [RunStatus; 6] =
-        [Self::Active, Self::Completed, Self::Failed, Self::Cancelled, Self::Paused, Self::Archived];
-
-    /// Whether a run of this status may move to `next`. Staying is not a move.
-    pub fn can_become(self, next: RunStatus) -> bool {
-        match self {
-            Self::Active => next != Self::Active,
-            Self::Paused => matches!(next, Self::Active | Self::Cancelled | Self::Archived),
-            Self::Completed | Self::Failed | Self::Cancelled => next == Self::Archived,
-            Self::Archived => false,
-        }
-    }
-
-    /// Whether a run of this status can never take writes again.
-    pub fn is_finished(self) -> bool {
-        !matches!(self, Self::Active | Self::Paused)
-    }
-
-    /// The stable number of this status, as stored.
-    pub fn code(self) -> u8 {
-        match self {
-            Self::Active => 1,
-            Self::Completed => 2,
-            Self::Failed => 3,
-            Self::Cancelled => 4,
-            Self::Paused => 5,
-            Self::Archived => 6,
-        }
-    }
-
-    /// The status with this number.
-    pub fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.code() == code)
-    }
-
-    /// The name of this status.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-            Self::Paused => "paused",
-            Self::Archived => "archived",
-        }
-    }
-
-    pub(crate) fn decode(input: &mut &[u8]) -> Result<Self, DecodeError> {
-        let tag = codec::take_u8(input)?;
-        Self::from_code(tag).ok_or(DecodeError::UnknownTag { what: "status", tag })
-    }
-}
-
-impl fmt::Display for RunStatus {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
     }
 }
 
@@ -153,6 +74,9 @@ pub struct RunMeta {
     /// The commit that created, forked or imported it: the first of its life in this store. An id may have had others before, all of
     /// whose commits have smaller numbers. What is said of it in that commit itself is not looked at.
     pub since: Version,
+    /// The numbers that no commit has among those of what it began with, oldest first: between each first one and each second one. What is
+    /// said of them in the commit that forks or imports it is not looked at.
+    pub gaps: Vec<(Version, Version)>,
 }
 
 /// What a caller is told about a run.
@@ -226,6 +150,7 @@ impl RunMeta {
             forked_from: None,
             imported: None,
             since: Version(1),
+            gaps: Vec::new(),
         }
     }
 
@@ -235,19 +160,28 @@ impl RunMeta {
         self.imported.or(forked).unwrap_or(Version::NEVER)
     }
 
-    /// So much of the history of the run, the newest commit of which is `newest`, with the numbers counted that no commit has.
+    /// The numbers that no commit of the run has, oldest first: those between each first one and each second one.
     ///
     /// There are such numbers where a run is imported, and one of its id that was deleted before had come further than the archive: the
     /// number of the importing commit is greater than any that was given out.
+    pub(crate) fn all_gaps(&self) -> impl DoubleEndedIterator<Item = (Version, Version)> {
+        let own = self.imported.map(|through| (through, self.since));
+        self.gaps.iter().copied().chain(own.filter(|(through, by)| *by > through.next()))
+    }
+
+    /// So much of the history of the run, the newest commit of which is `newest`, with the numbers counted that no commit has.
     #[must_use]
-    pub fn across_gap(&self, retention: Retention, newest: Version) -> Retention {
-        let (Some(through), Retention::KeepLast(count)) = (self.imported, retention) else {
-            return retention;
-        };
-        if count <= newest.next().0.saturating_sub(self.since.0) {
-            return retention;
+    pub fn across_gaps(&self, retention: Retention, newest: Version) -> Retention {
+        let Retention::KeepLast(count) = retention else { return retention };
+        let (mut newest, mut left, mut passed) = (newest, count, 0);
+        for (through, by) in self.all_gaps().rev() {
+            let behind = newest.next().0.saturating_sub(by.0);
+            if left <= behind {
+                break;
+            }
+            (newest, left, passed) = (through, left - behind, passed + (by.0 - through.next().0));
         }
-        Retention::KeepLast(count.saturating_add(self.since.0.saturating_sub(through.next().0)))
+        Retention::KeepLast(count.saturating_add(passed))
     }
 
     /// This description and these facts as a caller sees them; `orphaned` is left to the shard.
@@ -302,6 +236,14 @@ impl RunMeta {
             codec::put_u8(out, SINCE);
             codec::put_u64(out, self.since.0);
         }
+        if !self.gaps.is_empty() {
+            codec::put_u8(out, GAPS);
+            codec::put_u32(out, codec::size_u32(self.gaps.len()));
+            self.gaps
+                .iter()
+                .flat_map(|(through, by)| [through.0, by.0])
+                .for_each(|number| codec::put_u64(out, number));
+        }
         put_option(out, self.forked_from, |out, point| {
             out.extend_from_slice(point.run.as_bytes());
             codec::put_u64(out, point.version.0);
@@ -316,12 +258,16 @@ impl RunMeta {
         let take_version = |input: &mut &[u8]| Ok(Version(codec::take_u64(input)?));
         let imported = take_if(input, IMPORTED, take_version)?;
         let since = take_if(input, SINCE, take_version)?;
+        let gaps = take_if(input, GAPS, decode_gaps)?.unwrap_or_default();
         let forked_from = take_option(input, |input| {
             let run = RunId::from_bytes(codec::take_array(input)?);
             Ok(ForkPoint { run, version: Version(codec::take_u64(input)?) })
         })?;
-        let meta = Self { retention, event_retention, trace_retention, forked_from, imported, ..meta };
+        let meta = Self { retention, event_retention, trace_retention, forked_from, imported, gaps, ..meta };
         let next = meta.begins_behind().0.checked_add(1).ok_or(NOT_BEHIND)?;
+        if meta.gaps.last().is_some_and(|(_, by)| by.0 >= next) {
+            return Err(NO_GAP);
+        }
         match since {
             None => Ok(Self { since: Version(next), ..meta }),
             // The next one is not written.
@@ -372,6 +318,7 @@ impl RunMeta {
             forked_from: None,
             imported: None,
             since: Version::NEVER,
+            gaps: Vec::new(),
         })
     }
 }
@@ -386,6 +333,26 @@ const SINCE: u8 = 5;
 const NOT_BEHIND: DecodeError = DecodeError::Contradiction {
     what: "a run is begun by a commit that does not come behind what it began with",
 };
+
+/// In front of how many gaps there are, and of these, behind all that.
+const GAPS: u8 = 6;
+const NO_GAP: DecodeError = DecodeError::Contradiction {
+    what: "numbers that no commit of a run has are not between those that it began with",
+};
+
+fn decode_gaps(input: &mut &[u8]) -> Result<Vec<(Version, Version)>, DecodeError> {
+    let (mut gaps, mut before) = (Vec::new(), Version::NEVER);
+    // Every gap takes bytes, so a damaged count ends with the input and reserves nothing.
+    for _ in 0..codec::take_u32(input)? {
+        let (through, by) = (Version(codec::take_u64(input)?), Version(codec::take_u64(input)?));
+        if through < before || by.0 < 2 || Version(by.0 - 2) < through {
+            return Err(NO_GAP);
+        }
+        gaps.push((through, by));
+        before = by;
+    }
+    if gaps.is_empty() { Err(NO_GAP) } else { Ok(gaps) }
+}
 
 /// What stands behind this byte, if that comes next.
 fn take_if<T>(
@@ -421,44 +388,6 @@ pub(crate) fn decode_metadata(input: &mut &[u8]) -> Result<Encoded, DecodeError>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use RunStatus::*;
-
-    #[test]
-    fn a_run_moves_only_along_the_contracts_arrows() {
-        let arrows = [
-            (Active, vec![Completed, Failed, Cancelled, Paused, Archived]),
-            (Completed, vec![Archived]),
-            (Failed, vec![Archived]),
-            (Cancelled, vec![Archived]),
-            (Paused, vec![Active, Cancelled, Archived]),
-            (Archived, vec![]),
-        ];
-        for (status, allowed) in arrows {
-            for next in RunStatus::ALL {
-                assert_eq!(status.can_become(next), allowed.contains(&next), "{status} to {next}");
-            }
-            assert_eq!(status.is_finished(), !matches!(status, Active | Paused));
-        }
-    }
-
-    #[test]
-    fn status_codes_are_stable() {
-        let named: Vec<_> = RunStatus::ALL.iter().map(|status| (status.code(), status.name())).collect();
-        let golden = [
-            (1, "active"),
-            (2, "completed"),
-            (3, "failed"),
-            (4, "cancelled"),
-            (5, "paused"),
-            (6, "archived"),
-        ];
-        assert_eq!(named, golden);
-        for status in RunStatus::ALL {
-            assert_eq!(RunStatus::from_code(status.code()), Some(status));
-        }
-        assert_eq!(RunStatus::from_code(7), None);
-        assert!(matches!(RunStatus::decode(&mut &[9][..]), Err(DecodeError::UnknownTag { tag: 9, .. })));
-    }
 
     #[test]
     fn a_named_spec_has_only_a_name() {
@@ -536,10 +465,36 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_of_gaps_never_change_and_those_that_are_none_are_refused() {
+        let of = |gaps: &[(u64, u64)]| RunMeta {
+            gaps: gaps.iter().map(|(through, by)| (Version(*through), Version(*by))).collect(),
+            imported: Some(Version(9)),
+            since: Version(10),
+            ..RunMeta::plain()
+        };
+        let whole = |meta: &RunMeta| {
+            let mut bytes = Vec::new();
+            meta.encode_whole(&mut bytes);
+            bytes
+        };
+        let meta = of(&[(1, 3), (3, 9)]);
+        let (bytes, without) = (whole(&meta), whole(&of(&[])));
+        let numbers = [1_u64, 3, 3, 9].map(u64::to_le_bytes).concat();
+        let place = without.len() - 1;
+        assert_eq!(bytes, [&without[..place], &[6, 2, 0, 0, 0], &numbers[..], &without[place..]].concat());
+        assert_eq!(RunMeta::decode_whole(&mut &bytes[..]), Ok(meta));
+        for refused in [&[(1, 2)][..], &[(3, 3)], &[(2, 10)], &[(3, 9), (1, 3)], &[(u64::MAX, 1)]] {
+            assert!(RunMeta::decode_whole(&mut &whole(&of(refused))[..]).is_err(), "{refused:?}");
+        }
+        let none = [&without[..place], &[6, 0, 0, 0, 0], &without[place..]].concat();
+        assert!(RunMeta::decode_whole(&mut &none[..]).is_err());
+    }
+
+    #[test]
     fn as_many_commits_are_kept_as_are_asked_for_whatever_lies_between() {
         let imported = RunMeta { imported: Some(Version(4)), since: Version(11), ..RunMeta::plain() };
         // 1 to 4 and 11 to 13 are there.
-        let first_kept = |count| match imported.across_gap(Retention::KeepLast(count), Version(13)) {
+        let first_kept = |count| match imported.across_gaps(Retention::KeepLast(count), Version(13)) {
             Retention::KeepLast(count) => 14_u64.saturating_sub(count),
             other => panic!("{other}"),
         };
@@ -547,12 +502,19 @@ mod tests {
         assert_eq!([4, 5, 7].map(first_kept), [4, 3, 1]);
         assert_eq!(first_kept(u64::MAX), 0);
         for other in [Retention::KeepAll, Retention::KeepFor(std::time::Duration::ZERO)] {
-            assert_eq!(imported.across_gap(other, Version(13)), other);
+            assert_eq!(imported.across_gaps(other, Version(13)), other);
         }
+        let twice = RunMeta { gaps: vec![(Version(2), Version(4))], ..imported.clone() };
+        let first_kept = |count| match twice.across_gaps(Retention::KeepLast(count), Version(13)) {
+            Retention::KeepLast(count) => 14_u64.saturating_sub(count),
+            other => panic!("{other}"),
+        };
+        // 1, 2, 4 and 11 to 13 are there.
+        assert_eq!([3, 4, 5, 6, 7].map(first_kept), [11, 4, 2, 1, 0]);
         for no_gap in
             [RunMeta { since: Version(5), ..imported }, RunMeta { since: Version(11), ..RunMeta::plain() }]
         {
-            assert_eq!(no_gap.across_gap(Retention::KeepLast(9), Version(12)), Retention::KeepLast(9));
+            assert_eq!(no_gap.across_gaps(Retention::KeepLast(9), Version(12)), Retention::KeepLast(9));
         }
     }
 }

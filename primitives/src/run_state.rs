@@ -17,7 +17,8 @@ use crate::past::kept_by;
 pub use crate::receipt::Receipt;
 use crate::receipt::Receipts;
 pub use crate::redacted::Redacted;
-use crate::run_meta::{RunInfo, RunMeta, RunStatus};
+use crate::run_meta::{RunInfo, RunMeta};
+use crate::run_status::RunStatus;
 use crate::snapshot::{Snapshot, Snapshots};
 use crate::trace::Trace;
 use crate::trace_id::TraceId;
@@ -177,8 +178,11 @@ impl RunState {
                 Undo::Content { content }
             }
             of_meta => {
-                let meta = Box::new(described(self.meta(), of_meta, stamp.version));
-                let Content { meta: held, meta_version, past, .. } = &mut self.content;
+                let mut meta = Box::new(described(self.meta(), of_meta, stamp.version));
+                let Content { meta: held, meta_version, past, fork, .. } = &mut self.content;
+                if let (None, Some(fork)) = (&held, fork) {
+                    meta.gaps.clone_from(&fork.gaps);
+                }
                 let (meta, version) = (held.replace(meta), std::mem::replace(meta_version, stamp.version));
                 let keeper = self.snapshots.keeper(stamp.version);
                 let kept = kept_by(keeper, |keeper| {

@@ -23,7 +23,7 @@ use crate::operation::Operation;
 use crate::operation_table::Access;
 use crate::outcome::Outcome;
 use crate::place::Place;
-use crate::run_meta::RunStatus;
+use crate::run_status::RunStatus;
 use crate::version::{Timestamp, Versioned};
 use json::At;
 use keys::Page;

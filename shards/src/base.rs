@@ -32,6 +32,12 @@ impl Origin {
         self.point.run == run
     }
 
+    /// The first version of its own of a run with this origin, if it is a fork: what it began as is another's. `NEVER` of one that is not.
+    pub(crate) fn first_own(origin: Option<Origin>, run: RunId) -> Version {
+        let forked = origin.filter(|origin| !origin.is_import_of(run));
+        forked.map_or(Version::NEVER, |origin| origin.point.version.next())
+    }
+
     /// The oldest version of which all is kept of what its archive has, for a run with this floor: what a fork began as is kept for it
     /// as a whole, from the first version on that came with the archive.
     pub(crate) fn floor_in_archive(&self, run: RunId, floor: Version) -> Version {

@@ -58,8 +58,7 @@ struct Kept {
 
 impl Kept {
     fn of(entry: &RunEntry) -> Kept {
-        let origin = entry.origin.filter(|origin| !origin.is_import_of(entry.run));
-        let begin = origin.map_or(Version::NEVER, |origin| origin.point.version).next();
+        let begin = Origin::first_own(entry.origin, entry.run).max(Version::NEVER.next());
         Kept { begin, first: entry.retained.floor.max(begin) }
     }
 }

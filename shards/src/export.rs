@@ -22,7 +22,7 @@ use crate::engine::Engine;
 use crate::history::group_of;
 use crate::lines::{Lines, Stretch};
 use crate::record::{self, RecordPlace};
-use crate::record_walk::RecordWalk;
+use crate::record_walk::{RecordWalk, lost};
 use crate::replay::apply;
 use crate::report::ExportReport;
 use crate::run::Run;
@@ -136,7 +136,7 @@ impl Export<'_> {
     }
 
     fn logged(&mut self, stretch: &Stretch, base: Option<&Arc<Base>>) -> Result<RunState, Error> {
-        let Stretch { run: id, floor, from, to, newest, .. } = *stretch;
+        let Stretch { run: id, from, has_commit, to, newest, .. } = *stretch;
         let erasures = self.lines.erasures(id);
         let mut redaction = Redaction::new(id, erasures.clone());
         let mut run = self.begin(stretch, base)?;
@@ -145,11 +145,13 @@ impl Export<'_> {
             redaction.know(run.state.version(), &run.state);
         }
         let walk = RecordWalk { run: id, newest, base: run.place };
-        let places = walk.places_behind(run.state.version(), to, &mut self.history)?;
+        // The files stay while they are read.
+        let places = walk.places_behind(run.state.version(), to, &mut self.history);
+        let places = places.map_err(|error| lost(error, "a record of a version that is kept is missing"))?;
         let mut is_begun = run.state.version() >= from;
         if is_begun {
             // Where older commits are kept, so is this one.
-            if floor < from {
+            if has_commit {
                 let body = self.record(id, run.place, &mut redaction)?;
                 self.writer.append_record(&body, None).map_err(store_error)?;
             }
@@ -174,8 +176,9 @@ impl Export<'_> {
 
     /// The run at the newest version not behind the first that is wanted, of which an image is whole; without one as it began.
     fn begin(&mut self, stretch: &Stretch, base: Option<&Arc<Base>>) -> Result<Run, Error> {
-        let Stretch { run, from, .. } = *stretch;
-        let images = self.lines.line(run)?.images.iter().filter(|image| image.stamp.version <= from);
+        let Stretch { run, from, to, .. } = *stretch;
+        let oldest = from.min(to);
+        let images = self.lines.line(run)?.images.iter().filter(|image| image.stamp.version <= oldest);
         let mut damage = None;
         for image in images {
             match self.shelf.read(run, image, base) {

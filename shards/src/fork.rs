@@ -104,6 +104,7 @@ impl Shard {
             forked_from: None,
             imported: None,
             since: Version::NEVER,
+            gaps: Vec::new(),
             ..meta
         };
         let mut mutations = std::mem::take(&mut self.spare_mutations);

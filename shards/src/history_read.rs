@@ -98,7 +98,7 @@ impl Reading {
     fn behind(&self, version: Version, limit: usize, reader: &mut Reader<'_>) -> Result<CommitPage, Error> {
         let mut page = CommitPage::default();
         let Some((at, reach)) = self.reaches.iter().enumerate().next_back() else { return Ok(page) };
-        if version < reach.floor {
+        if version < reach.floor && reach.is_given_up() {
             return Err(reach.trimmed());
         }
         let through = Version(version.0.saturating_add(limit.min(READ_MAX) as u64)).min(reach.through);
@@ -200,6 +200,25 @@ impl Reader<'_> {
         Ok(stamp.or_else(|| anchor.map(|anchor| anchor.stamp)))
     }
 
+    /// The newest record of a reach that does not come behind a version, and its place; `newest` is one that does, or that one. `None` where
+    /// that is the record of its oldest version, and not there.
+    fn newest_at(
+        &mut self,
+        reach: &Reach,
+        newest: RecordPlace,
+        version: Version,
+    ) -> Result<Option<(RecordPlace, Record)>, Error> {
+        let oldest = reach.oldest().map(|oldest| oldest.record);
+        let walk = RecordWalk { newest, ..reach.walk(oldest.unwrap_or(reach.base)) };
+        let found = walk.find(self.log, |head| head.version.cmp(&version))?;
+        let place = match (found, oldest) {
+            (Some((place, _)), _) => place,
+            (None, Some(oldest)) if walk.head(oldest, self.log)?.is_some() => oldest,
+            (None, _) => return Ok(None),
+        };
+        Ok(Some((place, walk.record(place, self.log)?)))
+    }
+
     fn archived_at(&mut self, number: u64, reach: &Reach, time: Timestamp) -> Result<Option<Stamp>, Error> {
         let archive = self.shelf.archive(number).map_err(store_error)?;
         archive.newest_at(time, reach.through, self.shelf.hash_seed()).map_err(store_error)
@@ -285,51 +304,36 @@ impl ChangesOf<'_> {
         if reach.newest.archive().is_some() {
             return Ok(true);
         }
-        let walk = reach.walk(reach.base);
-        let found = walk.find(reader.log, |head| head.version.cmp(&self.through));
-        match found {
-            Ok(Some((place, _))) => Ok(self.changed_in(reach, walk.record(place, reader.log)?).is_some()),
-            Ok(None) => Ok(false),
-            Err(error) if error.kind() == ErrorKind::HistoryTrimmed => Ok(false),
-            Err(error) => Err(error),
+        match reader.newest_at(reach, reach.newest, self.through)? {
+            Some(record) => Ok(self.changed_in(reach, record.1).is_some()),
+            None => Ok(false),
         }
     }
 
     /// Goes back in one reach, to the version that it begins behind.
     fn logged(&mut self, reach: &Reach, mut next: Next, reader: &mut Reader<'_>) -> Result<Next, Error> {
-        let begins = reach.begins;
-        let mut walk = reach.walk(reach.base);
+        let mut newest = reach.newest;
         loop {
             let (Next::At(version) | Next::Search(version)) = next else { return Ok(next) };
-            if version <= begins {
-                return Ok(next);
-            }
-            if version < reach.floor {
+            if version < reach.floor && reach.is_given_up() {
                 self.page.trimmed = Some(reach.earliest());
                 return Ok(Next::Nowhere);
+            }
+            if version <= reach.begins {
+                return Ok(next);
             }
             if self.read == READ_MAX || self.read_size >= READ_SIZE_MAX {
                 self.page.next = Some(version);
                 return Ok(Next::Nowhere);
             }
-            let found = walk.find(reader.log, |head| head.version.cmp(&version));
-            let (place, head) = match found {
-                Ok(Some(found)) => found,
-                Ok(None) => return Ok(Next::Search(begins)),
-                // The record of the oldest version that is kept need not be there.
-                Err(error) if error.kind() == ErrorKind::HistoryTrimmed && version == reach.floor => {
-                    self.page.trimmed = Some(reach.earliest());
-                    return Ok(Next::Nowhere);
+            next = match reader.newest_at(reach, newest, version)? {
+                Some((place, record)) => {
+                    newest = place;
+                    (self.read, self.read_size) = (self.read + 1, self.read_size + record.size);
+                    self.take(reach, record)
                 }
-                Err(error) => return Err(error),
+                None => Next::Search(Version(reach.floor.0.saturating_sub(1)).max(reach.begins)),
             };
-            if head.version <= begins {
-                return Ok(next);
-            }
-            walk.newest = place;
-            let record = walk.record(place, reader.log)?;
-            (self.read, self.read_size) = (self.read + 1, self.read_size + record.size);
-            next = self.take(reach, record);
         }
     }
 

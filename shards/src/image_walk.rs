@@ -9,6 +9,7 @@ use strata_primitives::{
 };
 use strata_wal::{ImageCursor, ImagePlace, Lsn};
 
+use crate::base::Origin;
 use crate::erasing::erasures_of;
 use crate::image_directory::{DirectoryEnd, FileUse, Files, RunEntry, put_end, put_run};
 use crate::image_thread::{ImagePart, redacted_size};
@@ -282,11 +283,12 @@ impl ImageOfRuns {
         let keeping = match &entry.summary.meta {
             Some(meta) => {
                 let retention = meta.retention.unwrap_or(self.retention);
-                Keeping::Policy(meta.across_gap(retention, entry.image.stamp.version))
+                Keeping::Policy(meta.across_gaps(retention, entry.image.stamp.version))
             }
             None => Keeping::Nothing,
         };
-        entry.retained.follow(&entry.image, superseded, keeping, forked, self.now)
+        let begin = Origin::first_own(entry.origin, entry.run);
+        entry.retained.follow(&entry.image, superseded, keeping, forked, begin, self.now)
     }
 
     /// Has an image copied here if its file is merged. Returns how many bytes that takes.

@@ -30,10 +30,10 @@ pub(crate) struct Lines(BTreeMap<RunId, Line>);
 /// Versions of one run that are to be exported, with what leads to them.
 pub(crate) struct Stretch {
     pub(crate) run: RunId,
-    /// The oldest version of which all is told.
-    pub(crate) floor: Version,
     /// The first one, unless nothing is to be written of it.
     pub(crate) from: Version,
+    /// Whether its commit is to be written too: that leads to it from the one in front.
+    pub(crate) has_commit: bool,
     pub(crate) to: Version,
     pub(crate) newest: RecordPlace,
     /// What the run began as.
@@ -87,20 +87,19 @@ impl Lines {
         Ok(())
     }
 
-    /// What makes up the history of a run, the oldest first. In front of one that has given up commits of its own nothing is told but what
-    /// runs began as, as when it is looked at.
+    /// What makes up the history of a run, the oldest first. Of what lies in front of one that has given up commits of its own nothing is to
+    /// be written: an archive has no holes.
     pub(crate) fn stretches(&self, run: RunId) -> Result<Vec<Stretch>, Error> {
         let line = self.line(run)?;
         let (mut run, mut to, mut newest) = (run, line.version, line.newest);
         let (mut stretches, mut is_given_up) = (Vec::new(), false);
         loop {
             let Line { floor, origin, .. } = *self.line(run)?;
-            let floor = if is_given_up { to } else { floor };
             let begin = origin.map_or(Version::NEVER, |origin| origin.point.version).next();
-            is_given_up |= floor > begin;
             // What a run began as is kept for it, whatever else is not.
-            let from = floor.max(begin).min(to);
-            stretches.push(Stretch { run, floor, from, to, newest, origin });
+            let from = if is_given_up { to.next() } else { floor.max(begin).min(to) };
+            stretches.push(Stretch { run, from, has_commit: floor < from, to, newest, origin });
+            is_given_up |= floor > begin;
             let Some(origin) = origin else { break };
             let Origin { point, record } = origin;
             if point.version >= to {
@@ -109,15 +108,8 @@ impl Lines {
             }
             if record.archive().is_some() {
                 let (floor, to) = (origin.floor_in_archive(run, floor), point.version);
-                let floor = if is_given_up { floor.max(to) } else { floor };
-                stretches.push(Stretch {
-                    run: point.run,
-                    floor,
-                    from: floor,
-                    to,
-                    newest: record,
-                    origin: None,
-                });
+                let (run, from) = (point.run, if is_given_up { to.next() } else { floor });
+                stretches.push(Stretch { run, from, has_commit: true, to, newest: record, origin: None });
                 break;
             }
             (run, to, newest) = (point.run, point.version, record);

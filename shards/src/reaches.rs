@@ -4,7 +4,7 @@ use strata_primitives::{Durability, EntityRef, Error, ErrorKind, RunId, Version}
 
 use crate::base::{Known, Origin};
 use crate::record::RecordPlace;
-use crate::record_walk::is_record_gone;
+use crate::record_walk::lost;
 use crate::retained::RunImage;
 use crate::run::{Need, Run};
 use crate::shard::Shard;
@@ -26,6 +26,8 @@ pub(crate) struct Reach {
     pub(crate) floor: Version,
     /// Images of that run, the newest first.
     pub(crate) images: Vec<RunImage>,
+    /// Whether what lies in front of it is of that run too, and is given up like what it has committed since: it was imported with it.
+    pub(crate) is_import: bool,
 }
 
 /// The oldest version that can be looked at, of all parts of the versions of a run: in front of one that has given up commits of its own
@@ -44,9 +46,14 @@ pub(crate) fn untold_archive(reaches: &mut [Reach]) -> Option<(&mut Reach, u64)>
 }
 
 impl Reach {
-    /// Whether it has given up some of its versions.
+    /// Whether it has given up some of its versions, or what lies in front of it.
     pub(crate) fn is_given_up(&self) -> bool {
-        self.floor > self.begins.next()
+        self.floor > if self.is_import { self.begins } else { self.begins.next() }
+    }
+
+    /// The image that shows its oldest version, where that is not made of what came before: the record of that commit need not be there.
+    pub(crate) fn oldest(&self) -> Option<&RunImage> {
+        self.images.iter().find(|image| image.stamp.version == self.floor)
     }
 
     /// The oldest of its versions that can be looked at: its newest one is kept for what began as that.
@@ -81,12 +88,12 @@ impl Shard {
         };
         let is_given_up =
             || floors.image != self.checkpoints.newest_number() && !floors.of_runs.iter().all(is_as_before);
-        if !is_record_gone(&error) || is_given_up() {
+        if is_given_up() {
             return error;
         }
         let message =
             "a record of a version that is kept is missing: verify the store, and restore it from a backup";
-        Error::new(ErrorKind::Corrupt, message).with_source(error)
+        lost(error, message)
     }
 
     /// The parts of the versions of a run, the newest first and down to the one that has `from`, and what the log must reach before they
@@ -103,7 +110,8 @@ impl Shard {
             need = need.max(held.need());
             let base = origin.map_or_else(RecordPlace::default, |origin| origin.record);
             let begins = origin.map_or(Version::NEVER, |origin| origin.point.version);
-            reaches.push(Reach { run: id, newest, through, begins, base, floor, images });
+            let is_import = origin.is_some_and(|origin| origin.is_import_of(id));
+            reaches.push(Reach { run: id, newest, through, begins, base, floor, images, is_import });
             let before = origin.filter(|origin| from <= origin.point.version);
             let Some(origin) = before else { return Ok((reaches, need)) };
             let Origin { point, record } = origin;
@@ -111,7 +119,7 @@ impl Shard {
                 let floor = origin.floor_in_archive(id, floor);
                 let (run, newest, through) = (point.run, record, point.version);
                 let (begins, base, images) = (Version::NEVER, RecordPlace::default(), Vec::new());
-                reaches.push(Reach { run, newest, through, begins, base, floor, images });
+                reaches.push(Reach { run, newest, through, begins, base, floor, images, is_import: false });
                 return Ok((reaches, need));
             }
             // Versions grow from a run to its forks, so this ends whatever a file says.

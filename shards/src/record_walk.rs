@@ -134,3 +134,13 @@ struct RecordGone;
 pub(crate) fn is_record_gone(error: &Error) -> bool {
     std::error::Error::source(error).is_some_and(|source| source.is::<RecordGone>())
 }
+
+/// What is said where a record that is needed was missed; any other error stays as it is.
+pub(crate) fn lost(error: Error, message: impl Into<String>) -> Error {
+    if !is_record_gone(&error) {
+        return error;
+    }
+    let entity = error.entity().cloned();
+    let lost = Error::new(ErrorKind::Corrupt, message.into()).with_source(error);
+    entity.into_iter().fold(lost, Error::with_entity)
+}

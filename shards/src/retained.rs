@@ -48,8 +48,8 @@ const ANCHOR_DISTANCE: u64 = 16 << 20;
 const ANCHOR_COMMITS: u64 = 10_000;
 
 impl Retained {
-    /// What is kept from now on, where `newest` is the newest image and took the place of `superseded`, and `forked` are the
-    /// versions that forks began as, the oldest first.
+    /// What is kept from now on, where `newest` is the newest image and took the place of `superseded`, `forked` are the
+    /// versions that forks began as, the oldest first, and `begin` is the first one of its own of a fork.
     #[must_use]
     pub(crate) fn follow(
         &self,
@@ -57,6 +57,7 @@ impl Retained {
         superseded: Option<&RunImage>,
         keeping: Keeping,
         forked: &[Version],
+        begin: Version,
         now: Timestamp,
     ) -> Retained {
         let mut anchors = self.anchors.clone();
@@ -73,7 +74,8 @@ impl Retained {
                 older.map_or(Version::NEVER, |image| image.stamp.version)
             }
         };
-        let floor = self.floor.max(wanted);
+        // What a fork began as is kept for it, so where all of its own is kept nothing is given up.
+        let floor = self.floor.max(if wanted <= begin { Version::NEVER } else { wanted });
         let oldest = forked.first().map_or(floor, |forked| *forked.min(&floor));
         // The newest one from which the oldest version can be made; what lies before it is of no use.
         let base = anchors.iter().rposition(|image| image.stamp.version <= oldest);
@@ -194,7 +196,14 @@ mod tests {
         for version in versions {
             let newest = image(*version);
             let now = Timestamp(newest.stamp.timestamp.0 + 500_000);
-            retained = retained.follow(&newest, before.as_ref(), Keeping::Policy(retention), &[], now);
+            retained = retained.follow(
+                &newest,
+                before.as_ref(),
+                Keeping::Policy(retention),
+                &[],
+                Version::NEVER,
+                now,
+            );
             before = Some(newest);
         }
         let from = retained.needed_from(0, &before.unwrap(), &[], &trail()).map(|lsn| lsn.0);
@@ -211,9 +220,23 @@ mod tests {
     fn an_image_that_is_larger_than_the_records_before_it_is_not_worth_keeping() {
         let large = |version| RunImage { place: ImagePlace { offset: 0, size: 40 << 20 }, ..image(version) };
         let keeping = Keeping::Policy(Retention::KeepAll);
-        let retained = Retained::default().follow(&image(30), Some(&large(20)), keeping, &[], Timestamp(0));
+        let retained = Retained::default().follow(
+            &image(30),
+            Some(&large(20)),
+            keeping,
+            &[],
+            Version::NEVER,
+            Timestamp(0),
+        );
         assert_eq!(retained.anchors, []);
-        let retained = Retained::default().follow(&image(50), Some(&large(41)), keeping, &[], Timestamp(0));
+        let retained = Retained::default().follow(
+            &image(50),
+            Some(&large(41)),
+            keeping,
+            &[],
+            Version::NEVER,
+            Timestamp(0),
+        );
         assert_eq!(retained.anchors, [large(41)]);
     }
 
@@ -267,8 +290,14 @@ mod tests {
                     _ => Retention::KeepFor(Duration::from_secs(below(8))),
                 };
                 let keeping = if below(20) == 0 { Keeping::Nothing } else { Keeping::Policy(retention) };
-                retained =
-                    retained.follow(&newest, Some(&superseded), keeping, &forked, newest.stamp.timestamp);
+                retained = retained.follow(
+                    &newest,
+                    Some(&superseded),
+                    keeping,
+                    &forked,
+                    Version::NEVER,
+                    newest.stamp.timestamp,
+                );
                 let needed = retained.needed(&newest, &forked);
                 let is_needed =
                     |version: &u64| needed.iter().any(|(from, to)| (from.0 + 1..=to.0).contains(version));
@@ -287,10 +316,10 @@ mod tests {
         let keeping = Keeping::Policy(Retention::KeepFor(Duration::from_secs(10)));
         let retained = Retained { floor: Version(2), anchors: vec![image(2), image(8)] };
         let now = |seconds: u64| Timestamp(seconds * 1_000_000);
-        assert_eq!(retained.follow(&image(9), None, keeping, &[], now(12)), retained);
-        let later = retained.follow(&image(9), None, keeping, &[], now(18));
+        assert_eq!(retained.follow(&image(9), None, keeping, &[], Version::NEVER, now(12)), retained);
+        let later = retained.follow(&image(9), None, keeping, &[], Version::NEVER, now(18));
         assert_eq!(later, Retained { floor: Version(8), anchors: vec![image(8)] });
-        let last = later.follow(&image(9), None, keeping, &[], now(60));
+        let last = later.follow(&image(9), None, keeping, &[], Version::NEVER, now(60));
         assert_eq!(last, Retained { floor: Version(9), anchors: vec![] });
     }
 
@@ -298,7 +327,7 @@ mod tests {
     fn what_was_given_up_does_not_come_back() {
         let retained = Retained { floor: Version(26), anchors: vec![image(20)] };
         let keeping = Keeping::Policy(Retention::KeepAll);
-        let after = retained.follow(&image(31), Some(&image(30)), keeping, &[], Timestamp(0));
+        let after = retained.follow(&image(31), Some(&image(30)), keeping, &[], Version::NEVER, Timestamp(0));
         assert_eq!(after, retained, "and the image from which the floor is made stays");
         assert_eq!(after.needed_from(0, &image(31), &[], &trail()), Some(Lsn(160)));
     }
@@ -316,7 +345,14 @@ mod tests {
                 let (newest, superseded) = (image(version), image(version - 1));
                 // The second fork is made when the run is there.
                 let forked = if version < 60 { &forked[..1] } else { &forked };
-                retained = retained.follow(&newest, Some(&superseded), keeping, forked, Timestamp(0));
+                retained = retained.follow(
+                    &newest,
+                    Some(&superseded),
+                    keeping,
+                    forked,
+                    Version::NEVER,
+                    Timestamp(0),
+                );
             }
             let kept: Vec<u64> = retained.anchors.iter().map(|image| image.stamp.version.0).collect();
             assert_eq!((retained.floor.0, kept), (100, vec![20, 60]));
@@ -325,9 +361,17 @@ mod tests {
                 retained.needed(&image(100), &forked),
                 [stretch(20, 20), stretch(60, 60), stretch(100, u64::MAX)]
             );
-            let after = retained.follow(&image(101), Some(&image(100)), keeping, &forked[1..], Timestamp(0));
+            let after = retained.follow(
+                &image(101),
+                Some(&image(100)),
+                keeping,
+                &forked[1..],
+                Version::NEVER,
+                Timestamp(0),
+            );
             assert_eq!((after.anchors[0], after.anchors.len()), (image(60), 1), "an older fork has gone");
-            let after = after.follow(&image(102), Some(&image(101)), keeping, &[], Timestamp(0));
+            let after =
+                after.follow(&image(102), Some(&image(101)), keeping, &[], Version::NEVER, Timestamp(0));
             assert_eq!((after.anchors.len(), after.needed_from(0, &image(102), &[], &trail())), (0, None));
         }
     }
@@ -356,7 +400,14 @@ mod tests {
     #[test]
     fn nothing_is_kept_of_a_run_that_was_deleted() {
         let retained = Retained { floor: Version(0), anchors: vec![image(16)] };
-        let after = retained.follow(&image(31), Some(&image(30)), Keeping::Nothing, &[], Timestamp(0));
+        let after = retained.follow(
+            &image(31),
+            Some(&image(30)),
+            Keeping::Nothing,
+            &[],
+            Version::NEVER,
+            Timestamp(0),
+        );
         assert_eq!(after, Retained { floor: Version(31), anchors: vec![] });
         assert_eq!(after.needed_from(0, &image(31), &[], &trail()), None);
     }

@@ -3,6 +3,7 @@
 use strata_primitives::{Error, Retention, RunId, RunMeta, Stamp, Version};
 use strata_wal::ImagePlace;
 
+use crate::base::Origin;
 use crate::reaches::{Reach, earliest};
 use crate::report::RetentionPreview;
 use crate::retained::{Keeping, RunImage};
@@ -38,9 +39,10 @@ impl Shard {
             history_size: run.trail.size,
         };
         let retention = retention.unwrap_or(self.setup.retention);
-        let across_gap = |meta: &RunMeta| meta.across_gap(retention, newest.stamp.version);
-        let keeping = Keeping::Policy(run.state.meta().map_or(retention, across_gap));
-        let then = run.retained.follow(&newest, run.image.as_ref(), keeping, &[], self.now);
+        let across_gaps = |meta: &RunMeta| meta.across_gaps(retention, newest.stamp.version);
+        let keeping = Keeping::Policy(run.state.meta().map_or(retention, across_gaps));
+        let begin = Origin::first_own(run.origin, id);
+        let then = run.retained.follow(&newest, run.image.as_ref(), keeping, &[], begin, self.now);
         let (reaches, need) = self.reaches(id, Version::NEVER.next())?;
         Ok((reaches, need, then.floor))
     }

@@ -16,7 +16,7 @@ use crate::engine::Engine;
 use crate::image_directory::{RunEntry, read_directory};
 use crate::kin::Kin;
 use crate::record::{self, RecordPlace};
-use crate::record_walk::{RecordWalk, is_record_gone};
+use crate::record_walk::{RecordWalk, lost};
 use crate::retained::RunImage;
 use crate::store_error::store_error;
 
@@ -180,7 +180,13 @@ impl Verification {
             origins.map(|origin| (origin.point, origin.record)).collect();
         for entry @ RunEntry { run, image, origin, .. } in entries {
             let (images, begins) = (entry.known().images, origin.map(|origin| origin.record));
+            // On the way to the last version that is made from one all others are met.
+            let mut stretches = BTreeMap::<Version, Version>::new();
             for (from, through) in needed.get(run).into_iter().flatten() {
+                let last = stretches.entry(*from).or_default();
+                *last = (*last).max(*through);
+            }
+            for (from, through) in &stretches {
                 // What lies between a version that a fork began as and those that the run keeps need not be there.
                 let of_fork = forked.get(&ForkPoint { run: *run, version: *through });
                 let newest = of_fork.map_or(image.record, |record| *record);
@@ -192,7 +198,9 @@ impl Verification {
                 let base = images.iter().find(|image| image.stamp.version == *from).map(|image| image.record);
                 let walk = RecordWalk { run: *run, newest, base: base.or(begins).unwrap_or_default() };
                 let walked = walk.places_behind(*from, through, &mut log);
-                self.keep_damage(walked.map_err(|error| lost(*from, through, error)))?;
+                let what =
+                    format!("versions behind {from}, up to {through}, are kept, and a record is missing");
+                self.keep_damage(walked.map_err(|error| lost(error, what)))?;
             }
         }
         Ok(())
@@ -209,17 +217,6 @@ impl Verification {
             Err(error) => Err(error),
         }
     }
-}
-
-/// A record behind a version that is needed is nowhere.
-fn lost(from: Version, through: Version, error: Error) -> Error {
-    if !is_record_gone(&error) {
-        return error;
-    }
-    let message = format!("versions behind {from}, up to {through}, are kept, and a record is missing");
-    let entity = error.entity().cloned();
-    let lost = Error::new(ErrorKind::Corrupt, message).with_source(error);
-    entity.into_iter().fold(lost, Error::with_entity)
 }
 
 /// Whether every event of a run hashes to what is stored.

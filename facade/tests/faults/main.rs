@@ -8,6 +8,7 @@ mod entry_retention_faults;
 mod fork_faults;
 mod full_disk;
 mod missing_files;
+mod missing_history;
 mod recovery_props;
 mod resharding_faults;
 mod salvage;

@@ -1,11 +1,12 @@
 //! What is told of the history of runs that were imported, where their archives begin late or end before their own commits begin.
 
-use crate::support::contents::inherited;
-use crate::support::options;
-use crate::support::versions::{disk, file, open_at};
+use std::time::Duration;
+
+use crate::support::versions::{disk, file, open_at, open_with};
+use crate::support::{TestClock, options};
 use strata::{
-    Database, Durability, EntityRef, ErrorKind, Options, Reads, Retention, RunHandle, RunSpec, Timestamp,
-    Version, Writes,
+    Compaction, Database, Durability, EntityRef, ErrorKind, Options, Reads, Retention, RunHandle, RunSpec,
+    Timestamp, Version, Writes,
 };
 use strata_wal::sim::SimDisk;
 
@@ -205,27 +206,117 @@ fn of_a_run_that_was_imported_behind_a_deleted_life_as_many_commits_are_kept_as_
     }
 }
 
-/// An export wrote what lay in front of a run that had given up its commits, of which nothing was told in the store.
+/// The versions that can be looked at.
+fn there(run: &RunHandle) -> Vec<u64> {
+    let newest = run.info().unwrap().version.0;
+    (1..=newest).filter(|version| run.at(Version(*version)).is_ok()).collect()
+}
+
+/// The versions that a replay shows.
+fn replayed(run: &RunHandle) -> Vec<u64> {
+    let mut replay = run.replay().unwrap();
+    let mut shown = vec![replay.view().version().0];
+    while let Some(commit) = replay.step().unwrap() {
+        shown.push(commit.version.0);
+    }
+    shown
+}
+
+/// An export wrote what lay in front of a run that had given up its commits, of which nothing was told in the store; and what an archive
+/// left out there was taken for what was in front of it.
 #[test]
-fn an_archive_has_nothing_in_front_of_what_was_given_up_but_what_runs_began_as() {
+fn an_archive_begins_where_all_is_told_and_has_no_holes() {
     let disk = disk(8);
-    let database = open_at(&disk, "store", calm());
+    let clock = TestClock::at(1_750_000_000_000_000);
+    let database = open_with(&disk, "store", calm(), &clock);
     let top = database.create_run(RunSpec::named("top")).unwrap();
-    let grow = |run: &RunHandle| (0..3).for_each(|number| _ = run.put("key", number).unwrap());
+    let grow = |run: &RunHandle| {
+        for number in 0..3 {
+            clock.advance(Duration::from_secs(1));
+            run.put("key", number).unwrap();
+        }
+    };
     grow(&top);
     let middle = top.fork().unwrap();
     grow(&middle);
     let leaf = middle.fork().unwrap();
     grow(&leaf);
+    let trimmed = middle.fork().unwrap();
+    grow(&trimmed);
     middle.delete_run().unwrap();
-    let told = |run: &RunHandle| -> Vec<Option<String>> {
+    assert_eq!(there(&leaf), [4, 8, 9, 10, 11, 12], "two that were forked, and its own");
+    trimmed.set_retention(Retention::KeepLast(2)).unwrap();
+    database.checkpoint().unwrap();
+    clock.advance(Duration::from_secs(1));
+    trimmed.set_retention(Retention::KeepAll).unwrap();
+    grow(&trimmed);
+    let other = open_with(&disk, "other", calm(), &clock);
+    for (name, run, earliest) in [("leaf.arc", leaf, 8), ("trimmed.arc", trimmed, 12)] {
+        assert_eq!(run.preview_retention(None).unwrap().earliest, Version(earliest));
         let newest = run.info().unwrap().version.0;
-        (1..=newest).map(|version| run.at(Version(version)).ok().map(|was| inherited(&was))).collect()
-    };
-    let known = told(&leaf);
-    assert_eq!(known.iter().filter(|known| known.is_some()).count(), 6, "two that were forked, and its own");
-    leaf.export(file("leaf.arc")).unwrap();
+        let kept: Vec<u64> = (earliest..=newest).collect();
+        let times = run.commits(Version(earliest), 100).unwrap().commits;
+        let report = run.export(file(name)).unwrap();
+        assert_eq!((report.earliest, report.versions), (Version(earliest), kept.len() as u64));
+        clock.advance(Duration::from_secs(1));
+        let imported = other.import(file(name)).unwrap();
+        assert_eq!(imported.preview_retention(None).unwrap().earliest, Version(earliest));
+        assert_eq!(there(&imported)[..kept.len()], kept);
+        assert_eq!(replayed(&imported)[..kept.len()], kept);
+        for commit in times {
+            assert_eq!(imported.at_time(commit.timestamp).unwrap().version(), commit.version);
+        }
+    }
+}
+
+/// The record of the first commit of a fork went where that was all that it had, and nothing led from what it began as to what it is.
+#[test]
+fn a_fork_that_keeps_all_of_its_own_commits_is_told_from_the_first_version_that_it_inherited_on() {
+    let database = open_at(&disk(11), "store", options(Durability::Buffered, 1));
+    let parent = database.begin_run(RunSpec::named("parent")).unwrap();
+    (0..3).for_each(|number| _ = parent.put("key", number).unwrap());
+    let fork = parent.fork().unwrap();
+    fork.set_retention(Retention::KeepLast(2)).unwrap();
+    database.compact(Compaction::Full).unwrap();
+    let all: Vec<u64> = (1..=6).collect();
+    assert_eq!((there(&fork), replayed(&fork)), (all.clone(), all));
+    assert_eq!(fork.commits(Version(4), 100).unwrap().commits.len(), 2);
+}
+
+/// Of two stretches of numbers that no commit has the description told of one.
+#[test]
+fn of_a_run_that_was_imported_twice_behind_deleted_lives_as_many_commits_are_kept_as_is_said() {
+    let disk = disk(13);
+    let open = || open_at(&disk, "store", calm());
+    let database = open();
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    run.put("key", 2).unwrap();
+    run.export(file("1.arc")).unwrap();
+    (3..=6).for_each(|number| _ = run.put("key", number).unwrap());
+    run.delete_run().unwrap();
+    assert_eq!(database.import_reported(file("1.arc")).unwrap().version, Version(8));
+    run.export(file("2.arc")).unwrap();
+    run.put("key", 9).unwrap();
+    run.delete_run().unwrap();
+    assert_eq!(database.import_reported(file("2.arc")).unwrap().version, Version(11));
+    run.set_retention(Retention::KeepLast(4)).unwrap();
+    database.checkpoint().unwrap();
+    // A fork has the same numbers, and what comes of it elsewhere too.
+    run.fork().unwrap().export(file("fork.arc")).unwrap();
+    database.close().unwrap();
+    let database = open();
+    let run = database.run(run.id());
+    assert_eq!(
+        (there(&run), earliest_of(&run), replayed(&run)),
+        (vec![2, 8, 11, 12], Version(2), vec![2, 8, 11, 12])
+    );
     let other = open_at(&disk, "other", calm());
-    let imported = other.import(file("leaf.arc")).unwrap();
-    assert_eq!(told(&imported)[..known.len()], known);
+    let fork = other.import(file("fork.arc")).unwrap();
+    // 2, 8, 11 and 12, the fork and its import.
+    for (count, first) in [(6, 2), (5, 8), (4, 11), (3, 12)] {
+        assert_eq!(
+            fork.preview_retention(Some(Retention::KeepLast(count))).unwrap().earliest_then,
+            Version(first)
+        );
+    }
 }

@@ -30,6 +30,8 @@ struct Lives {
     options: Options,
     dice: Dice,
     runs: BTreeMap<RunId, Versions>,
+    /// The newest version that each of these came with which was imported.
+    imported: BTreeMap<RunId, u64>,
     /// The files of archives, whose each is, and what is in it.
     archives: Vec<(String, RunId, Versions)>,
     /// Nothing was looked at since: what a checkpoint was giving up then may be there again.
@@ -45,8 +47,8 @@ impl Lives {
         let options = Options { retention, checkpoint_log_size, ..busy };
         let database = open_at(&disk, "store", options.clone());
         let story = vec![format!("{options:?}")];
-        let (runs, archives, was_killed) = (BTreeMap::new(), Vec::new(), false);
-        Lives { disk, database, options, dice, runs, archives, was_killed, story }
+        let (runs, imported, archives, was_killed) = (BTreeMap::new(), BTreeMap::new(), Vec::new(), false);
+        Lives { disk, database, options, dice, runs, imported, archives, was_killed, story }
     }
 
     fn tell(&mut self, what: String) {
@@ -78,6 +80,7 @@ impl Lives {
                 let commit = run.delete_run().unwrap();
                 self.tell(format!("delete {id} at {}", commit.version));
                 self.runs.remove(&id);
+                self.imported.remove(&id);
             }
             7..=10 if !self.archives.is_empty() => self.import(),
             11 => {
@@ -116,8 +119,11 @@ impl Lives {
         match run.fork_at(version) {
             Ok(fork) => {
                 self.tell(format!("fork {id} at {version}: {}", fork.id()));
-                let of_what_it_inherited =
-                    run.info().unwrap().forked_from.is_some_and(|point| version <= point.version);
+                let began_with = run.info().unwrap().forked_from.map(|point| point.version.0);
+                let of_what_it_inherited = [began_with, self.imported.get(&id).copied()]
+                    .into_iter()
+                    .flatten()
+                    .any(|through| version.0 <= through);
                 let inherited = self.runs[&id].range(..=version.0).map(|(at, known)| {
                     // What the run itself has given up does not hide what lies in front of it.
                     (*at, Known { is_gone: known.is_gone && !of_what_it_inherited, ..known.clone() })
@@ -139,6 +145,7 @@ impl Lives {
         match self.database.import(file(&name)) {
             Ok(_) => {
                 self.tell(format!("import {id} from {name}"));
+                self.imported.extend(versions.last_key_value().map(|(newest, _)| (id, *newest)));
                 assert!(self.runs.insert(id, versions).is_none(), "it was not there");
                 self.note(id);
             }

@@ -12,7 +12,7 @@ use strata_wal::sim::SimDisk;
 use strata_wal::storage::Storage;
 
 use super::contents::of_run;
-use super::{Dice, busy_options};
+use super::{Dice, TestClock, busy_options};
 
 pub(crate) fn open_at(disk: &SimDisk, name: &str, options: Options) -> Database {
     let path = Path::new("/agent").join(name);
@@ -21,6 +21,12 @@ pub(crate) fn open_at(disk: &SimDisk, name: &str, options: Options) -> Database 
 
 pub(crate) fn file(name: &str) -> PathBuf {
     Path::new("/agent").join(name)
+}
+
+/// The same with a clock that stands still until it is told otherwise.
+pub(crate) fn open_with(disk: &SimDisk, name: &str, options: Options, clock: &TestClock) -> Database {
+    let path = Path::new("/agent").join(name);
+    Database::start(Some(path), options, clock.clock(), Some(Arc::new(disk.clone()))).unwrap()
 }
 
 /// A disk with an empty directory for archives and stores.

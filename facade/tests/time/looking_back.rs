@@ -12,7 +12,7 @@ use strata::{
 };
 use strata_wal::sim::SimDisk;
 
-use crate::support::versions::{change, disk, file, keep_all};
+use crate::support::versions::{change, disk, file, keep_all, open_at};
 use crate::support::{Dice, TestClock, number, options, seed};
 
 /// A run, and all that it was followed doing.
@@ -510,5 +510,21 @@ fn a_page_of_what_an_archive_has_begins_where_it_is_asked_to() {
         assert_eq!(versions.first(), Some(&7));
         let in_front = run.history(&EntityRef::kv(run.id(), "key"), 1, Version(3)).unwrap();
         assert_eq!((in_front.commits.len(), in_front.trimmed.is_some()), (0, true), "{in_front:?}");
+    }
+}
+
+/// The record of the oldest version that is kept was not needed, and said to be lost.
+#[test]
+fn of_a_thing_that_is_not_there_a_run_that_keeps_its_newest_commit_alone_tells_that() {
+    let disk = disk(9);
+    let database = open_at(&disk, "store", options(Durability::Buffered, 1));
+    let spec = RunSpec { retention: Some(Retention::KeepLast(1)), ..RunSpec::named("run") };
+    let run = database.begin_run(spec).unwrap();
+    (0..10).for_each(|number| _ = run.put("key", number).unwrap());
+    run.delete("key").unwrap();
+    database.compact(Compaction::Full).unwrap();
+    for key in ["key", "never"] {
+        let told = run.history(&EntityRef::kv(run.id(), key), 10, None).unwrap();
+        assert_eq!((told.commits.len(), told.trimmed), (0, Some(run.info().unwrap().version)), "{key}");
     }
 }

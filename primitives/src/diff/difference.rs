@@ -3,7 +3,7 @@ use crate::encoded::Encoded;
 use crate::id::{Namespace, RunId};
 use crate::json::PlaceDifference;
 use crate::retention::Retention;
-use crate::run_meta::RunStatus;
+use crate::run_status::RunStatus;
 use crate::trace::Trace;
 use crate::value::Value;
 use crate::version::{Durability, Stamp, Timestamp, Version};

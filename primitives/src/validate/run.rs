@@ -9,7 +9,8 @@ use crate::mutation::Mutation;
 use crate::place::Place;
 use crate::receipt::Receipt;
 use crate::retention::Retention;
-use crate::run_meta::{RunInfo, RunMeta, RunSpec, RunStatus};
+use crate::run_meta::{RunInfo, RunMeta, RunSpec};
+use crate::run_status::RunStatus;
 use crate::value::Value;
 use crate::version::Version;
 
@@ -129,6 +130,7 @@ impl Decision<'_, '_> {
             forked_from: None,
             imported: None,
             since: Version::NEVER,
+            gaps: Vec::new(),
         };
         let previous = self.draft.meta_version();
         self.draft.stage(Mutation::RunCreate { meta: Box::new(meta), previous }, self.limits)?;

@@ -205,7 +205,7 @@ impl Family {
         run.export(&archive).unwrap();
         let bytes = self.disk.bytes(&archive);
         self.secrets.expect_none_erased(&bytes, &format!("an archive of {}", run.id()), &self.story);
-        let before = Shown::of(&run);
+        let before = Shown::of(&run).from(run.preview_retention(None).unwrap().earliest);
         run.delete_run().unwrap();
         match self.database.import(&archive) {
             Ok(imported) => {

@@ -27,6 +27,12 @@ impl Shown {
         Shown { now: text(run, run), versions }
     }
 
+    /// Without versions that are older.
+    pub(crate) fn from(mut self, version: Version) -> Shown {
+        self.versions.retain(|known, _| *known >= version.0);
+        self
+    }
+
     pub(crate) fn texts(&self) -> impl Iterator<Item = &String> {
         self.versions.values().chain([&self.now])
     }
