@@ -219,7 +219,7 @@ impl HistoryFile {
     /// The first thing that is not as it was written, or that `visit` refuses.
     pub(crate) fn read_all(
         &self,
-        visit: &mut dyn FnMut(RecordRef<'_>) -> Result<(), String>,
+        visit: &mut dyn FnMut(u32, RecordRef<'_>) -> Result<(), String>,
     ) -> Result<u64, WalError> {
         self.reader.read_all(|_, _| {})?;
         let mut count = 0;
@@ -227,7 +227,7 @@ impl HistoryFile {
             let slice = self.slice(index)?;
             for record in records(&slice) {
                 let taken = record.and_then(|SortedRecord { key, kind, body }| {
-                    visit(RecordRef { lsn: key.lsn, kind, body })
+                    visit(key.log, RecordRef { lsn: key.lsn, kind, body })
                 });
                 taken.map_err(|reason| self.reader.corrupt(entry.place.offset, reason))?;
                 count += 1;

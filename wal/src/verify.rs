@@ -25,7 +25,7 @@ pub(crate) type Position = (Lsn, u64);
 
 impl LogSource {
     /// Reads every batch of the log from its oldest segment, those that were put away among them, up to `through` or further,
-    /// and before them those that were sorted, and hands every record to `visit`. Whoever writes the log has written up to there, and puts nothing away meanwhile.
+    /// and before them those that were sorted, and hands every record to `visit`, with the number of the log that it was written to. Whoever writes the log has written up to there, and puts nothing away meanwhile.
     /// Behind damage the next segment is read.
     ///
     /// # Errors
@@ -33,7 +33,7 @@ impl LogSource {
     pub fn verify(
         &self,
         through: Lsn,
-        visit: &mut dyn FnMut(RecordRef<'_>) -> Result<(), String>,
+        visit: &mut dyn FnMut(u32, RecordRef<'_>) -> Result<(), String>,
     ) -> Result<VerifiedLog, WalError> {
         let mut verified = VerifiedLog::default();
         // Where the log is to be read on; unknown before the first segment, and behind damage.
@@ -71,7 +71,7 @@ impl LogSource {
                 break;
             }
             verified.segments += 1;
-            match self.verify_segment(&segment, position, through, visit) {
+            match self.verify_segment(&segment, position, through, &mut |record| visit(self.log(), record)) {
                 Ok((end, records)) => {
                     verified.records += records;
                     position = end;

@@ -115,7 +115,7 @@ fn what_is_sorted_is_found_as_before_and_what_nobody_needs_is_gone() {
             (0..places.len() as u64).filter(|index| *index >= sorted || is_kept(*index)).collect();
         assert!(held(&mut old, &places).is_superset(&expected), "it may still read the file that was there");
         assert!(held(&mut history(&store), &places) == expected, "what is kept is found");
-        let verified = store.directory.log_source(0).verify(Lsn::ZERO, &mut |_| Ok(())).unwrap();
+        let verified = store.directory.log_source(0).verify(Lsn::ZERO, &mut |_, _| Ok(())).unwrap();
         assert_eq!((verified.records, verified.damage.len()), (expected.len() as u64, 0));
         // The same once more is the same file.
         let before = disk.bytes(&names(&disk, "DATA")[0]);
@@ -212,7 +212,7 @@ fn damage_in_a_sorted_file_is_told_with_its_place_and_sorted_no_further() {
     let refused = compact(&store, &places, None, |_| true).unwrap_err();
     assert!(matches!(refused, WalError::Corrupt { .. }), "{refused}");
     assert_eq!(disk.files(), before, "nothing has changed");
-    let verified = store.directory.log_source(0).verify(Lsn::ZERO, &mut |_| Ok(())).unwrap();
+    let verified = store.directory.log_source(0).verify(Lsn::ZERO, &mut |_, _| Ok(())).unwrap();
     assert_eq!(verified.damage.len(), 1, "{:?}", verified.damage);
 }
 
@@ -273,7 +273,7 @@ fn what_a_failed_sync_left_in_memory_is_no_damage_of_a_segment_that_was_put_away
         let kept = store.logs[0].sealed_end().lsn;
         (0..2).for_each(|_| grow(&mut store, &mut places, 1).unwrap());
         let through = store.logs[0].sealed_end().lsn;
-        let verified = store.directory.log_source(0).verify(through, &mut |_| Ok(())).unwrap();
+        let verified = store.directory.log_source(0).verify(through, &mut |_, _| Ok(())).unwrap();
         assert!(verified.damage.is_empty(), "seed {seed}: {:?}", verified.damage);
         let compacted =
             store
@@ -304,7 +304,7 @@ fn whatever_fails_while_history_is_sorted_nothing_that_is_kept_is_lost() {
             compact(&store, &places, Some(15_000), |index| index % 2 == 0)
                 .unwrap_or_else(|error| panic!("{story}: {error}"));
             assert!(names(&disk, "DATA").len() <= 1, "{story}: {:?}", names(&disk, "DATA"));
-            let verified = store.directory.log_source(0).verify(Lsn::ZERO, &mut |_| Ok(())).unwrap();
+            let verified = store.directory.log_source(0).verify(Lsn::ZERO, &mut |_, _| Ok(())).unwrap();
             assert!(verified.damage.is_empty(), "{story}: {:?}", verified.damage);
         }
     }

@@ -422,3 +422,32 @@ fn what_was_erased_before_a_move_is_nowhere_after_a_compaction_behind_it() {
     assert!(holding.is_empty(), "{holding:?}");
     assert_eq!(database.run(run.id()).get("key").unwrap().unwrap().value, Value::Erased);
 }
+
+/// The history of a log that was replaced has the record of the import, under a position of that log: verify looked for an archive that had
+/// gone with the run.
+#[test]
+fn the_archive_of_a_run_that_has_moved_and_was_deleted_is_not_missed() {
+    let disk = disk(seed());
+    let from = open_at(&disk, "from", keep_all(1));
+    let run = from.create_run(RunSpec::named("trip")).unwrap();
+    run.export(file("trip.arc")).unwrap();
+    let into = open_at(&disk, "to", keep_all(1));
+    // Each shard goes on with the history of some.
+    for _ in 0..16 {
+        let other = into.create_run(RunSpec::default()).unwrap();
+        (0..3).for_each(|number| _ = other.put("key", "long ".repeat(2_000 + number)).unwrap());
+    }
+    let run = into.import(file("trip.arc")).unwrap();
+    (0..20).for_each(|number| _ = run.put("key", number).unwrap());
+    into.close().unwrap();
+    let into = open_at(&disk, "to", keep_all(2));
+    into.run(run.id()).delete_run().unwrap();
+    eventually("the archive has gone", || {
+        into.create_run(RunSpec::default()).unwrap().put("key", 1).unwrap();
+        drop(into.checkpoint().unwrap());
+        let entries = disk.entries(Path::new("/agent/to/DATA")).unwrap();
+        !entries.iter().any(|entry| entry.name.ends_with(".arc"))
+    });
+    let damage = into.verify(|_| {}).unwrap().damage;
+    assert!(damage.is_empty(), "{damage:?}");
+}
