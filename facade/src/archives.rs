@@ -12,8 +12,8 @@ use crate::handle::RunHandle;
 impl RunHandle {
     /// Writes the run, with all that is kept of its history, to one file: an *archive*, which needs nothing else and proves by itself
     /// that it is whole. Everything that was acknowledged before the call is in it; the database serves meanwhile, and this thread
-    /// reads and writes. It begins with the earliest version of the run, as [`preview_retention`](Self::preview_retention) tells it; what the run
-    /// inherited is in it from there on.
+    /// reads and writes. It begins with the earliest version of the run, as [`preview_retention`](Self::preview_retention) tells it;
+    /// what the run inherited is in it from there on.
     ///
     /// The file appears whole or not at all. Until then the database keeps its files: a [`compact`](Database::compact) that ends
     /// meanwhile is told `Busy`. A crash may leave a file behind that begins with the name and ends in `.tmp`; it is nobody's.

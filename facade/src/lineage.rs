@@ -12,9 +12,10 @@ use crate::database::Database;
 /// [`lineage`](Database::lineage) was called are not in it.
 ///
 /// An id may have had several lives: a run was deleted, and begun anew under its name or imported; and in another store there may be a
-/// run of the same name. Versions of two of them have nothing in common. A fork is one of the run which is there where that was begun, or
-/// imported, before the version that was forked; or where both came with one archive. Of a run that was deleted it is known where that has no name,
-/// as forks have none, and was not imported. All others, forks that were imported among them, are told as forks of a run that is not there.
+/// run of the same name. Versions of two of them have nothing in common. A fork is one of the run which is there where the commit that
+/// began or imported that comes no later than the version that was forked; or where both came with one archive. Of a run that was
+/// deleted it is known where that has no name, as forks have none, and was not imported. All others, forks that were imported among
+/// them, are told as forks of a run that is not there.
 #[derive(Clone, Debug, Default)]
 pub struct Lineage {
     runs: BTreeMap<RunId, RunOrigin>,

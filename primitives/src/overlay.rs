@@ -60,11 +60,9 @@ impl Overlay {
                 *self = Self { meta: Some(None), hides_content: true, indexed: count, ..Self::default() };
             }
             of_meta => {
-                self.meta = Some(Some(Box::new(described(
-                    self.meta_over(view),
-                    of_meta.clone(),
-                    view.stamp().version.next(),
-                ))))
+                let commit = view.stamp().version.next();
+                let meta = described(self.meta_over(view), of_meta.clone(), commit);
+                self.meta = Some(Some(Box::new(meta)));
             }
         }
     }
