@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::support::versions::{disk, file, open_at, open_with};
 use crate::support::{TestClock, options};
 use strata::{
-    Compaction, Database, Durability, EntityRef, ErrorKind, Options, Reads, Retention, RunHandle, RunSpec,
-    Timestamp, Version, Writes,
+    Compaction, Database, Digest, Durability, EntityRef, ErrorKind, Options, Reads, Retention, RunHandle,
+    RunSpec, Timestamp, Version, Writes,
 };
 use strata_wal::sim::SimDisk;
 
@@ -319,4 +319,55 @@ fn of_a_run_that_was_imported_twice_behind_deleted_lives_as_many_commits_are_kep
             Version(first)
         );
     }
+}
+
+/// What its description says of its life and of numbers that no commit has is in the digest of a run.
+#[test]
+fn runs_of_second_lives_and_their_forks_are_the_same_live_replayed_recovered_moved_and_compacted() {
+    let mut disk = disk(3);
+    let calm = |shards| Options { checkpoint_log_size: 1 << 30, ..options(Durability::Buffered, shards) };
+    let database = open_at(&disk, "store", calm(1));
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    run.export(file("run.arc")).unwrap();
+    (0..4).for_each(|number| _ = run.put("key", number).unwrap());
+    run.delete_run().unwrap();
+    database.import(file("run.arc")).unwrap();
+    let fork = run.fork().unwrap();
+    fork.put("own", 1).unwrap();
+    let again = database.create_run(RunSpec::named("again")).unwrap();
+    again.delete_run().unwrap();
+    let again = database.create_run(RunSpec::named("again")).unwrap();
+    let runs = [run.id(), fork.id(), again.id(), again.fork().unwrap().id()];
+    let live = |database: &Database| -> Vec<Digest> {
+        let digest = |id| database.run(id).snapshot().unwrap().detach().unwrap().digest().unwrap();
+        runs.map(digest).to_vec()
+    };
+    let replayed = |database: &Database| -> Vec<Digest> {
+        let digest = |id| {
+            let mut replay = database.run(id).replay().unwrap();
+            while replay.step().unwrap().is_some() {}
+            replay.view().digest().unwrap()
+        };
+        runs.map(digest).to_vec()
+    };
+    let known = live(&database);
+    assert_eq!(replayed(&database), known);
+    disk = disk.kill();
+    drop(database);
+    for shards in [1, 2, 3, 1] {
+        let database = open_at(&disk, "store", calm(shards));
+        assert_eq!((live(&database), replayed(&database)), (known.clone(), known.clone()), "{shards}");
+        database.compact(Compaction::Full).unwrap();
+        assert_eq!(replayed(&database), known, "{shards}, compacted");
+        database.close().unwrap();
+    }
+    let database = open_at(&disk, "store", calm(2));
+    database.run(fork.id()).export(file("fork.arc")).unwrap();
+    let other = open_at(&disk, "other", calm(2));
+    let imported = other.import(file("fork.arc")).unwrap();
+    let digest = |run: &RunHandle| run.snapshot().unwrap().detach().unwrap().digest().unwrap();
+    let known = digest(&imported);
+    other.close().unwrap();
+    let other = open_at(&disk, "other", calm(3));
+    assert_eq!(digest(&other.run(imported.id())), known);
 }
