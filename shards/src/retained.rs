@@ -190,20 +190,25 @@ mod tests {
         Trail { size: 0, milestones: vec![(0, RecordPlace { log: 0, lsn: Lsn(3) })] }
     }
 
+    /// What a run that is no fork keeps from now on.
+    fn follow(
+        retained: &Retained,
+        newest: &RunImage,
+        superseded: Option<&RunImage>,
+        keeping: Keeping,
+        forked: &[Version],
+        now: Timestamp,
+    ) -> Retained {
+        retained.follow(newest, superseded, keeping, forked, Version::NEVER, now)
+    }
+
     /// What is kept behind images of these commits: the floor, the anchors, and from where on records are needed.
     fn kept(versions: &[u64], retention: Retention) -> (u64, Vec<u64>, Option<u64>) {
         let (mut retained, mut before) = (Retained::default(), None);
         for version in versions {
             let newest = image(*version);
             let now = Timestamp(newest.stamp.timestamp.0 + 500_000);
-            retained = retained.follow(
-                &newest,
-                before.as_ref(),
-                Keeping::Policy(retention),
-                &[],
-                Version::NEVER,
-                now,
-            );
+            retained = follow(&retained, &newest, before.as_ref(), Keeping::Policy(retention), &[], now);
             before = Some(newest);
         }
         let from = retained.needed_from(0, &before.unwrap(), &[], &trail()).map(|lsn| lsn.0);
@@ -220,23 +225,9 @@ mod tests {
     fn an_image_that_is_larger_than_the_records_before_it_is_not_worth_keeping() {
         let large = |version| RunImage { place: ImagePlace { offset: 0, size: 40 << 20 }, ..image(version) };
         let keeping = Keeping::Policy(Retention::KeepAll);
-        let retained = Retained::default().follow(
-            &image(30),
-            Some(&large(20)),
-            keeping,
-            &[],
-            Version::NEVER,
-            Timestamp(0),
-        );
+        let retained = follow(&Retained::default(), &image(30), Some(&large(20)), keeping, &[], Timestamp(0));
         assert_eq!(retained.anchors, []);
-        let retained = Retained::default().follow(
-            &image(50),
-            Some(&large(41)),
-            keeping,
-            &[],
-            Version::NEVER,
-            Timestamp(0),
-        );
+        let retained = follow(&Retained::default(), &image(50), Some(&large(41)), keeping, &[], Timestamp(0));
         assert_eq!(retained.anchors, [large(41)]);
     }
 
@@ -290,14 +281,8 @@ mod tests {
                     _ => Retention::KeepFor(Duration::from_secs(below(8))),
                 };
                 let keeping = if below(20) == 0 { Keeping::Nothing } else { Keeping::Policy(retention) };
-                retained = retained.follow(
-                    &newest,
-                    Some(&superseded),
-                    keeping,
-                    &forked,
-                    Version::NEVER,
-                    newest.stamp.timestamp,
-                );
+                retained =
+                    follow(&retained, &newest, Some(&superseded), keeping, &forked, newest.stamp.timestamp);
                 let needed = retained.needed(&newest, &forked);
                 let is_needed =
                     |version: &u64| needed.iter().any(|(from, to)| (from.0 + 1..=to.0).contains(version));
@@ -316,18 +301,27 @@ mod tests {
         let keeping = Keeping::Policy(Retention::KeepFor(Duration::from_secs(10)));
         let retained = Retained { floor: Version(2), anchors: vec![image(2), image(8)] };
         let now = |seconds: u64| Timestamp(seconds * 1_000_000);
-        assert_eq!(retained.follow(&image(9), None, keeping, &[], Version::NEVER, now(12)), retained);
-        let later = retained.follow(&image(9), None, keeping, &[], Version::NEVER, now(18));
+        assert_eq!(follow(&retained, &image(9), None, keeping, &[], now(12)), retained);
+        let later = follow(&retained, &image(9), None, keeping, &[], now(18));
         assert_eq!(later, Retained { floor: Version(8), anchors: vec![image(8)] });
-        let last = later.follow(&image(9), None, keeping, &[], Version::NEVER, now(60));
+        let last = follow(&later, &image(9), None, keeping, &[], now(60));
         assert_eq!(last, Retained { floor: Version(9), anchors: vec![] });
+    }
+
+    #[test]
+    fn a_fork_that_keeps_all_of_its_own_commits_gives_up_nothing_of_what_it_began_as() {
+        let (keeping, begin) = (Keeping::Policy(Retention::KeepLast(2)), Version(30));
+        let floor = |newest| {
+            Retained::default().follow(&image(newest), None, keeping, &[], begin, Timestamp(0)).floor.0
+        };
+        assert_eq!([30, 31, 32].map(floor), [0, 0, 31]);
     }
 
     #[test]
     fn what_was_given_up_does_not_come_back() {
         let retained = Retained { floor: Version(26), anchors: vec![image(20)] };
         let keeping = Keeping::Policy(Retention::KeepAll);
-        let after = retained.follow(&image(31), Some(&image(30)), keeping, &[], Version::NEVER, Timestamp(0));
+        let after = follow(&retained, &image(31), Some(&image(30)), keeping, &[], Timestamp(0));
         assert_eq!(after, retained, "and the image from which the floor is made stays");
         assert_eq!(after.needed_from(0, &image(31), &[], &trail()), Some(Lsn(160)));
     }
@@ -345,14 +339,7 @@ mod tests {
                 let (newest, superseded) = (image(version), image(version - 1));
                 // The second fork is made when the run is there.
                 let forked = if version < 60 { &forked[..1] } else { &forked };
-                retained = retained.follow(
-                    &newest,
-                    Some(&superseded),
-                    keeping,
-                    forked,
-                    Version::NEVER,
-                    Timestamp(0),
-                );
+                retained = follow(&retained, &newest, Some(&superseded), keeping, forked, Timestamp(0));
             }
             let kept: Vec<u64> = retained.anchors.iter().map(|image| image.stamp.version.0).collect();
             assert_eq!((retained.floor.0, kept), (100, vec![20, 60]));
@@ -361,17 +348,10 @@ mod tests {
                 retained.needed(&image(100), &forked),
                 [stretch(20, 20), stretch(60, 60), stretch(100, u64::MAX)]
             );
-            let after = retained.follow(
-                &image(101),
-                Some(&image(100)),
-                keeping,
-                &forked[1..],
-                Version::NEVER,
-                Timestamp(0),
-            );
-            assert_eq!((after.anchors[0], after.anchors.len()), (image(60), 1), "an older fork has gone");
             let after =
-                after.follow(&image(102), Some(&image(101)), keeping, &[], Version::NEVER, Timestamp(0));
+                follow(&retained, &image(101), Some(&image(100)), keeping, &forked[1..], Timestamp(0));
+            assert_eq!((after.anchors[0], after.anchors.len()), (image(60), 1), "an older fork has gone");
+            let after = follow(&after, &image(102), Some(&image(101)), keeping, &[], Timestamp(0));
             assert_eq!((after.anchors.len(), after.needed_from(0, &image(102), &[], &trail())), (0, None));
         }
     }
@@ -400,14 +380,7 @@ mod tests {
     #[test]
     fn nothing_is_kept_of_a_run_that_was_deleted() {
         let retained = Retained { floor: Version(0), anchors: vec![image(16)] };
-        let after = retained.follow(
-            &image(31),
-            Some(&image(30)),
-            Keeping::Nothing,
-            &[],
-            Version::NEVER,
-            Timestamp(0),
-        );
+        let after = follow(&retained, &image(31), Some(&image(30)), Keeping::Nothing, &[], Timestamp(0));
         assert_eq!(after, Retained { floor: Version(31), anchors: vec![] });
         assert_eq!(after.needed_from(0, &image(31), &[], &trail()), None);
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::support::versions::{disk, file, open_at, open_with};
 use crate::support::{TestClock, options};
 use strata::{
-    Compaction, Database, Digest, Durability, EntityRef, ErrorKind, Options, Reads, Retention, RunHandle,
-    RunSpec, Timestamp, Version, Writes,
+    Compaction, Database, Durability, EntityRef, ErrorKind, Options, Reads, Retention, RunHandle, RunSpec,
+    Timestamp, Version, Writes,
 };
 use strata_wal::sim::SimDisk;
 
@@ -228,7 +228,7 @@ fn replayed(run: &RunHandle) -> Vec<u64> {
 fn an_archive_begins_where_all_is_told_and_has_no_holes() {
     let disk = disk(8);
     let clock = TestClock::at(1_750_000_000_000_000);
-    let database = open_with(&disk, "store", calm(), &clock);
+    let database = open_with(&disk, "store", calm(), clock.clock());
     let top = database.create_run(RunSpec::named("top")).unwrap();
     let grow = |run: &RunHandle| {
         for number in 0..3 {
@@ -250,7 +250,7 @@ fn an_archive_begins_where_all_is_told_and_has_no_holes() {
     clock.advance(Duration::from_secs(1));
     trimmed.set_retention(Retention::KeepAll).unwrap();
     grow(&trimmed);
-    let other = open_with(&disk, "other", calm(), &clock);
+    let other = open_with(&disk, "other", calm(), clock.clock());
     for (name, run, earliest) in [("leaf.arc", leaf, 8), ("trimmed.arc", trimmed, 12)] {
         assert_eq!(run.preview_retention(None).unwrap().earliest, Version(earliest));
         let newest = run.info().unwrap().version.0;
@@ -338,17 +338,14 @@ fn runs_of_second_lives_and_their_forks_are_the_same_live_replayed_recovered_mov
     again.delete_run().unwrap();
     let again = database.create_run(RunSpec::named("again")).unwrap();
     let runs = [run.id(), fork.id(), again.id(), again.fork().unwrap().id()];
-    let live = |database: &Database| -> Vec<Digest> {
-        let digest = |id| database.run(id).snapshot().unwrap().detach().unwrap().digest().unwrap();
-        runs.map(digest).to_vec()
-    };
-    let replayed = |database: &Database| -> Vec<Digest> {
-        let digest = |id| {
+    let digest = |run: RunHandle| run.snapshot().unwrap().detach().unwrap().digest().unwrap();
+    let live = |database: &Database| runs.map(|id| digest(database.run(id)));
+    let replayed = |database: &Database| {
+        runs.map(|id| {
             let mut replay = database.run(id).replay().unwrap();
             while replay.step().unwrap().is_some() {}
             replay.view().digest().unwrap()
-        };
-        runs.map(digest).to_vec()
+        })
     };
     let known = live(&database);
     assert_eq!(replayed(&database), known);
@@ -356,7 +353,7 @@ fn runs_of_second_lives_and_their_forks_are_the_same_live_replayed_recovered_mov
     drop(database);
     for shards in [1, 2, 3, 1] {
         let database = open_at(&disk, "store", calm(shards));
-        assert_eq!((live(&database), replayed(&database)), (known.clone(), known.clone()), "{shards}");
+        assert_eq!((live(&database), replayed(&database)), (known, known), "{shards}");
         database.compact(Compaction::Full).unwrap();
         assert_eq!(replayed(&database), known, "{shards}, compacted");
         database.close().unwrap();
@@ -365,9 +362,8 @@ fn runs_of_second_lives_and_their_forks_are_the_same_live_replayed_recovered_mov
     database.run(fork.id()).export(file("fork.arc")).unwrap();
     let other = open_at(&disk, "other", calm(2));
     let imported = other.import(file("fork.arc")).unwrap();
-    let digest = |run: &RunHandle| run.snapshot().unwrap().detach().unwrap().digest().unwrap();
-    let known = digest(&imported);
+    let (imported, known) = (imported.id(), digest(imported));
     other.close().unwrap();
     let other = open_at(&disk, "other", calm(3));
-    assert_eq!(digest(&other.run(imported.id())), known);
+    assert_eq!(digest(other.run(imported)), known);
 }

@@ -12,21 +12,19 @@ use strata_wal::sim::SimDisk;
 use strata_wal::storage::Storage;
 
 use super::contents::of_run;
-use super::{Dice, TestClock, busy_options};
+use super::{Dice, busy_options};
 
 pub(crate) fn open_at(disk: &SimDisk, name: &str, options: Options) -> Database {
-    let path = Path::new("/agent").join(name);
-    Database::start(Some(path), options, Clock::System, Some(Arc::new(disk.clone()))).unwrap()
+    open_with(disk, name, options, Clock::System)
 }
 
 pub(crate) fn file(name: &str) -> PathBuf {
     Path::new("/agent").join(name)
 }
 
-/// The same with a clock that stands still until it is told otherwise.
-pub(crate) fn open_with(disk: &SimDisk, name: &str, options: Options, clock: &TestClock) -> Database {
-    let path = Path::new("/agent").join(name);
-    Database::start(Some(path), options, clock.clock(), Some(Arc::new(disk.clone()))).unwrap()
+/// The same with another clock.
+pub(crate) fn open_with(disk: &SimDisk, name: &str, options: Options, clock: Clock) -> Database {
+    Database::start(Some(file(name)), options, clock, Some(Arc::new(disk.clone()))).unwrap()
 }
 
 /// A disk with an empty directory for archives and stores.
