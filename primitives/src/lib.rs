@@ -5,7 +5,7 @@
 //! mutations between them are what the log holds. Read in this order: `operation` and its table,
 //! `outcome`, `mutation`, `run_state` and `content`; `view`, `draft` and `validate`; `past`, `snapshot` and
 //! `read_set`; then what a run holds: `key_map` on its `split_map`, `event_log` and `trace_log` on `entry_log` and `chunks`, `event`, `trace`, `json`, `run_meta` with `run_status`; what
-//! it shares with others, `fork`; what is taken out of it, `erasure` and `redaction`; what differs between two of them, and what one of them comes to: `diff`, `digest`; and how all of it becomes bytes at once, and what is known without it: `image`, `run_summary`.
+//! it shares with others, `fork`; what is taken out of it, `erasure` and `redaction`; what differs between two of them, how one takes over what was done to another, and what one of them comes to: `diff`, `merge`, `digest`; and how all of it becomes bytes at once, and what is known without it: `image`, `run_summary`.
 #![forbid(unsafe_code)]
 
 pub mod cause;
@@ -30,6 +30,7 @@ pub mod json;
 pub mod key_kind;
 pub mod limits;
 mod members;
+pub mod merge;
 pub mod mutation;
 pub mod new_trace;
 pub mod operation;

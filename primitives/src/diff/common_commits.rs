@@ -10,14 +10,14 @@ use crate::version::{Stamp, Timestamp, Version};
 
 /// How far two states tell of the same commits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct CommonCommits {
+pub(crate) struct CommonCommits {
     /// The newest commit of both; `NEVER` if they have none in common that is known of.
     through: Version,
 }
 
 /// A value with the commit that wrote it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Written<'a> {
+pub(crate) struct Written<'a> {
     value: &'a Encoded,
     by: Version,
     /// When that was; `None` where a later commit has moved the deadline, so that it is not known any more.
@@ -26,18 +26,18 @@ pub(super) struct Written<'a> {
 
 impl<'a> Written<'a> {
     /// A value that was written by the commit `by` and last touched by `last`.
-    pub(super) fn new(value: &'a Encoded, by: Version, last: Stamp) -> Self {
+    pub(crate) fn new(value: &'a Encoded, by: Version, last: Stamp) -> Self {
         Self { value, by, at: (last.version == by).then_some(last.timestamp) }
     }
 }
 
 impl CommonCommits {
-    pub(super) fn of(before: Seen<'_>, after: Seen<'_>) -> Self {
+    pub(crate) fn of(before: Seen<'_>, after: Seen<'_>) -> Self {
         Self { through: common_version(before, after).unwrap_or(Version::NEVER) }
     }
 
     /// Whether both values are the same, if that is known without reading one; they stand under the same name.
-    pub(super) fn is_known_same(&self, before: Written<'_>, after: Written<'_>) -> Option<bool> {
+    pub(crate) fn is_known_same(&self, before: Written<'_>, after: Written<'_>) -> Option<bool> {
         // Those that are known to differ are told here, whatever commits say.
         before.value.is_known_same(after.value).or_else(|| self.is_same_commit(before, after).then_some(true))
     }
@@ -51,7 +51,7 @@ impl CommonCommits {
     ///
     /// # Errors
     /// Those of reading a value.
-    pub(super) fn is_same(&self, before: Written<'_>, after: Written<'_>) -> Result<bool, Error> {
+    pub(crate) fn is_same(&self, before: Written<'_>, after: Written<'_>) -> Result<bool, Error> {
         match self.is_known_same(before, after) {
             Some(is_same) => Ok(is_same),
             None => Ok(before.value.read()?.as_bytes() == after.value.read()?.as_bytes()),

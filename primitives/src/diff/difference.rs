@@ -210,6 +210,14 @@ impl Difference {
         }
     }
 
+    /// What it tells of events or traces as a whole.
+    pub(crate) fn as_log(&self) -> Option<&LogDifference> {
+        match self {
+            Self::Events(difference) | Self::Traces(difference) => Some(difference),
+            _ => None,
+        }
+    }
+
     /// About how many bytes the values take that it tells.
     pub(super) fn size(&self) -> usize {
         let of = |value: &Option<Encoded>| value.as_ref().map_or(0, Encoded::len);

@@ -19,10 +19,12 @@ mod run;
 mod seen;
 mod traces;
 
+pub(crate) use common_commits::{CommonCommits, Written};
 pub use difference::{
     DiffPlace, Difference, DocumentChange, DocumentDifference, ErasedEvent, KeyDifference, KeyState,
     LogDifference, Parting, RunDifference, RunField, TraceDifference,
 };
+pub(crate) use operations::OperationPlan;
 pub use operations::operations;
 pub use page::DIFF_SIZE_MAX;
 pub use seen::Seen;
@@ -78,6 +80,11 @@ pub fn diff<'a>(
         return Err(Error::new(ErrorKind::InvalidArgument, message));
     }
     find(Page::new(before.into(), after.into(), behind, limit))
+}
+
+/// All that differs, however much that is.
+pub(crate) fn find_all(before: Seen<'_>, after: Seen<'_>) -> Result<Vec<Difference>, Error> {
+    Ok(find(Page::unbounded(before, after))?.differences)
 }
 
 fn find(mut page: Page<'_>) -> Result<Diff, Error> {

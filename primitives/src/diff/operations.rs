@@ -3,8 +3,7 @@ use super::common_commits::{CommonCommits, Written};
 use super::difference::{
     Difference, DocumentChange, KeyDifference, LogDifference, Parting, RunDifference, TraceDifference,
 };
-use super::find;
-use super::page::Page;
+use super::find_all;
 use crate::deadline::Deadline;
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
@@ -40,10 +39,8 @@ use std::time::Duration;
 /// or are not kept by one, a span that ended in another way, a run that does not exist, or is closed, or a status that does not follow. Those of
 /// reading a value.
 pub fn operations(before: &RunState, after: &RunState, now: Timestamp) -> Result<Vec<Operation>, Error> {
-    let (was, is) = (before.into(), after.into());
-    let commits = CommonCommits::of(was, is);
-    let mut plan = Plan { after, commits, now, opening: None, operations: Vec::new(), closing: Vec::new() };
-    for difference in find(Page::unbounded(was, is))?.differences {
+    let mut plan = OperationPlan::new(before, after, now);
+    for difference in find_all(before.into(), after.into())? {
         plan.take(difference)?;
     }
     let is_open =
@@ -51,11 +48,13 @@ pub fn operations(before: &RunState, after: &RunState, now: Timestamp) -> Result
     if !plan.operations.is_empty() && !is_open {
         return Err(unsupported("the run takes no writes: begin it first", EntityRef::run(before.id())));
     }
-    Ok(plan.opening.into_iter().chain(plan.operations).chain(plan.closing).collect())
+    Ok(plan.into_operations())
 }
 
-struct Plan<'a> {
+/// Operations in the making that do to one state what is told of another.
+pub(crate) struct OperationPlan<'a> {
     after: &'a RunState,
+    /// Those of both states.
     commits: CommonCommits,
     now: Timestamp,
     /// What makes the run take writes.
@@ -65,8 +64,18 @@ struct Plan<'a> {
     closing: Vec<Operation>,
 }
 
-impl Plan<'_> {
-    fn take(&mut self, difference: Difference) -> Result<(), Error> {
+impl<'a> OperationPlan<'a> {
+    pub(crate) fn new(before: &'a RunState, after: &'a RunState, now: Timestamp) -> Self {
+        let commits = CommonCommits::of(before.into(), after.into());
+        Self { after, commits, now, opening: None, operations: Vec::new(), closing: Vec::new() }
+    }
+
+    pub(crate) fn into_operations(self) -> Vec<Operation> {
+        self.opening.into_iter().chain(self.operations).chain(self.closing).collect()
+    }
+
+    /// Takes what differs, from what was to what is to be.
+    pub(crate) fn take(&mut self, difference: Difference) -> Result<(), Error> {
         match difference {
             Difference::Run(difference) => self.take_run(difference),
             Difference::Key(difference) => self.take_key(difference, KeyKind::Kv),
@@ -130,7 +139,7 @@ impl Plan<'_> {
         }
     }
 
-    fn take_key(&mut self, difference: KeyDifference, kind: KeyKind) -> Result<(), Error> {
+    pub(crate) fn take_key(&mut self, difference: KeyDifference, kind: KeyKind) -> Result<(), Error> {
         let KeyDifference { key, before, after } = difference;
         let (before, after) =
             [before, after].map(|state| state.filter(|state| !is_expired(state.deadline, self.now))).into();
@@ -168,7 +177,7 @@ impl Plan<'_> {
         Ok(())
     }
 
-    fn take_document(&mut self, name: Arc<str>, change: DocumentChange) -> Result<(), Error> {
+    pub(crate) fn take_document(&mut self, name: Arc<str>, change: DocumentChange) -> Result<(), Error> {
         let entity = || EntityRef::json(self.after.id(), Arc::clone(&name));
         match change {
             DocumentChange::Added(value) => {
@@ -193,15 +202,17 @@ impl Plan<'_> {
     }
 
     fn take_events(&mut self, difference: &LogDifference) -> Result<(), Error> {
-        let run = self.run();
-        for sequence in tail(difference, "events", run)? {
-            let entity = || EntityRef::event(run, sequence);
-            let event = self.after.content().events.get(sequence);
-            let Event { kind, payload, seal, .. } = event.expect("events of a tail are there");
-            let Seal::Salt(salt) = *seal else { return Err(erased("an event", entity())) };
-            let (kind, payload) = (Arc::clone(kind), written(payload, entity)?);
-            self.operations.push(Operation::EventAppend { kind, payload, salt });
-        }
+        tail(difference, "events", self.run())?.try_for_each(|sequence| self.append_event(sequence))
+    }
+
+    /// Takes an event that is there.
+    pub(crate) fn append_event(&mut self, sequence: u64) -> Result<(), Error> {
+        let entity = || EntityRef::event(self.after.id(), sequence);
+        let event = self.after.content().events.get(sequence);
+        let Event { kind, payload, seal, .. } = event.expect("an event that is taken is there");
+        let Seal::Salt(salt) = *seal else { return Err(erased("an event", entity())) };
+        let (kind, payload) = (Arc::clone(kind), written(payload, entity)?);
+        self.operations.push(Operation::EventAppend { kind, payload, salt });
         Ok(())
     }
 
@@ -222,19 +233,21 @@ impl Plan<'_> {
     }
 
     fn take_traces(&mut self, difference: &LogDifference) -> Result<(), Error> {
-        let run = self.run();
-        for place in tail(difference, "traces", run)? {
-            let trace = self.after.content().traces.get(place).expect("traces of a tail are there");
-            if trace.body.is_erased() {
-                return Err(erased("a trace", EntityRef::trace(run, trace.id)));
-            }
-            let is_open = trace.is_open();
-            let trace = Box::new(new_trace(trace)?);
-            self.operations.push(match is_open {
-                true => Operation::TraceBegin { trace },
-                false => Operation::TraceRecord { trace },
-            });
+        tail(difference, "traces", self.run())?.try_for_each(|place| self.record_trace(place))
+    }
+
+    /// Takes a trace that is there.
+    pub(crate) fn record_trace(&mut self, place: u64) -> Result<(), Error> {
+        let trace = self.after.content().traces.get(place).expect("a trace that is taken is there");
+        if trace.body.is_erased() {
+            return Err(erased("a trace", EntityRef::trace(self.run(), trace.id)));
         }
+        let is_open = trace.is_open();
+        let trace = Box::new(new_trace(trace)?);
+        self.operations.push(match is_open {
+            true => Operation::TraceBegin { trace },
+            false => Operation::TraceRecord { trace },
+        });
         Ok(())
     }
 }

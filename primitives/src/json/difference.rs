@@ -53,20 +53,21 @@ impl Document {
     /// assert!(differences[1].before.is_none());
     /// ```
     pub fn differences(&self, after: &Document) -> Vec<PlaceDifference> {
-        let mut walk = Walk { path: Vec::new(), found: Vec::new() };
+        let mut walk = Walk::default();
         walk.nodes(self.root(), after.root());
         walk.found
     }
 }
 
 /// A walk through two documents at once.
-struct Walk<'a> {
+#[derive(Default)]
+pub(super) struct Walk<'a> {
     path: Vec<Token<'a>>,
-    found: Vec<PlaceDifference>,
+    pub(super) found: Vec<PlaceDifference>,
 }
 
 #[derive(Clone, Copy)]
-enum Token<'a> {
+pub(super) enum Token<'a> {
     Name(&'a str),
     Index(usize),
 }
@@ -122,29 +123,46 @@ impl<'a> Walk<'a> {
     }
 
     fn below(&mut self, token: Token<'a>, before: Option<&'a Node>, after: Option<&'a Node>) {
-        self.path.push(token);
+        self.enter(token);
+        self.pair(before, after);
+        self.leave();
+    }
+
+    /// What stands where the walk is, in both.
+    pub(super) fn pair(&mut self, before: Option<&'a Node>, after: Option<&'a Node>) {
         match (before, after) {
             (Some(before), Some(after)) => self.nodes(before, after),
             _ => self.put(before, after),
         }
+    }
+
+    pub(super) fn enter(&mut self, token: Token<'a>) {
+        self.path.push(token);
+    }
+
+    pub(super) fn leave(&mut self) {
         self.path.pop();
     }
 
-    fn put(&mut self, before: Option<&Node>, after: Option<&Node>) {
-        let path = self.path.iter().fold(Pointer::root(), |path, token| {
+    /// Where it is.
+    pub(super) fn path(&self) -> Pointer {
+        self.path.iter().fold(Pointer::root(), |path, token| {
             let token = match token {
                 Token::Name(name) => Cow::Borrowed(*name),
                 Token::Index(index) => Cow::Owned(index.to_string()),
             };
             path.join(&token)
-        });
+        })
+    }
+
+    fn put(&mut self, before: Option<&Node>, after: Option<&Node>) {
         let (before, after) = (before.map(Node::to_encoded), after.map(Node::to_encoded));
-        self.found.push(PlaceDifference { path, before, after });
+        self.found.push(PlaceDifference { path: self.path(), before, after });
     }
 }
 
 /// Whether both are the same value and no containers; a float has one bit pattern here.
-fn is_same_scalar(before: &Content, after: &Content) -> bool {
+pub(super) fn is_same_scalar(before: &Content, after: &Content) -> bool {
     match (before, after) {
         (Content::Null, Content::Null) | (Content::Erased, Content::Erased) => true,
         (Content::Bool(before), Content::Bool(after)) => before == after,

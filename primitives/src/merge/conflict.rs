@@ -1,0 +1,83 @@
+//! What two states have both changed, each in its own way: plain data.
+use crate::diff::{DiffPlace, KeyState};
+use crate::encoded::Encoded;
+use crate::json::Pointer;
+use crate::trace::Trace;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Something that ours and theirs have both changed since the base, and not to the same.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Conflict {
+    /// A key.
+    Key(KeyConflict),
+    /// A cell.
+    Cell(KeyConflict),
+    /// A place of a document.
+    Place(PlaceConflict),
+    /// Both have appended events.
+    Events(EntryConflict),
+    /// A span that was open has ended in both, in two ways.
+    Trace(Box<TraceConflict>),
+    /// Both have recorded traces.
+    Traces(EntryConflict),
+}
+
+/// A key or a cell. `None` where it is not there.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "base, ours and theirs are what the three states hold")]
+pub struct KeyConflict {
+    /// The key, or the name of the cell.
+    pub key: Arc<str>,
+    pub base: Option<KeyState>,
+    pub ours: Option<KeyState>,
+    pub theirs: Option<KeyState>,
+}
+
+/// The smallest place of a document around all that both have changed there and that overlaps: the whole document where one of
+/// both has removed it, or both have created it; an array where one has changed how many items it has.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "base, ours and theirs are what the three states hold there")]
+pub struct PlaceConflict {
+    /// The document.
+    pub name: Arc<str>,
+    /// The place.
+    pub path: Pointer,
+    pub base: Option<Encoded>,
+    pub ours: Option<Encoded>,
+    pub theirs: Option<Encoded>,
+}
+
+/// A trace that is open in the base, and that both have ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TraceConflict {
+    /// Its place in commit order in the base.
+    pub place: u64,
+    /// What it is in ours.
+    pub ours: Trace,
+    /// What it is in theirs.
+    pub theirs: Trace,
+}
+
+/// Events or traces that each of both has and the other has not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryConflict {
+    /// The sequences, or places, in ours: from the first of them to behind the last.
+    pub ours: Range<u64>,
+    /// The same in theirs.
+    pub theirs: Range<u64>,
+}
+
+impl Conflict {
+    /// Where it stands among all differences.
+    pub fn place(&self) -> DiffPlace {
+        match self {
+            Self::Key(conflict) => DiffPlace::Key(Arc::clone(&conflict.key)),
+            Self::Cell(conflict) => DiffPlace::Cell(Arc::clone(&conflict.key)),
+            Self::Place(conflict) => DiffPlace::Document(Arc::clone(&conflict.name)),
+            Self::Events(_) => DiffPlace::Events,
+            Self::Trace(conflict) => DiffPlace::Trace(conflict.place),
+            Self::Traces(_) => DiffPlace::Traces,
+        }
+    }
+}

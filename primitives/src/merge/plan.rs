@@ -1,0 +1,224 @@
+//! The operations by which a run takes over what was done to another.
+use super::conflict::{Conflict, KeyConflict, PlaceConflict};
+use super::entries::Entries;
+use super::sides::Sides;
+use super::three_way::{ThreeWayDifference, three_way_unbounded};
+use crate::diff::{DiffPlace, Difference, DocumentChange, KeyDifference, LogDifference, OperationPlan, Seen};
+use crate::error::Error;
+use crate::json::PlaceDifference;
+use crate::key_kind::KeyKind;
+use crate::operation::Operation;
+use std::sync::Arc;
+
+/// What becomes of a key, a cell or a place of a document that both sides have changed, each in its own way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// Nothing is merged.
+    #[default]
+    Fail,
+    /// It stays as it is in ours.
+    Ours,
+    /// It becomes what it is in theirs.
+    Theirs,
+}
+
+/// What becomes of events, or traces, when both sides have some that the other has not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum EntryStrategy {
+    /// Nothing is merged.
+    #[default]
+    Fail,
+    /// Those of ours stay, and none of theirs is taken over.
+    Ours,
+    /// Those of theirs come behind those of ours, as one block in their order.
+    Append,
+}
+
+/// What becomes of what both sides have changed, each in its own way; what only one of both has changed asks nobody.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Strategies {
+    /// Of keys.
+    pub keys: Strategy,
+    /// Of cells.
+    pub cells: Strategy,
+    /// Of places of documents.
+    pub documents: Strategy,
+    /// Of events.
+    pub events: EntryStrategy,
+    /// Of traces. A span that both have ended, each in its own way, cannot be ended once more: with `Append` it is as with `Fail`.
+    pub traces: EntryStrategy,
+}
+
+/// What a strategy has made of a conflict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolution {
+    /// None: nothing is merged.
+    Open,
+    /// Ours stays.
+    Ours,
+    /// Theirs is taken over.
+    Theirs,
+    /// Theirs comes behind ours.
+    Appended,
+}
+
+/// A conflict, and what becomes of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResolvedConflict {
+    /// What both have changed.
+    pub conflict: Conflict,
+    /// What becomes of it.
+    pub resolution: Resolution,
+}
+
+/// What merging comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MergePlan {
+    /// What is to be done to ours, in order, as one commit; nothing while a conflict is open.
+    pub operations: Vec<Operation>,
+    /// Where ours changes by that.
+    pub changes: Vec<DiffPlace>,
+    /// What both have changed, each in its own way, in the order of their places.
+    pub conflicts: Vec<ResolvedConflict>,
+}
+
+impl MergePlan {
+    /// Whether a conflict is left that no strategy decides.
+    pub fn is_open(&self) -> bool {
+        self.conflicts.iter().any(|conflict| conflict.resolution == Resolution::Open)
+    }
+}
+
+/// How `ours` takes over what was done in `theirs` since `base`, as one commit.
+///
+/// What theirs alone has changed is taken over: keys and cells with their deadlines, places of documents, events with their types and payloads,
+/// and traces with their ids and times. What ours alone has changed stays. Versions, times of commits and hashes of events are those of
+/// the new commit. What a run says of itself, status and retention too, is no part of it, and neither is what was erased. An event that
+/// ours has already, as it was merged before, is known by its salt and a trace by its id: neither is taken over twice.
+///
+/// # Errors
+/// `Unsupported`, naming the thing in theirs, for a value, an event or a trace that theirs has written and that was erased since. Those of
+/// reading a value.
+pub fn plan<'a>(
+    base: impl Into<Seen<'a>>,
+    ours: impl Into<Seen<'a>>,
+    theirs: impl Into<Seen<'a>>,
+    strategies: Strategies,
+) -> Result<MergePlan, Error> {
+    let sides = Sides::new(base.into(), ours.into(), theirs.into());
+    let mut merge = Merge {
+        plan: OperationPlan::new(sides.ours.state, sides.theirs.state, sides.theirs.now),
+        sides,
+        strategies,
+        changes: Vec::new(),
+        conflicts: Vec::new(),
+    };
+    // Of events and traces what theirs alone has depends on what ours has too.
+    for ThreeWayDifference { ours, theirs, taken, conflicts } in three_way_unbounded(&sides)? {
+        let logs = [&ours, &theirs].map(|side| side.as_ref().and_then(Difference::as_log));
+        if let Some(taken) = taken {
+            merge.take(taken, logs)?;
+        }
+        for conflict in conflicts {
+            merge.resolve(conflict, logs)?;
+        }
+    }
+    let Merge { plan, mut changes, conflicts, .. } = merge;
+    changes.dedup();
+    let mut plan = MergePlan { operations: plan.into_operations(), changes, conflicts };
+    if plan.is_open() {
+        plan.operations.clear();
+        plan.changes.clear();
+    }
+    Ok(plan)
+}
+
+struct Merge<'a> {
+    sides: Sides<'a>,
+    strategies: Strategies,
+    plan: OperationPlan<'a>,
+    changes: Vec<DiffPlace>,
+    conflicts: Vec<ResolvedConflict>,
+}
+
+impl Merge<'_> {
+    fn take(&mut self, taken: Difference, logs: [Option<&LogDifference>; 2]) -> Result<(), Error> {
+        self.changes.push(taken.place());
+        match taken {
+            Difference::Events(_) => self.append(Entries::Events, logs),
+            Difference::Traces(_) => self.append(Entries::Traces, logs),
+            taken => self.plan.take(taken),
+        }
+    }
+
+    fn resolve(&mut self, conflict: Conflict, logs: [Option<&LogDifference>; 2]) -> Result<(), Error> {
+        let Strategies { keys, cells, documents, events, traces } = self.strategies;
+        let resolution = match &conflict {
+            Conflict::Key(_) => keys.resolution(),
+            Conflict::Cell(_) => cells.resolution(),
+            Conflict::Place(_) => documents.resolution(),
+            Conflict::Events(_) => events.resolution(),
+            Conflict::Traces(_) => traces.resolution(),
+            Conflict::Trace(_) if traces == EntryStrategy::Ours => Resolution::Ours,
+            Conflict::Trace(_) => Resolution::Open,
+        };
+        if matches!(resolution, Resolution::Theirs | Resolution::Appended) {
+            self.changes.push(conflict.place());
+            match &conflict {
+                Conflict::Key(conflict) => self.put(conflict, KeyKind::Kv)?,
+                Conflict::Cell(conflict) => self.put(conflict, KeyKind::Cell)?,
+                Conflict::Place(conflict) => self.write(conflict)?,
+                Conflict::Events(_) => self.append(Entries::Events, logs)?,
+                Conflict::Traces(_) => self.append(Entries::Traces, logs)?,
+                Conflict::Trace(_) => unreachable!("a trace has one end"),
+            }
+        }
+        self.conflicts.push(ResolvedConflict { conflict, resolution });
+        Ok(())
+    }
+
+    fn put(&mut self, conflict: &KeyConflict, kind: KeyKind) -> Result<(), Error> {
+        let KeyConflict { key, ours, theirs, .. } = conflict.clone();
+        self.plan.take_key(KeyDifference { key, before: ours, after: theirs }, kind)
+    }
+
+    fn write(&mut self, conflict: &PlaceConflict) -> Result<(), Error> {
+        let PlaceConflict { name, path, ours, theirs, .. } = conflict.clone();
+        let is_whole = path.is_root();
+        let change = match (ours, theirs) {
+            (Some(ours), None) if is_whole => DocumentChange::Removed(ours),
+            (None, Some(theirs)) if is_whole => DocumentChange::Added(theirs),
+            (before, after) => DocumentChange::Changed(vec![PlaceDifference { path, before, after }]),
+        };
+        self.plan.take_document(Arc::clone(&name), change)
+    }
+
+    /// Those of theirs that ours has not.
+    fn append(&mut self, entries: Entries, [ours, theirs]: [Option<&LogDifference>; 2]) -> Result<(), Error> {
+        let [_, alone] = entries.apart(self.sides.contents(), ours, theirs);
+        match entries {
+            Entries::Events => alone.into_iter().try_for_each(|sequence| self.plan.append_event(sequence)),
+            Entries::Traces => alone.into_iter().try_for_each(|place| self.plan.record_trace(place)),
+        }
+    }
+}
+
+impl Strategy {
+    fn resolution(self) -> Resolution {
+        match self {
+            Self::Fail => Resolution::Open,
+            Self::Ours => Resolution::Ours,
+            Self::Theirs => Resolution::Theirs,
+        }
+    }
+}
+
+impl EntryStrategy {
+    fn resolution(self) -> Resolution {
+        match self {
+            Self::Fail => Resolution::Open,
+            Self::Ours => Resolution::Ours,
+            Self::Append => Resolution::Appended,
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! What became of one thing on two sides of a base.
+use super::conflict::{Conflict, EntryConflict, KeyConflict, PlaceConflict, TraceConflict};
+use super::entries::Entries;
+use super::three_way::ThreeWayDifference;
+use crate::content::Content;
+use crate::diff::{
+    CommonCommits, Difference, DocumentChange, DocumentDifference, KeyDifference, KeyState, LogDifference,
+    Seen, TraceDifference, Written,
+};
+use crate::encoded::Encoded;
+use crate::error::Error;
+use crate::json::{ContestedPlace, Document, Pointer, ThreeWayPlaces};
+use std::sync::Arc;
+
+/// Three states, judged at one time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sides<'a> {
+    pub(super) base: Seen<'a>,
+    pub(super) ours: Seen<'a>,
+    pub(super) theirs: Seen<'a>,
+    /// Those of ours and theirs.
+    commits: CommonCommits,
+}
+
+/// What ours takes over of a thing, and what both have made of it.
+#[derive(Debug, Default)]
+struct Verdict {
+    taken: Option<Difference>,
+    conflicts: Vec<Conflict>,
+}
+
+impl Verdict {
+    fn taken(difference: Difference) -> Self {
+        Self { taken: Some(difference), conflicts: Vec::new() }
+    }
+
+    fn conflict(conflict: Conflict) -> Self {
+        Self { taken: None, conflicts: vec![conflict] }
+    }
+}
+
+impl<'a> Sides<'a> {
+    pub(super) fn new(base: Seen<'a>, ours: Seen<'a>, theirs: Seen<'a>) -> Self {
+        let now = ours.now.max(theirs.now);
+        let [base, ours, theirs] = [base, ours, theirs].map(|seen| Seen { now, ..seen });
+        Self { base, ours, theirs, commits: CommonCommits::of(ours, theirs) }
+    }
+
+    /// What both sides are to one another where they differ from the base.
+    pub(super) fn compare(
+        &self,
+        ours: Option<Difference>,
+        theirs: Option<Difference>,
+    ) -> Result<ThreeWayDifference, Error> {
+        let Verdict { taken, conflicts } = match &theirs {
+            Some(theirs) => self.judge(ours.as_ref(), theirs)?,
+            None => Verdict::default(),
+        };
+        Ok(ThreeWayDifference { ours, theirs, taken, conflicts })
+    }
+
+    fn judge(&self, ours: Option<&Difference>, theirs: &Difference) -> Result<Verdict, Error> {
+        Ok(match (theirs, ours) {
+            (Difference::Run(_) | Difference::EventErased(_), _) => Verdict::default(),
+            (Difference::Key(theirs), ours) => {
+                let ours = ours.map(|ours| match ours {
+                    Difference::Key(ours) => ours,
+                    _ => unreachable!("of one place there are differences of one kind"),
+                });
+                self.judge_key(ours, theirs, Difference::Key, Conflict::Key)?
+            }
+            (Difference::Cell(theirs), ours) => {
+                let ours = ours.map(|ours| match ours {
+                    Difference::Cell(ours) => ours,
+                    _ => unreachable!("of one place there are differences of one kind"),
+                });
+                self.judge_key(ours, theirs, Difference::Cell, Conflict::Cell)?
+            }
+            (Difference::Document(theirs), None) if !is_erasure(theirs) => {
+                Verdict::taken(Difference::Document(theirs.clone()))
+            }
+            (Difference::Document(theirs), _) => self.judge_document(theirs),
+            (Difference::Trace(theirs), _) => self.judge_trace(theirs),
+            (Difference::Events(theirs), ours) => {
+                let ours = ours.and_then(Difference::as_log);
+                self.judge_entries(Entries::Events, ours, theirs, Difference::Events, Conflict::Events)
+            }
+            (Difference::Traces(theirs), ours) => {
+                let ours = ours.and_then(Difference::as_log);
+                self.judge_entries(Entries::Traces, ours, theirs, Difference::Traces, Conflict::Traces)
+            }
+        })
+    }
+
+    fn judge_key(
+        &self,
+        ours: Option<&KeyDifference>,
+        theirs: &KeyDifference,
+        taken: fn(KeyDifference) -> Difference,
+        conflict: fn(KeyConflict) -> Conflict,
+    ) -> Result<Verdict, Error> {
+        // What is erased was so by who could: it is nothing that theirs has written.
+        let is_erased = theirs.before.as_ref().zip(theirs.after.as_ref()).is_some_and(|(before, after)| {
+            after.value.is_erased() && (before.written, before.deadline) == (after.written, after.deadline)
+        });
+        if is_erased {
+            return Ok(Verdict::default());
+        }
+        let Some(ours) = ours else { return Ok(Verdict::taken(taken(theirs.clone()))) };
+        if self.is_same_key(&ours.after, &theirs.after)? {
+            return Ok(Verdict::default());
+        }
+        let (base, key) = (theirs.before.clone(), Arc::clone(&theirs.key));
+        let (ours, theirs) = (ours.after.clone(), theirs.after.clone());
+        Ok(Verdict::conflict(conflict(KeyConflict { key, base, ours, theirs })))
+    }
+
+    fn is_same_key(&self, ours: &Option<KeyState>, theirs: &Option<KeyState>) -> Result<bool, Error> {
+        match (ours, theirs) {
+            (Some(ours), Some(theirs)) => {
+                let [own, other] =
+                    [ours, theirs].map(|state| Written::new(&state.value, state.written, state.stamp));
+                Ok(ours.deadline == theirs.deadline && self.commits.is_same(own, other)?)
+            }
+            (None, None) => Ok(true),
+            _ => Ok(false),
+        }
+    }
+
+    fn judge_document(&self, theirs: &DocumentDifference) -> Verdict {
+        if is_erasure(theirs) {
+            return Verdict::default();
+        }
+        let name = &theirs.name;
+        let [base, own, other] =
+            self.contents().map(|content| content.documents.get(name).map(|entry| &entry.value));
+        if let (Some(base), Some(own), Some(other)) = (base, own, other) {
+            let ThreeWayPlaces { taken, contested } = base.three_way(own, other);
+            let conflict = |ContestedPlace { path, base, ours, theirs }| {
+                Conflict::Place(PlaceConflict { name: Arc::clone(name), path, base, ours, theirs })
+            };
+            let is_taken = !taken.is_empty();
+            let difference = DocumentDifference { change: DocumentChange::Changed(taken), ..theirs.clone() };
+            let taken = is_taken.then_some(Difference::Document(difference));
+            return Verdict { taken, conflicts: contested.into_iter().map(conflict).collect() };
+        }
+        let [base, ours, theirs] = [base, own, other].map(|document| document.map(whole));
+        if ours == theirs {
+            return Verdict::default();
+        }
+        let (name, path) = (Arc::clone(name), Pointer::root());
+        Verdict::conflict(Conflict::Place(PlaceConflict { name, path, base, ours, theirs }))
+    }
+
+    /// Where it stands in ours may be another place than in the base, so its id tells.
+    fn judge_trace(&self, theirs: &TraceDifference) -> Verdict {
+        let TraceDifference { place, before, after } = theirs;
+        let traces = &self.ours.state.content().traces;
+        let ours = traces.place_of(&after.id).and_then(|place| traces.get(place));
+        match ours {
+            // It is not kept in ours any more, or it was erased in one of both.
+            None => Verdict::default(),
+            Some(ours) if [ours, before, after].iter().any(|trace| trace.body.is_erased()) => {
+                Verdict::default()
+            }
+            Some(ours) if (ours.ended, &ours.body) == (after.ended, &after.body) => Verdict::default(),
+            Some(ours) if ours.is_open() => Verdict::taken(Difference::Trace(theirs.clone())),
+            Some(ours) => {
+                let (ours, theirs) = (ours.clone(), after.clone());
+                Verdict::conflict(Conflict::Trace(Box::new(TraceConflict { place: *place, ours, theirs })))
+            }
+        }
+    }
+
+    fn judge_entries(
+        &self,
+        entries: Entries,
+        ours: Option<&LogDifference>,
+        theirs: &LogDifference,
+        taken: fn(LogDifference) -> Difference,
+        conflict: fn(EntryConflict) -> Conflict,
+    ) -> Verdict {
+        let apart = entries.apart(self.contents(), ours, Some(theirs));
+        match EntryConflict::of(&apart) {
+            Some(found) => Verdict::conflict(conflict(found)),
+            None if apart[1].is_empty() => Verdict::default(),
+            None => Verdict::taken(taken(theirs.clone())),
+        }
+    }
+
+    pub(super) fn contents(&self) -> [&'a Content; 3] {
+        [self.base, self.ours, self.theirs].map(|seen| seen.state.content())
+    }
+}
+
+/// Whether nothing was written, so that it differs by what was erased alone.
+fn is_erasure(difference: &DocumentDifference) -> bool {
+    difference.before.is_some() && difference.before == difference.after
+}
+
+fn whole(document: &Document) -> Encoded {
+    document.get(&Pointer::root()).expect("a document has a root").value
+}
