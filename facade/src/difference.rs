@@ -169,7 +169,7 @@ impl Difference {
         }
     }
 
-    fn decode(run: RunId, difference: diff::Difference) -> Result<Difference> {
+    pub(crate) fn decode(run: RunId, difference: diff::Difference) -> Result<Difference> {
         Ok(match difference {
             diff::Difference::Run(difference) => Self::Run(difference),
             diff::Difference::Key(difference) => {
@@ -200,13 +200,17 @@ impl KeyDifference {
     fn decode(difference: diff::KeyDifference, entity: impl Fn(&str) -> EntityRef) -> Result<KeyDifference> {
         let diff::KeyDifference { key, before, after } = difference;
         let state = |state: Option<diff::KeyState>| {
-            let decoded = state.map(|diff::KeyState { value, deadline, stamp, .. }| {
-                Ok(KeyState { value: value.to_value()?, deadline, stamp })
-            });
-            decoded.transpose().map_err(|error: strata_primitives::Error| error.with_entity(entity(&key)))
+            state.map(KeyState::decode).transpose().map_err(|error| error.with_entity(entity(&key)))
         };
         let (before, after) = (state(before)?, state(after)?);
         Ok(KeyDifference { key: key.to_string(), before, after })
+    }
+}
+
+impl KeyState {
+    pub(crate) fn decode(state: diff::KeyState) -> Result<KeyState> {
+        let diff::KeyState { value, deadline, stamp, .. } = state;
+        Ok(KeyState { value: value.to_value()?, deadline, stamp })
     }
 }
 

@@ -385,16 +385,20 @@ impl RunHandle {
     }
 
     /// Refuses a transaction that has been committed under its operation id. Its closure would see its own effects.
-    fn refuse_done(&self, transaction: &Transaction) -> Result<()> {
+    pub(crate) fn refuse_done(&self, reads: &impl Reads) -> Result<()> {
         let Some(id) = self.options.operation_id else { return Ok(()) };
-        match transaction.receipt(id)? {
+        match reads.receipt(id)? {
             Some(receipt) => Err(repeated(self.id, id, &receipt)),
             None => Ok(()),
         }
     }
 
-    pub(crate) fn engine(&self) -> &Engine {
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    pub(crate) fn has_cause(&self) -> bool {
+        self.options.cause.is_some()
     }
 
     pub(crate) fn sent_options(&self) -> Result<SentOptions> {

@@ -23,6 +23,7 @@
 mod archives;
 mod batch;
 mod change;
+mod conflict;
 mod database;
 mod difference;
 mod events;
@@ -33,11 +34,14 @@ mod json_path;
 mod json_text;
 mod kv;
 mod lineage;
+mod merge;
 mod open_options;
+mod planned;
 mod reads;
 mod replay;
 mod request;
 mod retry;
+mod revert;
 mod runs;
 mod salvage;
 mod salvage_lines;
@@ -52,6 +56,7 @@ mod writes;
 
 pub use batch::Batch;
 pub use change::{Change, ChangeEffect, PastCommit};
+pub use conflict::{Conflict, KeyConflict, PlaceConflict, ThreeWayDifference, ThreeWayPage, TraceConflict};
 pub use database::{Database, Stats};
 pub use difference::{
     Difference, DifferencePage, DocumentChange, DocumentDifference, KeyDifference, KeyState, PlaceDifference,
@@ -64,6 +69,7 @@ pub use json_path::{JsonMatch, query};
 pub use json_text::{parse_json, to_json};
 pub use kv::{KeyPage, KvScan, ValuePage};
 pub use lineage::{ForkNode, Lineage};
+pub use merge::{Merge, MergeConflict, MergeReport};
 pub use open_options::Options;
 pub use reads::Reads;
 pub use replay::Replay;
@@ -79,6 +85,7 @@ pub use writes::Writes;
 pub use strata_primitives::diff::{
     DIFF_SIZE_MAX, DiffPlace, ErasedEvent, LogDifference, Parting, RunDifference, RunField,
 };
+pub use strata_primitives::merge::{EntryConflict, EntryStrategy, Resolution, Strategies, Strategy};
 pub use strata_primitives::{
     Cause, ChainReport, Commit, Condition, Deadline, Digest, Direction, Durability, Effect, EntityRef,
     ErasedVersions, Error, ErrorKind, ForkPoint, Limits, Namespace, NewTrace, Operation, OperationId,

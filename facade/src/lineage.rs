@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use strata_primitives::{ForkPoint, RunId, Version};
-use strata_shards::{ParentLife, RunOrigin};
+use strata_shards::{Engine, ParentLife, RunOrigin};
 
 use crate::Result;
 use crate::database::Database;
@@ -61,7 +61,13 @@ impl Database {
     /// # }
     /// ```
     pub fn lineage(&self) -> Result<Lineage> {
-        let runs = self.engine().origins()?.into_iter().map(|origin| (origin.run, origin)).collect();
+        Lineage::of(self.engine())
+    }
+}
+
+impl Lineage {
+    pub(crate) fn of(engine: &Engine) -> Result<Lineage> {
+        let runs = engine.origins()?.into_iter().map(|origin| (origin.run, origin)).collect();
         let mut lineage = Lineage { runs, ..Lineage::default() };
         for origin in lineage.runs.values() {
             if let Some(ForkPoint { run, version }) = origin.forked_from {
@@ -71,9 +77,7 @@ impl Database {
         }
         Ok(lineage)
     }
-}
 
-impl Lineage {
     /// The version of another run that this one was forked at; `None` for one that is no fork, or unknown here. An imported run keeps
     /// what it was forked from, which need not be in the store. Whether it is the life of that run which is there, [`tree`](Self::tree) tells.
     pub fn parent(&self, run: RunId) -> Option<ForkPoint> {

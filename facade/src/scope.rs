@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use strata_primitives::{Effect, Limits, Operation, Outcome, RunId};
+use strata_primitives::{Effect, Limits, Operation, Outcome, RunId, Timestamp};
 use strata_shards::Turn;
 
 use crate::Result;
@@ -22,6 +22,13 @@ impl<'c, 't, 's> Scope<'c, 't, 's> {
     pub(crate) fn new(turn: &'c mut Turn<'t, 's>) -> Self {
         let (run, limits) = (turn.run_id(), turn.limits());
         Scope { turn: RefCell::new(turn), run, limits }
+    }
+}
+
+impl Scope<'_, '_, '_> {
+    /// The time of the commit that it may make.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.turn.borrow().now()
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use strata_primitives::{
     Answer as Validated, Context, Draft, Effect, Error, ErrorKind, Limits, Operation, OrderIndex, Outcome,
-    RunId, validate,
+    RunId, Timestamp, validate,
 };
 
 use crate::boot::Boot;
@@ -37,6 +37,11 @@ impl<'t> Turn<'t, '_> {
     /// What is refused for its size.
     pub fn limits(&self) -> &'t Limits {
         self.limits
+    }
+
+    /// The time of the commit that the closure makes.
+    pub fn now(&self) -> Timestamp {
+        self.context.now
     }
 
     /// Answers a read from the run with the closure's own writes over it.

@@ -7,8 +7,10 @@ mod history;
 mod kept_for_forks;
 mod lineage;
 mod looking_back;
+mod merges;
 mod past_of_forks;
 mod replay;
+mod reverts;
 mod subscriptions;
 
 #[path = "../support/mod.rs"]
