@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use strata::{
-    Compaction, Database, Durability, ErrorKind, KvScan, Reads, Result, RunHandle, RunId, RunSpec,
-    ShardState, Version, Writes,
+    Compaction, Database, Durability, ErrorKind, KvScan, Merge, Reads, Result, RunHandle, RunId, RunSpec,
+    ShardState, Strategies, Strategy, Version, Writes,
 };
 use strata_wal::sim::{FaultKind, SimDisk};
 
@@ -22,6 +22,8 @@ type Held = (u64, BTreeMap<String, i64>);
 #[derive(Debug)]
 struct Told {
     id: RunId,
+    /// What it began as.
+    began: BTreeMap<String, i64>,
     /// What it was at its newest acknowledged commit; a run that was deleted is none.
     now: Option<Held>,
     /// What it is if the commit happened of which nothing is known.
@@ -36,7 +38,8 @@ struct Ledger(Vec<Told>);
 
 impl Ledger {
     fn enter(&mut self, run: &RunHandle, now: Held) -> usize {
-        self.0.push(Told { id: run.id(), now: Some(now), or_else: None, earlier: vec![None] });
+        let (id, began, earlier) = (run.id(), now.1.clone(), vec![None]);
+        self.0.push(Told { id, began, now: Some(now), or_else: None, earlier });
         self.0.len() - 1
     }
 
@@ -77,6 +80,32 @@ impl Ledger {
         Ok(self.enter(&fork, (version + 1, map)))
     }
 
+    /// Takes over into a run what was done in a fork of it.
+    fn merge(&mut self, database: &Database, place: usize, fork: usize) -> Result<()> {
+        let ((version, mut map), (_, theirs), base) =
+            (self.held(place), self.held(fork), &self.0[fork].began);
+        let before = map.clone();
+        for key in base.keys().chain(theirs.keys()).filter(|key| base.get(*key) != theirs.get(*key)) {
+            match theirs.get(key) {
+                Some(value) => drop(map.insert(key.clone(), *value)),
+                None => drop(map.remove(key)),
+            }
+        }
+        let version = if map == before { version } else { version + 1 };
+        let theirs = database.run(self.0[fork].id);
+        let strategies = Strategies { keys: Strategy::Theirs, ..Strategies::default() };
+        let answer = database.run(self.0[place].id).merge(&Merge { strategies, ..Merge::of(&theirs) });
+        self.note(place, Some((version, map)), answer)
+    }
+
+    /// Makes a run again what it was.
+    fn revert(&mut self, database: &Database, place: usize, then: Held) -> Result<()> {
+        let (version, map) = self.held(place);
+        let version = if map == then.1 { version } else { version + 1 };
+        let answer = database.run(self.0[place].id).revert(Version(then.0));
+        self.note(place, Some((version, then.1)), answer)
+    }
+
     fn delete(&mut self, database: &Database, place: usize) -> Result<()> {
         let answer = database.run(self.0[place].id).delete_run();
         self.note(place, None, answer)
@@ -108,18 +137,23 @@ fn work(database: &Database, ledger: &mut Ledger) -> Result<()> {
     ledger.put(database, first, 10)?;
     let before = ledger.held(root);
     ledger.put(database, root, 2)?;
-    let older = fork_at(database, ledger, root, before)?;
+    let older = fork_at(database, ledger, root, before.clone())?;
+    ledger.revert(database, root, before)?;
+    ledger.merge(database, root, first)?;
     let second = ledger.fork(database, first)?;
     ledger.put(database, root, 30)?;
     compact(database, Compaction::WalOnly);
     ledger.put(database, older, 10)?;
     ledger.delete(database, first)?;
     ledger.put(database, second, 10)?;
+    ledger.merge(database, root, older)?;
+    ledger.merge(database, older, second)?;
     ledger.put(database, root, 30)?;
     compact(database, Compaction::Full);
     ledger.delete(database, root)?;
     let third = ledger.fork(database, second)?;
     ledger.put(database, third, 10)?;
+    ledger.merge(database, second, third)?;
     drop(database.checkpoint()?);
     ledger.put(database, second, 30)?;
     ledger.delete(database, older)?;
