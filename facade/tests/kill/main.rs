@@ -1,9 +1,10 @@
 //! A process is killed with SIGKILL at any moment, and what it was told is still there.
 //!
-//! A child (this binary again) writes to one store from several threads, forks a run of it, erases, exports and imports, and compacts it again
-//! and again, and says on a pipe what was acknowledged. Each may have another number of shards. It is killed, the store is reopened, and the
+//! A child (this binary again) writes to one store from several threads, forks a run of it, merges forks into another and reverts that, erases, exports and
+//! imports, and compacts it again and again, and says on a pipe what was acknowledged. Each may have another number of shards. It is killed, the store is reopened, and the
 //! two are compared, older versions among them. 40 kills by default; `STRATA_KILLS=2000` is the long form.
 
+mod merges;
 mod parcel;
 mod secrets;
 #[path = "../support/mod.rs"]
@@ -23,6 +24,7 @@ use strata::{
 };
 use support::{Dice, busy_options, number, process, script, seed};
 
+use crate::merges::Merges;
 use crate::parcel::Parcel;
 use crate::secrets::Secrets;
 
@@ -93,11 +95,13 @@ struct Told {
     forks: HashMap<RunId, u64>,
     secrets: Secrets,
     parcel: Parcel,
+    merges: Merges,
 }
 
 impl Told {
     fn count(&self) -> u64 {
-        let others = self.forks.len() as u64 + self.secrets.count() + self.parcel.count();
+        let others =
+            self.forks.len() as u64 + self.secrets.count() + self.parcel.count() + self.merges.count();
         self.steps.iter().chain(&self.entries).sum::<u64>() + others
     }
 
@@ -126,7 +130,9 @@ impl Told {
                 self.places.insert((writer, entry), sequence);
             }
             (Some(word), numbers) => {
-                return self.secrets.hear(word, numbers) || self.parcel.hear(word, numbers);
+                return self.secrets.hear(word, numbers)
+                    || self.parcel.hear(word, numbers)
+                    || self.merges.hear(word, numbers);
             }
             _ => return false,
         }
@@ -214,6 +220,7 @@ fn reopen_and_compare(store: &Path, mode: Mode, told: &mut Told, dice: &mut Dice
     compare_forks(&database, told);
     told.secrets.compare(&database);
     told.parcel.compare(&database, store);
+    told.merges.compare(&database);
     database.close().expect("a reopened store closes");
 }
 
@@ -317,6 +324,7 @@ fn write_until_killed() -> ! {
             scope.spawn(move || write(database, writer, mode));
         }
         scope.spawn(|| fork(&database));
+        scope.spawn(|| merges::merge(&database));
         scope.spawn(|| compact(&database));
         scope.spawn(|| secrets::keep(&database));
         scope.spawn(|| parcel::send(&database, Path::new(&store)));
