@@ -182,6 +182,7 @@ fn ten_thousand(arguments: &Arguments, report: &mut Report) -> Result<(), Box<dy
     };
     add("ten_thousand_forks_memory", memory, Some(50.0));
     add("ten_thousand_forks_with_a_key_each_memory", memory_written, None);
+    add("ten_thousand_forks_log", fork_log, None);
     add("ten_thousand_forks_disk", fork_space, Some(10.0));
     add("ten_thousand_forks_with_a_key_each_disk", space, None);
     Ok(())
