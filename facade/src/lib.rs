@@ -72,7 +72,7 @@ pub use lineage::{ForkNode, Lineage};
 pub use merge::{Merge, MergeConflict, MergeReport};
 pub use open_options::Options;
 pub use reads::Reads;
-pub use replay::Replay;
+pub use replay::{Replay, ReplayReport};
 pub use salvage::{SalvageOutcome, SalvageReport, SalvagedRun, salvage, salvage_from};
 pub use scope::Scope;
 pub use snapshot::Snapshot;

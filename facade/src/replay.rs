@@ -52,6 +52,19 @@ pub struct Replay {
     next: Option<Version>,
 }
 
+/// What came of a replay that was compared with what the run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplayReport {
+    /// The version that it began with.
+    pub from: Version,
+    /// The newest version there was.
+    pub through: Version,
+    /// How many commits were applied.
+    pub commits: u64,
+    /// Where the two part, if they do: this version is not what its commit makes of the one before.
+    pub parting: Option<Version>,
+}
+
 impl RunHandle {
     /// The run led through all commits that are kept, from the first version that can be looked at to the newest one there is now.
     ///
@@ -91,11 +104,72 @@ impl RunHandle {
         self.replay_between(from, through)
     }
 
+    /// Leads the run through all commits that are kept, and compares what comes of it with the run as it is, by their
+    /// [digests](View::digest). Where they are not the same it says at which version they part.
+    ///
+    /// What the run is comes from the commits that were applied to it, or from its newest image and those behind, what is replayed
+    /// from the oldest version and all of them; so this tells of an image that does not hold what the commits led to. Where they part is found
+    /// by bisecting, each probe being a replay: it is one such version, and the first if what differs once stays so.
+    ///
+    /// # Errors
+    /// Those of [`replay`](Self::replay), of [`Replay::step`] and of [`View::digest`].
+    ///
+    /// ```
+    /// use strata::{Database, Options, RunSpec, Writes};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let path = scratch.path().join("strata.db");
+    /// let database = Database::open(&path, Options::default())?;
+    /// let run = database.begin_run(RunSpec::named("trip"))?;
+    /// run.put("city", "Oslo")?;
+    /// let report = run.verify_replay()?;
+    /// assert_eq!((report.commits, report.parting), (1, None));
+    /// # database.close()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn verify_replay(&self) -> Result<ReplayReport> {
+        let mut replay = self.replay()?;
+        let (from, mut commits) = (replay.view().version(), 0);
+        while replay.step()?.is_some() {
+            commits += 1;
+        }
+        let through = replay.view().version();
+        let parting = match is_same(replay.view(), &self.view_at(through)?)? {
+            true => None,
+            false => Some(self.parting(from, through)?),
+        };
+        Ok(ReplayReport { from, through, commits, parting })
+    }
+
+    /// A version at which what is replayed is not what is looked at, and was at the one before.
+    fn parting(&self, from: Version, through: Version) -> Result<Version> {
+        let (mut same, mut other) = (from, through);
+        while same.next() < other {
+            let middle = Version(same.0 + (other.0 - same.0) / 2);
+            let mut replay = self.replay_between(from, middle)?;
+            while replay.step()?.is_some() {}
+            match is_same(replay.view(), &self.view_at(middle)?)? {
+                true => same = middle,
+                false => other = middle,
+            }
+        }
+        Ok(other)
+    }
+
     fn replay_between(&self, from: Version, through: Version) -> Result<Replay> {
         // What it begins with may be the end of an earlier life of the run.
         let view = Snapshot::open_any(self, Purpose::Past { version: from, judged_at: None })?.0.detach()?;
         Ok(Replay { handle: self.clone(), view, through, arrived: VecDeque::new(), next: Some(from) })
     }
+}
+
+/// Of versions that were inherited, each may be shown as that of another run of the line.
+fn is_same(one: &View, other: &View) -> Result<bool> {
+    let is_one_run = one.run_id() == other.run_id();
+    let (one, other) = (one.digest()?, other.digest()?);
+    Ok(if is_one_run { one == other } else { one.content == other.content })
 }
 
 impl Replay {

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use strata::{
-    Compaction, Database, Durability, EntityRef, ErasedVersions, ErrorKind, Reads, Retention, RunHandle,
-    RunId, RunSpec, Timestamp, Version, Writes,
+    Compaction, Database, Durability, EntityRef, ErasedVersions, ErrorKind, Options, Reads, Retention,
+    RunHandle, RunId, RunSpec, Timestamp, Version, Writes,
 };
 use strata_primitives::{ImageEntry, RunMeta};
 use strata_wal::sim::SimDisk;
@@ -16,7 +16,7 @@ use strata_wal::{ArchiveReader, ArchiveWriter, Archived, GroupId, StoreId};
 
 use crate::support::contents::inherited;
 use crate::support::versions::{change, disk, file, keep_all, open_at};
-use crate::support::{Dice, number, seed};
+use crate::support::{Dice, number, options, seed};
 
 /// What an archive has, one after the other.
 #[derive(Clone, Debug)]
@@ -293,4 +293,47 @@ fn whatever_is_made_up_is_refused_or_taken_and_nothing_panics() {
         }
     }
     println!("{taken} were taken");
+}
+
+/// A long run has more than one state in its archive, so what is replayed from the first can be held against a later one.
+#[test]
+fn a_state_that_is_not_what_the_commits_led_to_is_found_by_a_replay() {
+    let disk = disk(seed());
+    let database =
+        open_at(&disk, "from", Options { checkpoint_log_size: 1 << 30, ..options(Durability::Buffered, 1) });
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    for number in 0..12_000 {
+        run.put(&format!("key/{}", number % 9), number).unwrap();
+    }
+    run.export(file("run.arc")).unwrap();
+    let parts = parts_of(&disk, &file("run.arc"));
+    let states =
+        parts.iter().filter_map(|part| if let Part::State(_, number) = part { Some(*number) } else { None });
+    let states: Vec<_> = states.collect();
+    assert!(states.len() > 1, "{states:?}");
+    let mut state = 0;
+    let forged: Vec<Part> = parts
+        .iter()
+        .map(|part| match part {
+            Part::State(..) => {
+                state += 1;
+                part.clone()
+            }
+            Part::Slice(slice) if state == states.len() => Part::Slice(changed(slice, &mut |entry| {
+                if let ImageEntry::Key { key, value, .. } = entry
+                    && &**key == "key/3"
+                {
+                    *value = strata_primitives::Encoded::from_int(-1);
+                }
+            })),
+            part => part.clone(),
+        })
+        .collect();
+    for (name, parts, parting) in [("honest", &parts, None), ("forged", &forged, states.last().copied())] {
+        forge(&disk, &file("made.arc"), parts);
+        let database = open_at(&disk, name, options(Durability::Buffered, 1));
+        database.import(file("made.arc")).unwrap();
+        let report = database.run(run.id()).verify_replay().unwrap();
+        assert_eq!(report.parting.map(|parting| parting.0), parting, "{name}: {report:?}, {states:?}");
+    }
 }

@@ -1,8 +1,8 @@
 //! A run that is led once more through its commits is at each of them what it was, and a picture that is detached stays what it was.
 
 use strata::{
-    Compaction, EntityRef, ErasedVersions, ErrorKind, Reads, Replay, Retention, RunHandle, RunSpec, Snapshot,
-    Value, Version, Writes,
+    Compaction, EntityRef, ErasedVersions, ErrorKind, Reads, Replay, ReplayReport, Retention, RunHandle,
+    RunSpec, Snapshot, Value, Version, Writes,
 };
 
 use crate::support::contents::of_run;
@@ -227,4 +227,24 @@ fn nothing_is_written_through_a_picture_and_limits_hold_in_it() {
     let receipt = view.receipt(strata::OperationId([7; 16]));
     assert_eq!(receipt.unwrap_err().kind(), ErrorKind::Unsupported, "none are in it");
     drop(database);
+}
+
+#[test]
+fn a_replay_comes_to_what_the_run_is() {
+    let mut dice = Dice::new(seed());
+    let disk = disk(dice.roll());
+    let database = open_at(&disk, "store", keep_all(1));
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    (0..60).for_each(|_| change(&run, &mut dice));
+    let fork = run.fork().unwrap();
+    (0..30).for_each(|_| change(&fork, &mut dice));
+    for run in [&run, &fork] {
+        let newest = run.info().unwrap().version;
+        let report = run.verify_replay().unwrap();
+        let commits = newest.0 - 1;
+        assert_eq!(report, ReplayReport { from: Version(1), through: newest, commits, parting: None });
+    }
+    let (_memory, run) = one_run();
+    run.put("key", 1).unwrap();
+    assert_eq!(run.verify_replay().unwrap_err().kind(), ErrorKind::Unsupported);
 }
