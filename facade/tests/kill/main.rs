@@ -4,6 +4,7 @@
 //! and again, and says on a pipe what was acknowledged. Each may have another number of shards. It is killed, the store is reopened, and the
 //! two are compared, older versions among them. 40 kills by default; `STRATA_KILLS=2000` is the long form.
 
+mod effects;
 mod parcel;
 mod secrets;
 #[path = "../support/mod.rs"]
