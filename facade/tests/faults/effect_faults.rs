@@ -90,7 +90,7 @@ fn sweep(durability: Durability, kinds: &[FaultKind]) {
     compare(&database, &ledger, "without faults");
     assert_eq!(ledger.calls(), EFFECTS as i64);
     drop(database);
-    for fault in sweep::faults(whole.points(), 30, kinds, &mut dice) {
+    for fault in sweep::faults(whole.points(), 60, kinds, &mut dice) {
         let story = format!("{durability:?}, {fault}");
         let disk = SimDisk::new(dice.roll());
         fault.arm(&disk);
