@@ -21,7 +21,8 @@ pub enum Conflict {
     Place(PlaceConflict),
     /// Both have events that the other has not.
     Events(EntryConflict),
-    /// A span that was open has ended in both, in two ways.
+    /// A trace of one id that both have recorded or ended, each in its own way: a span, or what was recorded as an
+    /// [effect](crate::Execution::effect).
     Trace(Box<TraceConflict>),
     /// Both have traces that the other has not.
     Traces(EntryConflict),
@@ -55,7 +56,7 @@ pub struct PlaceConflict {
     pub theirs: Option<Value>,
 }
 
-/// A trace that was open, and that both have ended.
+/// A trace of one id that both have recorded or ended, each in its own way. Times are no difference.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TraceConflict {
     /// What it is in the one.

@@ -1,6 +1,6 @@
 //! Forking a run.
 
-use strata_primitives::{EntityRef, Error, ErrorKind, Version};
+use strata_primitives::Version;
 
 use crate::Result;
 use crate::handle::RunHandle;
@@ -52,12 +52,8 @@ impl RunHandle {
     }
 
     fn fork_of(&self, version: Option<Version>) -> Result<RunHandle> {
+        self.refuse_operation_id("a fork takes no operation id: it is a run of its own each time")?;
         let options = self.sent_options()?;
-        if options.as_ref().is_some_and(|options| options.operation_id.is_some()) {
-            let message = "a fork takes no operation id: it is a run of its own each time";
-            let error = Error::new(ErrorKind::InvalidArgument, message);
-            return Err(error.with_entity(EntityRef::run(self.id())));
-        }
         let fork = id_beside(self.id());
         self.engine().fork(self.id(), version, fork, options)?;
         Ok(self.of_other(fork))

@@ -393,6 +393,17 @@ impl RunHandle {
         }
     }
 
+    /// Refuses, for a reason, what is not made once by an operation id.
+    pub(crate) fn refuse_operation_id(&self, message: &str) -> Result<()> {
+        match self.options.operation_id {
+            None => Ok(()),
+            Some(_) => {
+                let error = Error::new(ErrorKind::InvalidArgument, message);
+                Err(error.with_entity(EntityRef::run(self.id)))
+            }
+        }
+    }
+
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.engine
     }

@@ -26,7 +26,9 @@ mod change;
 mod conflict;
 mod database;
 mod difference;
+mod effects;
 mod events;
+mod execution;
 mod fork;
 mod handle;
 mod history;
@@ -62,7 +64,9 @@ pub use difference::{
     Difference, DifferencePage, DocumentChange, DocumentDifference, KeyDifference, KeyState, PlaceDifference,
     TraceDifference,
 };
+pub use effects::EffectPage;
 pub use events::{Appended, Event, EventPage};
+pub use execution::{Execution, Performed};
 pub use handle::RunHandle;
 pub use history::{CommitLog, History};
 pub use json_path::{JsonMatch, query};
@@ -89,8 +93,8 @@ pub use strata_primitives::merge::{EntryConflict, EntryStrategy, Resolution, Str
 pub use strata_primitives::{
     Cause, ChainReport, Commit, Condition, Deadline, Digest, Direction, Durability, Effect, EntityRef,
     ErasedVersions, Error, ErrorKind, ForkPoint, Limits, Namespace, NewTrace, Operation, OperationId,
-    Outcome, Receipt, Retention, RunFilter, RunId, RunInfo, RunSpec, RunStatus, Stamp, Timestamp,
-    TraceContent, TraceEnd, TraceFilter, TraceId, Usage, Value, Version, Versioned,
+    Outcome, Receipt, RecordedEffect, Retention, RunFilter, RunId, RunInfo, RunSpec, RunStatus, Stamp,
+    Timestamp, TraceContent, TraceEnd, TraceFilter, TraceId, Usage, Value, Version, Versioned,
 };
 pub use strata_shards::{
     BatchReceipt, Clock, CommitNotice, CompactReport, Compaction, Damage, ExportReport,

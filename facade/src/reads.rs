@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use strata_primitives::{
     ChainReport, Direction, Effect, Encoded, EntityRef, Error, ErrorKind, Limits, Operation, OperationId,
-    Outcome, Receipt, RunId, RunInfo, TraceFilter, TraceId, Value, Versioned,
+    Outcome, Receipt, RecordedEffect, RunId, RunInfo, TraceFilter, TraceId, Value, Versioned,
 };
 
 use crate::Result;
+use crate::effects::{EffectPage, page_of, recorded_in, trace_of};
 use crate::events::{Event, EventPage};
 use crate::json_path::{JsonMatch, query};
 use crate::kv::{KeyPage, KvScan, ValuePage};
@@ -274,6 +275,25 @@ pub trait Reads {
     /// How many traces were ever recorded in the run, or how many of one kind, in O(1); what is not kept any more counts.
     fn trace_count(&self, kind: Option<&str>) -> Result<Versioned<u64>> {
         count_of(self.ask(Operation::TraceCount { kind: kind.map(Into::into) })?)
+    }
+
+    /// What an [effect](crate::Execution::effect) of the run came to: the one of this name that has so many of its name before it; `None` if
+    /// none is recorded.
+    ///
+    /// # Errors
+    /// `HistoryTrimmed` when the run does not [keep](crate::Writes::set_trace_retention) its trace any more, `WrongType` when that was erased,
+    /// or is somebody else's under its id.
+    fn effect_get(&self, name: &str, ordinal: u64) -> Result<Option<Versioned<RecordedEffect>>> {
+        trace_of(self, name, ordinal)?.map(|trace| recorded_in(self, trace)).transpose()
+    }
+
+    /// One page of the effects that are recorded in the run, in commit order; `start` is where a page before it stopped. Those that were
+    /// erased are not among them.
+    ///
+    /// # Errors
+    /// As [`trace_list`](Self::trace_list).
+    fn effects(&self, start: Option<u64>, limit: usize) -> Result<EffectPage> {
+        page_of(self, start, limit)
     }
 
     /// What is known of the run.

@@ -4,7 +4,7 @@
 //! inside the operation. `validate` decides and may refuse, `RunState::apply` changes and cannot fail, and the
 //! mutations between them are what the log holds. Read in this order: `operation` and its table,
 //! `outcome`, `mutation`, `run_state` and `content`; `view`, `draft` and `validate`; `past`, `snapshot` and
-//! `read_set`; then what a run holds: `key_map` on its `split_map`, `event_log` and `trace_log` on `entry_log` and `chunks`, `event`, `trace`, `json`, `run_meta` with `run_status`; what
+//! `read_set`; then what a run holds: `key_map` on its `split_map`, `event_log` and `trace_log` on `entry_log` and `chunks`, `event`, `trace`, `recorded_effect`, `json`, `run_meta` with `run_status`; what
 //! it shares with others, `fork`; what is taken out of it, `erasure` and `redaction`; what differs between two of them, how one takes over what was done to another, and what one of them comes to: `diff`, `merge`, `digest`; and how all of it becomes bytes at once, and what is known without it: `image`, `run_summary`.
 #![forbid(unsafe_code)]
 
@@ -39,6 +39,7 @@ pub mod operation_table;
 pub mod outcome;
 pub mod read_set;
 pub mod receipt;
+pub mod recorded_effect;
 pub mod redaction;
 pub mod retention;
 pub mod run_filter;
@@ -103,6 +104,7 @@ pub use operation_table::{Access, OperationRow, mutations_of};
 pub use outcome::{EventPage, KvItem, KvPage, Outcome, TracePage, Ttl};
 pub use read_set::{Interval, ReadSet, conflict};
 pub use receipt::Receipt;
+pub use recorded_effect::RecordedEffect;
 pub use redaction::Redaction;
 pub use retention::{EntryRetention, Retention};
 pub use run_filter::RunFilter;

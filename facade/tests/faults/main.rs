@@ -4,6 +4,7 @@
 
 mod archive_faults;
 mod disk_faults;
+mod effect_faults;
 mod entry_retention_faults;
 mod fork_faults;
 mod full_disk;

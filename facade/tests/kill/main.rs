@@ -1,9 +1,11 @@
 //! A process is killed with SIGKILL at any moment, and what it was told is still there.
 //!
-//! A child (this binary again) writes to one store from several threads, forks a run of it, merges forks into another and reverts that, erases, exports and
-//! imports, and compacts it again and again, and says on a pipe what was acknowledged. Each may have another number of shards. It is killed, the store is reopened, and the
-//! two are compared, older versions among them. 40 kills by default; `STRATA_KILLS=2000` is the long form.
+//! A child (this binary again) writes to one store from several threads, forks a run of it, merges forks into another and reverts that,
+//! erases, exports and imports, and compacts it again and again, and says on a pipe what was acknowledged. Each may have another number of
+//! shards. It is killed, the store is reopened, and the two are compared, older versions among them. 40 kills by default;
+//! `STRATA_KILLS=2000` is the long form.
 
+mod effects;
 mod merges;
 mod parcel;
 mod secrets;

@@ -2,6 +2,8 @@
 
 mod deadlines;
 mod differences;
+mod effect_forks;
+mod effects;
 mod forks;
 mod history;
 mod kept_for_forks;

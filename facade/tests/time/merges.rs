@@ -452,3 +452,29 @@ fn more_than_a_transaction_holds_is_refused_as_one() {
     fork.delete("key/0").unwrap();
     assert!(run.merge(&Merge::of(&fork)).unwrap().commit.is_some());
 }
+
+#[test]
+fn a_trace_that_both_have_under_one_id_is_not_taken_twice_and_is_a_conflict_where_it_is_not_the_same() {
+    let disk = disk(seed());
+    let (_database, run) = story(&disk);
+    let fork = run.fork().unwrap();
+    let (span, _) = fork.trace_begin(new_trace(thought("look around"))).unwrap();
+    run.merge(&Merge::of(&fork)).unwrap();
+    // Effects of one name and ordinal have one id, wherever they are recorded.
+    for (side, price) in [(&run, 300), (&fork, 200)] {
+        side.record_effect("city", 0, "where", "Oslo").unwrap();
+        side.record_effect("price", 0, "hotel", price).unwrap();
+    }
+    fork.trace_end(span, TraceEnd::default()).unwrap();
+    let report = run.merge(&Merge::of(&fork)).unwrap();
+    let [found] = &report.conflicts[..] else { panic!("{:?}", report.conflicts) };
+    let Conflict::Trace(conflict) = &found.conflict else { panic!("{found:?}") };
+    assert_eq!((conflict.ours.content.kind(), found.resolution), ("effect/price", Resolution::Open));
+    let strategies = Strategies { traces: EntryStrategy::Ours, ..Strategies::default() };
+    let report = run.merge(&Merge { strategies, ..Merge::of(&fork) }).unwrap();
+    assert_eq!(report.changes, [DiffPlace::Traces], "the span that was taken over before has ended");
+    assert!(run.trace_get(span).unwrap().unwrap().ended.is_some());
+    assert_eq!(run.trace_count(None).unwrap().value, 3);
+    assert_eq!(run.effect_get("price", 0).unwrap().unwrap().value.result, Value::Int(300));
+    assert_eq!(run.merge(&Merge { strategies, ..Merge::of(&fork) }).unwrap().commit, None);
+}

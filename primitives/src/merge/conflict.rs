@@ -17,7 +17,7 @@ pub enum Conflict {
     Place(PlaceConflict),
     /// Both have appended events.
     Events(EntryConflict),
-    /// A span that was open has ended in both, in two ways.
+    /// A trace of one id that both have recorded or ended, each in its own way.
     Trace(Box<TraceConflict>),
     /// Both have recorded traces.
     Traces(EntryConflict),
@@ -48,10 +48,10 @@ pub struct PlaceConflict {
     pub theirs: Option<Encoded>,
 }
 
-/// A trace that is open in the base, and that both have ended.
+/// A trace of one id that both have recorded or ended, each in its own way. Times are no difference.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TraceConflict {
-    /// Its place in commit order in the base.
+    /// Its place in commit order in theirs.
     pub place: u64,
     /// What it is in ours.
     pub ours: Trace,

@@ -3,7 +3,7 @@ use super::conflict::EntryConflict;
 use crate::content::Content;
 use crate::diff::{LogDifference, Parting};
 use crate::event::Seal;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Which of two lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,39 +14,61 @@ pub(super) enum Entries {
     Traces,
 }
 
+/// What two lists have behind where each parts from a base.
+#[derive(Debug, Default)]
+pub(super) struct Apart {
+    /// The sequences, or places, of what ours has, and neither the base nor theirs.
+    pub(super) ours: Vec<u64>,
+    /// Of what theirs has, and neither the base nor ours.
+    pub(super) theirs: Vec<u64>,
+    /// Of what both have and the base has not: in ours and in theirs.
+    pub(super) both: Vec<(u64, u64)>,
+}
+
 /// What tells an event or a trace from all others. Of an erased event nothing is left that does.
 type Identity = Option<[u8; 16]>;
 
 impl Entries {
-    /// The sequences, or places, of what `theirs` has and neither the base nor `ours` has; and the same the other way round. A difference is
-    /// that of the base and a state, none where both have the same.
+    /// What ours and theirs have and the base has not. A difference is that of the base and a state, none where both have the same.
     pub(super) fn apart(
         self,
         [base, ours, theirs]: [&Content; 3],
         ours_differ: Option<&LogDifference>,
         theirs_differ: Option<&LogDifference>,
-    ) -> [Vec<u64>; 2] {
-        let own = self.behind(ours, ours_differ);
-        let other = self.behind(theirs, theirs_differ);
+    ) -> Apart {
         // What both states share with the base stands in front of where each parts from it.
         let known = self.behind_base(base, ours_differ).chain(self.behind_base(base, theirs_differ));
-        let known: FxHashSet<Identity> =
-            known.map(|(_, identity)| identity).filter(Option::is_some).collect();
-        let alone = |these: &[(u64, Identity)], those: &[(u64, Identity)]| {
-            let those: FxHashSet<Identity> = those.iter().map(|(_, identity)| *identity).collect();
-            let is_alone = |identity: &Identity| {
-                identity.is_none() || !(those.contains(identity) || known.contains(identity))
-            };
-            let alone = these.iter().filter(|(_, identity)| is_alone(identity));
-            alone.map(|(place, _)| *place).collect()
-        };
-        [alone(&own, &other), alone(&other, &own)]
+        let known: FxHashSet<_> = known.filter_map(|(_, identity)| identity).collect();
+        let is_new =
+            |(_, identity): &(u64, Identity)| identity.is_none_or(|identity| !known.contains(&identity));
+        let own = self.behind(ours, ours_differ).filter(is_new);
+        let mut own: Vec<(u64, Identity)> = own.collect();
+        let places: FxHashMap<[u8; 16], u64> =
+            own.iter().filter_map(|(place, identity)| Some(((*identity)?, *place))).collect();
+        let mut apart = Apart::default();
+        let mut met = FxHashSet::default();
+        for (place, identity) in self.behind(theirs, theirs_differ).filter(is_new) {
+            match identity.and_then(|identity| places.get(&identity)) {
+                Some(in_ours) => {
+                    met.insert(*in_ours);
+                    apart.both.push((*in_ours, place));
+                }
+                None => apart.theirs.push(place),
+            }
+        }
+        own.retain(|(place, _)| !met.contains(place));
+        apart.ours = own.into_iter().map(|(place, _)| place).collect();
+        apart
     }
 
-    fn behind(self, content: &Content, difference: Option<&LogDifference>) -> Vec<(u64, Identity)> {
-        let Some(LogDifference { parting, after, .. }) = difference else { return Vec::new() };
-        let first = parted_at(*parting, after.start);
-        (first..after.end).map(|place| (place, self.identity(content, place))).collect()
+    fn behind(
+        self,
+        content: &Content,
+        difference: Option<&LogDifference>,
+    ) -> impl Iterator<Item = (u64, Identity)> {
+        let places = difference
+            .map_or(0..0, |LogDifference { parting, after, .. }| parted_at(*parting, after.start)..after.end);
+        places.map(move |place| (place, self.identity(content, place)))
     }
 
     fn behind_base(
@@ -81,7 +103,7 @@ fn parted_at(parting: Parting, first: u64) -> u64 {
 
 impl EntryConflict {
     /// Of the sequences, or places, that ours alone and theirs alone have; none where one of both has nothing alone.
-    pub(super) fn of([ours, theirs]: &[Vec<u64>; 2]) -> Option<Self> {
+    pub(super) fn of(Apart { ours, theirs, .. }: &Apart) -> Option<Self> {
         let range = |places: &[u64]| Some(*places.first()?..*places.last()? + 1);
         Some(Self { ours: range(ours)?, theirs: range(theirs)? })
     }

@@ -1,9 +1,11 @@
 //! The operations by which a run takes over what was done to another.
 use super::conflict::{Conflict, KeyConflict, PlaceConflict};
 use super::entries::Entries;
-use super::sides::Sides;
+use super::sides::{Alike, Sides, ends_alike};
 use super::three_way::{ThreeWayDifference, three_way_unbounded};
-use crate::diff::{DiffPlace, Difference, DocumentChange, KeyDifference, LogDifference, OperationPlan, Seen};
+use crate::diff::{
+    DiffPlace, Difference, DocumentChange, KeyDifference, LogDifference, OperationPlan, Seen, TraceDifference,
+};
 use crate::error::Error;
 use crate::json::PlaceDifference;
 use crate::key_kind::KeyKind;
@@ -45,7 +47,7 @@ pub struct Strategies {
     pub documents: Strategy,
     /// Of events.
     pub events: EntryStrategy,
-    /// Of traces. A span that both have ended, each in its own way, cannot be ended once more: with `Append` it is as with `Fail`.
+    /// Of traces. One that both have recorded or ended, each in its own way, cannot be written once more: with `Append` it is as with `Fail`.
     pub traces: EntryStrategy,
 }
 
@@ -193,13 +195,19 @@ impl Merge<'_> {
         self.plan.take_document(Arc::clone(&name), change)
     }
 
-    /// Those of theirs that ours has not.
+    /// Those of theirs that ours has not, and the ends of those that are open in ours.
     fn append(&mut self, entries: Entries, [ours, theirs]: [Option<&LogDifference>; 2]) -> Result<(), Error> {
-        let [_, alone] = entries.apart(self.sides.contents(), ours, theirs);
-        match entries {
-            Entries::Events => alone.into_iter().try_for_each(|sequence| self.plan.append_event(sequence)),
-            Entries::Traces => alone.into_iter().try_for_each(|place| self.plan.record_trace(place)),
+        let apart = entries.apart(self.sides.contents(), ours, theirs);
+        if entries == Entries::Events {
+            return apart.theirs.into_iter().try_for_each(|sequence| self.plan.append_event(sequence));
         }
+        for (place, before, after) in self.sides.traces_of_both(&apart) {
+            if matches!(ends_alike(before, after), Alike::Ends) {
+                let (before, after) = (before.clone(), after.clone());
+                self.plan.take(Difference::Trace(TraceDifference { place, before, after }))?;
+            }
+        }
+        apart.theirs.into_iter().try_for_each(|place| self.plan.record_trace(place))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What became of one thing on two sides of a base.
 use super::conflict::{Conflict, EntryConflict, KeyConflict, PlaceConflict, TraceConflict};
-use super::entries::Entries;
+use super::entries::{Apart, Entries};
 use super::three_way::ThreeWayDifference;
 use crate::content::Content;
 use crate::diff::{
@@ -10,6 +10,7 @@ use crate::diff::{
 use crate::encoded::Encoded;
 use crate::error::Error;
 use crate::json::{ContestedPlace, Document, Pointer, ThreeWayPlaces};
+use crate::trace::Trace;
 use std::sync::Arc;
 
 /// Three states, judged at one time.
@@ -82,12 +83,10 @@ impl<'a> Sides<'a> {
             (Difference::Document(theirs), _) => self.judge_document(theirs),
             (Difference::Trace(theirs), _) => self.judge_trace(theirs),
             (Difference::Events(theirs), ours) => {
-                let ours = ours.and_then(Difference::as_log);
-                self.judge_entries(Entries::Events, ours, theirs, Difference::Events, Conflict::Events)
+                self.judge_events(ours.and_then(Difference::as_log), theirs)
             }
             (Difference::Traces(theirs), ours) => {
-                let ours = ours.and_then(Difference::as_log);
-                self.judge_entries(Entries::Traces, ours, theirs, Difference::Traces, Conflict::Traces)
+                self.judge_traces(ours.and_then(Difference::as_log), theirs)
             }
         })
     }
@@ -156,41 +155,86 @@ impl<'a> Sides<'a> {
     fn judge_trace(&self, theirs: &TraceDifference) -> Verdict {
         let TraceDifference { place, before, after } = theirs;
         let traces = &self.ours.state.content().traces;
-        let ours = traces.place_of(&after.id).and_then(|place| traces.get(place));
-        match ours {
-            // It is not kept in ours any more, or it was erased in one of both.
-            None => Verdict::default(),
-            Some(ours) if [ours, before, after].iter().any(|trace| trace.body.is_erased()) => {
-                Verdict::default()
-            }
-            Some(ours) if (ours.ended, &ours.body) == (after.ended, &after.body) => Verdict::default(),
-            Some(ours) if ours.is_open() => Verdict::taken(Difference::Trace(theirs.clone())),
-            Some(ours) => {
-                let (ours, theirs) = (ours.clone(), after.clone());
-                Verdict::conflict(Conflict::Trace(Box::new(TraceConflict { place: *place, ours, theirs })))
-            }
+        let Some(ours) = traces.place_of(&after.id).and_then(|place| traces.get(place)) else {
+            // It is not kept in ours any more.
+            return Verdict::default();
+        };
+        match ends_alike(ours, after) {
+            _ if before.body.is_erased() => Verdict::default(),
+            Alike::Same => Verdict::default(),
+            Alike::Ends => Verdict::taken(Difference::Trace(theirs.clone())),
+            Alike::Apart => Verdict::conflict(trace_conflict(*place, ours, after)),
         }
     }
 
-    fn judge_entries(
-        &self,
-        entries: Entries,
-        ours: Option<&LogDifference>,
-        theirs: &LogDifference,
-        taken: fn(LogDifference) -> Difference,
-        conflict: fn(EntryConflict) -> Conflict,
-    ) -> Verdict {
-        let apart = entries.apart(self.contents(), ours, Some(theirs));
+    fn judge_events(&self, ours: Option<&LogDifference>, theirs: &LogDifference) -> Verdict {
+        let apart = Entries::Events.apart(self.contents(), ours, Some(theirs));
         match EntryConflict::of(&apart) {
-            Some(found) => Verdict::conflict(conflict(found)),
-            None if apart[1].is_empty() => Verdict::default(),
-            None => Verdict::taken(taken(theirs.clone())),
+            Some(found) => Verdict::conflict(Conflict::Events(found)),
+            None if apart.theirs.is_empty() => Verdict::default(),
+            None => Verdict::taken(Difference::Events(theirs.clone())),
         }
+    }
+
+    /// Both may have recorded a trace of one id: when it was merged before, and each on its own where ids are made of what is recorded, as
+    /// those of effects are.
+    fn judge_traces(&self, ours: Option<&LogDifference>, theirs: &LogDifference) -> Verdict {
+        let apart = Entries::Traces.apart(self.contents(), ours, Some(theirs));
+        let (mut conflicts, mut is_taken) = (Vec::new(), false);
+        for (place, ours, theirs) in self.traces_of_both(&apart) {
+            match ends_alike(ours, theirs) {
+                Alike::Same => {}
+                Alike::Ends => is_taken = true,
+                Alike::Apart => conflicts.push(trace_conflict(place, ours, theirs)),
+            }
+        }
+        match EntryConflict::of(&apart) {
+            Some(found) => conflicts.push(Conflict::Traces(found)),
+            None => is_taken |= !apart.theirs.is_empty(),
+        }
+        Verdict { taken: is_taken.then(|| Difference::Traces(theirs.clone())), conflicts }
+    }
+
+    /// Those that both have recorded since the base, with their places in theirs.
+    pub(super) fn traces_of_both(&self, apart: &Apart) -> impl Iterator<Item = (u64, &'a Trace, &'a Trace)> {
+        let [_, ours, theirs] = self.contents();
+        apart
+            .both
+            .iter()
+            .filter_map(|(own, other)| Some((*other, ours.traces.get(*own)?, theirs.traces.get(*other)?)))
     }
 
     pub(super) fn contents(&self) -> [&'a Content; 3] {
         [self.base, self.ours, self.theirs].map(|seen| seen.state.content())
     }
+}
+
+/// What two records of one trace are to one another.
+pub(super) enum Alike {
+    /// The same, or one of both is erased.
+    Same,
+    /// That of ours is open, and the other one is what it is when it has ended.
+    Ends,
+    /// Neither.
+    Apart,
+}
+
+pub(super) fn ends_alike(ours: &Trace, theirs: &Trace) -> Alike {
+    let is_same_step = (&ours.kind, ours.parent, &ours.tags) == (&theirs.kind, theirs.parent, &theirs.tags);
+    match (ours.is_open(), theirs.is_open()) {
+        _ if ours.body.is_erased() || theirs.body.is_erased() => Alike::Same,
+        _ if !is_same_step => Alike::Apart,
+        (true, false) => Alike::Ends,
+        // What has ended in ours alone is what ours has done.
+        (false, true) => Alike::Same,
+        _ if ours.body == theirs.body => Alike::Same,
+        _ => Alike::Apart,
+    }
+}
+
+fn trace_conflict(place: u64, ours: &Trace, theirs: &Trace) -> Conflict {
+    let (ours, theirs) = (ours.clone(), theirs.clone());
+    Conflict::Trace(Box::new(TraceConflict { place, ours, theirs }))
 }
 
 /// Whether nothing was written, so that it differs by what was erased alone.
