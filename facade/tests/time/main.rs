@@ -4,6 +4,7 @@ mod deadlines;
 mod differences;
 mod effect_forks;
 mod effects;
+mod every_version;
 mod forks;
 mod history;
 mod kept_for_forks;
