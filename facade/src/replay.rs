@@ -12,8 +12,8 @@ use crate::reads::Reads;
 use crate::snapshot::Snapshot;
 use crate::view::View;
 
-/// Commits that are asked for at once.
-const PAGE_COUNT: usize = 512;
+/// Commits that are asked for at once, as long as they come to no more than 4 MiB: each question looks into the index of the history.
+const PAGE_COUNT: usize = 4_096;
 
 /// A run that is led from commit to commit, each applied as it was when it was made and when the store recovers. What stands in it between two
 /// of them is its [`view`](Self::view).
