@@ -26,6 +26,8 @@ mod change;
 mod database;
 mod difference;
 mod events;
+mod explain;
+mod explain_text;
 mod fork;
 mod handle;
 mod history;
@@ -44,6 +46,7 @@ mod salvage_lines;
 mod scope;
 mod snapshot;
 mod subscription;
+mod surroundings;
 mod tagged;
 mod traces;
 mod transaction;
@@ -58,6 +61,7 @@ pub use difference::{
     TraceDifference,
 };
 pub use events::{Appended, Event, EventPage};
+pub use explain::{CauseLost, CauseStep, Explanation, Moment, Prior};
 pub use handle::RunHandle;
 pub use history::{CommitLog, History};
 pub use json_path::{JsonMatch, query};

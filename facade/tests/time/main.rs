@@ -2,6 +2,7 @@
 
 mod deadlines;
 mod differences;
+mod explain;
 mod forks;
 mod history;
 mod kept_for_forks;
