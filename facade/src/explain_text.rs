@@ -2,13 +2,15 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use strata_primitives::{Cause, EntityRef, Retention, Value};
+use strata_primitives::{Cause, CommitReads, EntityRef, Retention, Value};
 
 use crate::change::{Change, ChangeEffect, PastCommit};
 use crate::explain::{CauseLost, CauseStep, Explanation, Prior};
 
 /// Most characters of a value that are shown.
 const VALUE_CHARS_MAX: usize = 120;
+/// Most places that had been read that are shown.
+const READS_MAX: usize = 16;
 /// Most changes of one commit that are shown.
 const CHANGES_MAX: usize = 8;
 
@@ -19,6 +21,15 @@ impl Display for Explanation {
         let Explanation { entity, commit, before, events, has_more_events, span, causes } = self;
         writeln!(f, "{entity}")?;
         writeln!(f, "  {}", Told { commit, explained: Some(entity) })?;
+        if let Some(CommitReads { places, is_cut }) = &commit.reads {
+            let mut separator = "  had read: ";
+            for place in places.iter().take(READS_MAX) {
+                write!(f, "{separator}{place}")?;
+                separator = "; ";
+            }
+            let more = if *is_cut || places.len() > READS_MAX { "; and more" } else { "" };
+            writeln!(f, "{}", if places.is_empty() { "  had read: nothing" } else { more })?;
+        }
         match before {
             Prior::Absent => writeln!(f, "  before: not there")?,
             Prior::NotKept => writeln!(f, "  before: no longer kept")?,

@@ -84,10 +84,10 @@ pub use strata_primitives::diff::{
     DIFF_SIZE_MAX, DiffPlace, ErasedEvent, LogDifference, Parting, RunDifference, RunField,
 };
 pub use strata_primitives::{
-    Cause, ChainReport, Commit, Condition, Deadline, Digest, Direction, Durability, Effect, EntityRef,
-    ErasedVersions, Error, ErrorKind, ForkPoint, Limits, Namespace, NewTrace, Operation, OperationId,
-    Outcome, Receipt, Retention, RunFilter, RunId, RunInfo, RunSpec, RunStatus, Stamp, Timestamp,
-    TraceContent, TraceEnd, TraceFilter, TraceId, Usage, Value, Version, Versioned,
+    Cause, ChainReport, Commit, CommitReads, Condition, Deadline, Digest, Direction, Durability, Effect,
+    EntityRef, ErasedVersions, Error, ErrorKind, ForkPoint, Limits, Namespace, NewTrace, Operation,
+    OperationId, Outcome, ReadPlace, Receipt, Retention, RunFilter, RunId, RunInfo, RunSpec, RunStatus,
+    Stamp, Timestamp, TraceContent, TraceEnd, TraceFilter, TraceId, Usage, Value, Version, Versioned,
 };
 pub use strata_shards::{
     BatchReceipt, Clock, CommitNotice, CompactReport, Compaction, Damage, ExportReport,

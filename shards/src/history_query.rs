@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use strata_primitives::{
-    Cause, Durability, EntityRef, Erasure, Error, ErrorKind, Mutation, OperationId, Redaction, Retention,
-    RunId, Stamp, Timestamp, Version,
+    Cause, CommitReads, Durability, EntityRef, Erasure, Error, ErrorKind, Mutation, OperationId, Redaction,
+    Retention, RunId, Stamp, Timestamp, Version,
 };
 
 use crate::calls::fresh_id;
@@ -59,6 +59,8 @@ pub struct LoggedCommit {
     pub cause: Option<Cause>,
     /// The writer's own id of this write, when it gave one.
     pub operation_id: Option<OperationId>,
+    /// What its transaction had read, where that is kept.
+    pub reads: Option<CommitReads>,
     /// What it changed, in order; of those of one thing, what it changed of that.
     pub mutations: Vec<Mutation>,
 }
@@ -89,7 +91,10 @@ impl CommitPage {
         // What was derived from what is erased is known in the order in which it was written.
         let mut of_run: Vec<_> = self.commits.iter_mut().filter(|commit| commit.kept_by == run).collect();
         of_run.sort_by_key(|commit| commit.stamp.version);
-        for LoggedCommit { stamp, mutations, .. } in of_run {
+        for LoggedCommit { stamp, mutations, reads, .. } in of_run {
+            if let Some(redacted) = reads.as_ref().and_then(|reads| redaction.reads(reads)) {
+                *reads = Some(redacted);
+            }
             for mutation in mutations {
                 if let Some(redacted) = redaction.mutation(mutation, stamp.version) {
                     *mutation = redacted;

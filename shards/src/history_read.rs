@@ -163,7 +163,7 @@ impl Reach {
 
 impl LoggedCommit {
     fn of(reach: &Reach, record: Record) -> LoggedCommit {
-        let RecordHead { run, version, timestamp, durability, cause, operation, .. } = record.head;
+        let RecordHead { run, version, timestamp, durability, cause, operation, reads, .. } = record.head;
         LoggedCommit {
             run,
             kept_by: reach.run,
@@ -171,6 +171,7 @@ impl LoggedCommit {
             durability,
             cause,
             operation_id: operation.map(|write| write.id),
+            reads,
             mutations: record.mutations,
         }
     }

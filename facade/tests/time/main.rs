@@ -1,5 +1,6 @@
 //! What a run was before: versions, forks, replays, and whoever follows it.
 
+mod commit_reads;
 mod deadlines;
 mod differences;
 mod explain;
