@@ -121,8 +121,10 @@ pub struct HistoryRequest {
 }
 
 /// The questions that wait, for the log to reach what they are about or to be answered by the loader.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Histories {
+    /// Of the shard as it was recovered: what follows a recovery may stand where something else stood before.
+    recovery: u64,
     waiting: Vec<WaitingQuery>,
 }
 
@@ -140,6 +142,10 @@ struct WaitingQuery {
 }
 
 impl Histories {
+    pub(crate) fn new() -> Histories {
+        Histories { recovery: fresh_id(), waiting: Vec::new() }
+    }
+
     /// Whether somebody waits.
     pub(crate) fn is_any_wanted(&self) -> bool {
         !self.waiting.is_empty()
@@ -237,8 +243,8 @@ impl Shard {
             if waiting.need.is_met(&self.progress)
                 && let Some(reading) = waiting.reading.take()
             {
-                let request = waiting.request;
-                self.waiting.request(LoadRequest::History { request, reading });
+                let (request, recovery) = (waiting.request, self.histories.recovery);
+                self.waiting.request(LoadRequest::History { request, recovery, reading });
                 has_progress = true;
             }
         }

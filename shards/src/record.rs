@@ -209,7 +209,7 @@ pub fn encode(head: &RecordHead, mutations: &[Mutation], body: &mut Vec<u8>) {
 
 /// Reads a record's body. The reason of a failure names what was wrong.
 pub fn decode(body: &[u8]) -> Result<Record, String> {
-    let (head, count, mut rest) = decode_before_mutations(body)?;
+    let (head, count, mut rest) = decode_before_mutations(body, true)?;
     // The count is not trusted for an allocation: a mutation takes at least one byte.
     let mut mutations = Vec::with_capacity((count as usize).min(rest.len()));
     for index in 0..count {
@@ -226,7 +226,7 @@ pub fn decode(body: &[u8]) -> Result<Record, String> {
 /// The body of a record without what is erased of its commit; nothing where it stays as it is.
 pub fn without_erased(body: &[u8], redaction: &mut Redaction) -> Result<Option<Vec<u8>>, String> {
     let Record { head, mutations, .. } = decode(body)?;
-    let (_, _, rest) = decode_before_mutations(body)?;
+    let (_, _, rest) = decode_before_mutations(body, false)?;
     let before = &body[..body.len() - rest.len()];
     let reads = head.reads.as_ref().and_then(|reads| redaction.reads(reads));
     let mut is_changed = reads.is_some();
@@ -242,13 +242,14 @@ pub fn without_erased(body: &[u8], redaction: &mut Redaction) -> Result<Option<V
     Ok(is_changed.then_some(redacted))
 }
 
-/// Reads what a record says beside its mutations.
+/// Reads what a record says beside its mutations, but for what its transaction had read: whoever goes back over many heads has
+/// no use for that.
 pub fn decode_head(body: &[u8]) -> Result<RecordHead, String> {
-    decode_before_mutations(body).map(|(head, _, _)| head)
+    decode_before_mutations(body, false).map(|(head, _, _)| head)
 }
 
-/// The head, how many mutations there are, and their bytes.
-fn decode_before_mutations(body: &[u8]) -> Result<(RecordHead, u32, &[u8]), String> {
+/// The head, with what its transaction had read where that is wanted, how many mutations there are, and their bytes.
+fn decode_before_mutations(body: &[u8], has_reads: bool) -> Result<(RecordHead, u32, &[u8]), String> {
     let (header, mut rest) = body
         .split_at_checked(HEADER_SIZE)
         .ok_or_else(|| format!("record of {} bytes has no header", body.len()))?;
@@ -271,7 +272,7 @@ fn decode_before_mutations(body: &[u8]) -> Result<(RecordHead, u32, &[u8]), Stri
         return Err(format!("commit {} has a number that no commit has", head.version));
     }
     for _ in 0..header[1] {
-        rest = decode_section(rest, &mut head)?;
+        rest = decode_section(rest, &mut head, has_reads)?;
     }
     Ok((head, u32::from_le_bytes(array(header, 4)), rest))
 }
@@ -315,7 +316,7 @@ fn take_section(bytes: &[u8]) -> Result<(u16, &[u8], &[u8]), String> {
     Ok((tag, section, rest))
 }
 
-fn decode_section<'a>(bytes: &'a [u8], head: &mut RecordHead) -> Result<&'a [u8], String> {
+fn decode_section<'a>(bytes: &'a [u8], head: &mut RecordHead, has_reads: bool) -> Result<&'a [u8], String> {
     let (tag, mut section, rest) = take_section(bytes)?;
     let length = section.len();
     match tag {
@@ -336,7 +337,7 @@ fn decode_section<'a>(bytes: &'a [u8], head: &mut RecordHead) -> Result<&'a [u8]
             head.milestone =
                 Some(Milestone { near: place_at(section, 0), far: place_at(section, PLACE_SIZE) });
         }
-        SECTION_READS => {
+        SECTION_READS if has_reads => {
             let reads = CommitReads::decode(section).map_err(|error| format!("reads: {error}"))?;
             head.reads = Some(reads);
         }
@@ -429,6 +430,7 @@ mod tests {
         golden.extend_from_slice(&[2, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(body[HEADER_SIZE + 9..HEADER_SIZE + 9 + golden.len()], golden);
         assert_eq!(decode(&body).unwrap().head, document("/secret"));
+        assert_eq!(decode_head(&body).unwrap(), RecordHead { reads: None, ..document("/secret") });
         // A section that is not known here stays where it is.
         let mut unknown = body[..HEADER_SIZE].to_vec();
         unknown[1] += 1;

@@ -443,7 +443,8 @@ fn expect_explained(runs: &[RunHandle], dice: &mut Dice, story: &str) {
         let all = &lists.commits[&run.id()];
         let changes = all.iter().flat_map(|commit| &commit.changes);
         let mut things: Vec<_> = changes.map(|change| change.entity.in_run(run.id())).collect();
-        (things.sort(), things.dedup());
+        things.sort();
+        things.dedup();
         things.push(EntityRef::kv(run.id(), "never there"));
         for entity in things {
             let newest = all.last().unwrap().version;
