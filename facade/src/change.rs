@@ -1,8 +1,8 @@
 //! What commits of the past did.
 
 use strata_primitives::{
-    Before, Cause, Durability, EntityRef, ForkPoint, JsonWrite, Mutation, OperationId, Retention, RunId,
-    RunMeta, RunSpec, RunStatus, Stamp, Timestamp, Trace as StoredTrace, Value, Version,
+    Before, Cause, CommitReads, Durability, EntityRef, ForkPoint, JsonWrite, Mutation, OperationId,
+    Retention, RunId, RunMeta, RunSpec, RunStatus, Stamp, Timestamp, Trace as StoredTrace, Value, Version,
 };
 use strata_shards::LoggedCommit;
 
@@ -24,6 +24,8 @@ pub struct PastCommit {
     pub cause: Option<Cause>,
     /// The writer's own id of it, when it gave one.
     pub operation_id: Option<OperationId>,
+    /// What its transaction had read, where that was [recorded](crate::Options::record_reads).
+    pub reads: Option<CommitReads>,
     /// What it did, in order; asked for one thing, what it did to that.
     pub changes: Vec<Change>,
 }
@@ -144,11 +146,11 @@ pub enum ChangeEffect {
 
 impl PastCommit {
     pub(crate) fn decode(commit: LoggedCommit) -> Result<PastCommit> {
-        let LoggedCommit { run, stamp, durability, cause, operation_id, mutations, .. } = commit;
+        let LoggedCommit { run, stamp, durability, cause, operation_id, reads, mutations, .. } = commit;
         let changes = mutations.into_iter().map(|mutation| Change::decode(run, stamp, mutation));
         let changes = changes.collect::<Result<_>>()?;
         let Stamp { version, timestamp } = stamp;
-        Ok(PastCommit { run, version, timestamp, durability, cause, operation_id, changes })
+        Ok(PastCommit { run, version, timestamp, durability, cause, operation_id, reads, changes })
     }
 }
 

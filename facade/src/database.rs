@@ -151,6 +151,7 @@ impl Database {
                 events: options.event_retention,
                 traces: options.trace_retention,
             },
+            record_reads: options.record_reads,
             limits: options.limits,
             clock,
             storage,

@@ -111,18 +111,30 @@ impl RunHandle {
         before: impl Into<Option<Version>>,
     ) -> Result<History> {
         check_limit(limit)?;
-        if entity.run_id() != self.id() {
-            let message = format!("{entity} is of another run");
-            return Err(Error::new(ErrorKind::InvalidArgument, message).with_entity(entity.clone()));
-        }
         let through = match before.into() {
             None => Version::PENDING,
-            Some(Version::NEVER) => return Ok(History::default()),
+            Some(Version::NEVER) => {
+                self.check_own(entity)?;
+                return Ok(History::default());
+            }
             Some(before) => Version(before.0 - 1),
         };
-        let query = HistoryQuery::Of { entity: entity.clone(), through, limit };
-        let CommitPage { commits, next, trimmed, .. } = self.engine().commits(self.id(), query)?;
+        let CommitPage { commits, next, trimmed, .. } = self.changes(entity, through, limit)?;
         Ok(History { commits: decode(commits)?, next: next.map(Version::next), trimmed })
+    }
+
+    /// One page of the commits up to a version that changed a thing; it says with which the next one begins.
+    pub(crate) fn changes(&self, entity: &EntityRef, through: Version, limit: usize) -> Result<CommitPage> {
+        self.check_own(entity)?;
+        self.engine().commits(self.id(), HistoryQuery::Of { entity: entity.clone(), through, limit })
+    }
+
+    fn check_own(&self, entity: &EntityRef) -> Result<()> {
+        if entity.run_id() == self.id() {
+            return Ok(());
+        }
+        let message = format!("{entity} is of another run");
+        Err(Error::new(ErrorKind::InvalidArgument, message).with_entity(entity.clone()))
     }
 }
 

@@ -29,6 +29,8 @@ mod difference;
 mod effects;
 mod events;
 mod execution;
+mod explain;
+mod explain_text;
 mod fork;
 mod handle;
 mod history;
@@ -50,6 +52,7 @@ mod salvage_lines;
 mod scope;
 mod snapshot;
 mod subscription;
+mod surroundings;
 mod tagged;
 mod traces;
 mod transaction;
@@ -67,6 +70,7 @@ pub use difference::{
 pub use effects::EffectPage;
 pub use events::{Appended, Event, EventPage};
 pub use execution::{Execution, Performed};
+pub use explain::{CauseLost, CauseStep, Explanation, Moment, Prior};
 pub use handle::RunHandle;
 pub use history::{CommitLog, History};
 pub use json_path::{JsonMatch, query};
@@ -91,10 +95,11 @@ pub use strata_primitives::diff::{
 };
 pub use strata_primitives::merge::{EntryConflict, EntryStrategy, Resolution, Strategies, Strategy};
 pub use strata_primitives::{
-    Cause, ChainReport, Commit, Condition, Deadline, Digest, Direction, Durability, Effect, EntityRef,
-    ErasedVersions, Error, ErrorKind, ForkPoint, Limits, Namespace, NewTrace, Operation, OperationId,
-    Outcome, Receipt, RecordedEffect, Retention, RunFilter, RunId, RunInfo, RunSpec, RunStatus, Stamp,
-    Timestamp, TraceContent, TraceEnd, TraceFilter, TraceId, Usage, Value, Version, Versioned,
+    Cause, ChainReport, Commit, CommitReads, Condition, Deadline, Digest, Direction, Durability, Effect,
+    EntityRef, ErasedVersions, Error, ErrorKind, ForkPoint, Limits, Namespace, NewTrace, Operation,
+    OperationId, Outcome, ReadPlace, Receipt, RecordedEffect, Retention, RunFilter, RunId, RunInfo, RunSpec,
+    RunStatus, Stamp, Timestamp, TraceContent, TraceEnd, TraceFilter, TraceId, Usage, Value, Version,
+    Versioned,
 };
 pub use strata_shards::{
     BatchReceipt, Clock, CommitNotice, CompactReport, Compaction, Damage, ExportReport,

@@ -19,6 +19,7 @@ use strata_primitives::{Durability, Limits, Retention};
 /// | `retention` | keep all |
 /// | `event_retention` | keep all |
 /// | `trace_retention` | keep all |
+/// | `record_reads` | `false` |
 /// | `pin` | `true` |
 /// | `io_uring` | `true` |
 /// | `limits` | `Limits::default()` |
@@ -71,6 +72,10 @@ pub struct Options {
     pub event_retention: Retention,
     /// Which of its traces, see [`set_trace_retention`](crate::Writes::set_trace_retention).
     pub trace_retention: Retention,
+    /// Whether the commit of a [transaction](crate::RunHandle::transaction) keeps what that had read, as
+    /// [`PastCommit::reads`](crate::PastCommit::reads): names and versions, 1,000 places and 64 KiB at most. A single write, a batch and
+    /// a closure that is [executed](crate::RunHandle::execute) keep nothing: they saw the run as the commit before theirs left it. Not stored: it holds for what is committed from now on.
+    pub record_reads: bool,
     /// What is refused for its size.
     pub limits: Limits,
 }
@@ -91,6 +96,7 @@ impl Default for Options {
             retention: Retention::KeepAll,
             event_retention: Retention::KeepAll,
             trace_retention: Retention::KeepAll,
+            record_reads: false,
             limits: Limits::default(),
         }
     }

@@ -26,6 +26,7 @@ fn the_documented_options_are_the_default_ones() {
         ("retention", options.retention.to_string()),
         ("event_retention", options.event_retention.to_string()),
         ("trace_retention", options.trace_retention.to_string()),
+        ("record_reads", format!("`{}`", options.record_reads)),
         ("pin", format!("`{}`", options.pin)),
         ("io_uring", format!("`{}`", options.io_uring)),
         ("limits", "`Limits::default()`".to_string()),

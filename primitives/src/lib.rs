@@ -4,7 +4,7 @@
 //! inside the operation. `validate` decides and may refuse, `RunState::apply` changes and cannot fail, and the
 //! mutations between them are what the log holds. Read in this order: `operation` and its table,
 //! `outcome`, `mutation`, `run_state` and `content`; `view`, `draft` and `validate`; `past`, `snapshot` and
-//! `read_set`; then what a run holds: `key_map` on its `split_map`, `event_log` and `trace_log` on `entry_log` and `chunks`, `event`, `trace`, `recorded_effect`, `json`, `run_meta` with `run_status`; what
+//! `read_set` with `commit_reads`; then what a run holds: `key_map` on its `split_map`, `event_log` and `trace_log` on `entry_log` and `chunks`, `event`, `trace`, `recorded_effect`, `json`, `run_meta` with `run_status`; what
 //! it shares with others, `fork`; what is taken out of it, `erasure` and `redaction`; what differs between two of them, how one takes over what was done to another, and what one of them comes to: `diff`, `merge`, `digest`; and how all of it becomes bytes at once, and what is known without it: `image`, `run_summary`.
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,7 @@ pub mod cause;
 pub mod check;
 mod chunks;
 pub mod codec;
+pub mod commit_reads;
 pub mod deadline;
 pub mod diff;
 pub mod digest;
@@ -81,6 +82,7 @@ mod traces;
 
 pub use cause::Cause;
 pub use codec::DecodeError;
+pub use commit_reads::{CommitReads, ReadPlace};
 pub use deadline::Deadline;
 pub use digest::Digest;
 pub use draft::{Draft, Staged};

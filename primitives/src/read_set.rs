@@ -67,6 +67,11 @@ impl ReadSet {
         self.places.is_empty()
     }
 
+    /// The places, in the order in which they were looked at.
+    pub(crate) fn places(&self) -> impl Iterator<Item = &Place> {
+        self.places.iter()
+    }
+
     pub(crate) fn clear(&mut self) {
         let mut places = std::mem::take(&mut self.places);
         places.clear();

@@ -1,4 +1,5 @@
 //! Takes what is erased out of what a run was written to: its records, and its images.
+use crate::commit_reads::CommitReads;
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
 use crate::erasure::{Erasure, marker_for};
@@ -135,6 +136,14 @@ impl Redaction {
             }
             _ => None,
         }
+    }
+
+    /// What a commit had read without the paths in documents of which something is erased: they are words of these. Nothing where it
+    /// stays as it is.
+    pub fn reads(&self, reads: &CommitReads) -> Option<CommitReads> {
+        reads.without_paths(|name| {
+            !self.erasures.of(&EntityRef::json(self.run(), Arc::clone(name))).is_empty()
+        })
     }
 
     /// The same entry of an image without what is erased of it; nothing where it stays as it is. Those of an image come in their

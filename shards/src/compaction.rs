@@ -31,7 +31,7 @@ use crate::kin::Kin;
 use crate::maintenance::Errand;
 use crate::message::{Answer, Control};
 use crate::record::{self, RecordPlace};
-use crate::record_walk::RecordWalk;
+use crate::record_walk::{KnownMilestones, RecordWalk};
 use crate::report::CompactReport;
 use crate::retained::RunImage;
 use crate::store_error::store_error;
@@ -284,7 +284,7 @@ pub(crate) fn needed_by<'a>(
 fn begin_of_imported(history: &mut LogHistory, origin: Origin, first: RecordPlace) -> Result<Version, Error> {
     let ForkPoint { run, version } = origin.point;
     let walk = RecordWalk { run, newest: first, base: RecordPlace::default() };
-    match walk.find(history, |_| Ordering::Equal) {
+    match walk.find(history, &mut KnownMilestones::default(), |_| Ordering::Equal) {
         Ok(found) => Ok(found.map_or(version, |(_, head)| Version(head.version.0 - 1))),
         // It is not needed any more, so nothing in front of it is.
         Err(error) if error.kind() == ErrorKind::HistoryTrimmed => Ok(version),

@@ -22,7 +22,7 @@ use crate::engine::Engine;
 use crate::history::group_of;
 use crate::lines::{Lines, Stretch};
 use crate::record::{self, RecordPlace};
-use crate::record_walk::{RecordWalk, lost};
+use crate::record_walk::{KnownMilestones, RecordWalk, lost};
 use crate::replay::apply;
 use crate::report::ExportReport;
 use crate::run::Run;
@@ -146,7 +146,8 @@ impl Export<'_> {
         }
         let walk = RecordWalk { run: id, newest, base: run.place };
         // The files stay while they are read.
-        let places = walk.places_behind(run.state.version(), to, &mut self.history);
+        let places =
+            walk.places_behind(run.state.version(), to, &mut self.history, &mut KnownMilestones::default());
         let places = places.map_err(|error| lost(error, "a record of a version that is kept is missing"))?;
         let mut is_begun = run.state.version() >= from;
         if is_begun {

@@ -95,6 +95,7 @@ impl Frozen {
             milestone: None,
             cause,
             operation: None,
+            reads: None,
         };
         let record = Record { head, mutations, size: 0 };
         apply(&mut self.run, RecordPlace::default(), record)

@@ -9,7 +9,7 @@ use crate::archive::Archive;
 use crate::base::{Ancestor, Base, Lineage};
 use crate::cold_run::ImageShelf;
 use crate::record::RecordPlace;
-use crate::record_walk::RecordWalk;
+use crate::record_walk::{KnownMilestones, RecordWalk};
 use crate::replay::apply;
 use crate::retained::RunImage;
 use crate::run::Run;
@@ -138,7 +138,7 @@ impl PastVersion {
         let walk = RecordWalk { run: self.run, newest: self.newest, base };
         let behind = match from == self.version {
             true => Vec::new(),
-            false => walk.places_behind(from, self.version, log)?,
+            false => walk.places_behind(from, self.version, log, &mut KnownMilestones::default())?,
         };
         for place in behind {
             let record = walk.record(place, log)?;

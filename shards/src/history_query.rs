@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use strata_primitives::{
-    Cause, Durability, EntityRef, Erasure, Error, ErrorKind, Mutation, OperationId, Redaction, Retention,
-    RunId, Stamp, Timestamp, Version,
+    Cause, CommitReads, Durability, EntityRef, Erasure, Error, ErrorKind, Mutation, OperationId, Redaction,
+    Retention, RunId, Stamp, Timestamp, Version,
 };
 
 use crate::calls::fresh_id;
@@ -59,6 +59,8 @@ pub struct LoggedCommit {
     pub cause: Option<Cause>,
     /// The writer's own id of this write, when it gave one.
     pub operation_id: Option<OperationId>,
+    /// What its transaction had read, where that is kept.
+    pub reads: Option<CommitReads>,
     /// What it changed, in order; of those of one thing, what it changed of that.
     pub mutations: Vec<Mutation>,
 }
@@ -89,7 +91,10 @@ impl CommitPage {
         // What was derived from what is erased is known in the order in which it was written.
         let mut of_run: Vec<_> = self.commits.iter_mut().filter(|commit| commit.kept_by == run).collect();
         of_run.sort_by_key(|commit| commit.stamp.version);
-        for LoggedCommit { stamp, mutations, .. } in of_run {
+        for LoggedCommit { stamp, mutations, reads, .. } in of_run {
+            if let Some(redacted) = reads.as_ref().and_then(|reads| redaction.reads(reads)) {
+                *reads = Some(redacted);
+            }
             for mutation in mutations {
                 if let Some(redacted) = redaction.mutation(mutation, stamp.version) {
                     *mutation = redacted;
@@ -116,8 +121,10 @@ pub struct HistoryRequest {
 }
 
 /// The questions that wait, for the log to reach what they are about or to be answered by the loader.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Histories {
+    /// Of the shard as it was recovered: what follows a recovery may stand where something else stood before.
+    recovery: u64,
     waiting: Vec<WaitingQuery>,
 }
 
@@ -135,6 +142,10 @@ struct WaitingQuery {
 }
 
 impl Histories {
+    pub(crate) fn new() -> Histories {
+        Histories { recovery: fresh_id(), waiting: Vec::new() }
+    }
+
     /// Whether somebody waits.
     pub(crate) fn is_any_wanted(&self) -> bool {
         !self.waiting.is_empty()
@@ -232,8 +243,8 @@ impl Shard {
             if waiting.need.is_met(&self.progress)
                 && let Some(reading) = waiting.reading.take()
             {
-                let request = waiting.request;
-                self.waiting.request(LoadRequest::History { request, reading });
+                let (request, recovery) = (waiting.request, self.histories.recovery);
+                self.waiting.request(LoadRequest::History { request, recovery, reading });
                 has_progress = true;
             }
         }

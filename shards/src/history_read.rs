@@ -13,7 +13,7 @@ use crate::cold_run::ImageShelf;
 use crate::history_query::{CommitPage, HistoryFound, HistoryQuery, LoggedCommit};
 use crate::reaches::{Reach, untold_archive};
 use crate::record::{Record, RecordHead, RecordPlace};
-use crate::record_walk::RecordWalk;
+use crate::record_walk::{KnownMilestones, RecordWalk};
 use crate::report::RetentionPreview;
 use crate::retained::RunImage;
 use crate::store_error::store_error;
@@ -44,11 +44,16 @@ impl Reading {
     ///
     /// # Errors
     /// `VersionNotFound` for a time before the first commit, `HistoryTrimmed`, `Corrupt`, `Io`.
-    pub(crate) fn read(mut self, shelf: &ImageShelf, log: &mut LogHistory) -> Result<HistoryFound, Error> {
+    pub(crate) fn read(
+        mut self,
+        shelf: &ImageShelf,
+        log: &mut LogHistory,
+        known: &mut KnownMilestones,
+    ) -> Result<HistoryFound, Error> {
         if let Some((reach, number)) = untold_archive(&mut self.reaches) {
             reach.floor = shelf.archive(number).map_err(store_error)?.earliest();
         }
-        let mut reader = Reader { shelf, log };
+        let mut reader = Reader { shelf, log, known };
         match &self.query {
             HistoryQuery::Kept(_) => {
                 Ok(HistoryFound::Kept(RetentionPreview::of(self.reaches, self.floor_then)))
@@ -163,7 +168,7 @@ impl Reach {
 
 impl LoggedCommit {
     fn of(reach: &Reach, record: Record) -> LoggedCommit {
-        let RecordHead { run, version, timestamp, durability, cause, operation, .. } = record.head;
+        let RecordHead { run, version, timestamp, durability, cause, operation, reads, .. } = record.head;
         LoggedCommit {
             run,
             kept_by: reach.run,
@@ -171,6 +176,7 @@ impl LoggedCommit {
             durability,
             cause,
             operation_id: operation.map(|write| write.id),
+            reads,
             mutations: record.mutations,
         }
     }
@@ -180,6 +186,7 @@ impl LoggedCommit {
 struct Reader<'a> {
     shelf: &'a ImageShelf,
     log: &'a mut LogHistory,
+    known: &'a mut KnownMilestones,
 }
 
 impl Reader<'_> {
@@ -195,7 +202,7 @@ impl Reader<'_> {
             false => Ordering::Less,
         };
         let walk = reach.walk(anchor.map_or(reach.base, |anchor| anchor.record));
-        let found = walk.find(self.log, is_behind)?;
+        let found = walk.find(self.log, self.known, is_behind)?;
         let stamp = found.map(|(_, RecordHead { version, timestamp, .. })| Stamp { version, timestamp });
         Ok(stamp.or_else(|| anchor.map(|anchor| anchor.stamp)))
     }
@@ -210,7 +217,7 @@ impl Reader<'_> {
     ) -> Result<Option<(RecordPlace, Record)>, Error> {
         let oldest = reach.oldest().map(|oldest| oldest.record);
         let walk = RecordWalk { newest, ..reach.walk(oldest.unwrap_or(reach.base)) };
-        let found = walk.find(self.log, |head| head.version.cmp(&version))?;
+        let found = walk.find(self.log, self.known, |head| head.version.cmp(&version))?;
         let place = match (found, oldest) {
             (Some((place, _)), _) => place,
             (None, Some(oldest)) if walk.head(oldest, self.log)?.is_some() => oldest,
@@ -239,7 +246,7 @@ impl Reader<'_> {
         }
         let image = reach.images.iter().find(|image| image.stamp.version == from);
         let walk = reach.walk(image.map_or(reach.base, |image| image.record));
-        for place in walk.places_behind(from, through, self.log)? {
+        for place in walk.places_behind(from, through, self.log, self.known)? {
             if !take(walk.record(place, self.log)?) {
                 return Ok(true);
             }

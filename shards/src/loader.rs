@@ -20,6 +20,7 @@ use crate::image_directory::RunEntry;
 use crate::maintenance::{Errand, ask_for_source};
 use crate::message::{Message, Reply};
 use crate::record::{Record, RecordPlace};
+use crate::record_walk::KnownMilestones;
 use crate::replay::apply;
 use crate::run::Run;
 use crate::store_error::store_error;
@@ -39,7 +40,7 @@ pub(crate) enum LoadRequest {
     /// Make a run as it was; a fork over what it began as.
     Past { request: u64, past: Box<PastVersion>, lineage: Lineage },
     /// Look into the history of a run.
-    History { request: u64, reading: Box<Reading> },
+    History { request: u64, recovery: u64, reading: Box<Reading> },
     /// Drop something, which takes its time.
     Drop(Dropped),
     /// Nobody asks for any of this any more: read from the new image what has moved there, and have the rest put away.
@@ -91,6 +92,7 @@ fn or_panicked<T>(make: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
 impl Loader {
     /// Serves requests until the shard has ended.
     pub(crate) fn run(mut self) {
+        let mut known = KnownMilestones::default();
         while let Ok(wanted) = self.requests.recv() {
             match wanted {
                 LoadRequest::Load { request, asked_at, entry, tail, lineage } => {
@@ -103,10 +105,11 @@ impl Loader {
                     let outcome = or_panicked(|| self.make(&past, &lineage).map(Box::new));
                     self.tell(Loaded::Past { request, outcome });
                 }
-                LoadRequest::History { request, reading } => {
+                LoadRequest::History { request, recovery, reading } => {
+                    known.begin(recovery);
                     let outcome = or_panicked(|| {
                         let mut log = self.history()?;
-                        reading.read(&self.shelf, &mut log)
+                        reading.read(&self.shelf, &mut log, &mut known)
                     });
                     self.tell(Loaded::History { request, outcome });
                 }

@@ -63,6 +63,8 @@ pub struct EngineOptions {
     pub retention: Retention,
     /// Which events and traces a run keeps that does not say so itself.
     pub entry_retention: EntryRetention,
+    /// Whether what a transaction has read is kept with its commit.
+    pub record_reads: bool,
     /// What is refused for its size.
     pub limits: Limits,
     /// Where time comes from.
@@ -238,6 +240,7 @@ impl<'a> Start<'a> {
             memory_budget: (options.memory_budget / count as u64) as usize,
             retention: options.retention,
             entry_retention: options.entry_retention,
+            record_reads: options.record_reads,
         };
         let placement = options.pin.then(|| Placement::claim(count));
         let recovery = RecoveryReport {

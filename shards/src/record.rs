@@ -19,6 +19,7 @@
 //! The section of a milestone holds the places of two earlier ones, near and far, each u32 log and u64 LSN (see `trail`).
 //! The section of an operation id holds the id (16 bytes), the fingerprint of the write (8 bytes) and the effects it
 //! revealed.
+//! The section of what a transaction had read is as [`CommitReads`] encodes it.
 //!
 //! All integers are little-endian. A section with an unknown tag is skipped: an older reader can
 //! still replay the commit, because only mutations change state.
@@ -26,7 +27,8 @@
 use std::cmp::Ordering;
 
 use strata_primitives::{
-    Cause, Durability, Effect, Fingerprint, Mutation, OperationId, Redaction, RunId, Timestamp, Version,
+    Cause, CommitReads, Durability, Effect, Fingerprint, Mutation, OperationId, Redaction, RunId, Timestamp,
+    Version,
 };
 use strata_wal::Lsn;
 
@@ -50,6 +52,7 @@ const SECTION_HEADER_SIZE: usize = 8;
 const SECTION_CAUSE: u16 = 1;
 const SECTION_OPERATION_ID: u16 = 2;
 const SECTION_MILESTONE: u16 = 3;
+const SECTION_READS: u16 = 4;
 const MILESTONE_SIZE: usize = 2 * PLACE_SIZE;
 const PLACE_SIZE: usize = 4 + 8;
 
@@ -118,6 +121,8 @@ pub struct RecordHead {
     pub cause: Option<Cause>,
     /// The writer's own id of this write, when it gave one.
     pub operation: Option<IdentifiedWrite>,
+    /// What its transaction had read, where that is kept.
+    pub reads: Option<CommitReads>,
 }
 
 /// A write that is answered, not repeated, when it is sent again.
@@ -160,7 +165,8 @@ pub fn kind_of(mutations: &[Mutation]) -> u8 {
 /// # Panics
 /// If there are 2^32 mutations or more; limits refuse such commits long before.
 pub fn encode(head: &RecordHead, mutations: &[Mutation], body: &mut Vec<u8>) {
-    let has_section = [head.milestone.is_some(), head.cause.is_some(), head.operation.is_some()];
+    let RecordHead { milestone, cause, operation, reads, .. } = head;
+    let has_section = [milestone.is_some(), cause.is_some(), operation.is_some(), reads.is_some()];
     let sections = has_section.map(u8::from).iter().sum();
     let count = u32::try_from(mutations.len()).expect("limits bound the mutations of a commit");
     body.push(head.durability.code());
@@ -173,7 +179,7 @@ pub fn encode(head: &RecordHead, mutations: &[Mutation], body: &mut Vec<u8>) {
     body.extend_from_slice(&head.previous.log.to_le_bytes());
     body.extend_from_slice(&[0; 4]);
     body.extend_from_slice(&head.previous.lsn.0.to_le_bytes());
-    if let Some(Milestone { near, far }) = head.milestone {
+    if let Some(Milestone { near, far }) = *milestone {
         encode_section(SECTION_MILESTONE, body, |body| {
             for RecordPlace { log, lsn } in [near, far] {
                 body.extend_from_slice(&log.to_le_bytes());
@@ -181,10 +187,10 @@ pub fn encode(head: &RecordHead, mutations: &[Mutation], body: &mut Vec<u8>) {
             }
         });
     }
-    if let Some(cause) = &head.cause {
+    if let Some(cause) = cause {
         encode_section(SECTION_CAUSE, body, |body| cause.encode(body));
     }
-    if let Some(write) = &head.operation {
+    if let Some(write) = operation {
         encode_section(SECTION_OPERATION_ID, body, |body| {
             body.extend_from_slice(&write.id.0);
             body.extend_from_slice(&write.fingerprint.0);
@@ -193,6 +199,9 @@ pub fn encode(head: &RecordHead, mutations: &[Mutation], body: &mut Vec<u8>) {
             }
         });
     }
+    if let Some(reads) = reads {
+        encode_section(SECTION_READS, body, |body| reads.encode(body));
+    }
     for mutation in mutations {
         mutation.encode(body);
     }
@@ -200,7 +209,7 @@ pub fn encode(head: &RecordHead, mutations: &[Mutation], body: &mut Vec<u8>) {
 
 /// Reads a record's body. The reason of a failure names what was wrong.
 pub fn decode(body: &[u8]) -> Result<Record, String> {
-    let (head, count, mut rest) = decode_before_mutations(body)?;
+    let (head, count, mut rest) = decode_before_mutations(body, true)?;
     // The count is not trusted for an allocation: a mutation takes at least one byte.
     let mut mutations = Vec::with_capacity((count as usize).min(rest.len()));
     for index in 0..count {
@@ -217,9 +226,14 @@ pub fn decode(body: &[u8]) -> Result<Record, String> {
 /// The body of a record without what is erased of its commit; nothing where it stays as it is.
 pub fn without_erased(body: &[u8], redaction: &mut Redaction) -> Result<Option<Vec<u8>>, String> {
     let Record { head, mutations, .. } = decode(body)?;
-    let (_, _, rest) = decode_before_mutations(body)?;
-    let mut redacted = body[..body.len() - rest.len()].to_vec();
-    let mut is_changed = false;
+    let (_, _, rest) = decode_before_mutations(body, false)?;
+    let before = &body[..body.len() - rest.len()];
+    let reads = head.reads.as_ref().and_then(|reads| redaction.reads(reads));
+    let mut is_changed = reads.is_some();
+    let mut redacted = match reads {
+        Some(reads) => with_reads(before, &reads)?,
+        None => before.to_vec(),
+    };
     for mutation in mutations {
         let changed = redaction.mutation(&mutation, head.version);
         is_changed |= changed.is_some();
@@ -228,13 +242,14 @@ pub fn without_erased(body: &[u8], redaction: &mut Redaction) -> Result<Option<V
     Ok(is_changed.then_some(redacted))
 }
 
-/// Reads what a record says beside its mutations.
+/// Reads what a record says beside its mutations, but for what its transaction had read: whoever goes back over many heads has
+/// no use for that.
 pub fn decode_head(body: &[u8]) -> Result<RecordHead, String> {
-    decode_before_mutations(body).map(|(head, _, _)| head)
+    decode_before_mutations(body, false).map(|(head, _, _)| head)
 }
 
-/// The head, how many mutations there are, and their bytes.
-fn decode_before_mutations(body: &[u8]) -> Result<(RecordHead, u32, &[u8]), String> {
+/// The head, with what its transaction had read where that is wanted, how many mutations there are, and their bytes.
+fn decode_before_mutations(body: &[u8], has_reads: bool) -> Result<(RecordHead, u32, &[u8]), String> {
     let (header, mut rest) = body
         .split_at_checked(HEADER_SIZE)
         .ok_or_else(|| format!("record of {} bytes has no header", body.len()))?;
@@ -251,12 +266,13 @@ fn decode_before_mutations(body: &[u8]) -> Result<(RecordHead, u32, &[u8]), Stri
         milestone: None,
         cause: None,
         operation: None,
+        reads: None,
     };
     if head.version == Version::PENDING {
         return Err(format!("commit {} has a number that no commit has", head.version));
     }
     for _ in 0..header[1] {
-        rest = decode_section(rest, &mut head)?;
+        rest = decode_section(rest, &mut head, has_reads)?;
     }
     Ok((head, u32::from_le_bytes(array(header, 4)), rest))
 }
@@ -272,15 +288,37 @@ fn encode_section(tag: u16, body: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)
     body[length_at..start].copy_from_slice(&length.to_le_bytes());
 }
 
-fn decode_section<'a>(bytes: &'a [u8], head: &mut RecordHead) -> Result<&'a [u8], String> {
+/// What stands in front of the mutations of a record, with other reads; sections that are not known here stay.
+fn with_reads(before: &[u8], reads: &CommitReads) -> Result<Vec<u8>, String> {
+    let (header, mut rest) = before.split_at(HEADER_SIZE);
+    let mut body = header.to_vec();
+    for _ in 0..header[1] {
+        let (tag, section, behind) = take_section(rest)?;
+        match tag {
+            SECTION_READS => encode_section(tag, &mut body, |body| reads.encode(body)),
+            _ => encode_section(tag, &mut body, |body| body.extend_from_slice(section)),
+        }
+        rest = behind;
+    }
+    Ok(body)
+}
+
+/// The tag and the content of the next section, and what is behind it.
+fn take_section(bytes: &[u8]) -> Result<(u16, &[u8], &[u8]), String> {
     let (header, rest) = bytes
         .split_at_checked(SECTION_HEADER_SIZE)
         .ok_or("a section header runs over the end of the record")?;
     let tag = u16::from_le_bytes(array(header, 0));
     let length = u32::from_le_bytes(array(header, 4)) as usize;
-    let (mut section, rest) = rest
+    let (section, rest) = rest
         .split_at_checked(length)
         .ok_or_else(|| format!("section {tag} of {length} bytes runs over the end of the record"))?;
+    Ok((tag, section, rest))
+}
+
+fn decode_section<'a>(bytes: &'a [u8], head: &mut RecordHead, has_reads: bool) -> Result<&'a [u8], String> {
+    let (tag, mut section, rest) = take_section(bytes)?;
+    let length = section.len();
     match tag {
         SECTION_CAUSE => {
             head.cause = Some(Cause::decode(&mut section).map_err(|error| format!("cause: {error}"))?);
@@ -298,6 +336,10 @@ fn decode_section<'a>(bytes: &'a [u8], head: &mut RecordHead) -> Result<&'a [u8]
         SECTION_MILESTONE if length == MILESTONE_SIZE => {
             head.milestone =
                 Some(Milestone { near: place_at(section, 0), far: place_at(section, PLACE_SIZE) });
+        }
+        SECTION_READS if has_reads => {
+            let reads = CommitReads::decode(section).map_err(|error| format!("reads: {error}"))?;
+            head.reads = Some(reads);
         }
         SECTION_MILESTONE => return Err(format!("a milestone of {length} bytes")),
         _ => {}
@@ -322,7 +364,7 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 mod tests {
     use std::sync::Arc;
 
-    use strata_primitives::Encoded;
+    use strata_primitives::{Encoded, EntityRef, Erasure, ReadPlace};
 
     use super::*;
 
@@ -336,6 +378,7 @@ mod tests {
             milestone: None,
             cause: None,
             operation: None,
+            reads: None,
         }
     }
 
@@ -369,6 +412,53 @@ mod tests {
         golden.extend_from_slice(&[0, 16, 0, 0, 0, 0, 0, 0]);
         assert_eq!(body, golden);
         assert_eq!(body.len(), HEADER_SIZE);
+    }
+
+    #[test]
+    fn what_a_transaction_had_read_is_a_section_and_loses_its_paths_with_what_is_erased() {
+        let run = head().run;
+        let document = |path: &str| {
+            let place = ReadPlace::Document { name: "d".into(), path: path.into(), version: Version(2) };
+            let reads = CommitReads { places: vec![place], is_cut: false };
+            RecordHead { cause: Some(Cause::Expired), reads: Some(reads), ..head() }
+        };
+        let mut body = Vec::new();
+        encode(&document("/secret"), &[put("a")], &mut body);
+        let section = [0, 3, 1, 0, 0, 0, b'd', 7, 0, 0, 0, b'/', b's', b'e', b'c', b'r', b'e', b't'];
+        let mut golden = vec![4, 0, 0, 0, 26, 0, 0, 0];
+        golden.extend_from_slice(&section);
+        golden.extend_from_slice(&[2, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(body[HEADER_SIZE + 9..HEADER_SIZE + 9 + golden.len()], golden);
+        assert_eq!(decode(&body).unwrap().head, document("/secret"));
+        assert_eq!(decode_head(&body).unwrap(), RecordHead { reads: None, ..document("/secret") });
+        // A section that is not known here stays where it is.
+        let mut unknown = body[..HEADER_SIZE].to_vec();
+        unknown[1] += 1;
+        unknown.extend_from_slice(&[99, 0, 0, 0, 1, 0, 0, 0, 7]);
+        unknown.extend_from_slice(&body[HEADER_SIZE..]);
+        let erasure = |name: &str| Erasure {
+            entity: EntityRef::json(run, name),
+            from: Version(1),
+            through: Version(2),
+            by: Version(9),
+            event_hash: None,
+            reason: "asked for".into(),
+        };
+        for body in [body, unknown] {
+            let mut redaction = Redaction::new(run, vec![erasure("d")]);
+            let redacted = without_erased(&body, &mut redaction).unwrap().unwrap();
+            assert_eq!(redacted.len(), body.len() - "/secret".len());
+            assert_eq!(
+                decode(&redacted).unwrap(),
+                Record { size: redacted.len(), head: document(""), mutations: vec![put("a")] }
+            );
+            assert_eq!(
+                without_erased(&redacted, &mut redaction),
+                Ok(None),
+                "there is nothing more to take out"
+            );
+            assert_eq!(without_erased(&body, &mut Redaction::new(run, vec![erasure("e")])), Ok(None));
+        }
     }
 
     #[test]

@@ -231,6 +231,7 @@ mod tests {
             milestone: None,
             cause: None,
             operation: None,
+            reads: None,
         };
         let mut body = Vec::new();
         record::encode(&head, &[], &mut body);

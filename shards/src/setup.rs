@@ -30,6 +30,8 @@ pub(crate) struct Setup {
     pub(crate) retention: Retention,
     /// Which events and traces a run keeps that does not say so itself.
     pub(crate) entry_retention: EntryRetention,
+    /// What a transaction has read is kept with its commit.
+    pub(crate) record_reads: bool,
 }
 
 impl Setup {

@@ -152,7 +152,7 @@ impl Shard {
             checkpoints,
             waiting: Waiting::new(loads),
             pasts: Pasts::default(),
-            histories: Histories::default(),
+            histories: Histories::new(),
             bases: Bases::default(),
             budget,
             mending: Mending::default(),

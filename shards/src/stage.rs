@@ -1,9 +1,9 @@
 //! How a write is decided: its operations become mutations, and those one encoded record.
 
 use strata_primitives::{
-    Answer as Validated, Cause, Commit, Context, Draft, Durability, Effect, EntityRef, Error, ErrorKind,
-    Fingerprint, Limits, Mutation, Operation, OperationId, OrderIndex, Receipt, RunId, RunState, Stamp,
-    trim_entries, validate,
+    Answer as Validated, Cause, Commit, CommitReads, Context, Draft, Durability, Effect, EntityRef, Error,
+    ErrorKind, Fingerprint, Limits, Mutation, Operation, OperationId, OrderIndex, Receipt, RunId, RunState,
+    Stamp, trim_entries, validate,
 };
 
 use crate::commit::{Staged, Step};
@@ -24,8 +24,8 @@ pub(crate) enum Operations {
     One(Operation),
     /// A batch, in order.
     Many(Vec<Operation>),
-    /// What a transaction wrote, in order.
-    Again(Vec<Rewrite>),
+    /// What a transaction wrote, in order, and what it had read, where that is kept.
+    Again { writes: Vec<Rewrite>, reads: Option<CommitReads> },
     /// Whatever the closure writes.
     Shipped(Shipped),
 }
@@ -100,10 +100,14 @@ impl Shard {
         let context = Context { now: self.now.max(state.timestamp()), boot: self.boot.number };
         let limits = &self.setup.limits;
         let mut draft = Draft::with_buffer(state.view(), std::mem::take(&mut self.spare_mutations));
+        let mut kept_reads = None;
         let effects = match operations {
             Operations::One(operation) => Effects::One(decide(operation, &mut draft, &context, limits)?),
             Operations::Many(operations) => decide_batch(operations, &mut draft, &context, limits)?,
-            Operations::Again(writes) => Effects::Many(decide_again(writes, &mut draft, &context, limits)?),
+            Operations::Again { writes, reads } => {
+                kept_reads = reads;
+                Effects::Many(decide_again(writes, &mut draft, &context, limits)?)
+            }
             Operations::Shipped(shipped) => {
                 let Executed { effects, walked, is_over_budget } =
                     shipped.run(&mut draft, &context, self.boot, &self.setup);
@@ -145,7 +149,7 @@ impl Shard {
             cause,
             forked: None,
         };
-        staged.encode_if_logged(run);
+        staged.encode_if_logged(run, kept_reads);
         Ok(Decision::Commit(staged))
     }
 
@@ -190,7 +194,7 @@ impl Operations {
         let (listed, again): (&[Operation], &[Rewrite]) = match self {
             Operations::One(operation) => (std::slice::from_ref(operation), &[]),
             Operations::Many(operations) => (operations, &[]),
-            Operations::Again(writes) => (&[], writes),
+            Operations::Again { writes, .. } => (&[], writes),
             Operations::Shipped(_) => (&[], &[]),
         };
         listed.iter().chain(again.iter().map(|write| &write.operation))
@@ -219,12 +223,12 @@ impl Staged {
             cause,
             forked: None,
         };
-        staged.encode_if_logged(&run);
+        staged.encode_if_logged(&run, None);
         Staged { forked: Some(run), ..staged }
     }
 
     /// Writes the record of the commit into `body`, if it gets one.
-    fn encode_if_logged(&mut self, run: &Run) {
+    fn encode_if_logged(&mut self, run: &Run, reads: Option<CommitReads>) {
         if self.durability == Durability::InMemory {
             return;
         }
@@ -241,6 +245,7 @@ impl Staged {
             milestone: run.trail.milestone(run.logged.version, self.stamp.version),
             cause: self.cause.clone(),
             operation,
+            reads,
         };
         self.body.clear();
         record::encode(&head, &self.mutations, &mut self.body);
@@ -254,7 +259,7 @@ fn identify(operations: &Operations, options: Option<&CallOptions>) -> Option<(O
     let operations = match operations {
         Operations::One(operation) => std::slice::from_ref(operation),
         Operations::Many(operations) => operations,
-        Operations::Again(_) | Operations::Shipped(_) => &[],
+        Operations::Again { .. } | Operations::Shipped(_) => &[],
     };
     Some((id, Fingerprint::of(operations)))
 }
@@ -267,7 +272,7 @@ fn answered_before(
 ) -> Result<Option<Written>, Error> {
     let Some((id, fingerprint)) = identity else { return Ok(None) };
     let Some(receipt) = state.receipt(&id) else { return Ok(None) };
-    if matches!(operations, Operations::Again(_) | Operations::Shipped(_)) {
+    if matches!(operations, Operations::Again { .. } | Operations::Shipped(_)) {
         return Err(repeated(state.id(), id, receipt));
     }
     if receipt.fingerprint != fingerprint {

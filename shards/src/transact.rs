@@ -1,6 +1,6 @@
 //! How a shard serves the steps of a transaction, and commits it.
 
-use strata_primitives::{Error, ErrorKind, Operation, RunId};
+use strata_primitives::{CommitReads, Error, ErrorKind, Operation, RunId};
 
 use crate::commit::Step;
 use crate::message::{Answer, CallOptions, Reply};
@@ -44,7 +44,11 @@ impl Shard {
     ) -> Step {
         let writes = writes.into_iter().map(|operation| Rewrite { operation, revealed: None });
         let decision = match id.map(|id| self.transactions.remove(id)) {
-            None => self.stage(run, Operations::Again(writes.collect()), options),
+            None => {
+                // It had read nothing.
+                let reads = self.setup.record_reads.then(CommitReads::default);
+                self.stage(run, Operations::Again { writes: writes.collect(), reads }, options)
+            }
             Some(None) => return Step::Done(Err(lost()), Need::default()),
             Some(Some(mut transaction)) => {
                 transaction.writes.extend(writes);
@@ -112,11 +116,13 @@ impl Shard {
         if writes.is_empty() {
             return Ok(Decision::Answered(Written::nothing()));
         }
+        let mut reads = None;
         if let Some(run) = self.runs.get(transaction.run) {
             refuse_repeated(&run.state, options)?;
             transaction.check_reads(&run.state, self.now.max(run.state.timestamp()))?;
+            reads = self.setup.record_reads.then(|| transaction.reads(&run.state));
         }
-        self.stage(transaction.run, Operations::Again(writes), options)
+        self.stage(transaction.run, Operations::Again { writes, reads }, options)
     }
 
     fn end(&mut self, transaction: Transaction) {

@@ -7,8 +7,8 @@
 
 use rustc_hash::FxHashMap;
 use strata_primitives::{
-    Answer as Validated, Context, Draft, EntityRef, Error, ErrorKind, Interval, Limits, Operation, Outcome,
-    RunId, RunState, Snapshot, Staged, Timestamp, Version, conflict, validate,
+    Answer as Validated, CommitReads, Context, Draft, EntityRef, Error, ErrorKind, Interval, Limits,
+    Operation, Outcome, RunId, RunState, Snapshot, Staged, Timestamp, Version, conflict, validate,
 };
 
 use crate::rewrite::{Revealed, Rewrite, Told};
@@ -161,6 +161,13 @@ impl Transaction {
         let seen = draft.view().version_of(&operation.entity(self.run), self.began);
         self.writes.push(Rewrite { operation, revealed: Some(Revealed { told, seen }) });
         Ok(told)
+    }
+
+    /// What it has read, as its commit keeps it.
+    pub(crate) fn reads(&self, state: &RunState) -> CommitReads {
+        let view = self.snapshot.as_ref().and_then(|snapshot| state.view_at(snapshot));
+        let read = view.zip(self.staged.reads());
+        read.map_or_else(CommitReads::default, |(view, reads)| CommitReads::of(reads, &view, self.began))
     }
 
     /// Refuses if what was read has changed, by commits or by time.

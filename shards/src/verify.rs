@@ -16,7 +16,7 @@ use crate::engine::Engine;
 use crate::image_directory::{RunEntry, read_directory};
 use crate::kin::Kin;
 use crate::record::{self, RecordPlace};
-use crate::record_walk::{RecordWalk, lost};
+use crate::record_walk::{KnownMilestones, RecordWalk, lost};
 use crate::retained::RunImage;
 use crate::store_error::store_error;
 
@@ -198,7 +198,7 @@ impl Verification {
                 // The record of what the others are applied to is not one of them.
                 let base = images.iter().find(|image| image.stamp.version == *from).map(|image| image.record);
                 let walk = RecordWalk { run: *run, newest, base: base.or(begins).unwrap_or_default() };
-                let walked = walk.places_behind(*from, through, &mut log);
+                let walked = walk.places_behind(*from, through, &mut log, &mut KnownMilestones::default());
                 let what =
                     format!("versions behind {from}, up to {through}, are kept, and a record is missing");
                 self.keep_damage(walked.map_err(|error| lost(error, what)))?;

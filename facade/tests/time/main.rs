@@ -1,10 +1,12 @@
 //! What a run was before: versions, forks, replays, and whoever follows it.
 
+mod commit_reads;
 mod deadlines;
 mod differences;
 mod effect_forks;
 mod effects;
 mod every_version;
+mod explain;
 mod forks;
 mod history;
 mod kept_for_forks;
