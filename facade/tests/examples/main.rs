@@ -15,6 +15,7 @@ mod plan;
 mod survey;
 #[path = "../../examples/agent/tools.rs"]
 mod tools;
+mod trials;
 #[path = "../../examples/show/values.rs"]
 mod values;
 
@@ -191,7 +192,9 @@ fn inspect_ends_in_order_when_its_reader_goes_away() {
 fn examples_refuse_bad_arguments_with_advice_and_create_nothing() {
     let place = tempfile::tempdir().unwrap();
     let missing = place.path().join("missing");
-    for name in ["agent", "import_runs", "inspect", "salvage", "transfer", "document", "coordination"] {
+    for name in
+        ["agent", "import_runs", "inspect", "salvage", "transfer", "document", "coordination", "trials"]
+    {
         assert!(succeed(example(name).arg("--help")).contains("usage:"));
         let error = fail(2, example(name).arg("--frobnicate"));
         assert!(error.contains("not an option") && error.contains("usage:"), "{error}");
@@ -206,7 +209,7 @@ fn examples_refuse_bad_arguments_with_advice_and_create_nothing() {
         let error = fail(2, example(name).args([option, value]));
         assert!(error.contains(value) && error.contains("usage:"), "{error}");
     }
-    for name in ["import_runs", "inspect"] {
+    for name in ["import_runs", "inspect", "trials"] {
         assert!(fail(2, &mut example(name)).contains("is missing"));
         assert!(fail(1, example(name).arg(&missing)).starts_with("error: "));
     }
