@@ -18,6 +18,7 @@ mod tools;
 mod trials;
 #[path = "../../examples/show/values.rs"]
 mod values;
+mod what_if;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
