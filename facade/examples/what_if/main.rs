@@ -97,10 +97,8 @@ fn in_front_of_decision(run: &RunHandle) -> Result<Version> {
 
 fn tell_run(run: &RunHandle) -> Result<()> {
     say!("  {}", tell::outcome(run)?);
-    let kept = ["insurance", "breakfast"].map(|key| Ok::<_, strata::Error>((key, run.exists(key)?.value)));
-    for note in kept {
-        let (key, is_there) = note?;
-        say!("  {key:<12} {}", if is_there { "is there" } else { "is not there" });
+    for key in ["insurance", "breakfast"] {
+        say!("  {key:<12} {}", if run.exists(key)?.value { "is there" } else { "is not there" });
     }
     say!("  {} events, {} traces", run.event_count()?.value, run.trace_count(None)?.value);
     Ok(())
