@@ -119,7 +119,9 @@ fn one_thing_comes_back_and_all_others_stay() {
 fn a_version_that_is_not_there_or_a_run_that_takes_no_writes_is_refused() {
     let disk = disk(seed());
     let (database, run) = story(&disk);
-    (0..20).for_each(|value| drop(run.put("key", value).unwrap()));
+    for value in 0..20 {
+        run.put("key", value).unwrap();
+    }
     assert_eq!(run.revert(Version(99)).unwrap_err().kind(), ErrorKind::VersionNotFound);
     run.set_retention(Retention::KeepLast(5)).unwrap();
     database.checkpoint().unwrap();
@@ -173,7 +175,11 @@ fn whoever_writes_meanwhile_loses_nothing_to_a_revert_of_something_else() {
     let then = run.put("key", "then").unwrap().version;
     let key = EntityRef::kv(run.id(), "key");
     std::thread::scope(|threads| {
-        threads.spawn(|| (0..300).for_each(|_| drop(run.increment("count", 1).unwrap())));
+        threads.spawn(|| {
+            for _ in 0..300 {
+                run.increment("count", 1).unwrap();
+            }
+        });
         threads.spawn(|| {
             for round in 0..30 {
                 run.put("key", round).unwrap();
