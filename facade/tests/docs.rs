@@ -262,6 +262,19 @@ fn every_decision_tells_what_was_faced_chosen_and_refused() {
     }
 }
 
+/// An example without the lines around it that every test needs.
+#[test]
+fn every_example_on_the_page_of_time_is_lines_of_a_test() {
+    let source = read("facade/tests/time/page.rs").replace("\n    ", "\n");
+    let document = read("docs/time.md");
+    let examples: Vec<&str> =
+        document.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(examples.len() > 5, "docs/time.md shows how it is used");
+    for example in examples {
+        assert!(source.contains(example), "no test has these lines:\n{example}");
+    }
+}
+
 #[test]
 fn the_checks_run_the_commands_of_the_readme() {
     let (readme, checks) = (read("README.md"), read(".ci/run"));

@@ -2,6 +2,7 @@
 mod support;
 
 use proptest::prelude::*;
+use proptest::strategy::Strategy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use strata_primitives::diff::*;
@@ -486,7 +487,7 @@ fn a_page_that_ends_early_on_one_side_ends_there_on_both() {
     let base = world.state.share();
     let mut other = World { state: world.state.share(), now: world.now, log: Vec::new() };
     for number in 0..40 {
-        let large = Value::Bytes(vec![number; 1 << 20].into());
+        let large = Value::Bytes(vec![number; 1 << 20]);
         let put = |value| Operation::KvPut {
             key: format!("{number:02}").into(),
             value: support::encoded(value),

@@ -15,8 +15,10 @@ mod plan;
 mod survey;
 #[path = "../../examples/agent/tools.rs"]
 mod tools;
+mod trials;
 #[path = "../../examples/show/values.rs"]
 mod values;
+mod what_if;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -191,7 +193,9 @@ fn inspect_ends_in_order_when_its_reader_goes_away() {
 fn examples_refuse_bad_arguments_with_advice_and_create_nothing() {
     let place = tempfile::tempdir().unwrap();
     let missing = place.path().join("missing");
-    for name in ["agent", "import_runs", "inspect", "salvage", "transfer", "document", "coordination"] {
+    for name in
+        ["agent", "import_runs", "inspect", "salvage", "transfer", "document", "coordination", "trials"]
+    {
         assert!(succeed(example(name).arg("--help")).contains("usage:"));
         let error = fail(2, example(name).arg("--frobnicate"));
         assert!(error.contains("not an option") && error.contains("usage:"), "{error}");
@@ -206,7 +210,7 @@ fn examples_refuse_bad_arguments_with_advice_and_create_nothing() {
         let error = fail(2, example(name).args([option, value]));
         assert!(error.contains(value) && error.contains("usage:"), "{error}");
     }
-    for name in ["import_runs", "inspect"] {
+    for name in ["import_runs", "inspect", "trials"] {
         assert!(fail(2, &mut example(name)).contains("is missing"));
         assert!(fail(1, example(name).arg(&missing)).starts_with("error: "));
     }

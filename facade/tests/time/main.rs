@@ -13,6 +13,7 @@ mod kept_for_forks;
 mod lineage;
 mod looking_back;
 mod merges;
+mod page;
 mod past_of_forks;
 mod replay;
 mod reverts;
