@@ -131,6 +131,11 @@ impl View {
 }
 
 impl ThreeWayDifference {
+    /// Where it stands among all.
+    pub fn place(&self) -> DiffPlace {
+        self.ours.as_ref().or(self.theirs.as_ref()).expect("it differs on one side").place()
+    }
+
     fn decode(run: RunId, difference: merge::ThreeWayDifference) -> Result<ThreeWayDifference> {
         let merge::ThreeWayDifference { ours, theirs, taken, conflicts } = difference;
         let decode = |side: Option<_>| side.map(|difference| Difference::decode(run, difference)).transpose();

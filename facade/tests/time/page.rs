@@ -2,8 +2,8 @@
 
 use strata::{
     Cause, ChangeEffect, Database, DiffPlace, Difference, EntityRef, EntryStrategy, ErrorKind, Merge,
-    Options, Parting, Reads, Resolution, Retention, RunHandle, RunSpec, Strategies, Strategy, Value, Version,
-    Writes,
+    Options, Parting, Performed, Prior, Reads, Resolution, Retention, RunHandle, RunSpec, Strategies,
+    Strategy, Value, Version, Writes,
 };
 use tempfile::TempDir;
 
@@ -105,6 +105,43 @@ fn the_page_of_time_gives_history_up_but_not_that_of_a_fork() -> Result<()> {
     drop(database.checkpoint()?); // retention takes effect when an image is written
     assert_eq!(run.at(oslo.version).unwrap_err().kind(), ErrorKind::HistoryTrimmed);
     assert_eq!(fork.at(oslo.version)?.get("city")?.unwrap().value.as_str(), Some("Oslo"));
+    Ok(database.close()?)
+}
+
+#[test]
+fn the_page_of_time_explains_a_change() -> Result<()> {
+    let (_place, database, run) = begun()?;
+    let found = run.append("found", "the fjord is in Bergen")?;
+    run.put("city", "Oslo")?;
+    let why = Cause::Commit { run: run.id(), version: found.commit.version };
+    let bergen = run.with_cause(why).put("city", "Bergen")?;
+    let why = Cause::Commit { run: run.id(), version: bergen.version };
+    run.with_cause(why).put("hotel", "harbour view")?;
+
+    let hotel = run.explain(&EntityRef::kv(run.id(), "hotel"), 2)?.unwrap();
+    let back: Vec<_> = hotel.causes.iter().map(|step| step.commit.as_ref().unwrap().version).collect();
+    assert_eq!(back, [bergen.version, found.commit.version]);
+    let city = run.explain_change(&EntityRef::kv(run.id(), "city"), bergen.version, 0)?.unwrap();
+    let Prior::Changed(before) = &city.before else { panic!("it was Oslo") };
+    assert_eq!(before.changes[0].effect, ChangeEffect::Put { value: "Oslo".into(), deadline: None });
+    Ok(database.close()?)
+}
+
+#[test]
+fn the_page_of_time_calls_effects_once() -> Result<()> {
+    let (_place, database, run) = begun()?;
+    let program = |run: &RunHandle| -> std::result::Result<Performed, strata::Error> {
+        let execution = run.begin_execution();
+        let price = execution.effect("price", "hotel", || Ok::<_, strata::Error>(310))?;
+        let price = price.value.as_int().unwrap();
+        execution.effect("nights", price, || Ok::<_, strata::Error>(600 / price))
+    };
+    assert_eq!(program(&run)?.value, Value::Int(1));
+    assert!(program(&run)?.is_recalled); // nothing is called
+
+    let fork = run.fork_before_effect("price", 0)?;
+    fork.record_effect("price", 0, "hotel", 200)?; // what if it had been cheaper?
+    assert_eq!(program(&fork)?.value, Value::Int(3));
     Ok(database.close()?)
 }
 
