@@ -14,7 +14,7 @@ use crate::prepare::{PreparedSegment, SegmentRequest, create_segment};
 use crate::report::{LogEnd, LogSummary, ManifestSummary};
 use crate::segment::{SegmentHeader, segment_path, segments_dir};
 use crate::slots::{Slots, read_slots};
-use crate::source::{LogSource, open_segment};
+use crate::source::{LogSource, SegmentRanges, open_segment};
 use crate::storage::{Access, Capabilities, File, Lock, LockGuard, Storage};
 use crate::store_id::StoreId;
 
@@ -215,6 +215,7 @@ impl StoreDirectory {
             is_newest_slot: self.slots.damaged.is_none(),
             capabilities: self.capabilities.clone(),
             fallback_warning: Arc::clone(&self.fallback_warning),
+            ranges: SegmentRanges::default(),
             is_salvaged: false,
         }
     }

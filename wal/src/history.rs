@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::error::WalError;
@@ -172,18 +173,45 @@ impl LogHistory {
 
     /// Opens the segment that holds a position.
     fn find(&self, lsn: Lsn) -> Result<Option<OpenSegment>, WalError> {
+        if let Some(number) = self.number_of(lsn)?
+            && let Some(segment) = self.open(number)?
+            && (segment.first..segment.end).contains(&lsn)
+        {
+            return Ok(Some(segment));
+        }
+        // What was known of the segments may not be so any more.
+        self.source.ranges.forget();
+        let number = self.number_of(lsn)?;
+        number.map_or(Ok(None), |number| self.open(number))
+    }
+
+    /// The number of the segment that holds a position.
+    fn number_of(&self, lsn: Lsn) -> Result<Option<u64>, WalError> {
         // Segments with greater numbers hold later positions.
         let (mut low, mut high) = (0, self.files.segments.len());
         while low < high {
             let middle = low + (high - low) / 2;
-            match self.open(self.files.segments[middle])? {
-                Some(segment) if lsn < segment.first => high = middle,
-                Some(segment) if lsn < segment.end => return Ok(Some(segment)),
+            let number = self.files.segments[middle];
+            match self.range_of(number)? {
+                Some(range) if lsn < range.start => high = middle,
+                Some(range) if lsn < range.end => return Ok(Some(number)),
                 // Retention removes the oldest ones first.
                 Some(_) | None => low = middle + 1,
             }
         }
         Ok(None)
+    }
+
+    /// Which positions a segment holds; `None` when it was removed.
+    fn range_of(&self, number: u64) -> Result<Option<Range<Lsn>>, WalError> {
+        if let Some(range) = self.source.ranges.get(number) {
+            return Ok(Some(range));
+        }
+        Ok(self.open(number)?.map(|segment| {
+            let range = segment.first..segment.end;
+            self.source.ranges.note(number, range.clone());
+            range
+        }))
     }
 
     /// The same where a segment is damaged, which may be the one: then that is the answer.

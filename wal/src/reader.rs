@@ -8,12 +8,17 @@ use crate::storage::{BLOCK_SIZE, Buffer, File};
 /// Bytes read at once, unless a reader is made for less.
 pub(crate) const WINDOW_SIZE: usize = 1024 * 1024;
 
+/// Bytes read at once behind a leap back.
+const WINDOW_MIN: usize = 2 * BLOCK_SIZE;
+
 /// A window that moves over one file. Every read is aligned, so the file may be direct.
 pub(crate) struct SegmentReader {
     file: Arc<dyn File>,
     size: u64,
     window: Buffer,
     window_size: usize,
+    /// What that grows to.
+    window_max: usize,
     start: u64,
     filled: usize,
 }
@@ -26,15 +31,20 @@ impl SegmentReader {
 
     /// The same, in pieces of `window_size` bytes, some blocks.
     pub(crate) fn with_window(file: Arc<dyn File>, size: u64, window_size: usize) -> SegmentReader {
-        SegmentReader { file, size, window: Buffer::default(), window_size, start: 0, filled: 0 }
+        let (window, window_max) = (Buffer::default(), window_size);
+        SegmentReader { file, size, window, window_size, window_max, start: 0, filled: 0 }
     }
 
-    /// Moves the window, unless it shows the byte at `offset`, to where it shows what lies before that: for who goes back.
+    /// Moves the window, unless it shows the byte at `offset`, to where it shows what lies before that: for who goes back. It is small behind
+    /// a leap, and grows while it is moved to what lies just before it.
     pub(crate) fn look_back_from(&mut self, offset: u64) -> io::Result<()> {
         let is_inside = offset >= self.start && offset < self.start + self.filled as u64;
         if is_inside || offset >= self.size {
             return Ok(());
         }
+        let is_next = offset < self.start && self.start - offset <= self.window_size as u64;
+        let grown = if is_next { self.window_size * 2 } else { WINDOW_MIN };
+        self.window_size = grown.min(self.window_max);
         // The window begins with a block, and shows a whole one from here on.
         let before = (self.window_size - 2 * BLOCK_SIZE) as u64;
         self.move_to(offset.saturating_sub(before), 0)
@@ -108,6 +118,9 @@ mod tests {
             assert_eq!(reader.bytes(offset, 64).unwrap(), &content[at..at + 64], "at {offset}");
         }
         assert!(moves <= 100_000 / (8 << 10) + 2, "the window was moved {moves} times");
+        // A leap reads little.
+        reader.look_back_from(50_000).unwrap();
+        assert_eq!((reader.filled, reader.start), (WINDOW_MIN, 50_000 - 50_000 % BLOCK_SIZE as u64));
         reader.look_back_from(1 << 40).unwrap();
         assert!(reader.bytes(1 << 40, 8).unwrap().is_empty());
     }

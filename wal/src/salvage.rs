@@ -22,7 +22,7 @@ use crate::manifest::{BadSlot, LogEntry, MANIFEST_FORMAT_VERSION, Manifest, SLOT
 use crate::reader::{SegmentReader, WINDOW_SIZE};
 use crate::scan::{RecordRef, Visitor, first_content, scan_from};
 use crate::segment::{SEGMENT_HEADER_SIZE, SegmentHeader, parse_segment_name, segments_dir};
-use crate::source::{LiveSegment, LogSource};
+use crate::source::{LiveSegment, LogSource, SegmentRanges};
 use crate::storage::{Access, BLOCK_SIZE, Buffer, Capabilities, File, LockGuard, Storage};
 use crate::store_id::StoreId;
 use crate::tail::look_at;
@@ -120,6 +120,7 @@ impl StoreRemains {
                 is_newest_slot: false,
                 capabilities: Capabilities { direct: missing(), ring: missing() },
                 fallback_warning: Arc::new(Once::new()),
+                ranges: SegmentRanges::default(),
                 is_salvaged: true,
             }
         });
