@@ -106,7 +106,7 @@ impl Execution {
     /// # Errors
     /// What `call` returns; nothing is recorded then, nor when it panics, and the next effect of this name is this one again.
     /// Before anything is called:
-    /// `Diverged` when another input is recorded for it, with both hashes: the program does not do what it did, and can be executed in a
+    /// `Diverged` when another input is recorded for it, with both hashes; the order of the members of an object is part of it. The program does not do what it did, and can be executed in a
     /// [fork before it](RunHandle::fork_before_effect). `HistoryTrimmed` when it was recorded, and the run does not
     /// [keep](crate::Writes::set_trace_retention) its trace any more. `WrongType` when its trace was erased, or somebody recorded another under
     /// its id. `InvalidArgument` for a limit, for a handle with an operation id, and while another effect of this

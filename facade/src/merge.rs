@@ -10,6 +10,8 @@ use crate::Result;
 use crate::conflict::Conflict;
 use crate::handle::RunHandle;
 use crate::lineage::Lineage;
+use crate::planned::Planned;
+use crate::reads::Reads;
 use crate::view::View;
 
 /// What is to be merged into a run, and what becomes of conflicts.
@@ -45,7 +47,8 @@ pub struct MergeReport {
     pub commit: Option<Commit>,
     /// The version that both began as.
     pub base: Version,
-    /// The version of the other run that is merged: at this one the next merge of it begins.
+    /// The version of the other run that was looked at. Once that is merged, the next merge of it begins there; while a conflict is open
+    /// nothing of it is.
     pub theirs: Version,
     /// Where the run is changed, in the order of the places; nowhere while a conflict is open.
     pub changes: Vec<DiffPlace>,
@@ -82,8 +85,8 @@ impl RunHandle {
     /// # Errors
     /// Those of `merge`, but for what a write answers.
     pub fn preview_merge(&self, merge: &Merge<'_>) -> Result<MergeReport> {
-        let sides = Sides::of(self, merge)?;
-        sides.plan(&self.snapshot()?.detach()?).map(|(_, report)| report)
+        let ours = self.snapshot()?.detach()?;
+        self.plan_merge(merge, &ours).map(|(_, report)| report)
     }
 
     /// Takes over into this run what another one has done since both had a version in common, as one commit, or nothing if a conflict is
@@ -93,8 +96,10 @@ impl RunHandle {
     /// this run alone has changed stays, and what both have made the same. For what both have changed, each in its own way, the
     /// [strategies](Merge::strategies) say what becomes of it. Two places of a document are apart unless one lies in the other; who puts an item
     /// into an array or takes one out changes all of it; the order of members is no conflict. When both runs have events, or traces, that
-    /// the other has not, theirs come behind those of this run as one block, or nothing is merged. What was merged before is known, an
-    /// event by its salt and a trace by its id, and not taken over again.
+    /// the other has not, theirs come behind those of this run as one block, or nothing is merged. An event that was merged before is known by
+    /// its salt and a trace by its id, and not taken over again; where this run does not keep all of its own since the base that cannot be known, and
+    /// is a conflict. Keys and places have no such mark: whoever merges a run again without saying [from where](Merge::base) takes over
+    /// once more what this run has changed back since.
     ///
     /// What the runs say of themselves, tags, metadata, status and retention, is not merged, nor is what was erased in one of them;
     /// what is taken over is written by this run, so an [erasure](Self::erase) in the other does not reach it. Versions, times
@@ -128,10 +133,34 @@ impl RunHandle {
     /// # }
     /// ```
     pub fn merge(&self, merge: &Merge<'_>) -> Result<MergeReport> {
-        let sides = Sides::of(self, merge)?;
-        let cause = Cause::Commit { run: merge.theirs.id(), version: sides.theirs.version() };
-        let (commit, report) = self.caused_by(cause).commit_planned(|ours| sides.plan(ours))?;
+        let (commit, report) = self.commit_planned(|ours| {
+            let (operations, report) = self.plan_merge(merge, ours)?;
+            let cause = Cause::Commit { run: merge.theirs.id(), version: report.theirs };
+            Ok(Planned { operations, cause, told: report })
+        })?;
         Ok(MergeReport { commit, ..report })
+    }
+
+    /// What it comes to for a picture of this run; whatever else is looked at is so behind that.
+    fn plan_merge(&self, merge: &Merge<'_>, ours: &View) -> Result<(Vec<Operation>, MergeReport)> {
+        let common;
+        let base = match merge.base {
+            Some(base) => base,
+            None => {
+                common = self.common_with(merge.theirs)?;
+                &common
+            }
+        };
+        let theirs = merge.theirs.snapshot()?.detach()?;
+        let planned = plan(base.seen(), ours.seen(), theirs.seen(), merge.strategies)?;
+        let MergePlan { operations, changes, conflicts } = planned;
+        let conflicts = conflicts.into_iter().map(|found| {
+            let conflict = Conflict::decode(ours.run_id(), found.conflict)?;
+            Ok(MergeConflict { conflict, resolution: found.resolution })
+        });
+        let conflicts = conflicts.collect::<Result<_>>()?;
+        let (base, theirs) = (base.version(), theirs.version());
+        Ok((operations, MergeReport { commit: None, base, theirs, changes, conflicts }))
     }
 
     /// The newest version that is known to be of both, as theirs had it.
@@ -144,46 +173,14 @@ impl RunHandle {
             return refuse(format!("run {other} is of another store: say what it and run {own} began as"));
         }
         match Lineage::of(self.engine())?.common_ancestor(own, other) {
-            Some(point) => theirs.view_at(point.version),
+            // What the one does not keep any more the other may: a fork keeps what it began as.
+            Some(point) => match theirs.view_at(point.version) {
+                Err(error) if error.kind() == ErrorKind::HistoryTrimmed => self.view_at(point.version),
+                found => found,
+            },
             None => refuse(format!(
                 "no version is known that runs {own} and {other} have in common: say what they began as"
             )),
         }
-    }
-}
-
-/// What is merged into whatever the run is.
-struct Sides<'a> {
-    own_base: Option<View>,
-    said_base: Option<&'a View>,
-    theirs: View,
-    strategies: Strategies,
-}
-
-impl<'a> Sides<'a> {
-    fn of(ours: &RunHandle, merge: &Merge<'a>) -> Result<Sides<'a>> {
-        let Merge { theirs, base: said_base, strategies } = *merge;
-        let own_base = match said_base {
-            Some(_) => None,
-            None => Some(ours.common_with(theirs)?),
-        };
-        Ok(Sides { own_base, said_base, theirs: theirs.snapshot()?.detach()?, strategies })
-    }
-
-    fn base(&self) -> &View {
-        self.said_base.or(self.own_base.as_ref()).expect("one of both was made")
-    }
-
-    fn plan(&self, ours: &View) -> Result<(Vec<Operation>, MergeReport)> {
-        let (base, theirs) = (self.base(), &self.theirs);
-        let planned = plan(base.seen(), ours.seen(), theirs.seen(), self.strategies)?;
-        let MergePlan { operations, changes, conflicts } = planned;
-        let conflicts = conflicts.into_iter().map(|found| {
-            let conflict = Conflict::decode(ours.state().id(), found.conflict)?;
-            Ok(MergeConflict { conflict, resolution: found.resolution })
-        });
-        let conflicts = conflicts.collect::<Result<_>>()?;
-        let (base, theirs) = (base.version(), theirs.version());
-        Ok((operations, MergeReport { commit: None, base, theirs, changes, conflicts }))
     }
 }

@@ -109,7 +109,8 @@ impl RunHandle {
     ///
     /// What the run is comes from the commits that were applied to it, or from its newest image and those behind, what is replayed
     /// from the oldest version and all of them; so this tells of an image that does not hold what the commits led to. Where they part is found
-    /// by bisecting, each probe being a replay: it is one such version, and the first if what differs once stays so.
+    /// by bisecting, each probe being a replay: it is one such version, and the first if what differs once stays so. When something is erased
+    /// on the shard meanwhile it begins anew.
     ///
     /// # Errors
     /// Those of [`replay`](Self::replay), of [`Replay::step`] and of [`View::digest`].
@@ -130,17 +131,24 @@ impl RunHandle {
     /// # }
     /// ```
     pub fn verify_replay(&self) -> Result<ReplayReport> {
-        let mut replay = self.replay()?;
-        let (from, mut commits) = (replay.view().version(), 0);
-        while replay.step()?.is_some() {
-            commits += 1;
+        loop {
+            let mut replay = self.replay()?;
+            let (from, mut commits) = (replay.view().version(), 0);
+            while replay.step()?.is_some() {
+                commits += 1;
+            }
+            let through = replay.view().version();
+            let is = self.view_at(through)?;
+            // Something was erased between the two: what is replayed may still hold it.
+            if replay.view().erasure_mark() != is.erasure_mark() {
+                continue;
+            }
+            let parting = match is_same(replay.view(), &is)? {
+                true => None,
+                false => Some(self.parting(from, through)?),
+            };
+            return Ok(ReplayReport { from, through, commits, parting });
         }
-        let through = replay.view().version();
-        let parting = match is_same(replay.view(), &self.view_at(through)?)? {
-            true => None,
-            false => Some(self.parting(from, through)?),
-        };
-        Ok(ReplayReport { from, through, commits, parting })
     }
 
     /// A version at which what is replayed is not what is looked at, and was at the one before.

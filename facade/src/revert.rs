@@ -5,6 +5,7 @@ use strata_shards::Purpose;
 
 use crate::Result;
 use crate::handle::RunHandle;
+use crate::planned::Planned;
 use crate::snapshot::Snapshot;
 use crate::view::View;
 
@@ -56,10 +57,14 @@ impl RunHandle {
     }
 
     fn revert_to(&self, version: Version, only: Option<&EntityRef>) -> Result<Option<Commit>> {
-        let was = self.view_at(version)?;
-        let handle = self.caused_by(Cause::Commit { run: self.id(), version });
-        let plan = |is: &View| Ok((merge::revert(is.seen(), was.seen(), only)?, ()));
-        Ok(handle.commit_planned(plan)?.0)
+        let plan = |is: &View| {
+            // Each time anew: something of it may have been erased.
+            let was = self.view_at(version)?;
+            let operations = merge::revert(is.seen(), was.seen(), only)?;
+            let cause = Cause::Commit { run: self.id(), version };
+            Ok(Planned { operations, cause, told: () })
+        };
+        Ok(self.commit_planned(plan)?.0)
     }
 
     /// The run at a version, in the hands of the caller.

@@ -26,6 +26,10 @@ impl<'c, 't, 's> Scope<'c, 't, 's> {
 }
 
 impl Scope<'_, '_, '_> {
+    pub(crate) fn erasure_mark(&self) -> u64 {
+        self.turn.borrow().erasure_mark()
+    }
+
     /// The time of the commit that it may make.
     pub(crate) fn now(&self) -> Timestamp {
         self.turn.borrow().now()

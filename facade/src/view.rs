@@ -61,6 +61,10 @@ impl View {
         self.state().digest()
     }
 
+    pub(crate) fn erasure_mark(&self) -> u64 {
+        self.frozen.erasure_mark()
+    }
+
     pub(crate) fn state(&self) -> &RunState {
         self.frozen.state()
     }

@@ -11,6 +11,7 @@ use strata_primitives::{
 };
 use strata_wal::AppendError;
 
+use crate::calls::fresh_id;
 use crate::loader::Dropped;
 use crate::message::CallOptions;
 use crate::record::RecordPlace;
@@ -192,6 +193,7 @@ impl Shard {
             self.waiting.drop_elsewhere(Dropped::Base(base));
         }
         if erased_count > 0 {
+            self.erasure_mark = fresh_id();
             let taken = self.spread_erasures(staged.run, erased_count, need);
             if let Some(unseen) = self.unseen.commits.back_mut().filter(|_| keeps_undo) {
                 unseen.taken = taken;

@@ -22,6 +22,7 @@ pub struct Turn<'t, 's> {
     draft: &'t mut Draft<'s>,
     context: Context,
     boot: Boot,
+    erasure_mark: u64,
     limits: &'t Limits,
     effects: Vec<Effect>,
     /// Keys that were walked in order: the run keeps an index for the next time.
@@ -42,6 +43,11 @@ impl<'t> Turn<'t, '_> {
     /// The time of the commit that the closure makes.
     pub fn now(&self) -> Timestamp {
         self.context.now
+    }
+
+    /// What was erased last on the shard, as [`Frozen::erasure_mark`](crate::Frozen::erasure_mark) tells it.
+    pub fn erasure_mark(&self) -> u64 {
+        self.erasure_mark
     }
 
     /// Answers a read from the run with the closure's own writes over it.
@@ -93,9 +99,16 @@ impl Shipped {
     }
 
     /// Runs the closure on a draft.
-    pub(crate) fn run(self, draft: &mut Draft<'_>, context: &Context, boot: Boot, setup: &Setup) -> Executed {
+    pub(crate) fn run(
+        self,
+        draft: &mut Draft<'_>,
+        context: &Context,
+        boot: Boot,
+        erasure_mark: u64,
+        setup: &Setup,
+    ) -> Executed {
         let (effects, walked, limits) = (Vec::new(), Vec::new(), &setup.limits);
-        let mut turn = Turn { draft, context: *context, boot, limits, effects, walked };
+        let mut turn = Turn { draft, context: *context, boot, erasure_mark, limits, effects, walked };
         let started = Instant::now();
         // The draft may be left half changed by a panic, and is dropped then; nothing else is reached from here.
         let ended = catch_unwind(AssertUnwindSafe(|| (self.0)(&mut turn)));

@@ -22,6 +22,7 @@ pub struct Frozen {
     /// When deadlines are judged.
     now: Timestamp,
     boot: Boot,
+    erasure_mark: u64,
 }
 
 impl Frozen {
@@ -38,6 +39,11 @@ impl Frozen {
     /// When deadlines are judged.
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// What was erased last on the shard when it was made: two pictures of one shard are of the same erasures where this is the same.
+    pub fn erasure_mark(&self) -> u64 {
+        self.erasure_mark
     }
 
     /// All of it.
@@ -129,6 +135,7 @@ impl Shard {
             }
             (None, None) => self.runs.blank(run),
         };
-        Ok(Frozen { run: Box::new(Run::new(state)), now: transaction.began, boot: self.boot })
+        let (now, boot, erasure_mark) = (transaction.began, self.boot, self.erasure_mark);
+        Ok(Frozen { run: Box::new(Run::new(state)), now, boot, erasure_mark })
     }
 }

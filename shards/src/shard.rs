@@ -14,6 +14,7 @@ use strata_wal::Log;
 use crate::base::Bases;
 use crate::batches::Batches;
 use crate::boot::Boot;
+use crate::calls::fresh_id;
 use crate::checkpoint::{Checkpoints, KnownImages, LogBounds};
 use crate::commit::{Staged, Step, Unseen};
 use crate::eviction::Budget;
@@ -87,6 +88,8 @@ pub(crate) struct Shard {
     held: Option<Held>,
     /// Batches that wait for the log alone.
     pub(crate) done_batches: Vec<Batches>,
+    /// Of the newest erasure, or of when the shard began: another one each time in this process.
+    pub(crate) erasure_mark: u64,
     /// Set by a message that ends the serving.
     pub(crate) ending: Option<Ending>,
 }
@@ -168,6 +171,7 @@ impl Shard {
             spare_body: Vec::new(),
             spare_mutations: Vec::new(),
             held: None,
+            erasure_mark: fresh_id(),
             done_batches: Vec::new(),
             ending: None,
         };

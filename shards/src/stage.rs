@@ -110,7 +110,7 @@ impl Shard {
             }
             Operations::Shipped(shipped) => {
                 let Executed { effects, walked, is_over_budget } =
-                    shipped.run(&mut draft, &context, self.boot, &self.setup);
+                    shipped.run(&mut draft, &context, self.boot, self.erasure_mark, &self.setup);
                 self.stats.overruns += u64::from(is_over_budget);
                 // The keys it walked were sorted for it; the next turn gives the run an index for the next closure.
                 self.walked.extend(walked.into_iter().map(|keys| (run_id, keys)));

@@ -12,6 +12,8 @@ mod history;
 mod kept_for_forks;
 mod lineage;
 mod looking_back;
+mod merge_entries;
+mod merge_races;
 mod merges;
 mod page;
 mod past_of_forks;

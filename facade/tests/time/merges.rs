@@ -478,3 +478,15 @@ fn a_trace_that_both_have_under_one_id_is_not_taken_twice_and_is_a_conflict_wher
     assert_eq!(run.effect_get("price", 0).unwrap().unwrap().value.result, Value::Int(300));
     assert_eq!(run.merge(&Merge { strategies, ..Merge::of(&fork) }).unwrap().commit, None);
 }
+
+#[test]
+fn a_parent_that_has_trimmed_the_fork_point_merges_into_its_fork() {
+    let disk = disk(seed());
+    let (_database, run) = story(&disk);
+    let fork = run.fork().unwrap();
+    run.set_retention(Some(strata::Retention::KeepLast(1))).unwrap();
+    for value in 0..20 {
+        run.put("k", value).unwrap();
+    }
+    assert!(fork.merge(&Merge::of(&run)).unwrap().commit.is_some());
+}

@@ -24,8 +24,8 @@ pub use difference::{
     DiffPlace, Difference, DocumentChange, DocumentDifference, ErasedEvent, KeyDifference, KeyState,
     LogDifference, Parting, RunDifference, RunField, TraceDifference,
 };
-pub(crate) use operations::OperationPlan;
 pub use operations::operations;
+pub(crate) use operations::{OperationPlan, end_of};
 pub use page::DIFF_SIZE_MAX;
 pub use seen::Seen;
 

@@ -188,14 +188,15 @@ impl<'a> OperationPlan<'a> {
             DocumentChange::Changed(places) => {
                 let (gone, there): (Vec<_>, Vec<_>) =
                     places.into_iter().partition(|place| place.after.is_none());
+                // What goes goes first, so that the document is at no moment larger than before or behind; last items first, so that those
+                // before them keep their places.
+                let gone = gone.into_iter().rev().map(|place| place.path);
+                self.operations
+                    .extend(gone.map(|path| Operation::JsonDelete { name: Arc::clone(&name), path }));
                 for PlaceDifference { path, after, .. } in there {
                     let value = written(&after.expect("it is there"), entity)?;
                     self.operations.push(Operation::JsonSet { name: Arc::clone(&name), path, value });
                 }
-                // Last items first, so that those before them keep their places.
-                let gone = gone.into_iter().rev().map(|place| place.path);
-                self.operations
-                    .extend(gone.map(|path| Operation::JsonDelete { name: Arc::clone(&name), path }));
             }
         }
         Ok(())
@@ -283,7 +284,7 @@ fn new_trace(trace: &Trace) -> Result<NewTrace, Error> {
 }
 
 /// The end that makes of an open span what it was when it had ended, if there is one.
-fn end_of(open: &Trace, ended: &Trace) -> Result<Option<TraceEnd>, Error> {
+pub(crate) fn end_of(open: &Trace, ended: &Trace) -> Result<Option<TraceEnd>, Error> {
     let (mut content, mut usage, metadata) = open.parts()?;
     let (content_then, usage_then, metadata_then) = ended.parts()?;
     let (result, error) = match &content_then {

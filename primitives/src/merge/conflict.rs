@@ -59,10 +59,10 @@ pub struct TraceConflict {
     pub theirs: Trace,
 }
 
-/// Events or traces that each of both has and the other has not.
+/// Events or traces that each of both has and the other has not; or that ours may have had, and does not keep any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntryConflict {
-    /// The sequences, or places, in ours: from the first of them to behind the last.
+    /// The sequences, or places, in ours: from the first of them to behind the last. Empty where it only may have had some.
     pub ours: Range<u64>,
     /// The same in theirs.
     pub theirs: Range<u64>,

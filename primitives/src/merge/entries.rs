@@ -2,8 +2,10 @@
 use super::conflict::EntryConflict;
 use crate::content::Content;
 use crate::diff::{LogDifference, Parting};
-use crate::event::Seal;
+use crate::error::Error;
+use crate::event::{Event, Seal, payload_digest};
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::ops::Range;
 
 /// Which of two lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,32 +25,56 @@ pub(super) struct Apart {
     pub(super) theirs: Vec<u64>,
     /// Of what both have and the base has not: in ours and in theirs.
     pub(super) both: Vec<(u64, u64)>,
+    /// Whether ours has removed some of its own since the base: which those were is not known.
+    pub(super) is_cut: bool,
+    /// Behind what ours has.
+    end: u64,
 }
 
-/// What tells an event or a trace from all others. Of an erased event nothing is left that does.
-type Identity = Option<[u8; 16]>;
+/// What tells an event or a trace from all others.
+type Identity = [u8; 32];
 
 impl Entries {
     /// What ours and theirs have and the base has not. A difference is that of the base and a state, none where both have the same.
+    ///
+    /// # Errors
+    /// Those of reading a payload.
     pub(super) fn apart(
         self,
         [base, ours, theirs]: [&Content; 3],
         ours_differ: Option<&LogDifference>,
         theirs_differ: Option<&LogDifference>,
-    ) -> Apart {
+    ) -> Result<Apart, Error> {
         // What both states share with the base stands in front of where each parts from it.
-        let known = self.behind_base(base, ours_differ).chain(self.behind_base(base, theirs_differ));
-        let known: FxHashSet<_> = known.filter_map(|(_, identity)| identity).collect();
-        let is_new =
-            |(_, identity): &(u64, Identity)| identity.is_none_or(|identity| !known.contains(&identity));
-        let own = self.behind(ours, ours_differ).filter(is_new);
-        let mut own: Vec<(u64, Identity)> = own.collect();
-        let places: FxHashMap<[u8; 16], u64> =
-            own.iter().filter_map(|(place, identity)| Some(((*identity)?, *place))).collect();
-        let mut apart = Apart::default();
+        let [base_ours, base_theirs] = [ours_differ, theirs_differ].map(before);
+        let (own, other) = (after(ours_differ), after(theirs_differ));
+        let lists = [(base, base_ours), (base, base_theirs), (ours, own.clone()), (theirs, other.clone())];
+        let is_erased = |(content, places): &(&Content, Range<u64>)| self.has_erased(content, places.clone());
+        let by_digest = lists.iter().any(is_erased);
+        let identify = |(content, places): &(&Content, Range<u64>)| {
+            let identity = |place| Ok((place, self.identity(content, place, by_digest)?));
+            places
+                .clone()
+                .filter(|place| self.has(content, *place))
+                .map(identity)
+                .collect::<Result<Vec<_>, Error>>()
+        };
+        let [base_ours, base_theirs, ours, theirs] = &lists;
+        let mut known = identify(base_ours)?;
+        known.extend(identify(base_theirs)?);
+        let known: FxHashSet<Identity> = known.into_iter().map(|(_, identity)| identity).collect();
+        let new = |mut list: Vec<(u64, Identity)>| {
+            list.retain(|(_, identity)| !known.contains(identity));
+            list
+        };
+        let (mut own, other) = (new(identify(ours)?), new(identify(theirs)?));
+        let places: FxHashMap<Identity, u64> =
+            own.iter().map(|(place, identity)| (*identity, *place)).collect();
+        let mut apart =
+            Apart { is_cut: ours_differ.is_some_and(has_removed), end: ours.1.end, ..Apart::default() };
         let mut met = FxHashSet::default();
-        for (place, identity) in self.behind(theirs, theirs_differ).filter(is_new) {
-            match identity.and_then(|identity| places.get(&identity)) {
+        for (place, identity) in other {
+            match places.get(&identity) {
                 Some(in_ours) => {
                     met.insert(*in_ours);
                     apart.both.push((*in_ours, place));
@@ -58,38 +84,58 @@ impl Entries {
         }
         own.retain(|(place, _)| !met.contains(place));
         apart.ours = own.into_iter().map(|(place, _)| place).collect();
-        apart
+        Ok(apart)
     }
 
-    fn behind(
-        self,
-        content: &Content,
-        difference: Option<&LogDifference>,
-    ) -> impl Iterator<Item = (u64, Identity)> {
-        let places = difference
-            .map_or(0..0, |LogDifference { parting, after, .. }| parted_at(*parting, after.start)..after.end);
-        places.map(move |place| (place, self.identity(content, place)))
-    }
-
-    fn behind_base(
-        self,
-        base: &Content,
-        difference: Option<&LogDifference>,
-    ) -> impl Iterator<Item = (u64, Identity)> {
-        let places = difference.map_or(0..0, |LogDifference { parting, before, .. }| {
-            parted_at(*parting, before.start)..before.end
-        });
-        places.map(move |place| (place, self.identity(base, place)))
-    }
-
-    fn identity(self, content: &Content, place: u64) -> Identity {
+    fn has(self, content: &Content, place: u64) -> bool {
         match self {
-            Self::Events => match content.events.get(place)?.seal {
-                Seal::Salt(salt) => Some(salt),
-                Seal::Digest(_) => None,
-            },
-            Self::Traces => Some(*content.traces.get(place)?.id.as_bytes()),
+            Self::Events => content.events.get(place).is_some(),
+            Self::Traces => content.traces.get(place).is_some(),
         }
+    }
+
+    fn has_erased(self, content: &Content, mut places: Range<u64>) -> bool {
+        self == Self::Events && places.any(|place| content.events.get(place).is_some_and(Event::is_erased))
+    }
+
+    /// Of an erased event the digest of salt and payload is left, so that stands for all where there is one.
+    fn identity(self, content: &Content, place: u64, by_digest: bool) -> Result<Identity, Error> {
+        let mut identity = [0; 32];
+        match self {
+            Self::Events => {
+                let event = content.events.get(place).expect("it was found");
+                match &event.seal {
+                    Seal::Salt(salt) if by_digest => return Ok(payload_digest(&event.payload.read()?, salt)),
+                    Seal::Salt(salt) => identity[..16].copy_from_slice(salt),
+                    Seal::Digest(digest) => return Ok(**digest),
+                }
+            }
+            Self::Traces => {
+                let trace = content.traces.get(place).expect("it was found");
+                identity[..16].copy_from_slice(trace.id.as_bytes());
+            }
+        }
+        Ok(identity)
+    }
+}
+
+/// Behind where a state parts from the base: what the base has.
+fn before(difference: Option<&LogDifference>) -> Range<u64> {
+    difference
+        .map_or(0..0, |LogDifference { parting, before, .. }| parted_at(*parting, before.start)..before.end)
+}
+
+/// The same: what the state has.
+fn after(difference: Option<&LogDifference>) -> Range<u64> {
+    difference
+        .map_or(0..0, |LogDifference { parting, after, .. }| parted_at(*parting, after.start)..after.end)
+}
+
+/// Whether a state has removed something of its own.
+fn has_removed(difference: &LogDifference) -> bool {
+    match difference.parting {
+        Parting::At(place) => difference.after.start > place,
+        Parting::Removed => true,
     }
 }
 
@@ -102,9 +148,10 @@ fn parted_at(parting: Parting, first: u64) -> u64 {
 }
 
 impl EntryConflict {
-    /// Of the sequences, or places, that ours alone and theirs alone have; none where one of both has nothing alone.
-    pub(super) fn of(Apart { ours, theirs, .. }: &Apart) -> Option<Self> {
+    /// Of the sequences, or places, that ours alone and theirs alone have; none where one of both has nothing alone, and that is known.
+    pub(super) fn of(Apart { ours, theirs, is_cut, end, .. }: &Apart) -> Option<Self> {
         let range = |places: &[u64]| Some(*places.first()?..*places.last()? + 1);
-        Some(Self { ours: range(ours)?, theirs: range(theirs)? })
+        let own = range(ours).or(is_cut.then_some(*end..*end));
+        Some(Self { ours: own?, theirs: range(theirs)? })
     }
 }

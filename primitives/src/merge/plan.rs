@@ -119,7 +119,8 @@ pub fn plan<'a>(
     for ThreeWayDifference { ours, theirs, taken, conflicts } in three_way_unbounded(&sides)? {
         let logs = [&ours, &theirs].map(|side| side.as_ref().and_then(Difference::as_log));
         if let Some(taken) = taken {
-            merge.take(taken, logs)?;
+            let is_contested = conflicts.iter().any(|conflict| matches!(conflict, Conflict::Traces(_)));
+            merge.take(taken, logs, is_contested)?;
         }
         for conflict in conflicts {
             merge.resolve(conflict, logs)?;
@@ -144,11 +145,20 @@ struct Merge<'a> {
 }
 
 impl Merge<'_> {
-    fn take(&mut self, taken: Difference, logs: [Option<&LogDifference>; 2]) -> Result<(), Error> {
+    /// What asks nobody. Of traces that is the end of those that are open in ours, and what theirs alone has unless that is contested.
+    fn take(
+        &mut self,
+        taken: Difference,
+        logs: [Option<&LogDifference>; 2],
+        is_contested: bool,
+    ) -> Result<(), Error> {
         self.changes.push(taken.place());
         match taken {
             Difference::Events(_) => self.append(Entries::Events, logs),
-            Difference::Traces(_) => self.append(Entries::Traces, logs),
+            Difference::Traces(_) => {
+                self.end_spans(logs)?;
+                if is_contested { Ok(()) } else { self.append(Entries::Traces, logs) }
+            }
             taken => self.plan.take(taken),
         }
     }
@@ -195,19 +205,25 @@ impl Merge<'_> {
         self.plan.take_document(Arc::clone(&name), change)
     }
 
-    /// Those of theirs that ours has not, and the ends of those that are open in ours.
+    /// Those of theirs that ours has not.
     fn append(&mut self, entries: Entries, [ours, theirs]: [Option<&LogDifference>; 2]) -> Result<(), Error> {
-        let apart = entries.apart(self.sides.contents(), ours, theirs);
-        if entries == Entries::Events {
-            return apart.theirs.into_iter().try_for_each(|sequence| self.plan.append_event(sequence));
+        let alone = entries.apart(self.sides.contents(), ours, theirs)?.theirs;
+        match entries {
+            Entries::Events => alone.into_iter().try_for_each(|sequence| self.plan.append_event(sequence)),
+            Entries::Traces => alone.into_iter().try_for_each(|place| self.plan.record_trace(place)),
         }
+    }
+
+    /// The ends of those that are open in ours, and over in theirs.
+    fn end_spans(&mut self, [ours, theirs]: [Option<&LogDifference>; 2]) -> Result<(), Error> {
+        let apart = Entries::Traces.apart(self.sides.contents(), ours, theirs)?;
         for (place, before, after) in self.sides.traces_of_both(&apart) {
             if matches!(ends_alike(before, after), Alike::Ends) {
                 let (before, after) = (before.clone(), after.clone());
                 self.plan.take(Difference::Trace(TraceDifference { place, before, after }))?;
             }
         }
-        apart.theirs.into_iter().try_for_each(|place| self.plan.record_trace(place))
+        Ok(())
     }
 }
 

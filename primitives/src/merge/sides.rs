@@ -5,7 +5,7 @@ use super::three_way::ThreeWayDifference;
 use crate::content::Content;
 use crate::diff::{
     CommonCommits, Difference, DocumentChange, DocumentDifference, KeyDifference, KeyState, LogDifference,
-    Seen, TraceDifference, Written,
+    Seen, TraceDifference, Written, end_of,
 };
 use crate::encoded::Encoded;
 use crate::error::Error;
@@ -83,10 +83,10 @@ impl<'a> Sides<'a> {
             (Difference::Document(theirs), _) => self.judge_document(theirs),
             (Difference::Trace(theirs), _) => self.judge_trace(theirs),
             (Difference::Events(theirs), ours) => {
-                self.judge_events(ours.and_then(Difference::as_log), theirs)
+                self.judge_events(ours.and_then(Difference::as_log), theirs)?
             }
             (Difference::Traces(theirs), ours) => {
-                self.judge_traces(ours.and_then(Difference::as_log), theirs)
+                self.judge_traces(ours.and_then(Difference::as_log), theirs)?
             }
         })
     }
@@ -167,19 +167,19 @@ impl<'a> Sides<'a> {
         }
     }
 
-    fn judge_events(&self, ours: Option<&LogDifference>, theirs: &LogDifference) -> Verdict {
-        let apart = Entries::Events.apart(self.contents(), ours, Some(theirs));
-        match EntryConflict::of(&apart) {
+    fn judge_events(&self, ours: Option<&LogDifference>, theirs: &LogDifference) -> Result<Verdict, Error> {
+        let apart = Entries::Events.apart(self.contents(), ours, Some(theirs))?;
+        Ok(match EntryConflict::of(&apart) {
             Some(found) => Verdict::conflict(Conflict::Events(found)),
             None if apart.theirs.is_empty() => Verdict::default(),
             None => Verdict::taken(Difference::Events(theirs.clone())),
-        }
+        })
     }
 
     /// Both may have recorded a trace of one id: when it was merged before, and each on its own where ids are made of what is recorded, as
     /// those of effects are.
-    fn judge_traces(&self, ours: Option<&LogDifference>, theirs: &LogDifference) -> Verdict {
-        let apart = Entries::Traces.apart(self.contents(), ours, Some(theirs));
+    fn judge_traces(&self, ours: Option<&LogDifference>, theirs: &LogDifference) -> Result<Verdict, Error> {
+        let apart = Entries::Traces.apart(self.contents(), ours, Some(theirs))?;
         let (mut conflicts, mut is_taken) = (Vec::new(), false);
         for (place, ours, theirs) in self.traces_of_both(&apart) {
             match ends_alike(ours, theirs) {
@@ -192,7 +192,7 @@ impl<'a> Sides<'a> {
             Some(found) => conflicts.push(Conflict::Traces(found)),
             None => is_taken |= !apart.theirs.is_empty(),
         }
-        Verdict { taken: is_taken.then(|| Difference::Traces(theirs.clone())), conflicts }
+        Ok(Verdict { taken: is_taken.then(|| Difference::Traces(theirs.clone())), conflicts })
     }
 
     /// Those that both have recorded since the base, with their places in theirs.
@@ -224,7 +224,8 @@ pub(super) fn ends_alike(ours: &Trace, theirs: &Trace) -> Alike {
     match (ours.is_open(), theirs.is_open()) {
         _ if ours.body.is_erased() || theirs.body.is_erased() => Alike::Same,
         _ if !is_same_step => Alike::Apart,
-        (true, false) => Alike::Ends,
+        (true, false) if end_of(ours, theirs).is_ok_and(|end| end.is_some()) => Alike::Ends,
+        (true, false) => Alike::Apart,
         // What has ended in ours alone is what ours has done.
         (false, true) => Alike::Same,
         _ if ours.body == theirs.body => Alike::Same,
