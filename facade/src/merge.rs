@@ -110,7 +110,8 @@ impl RunHandle {
     /// # Errors
     /// `InvalidArgument` when no version is known that both have in common, or for more changes than a
     /// [transaction](Self::transaction) holds; those of [`at`](Self::at) for the base, so `Unsupported` for runs in memory, which have to say
-    /// their [base](Merge::base); `Unsupported`, naming the thing, where theirs has written something that was erased since; `Conflict`
+    /// their [base](Merge::base); `Unsupported`, naming the thing, where theirs has written something that was erased since, or a trace below one that this run
+    /// has not; `Conflict`
     /// when others were faster each time; whatever a write answers.
     ///
     /// ```

@@ -3,9 +3,9 @@
 use crate::support::versions::{disk, keep_all, open_at};
 use crate::support::{Dice, seed};
 use strata::{
-    Database, Direction, EntityRef, EntryStrategy, ErasedVersions, Merge, NewTrace, Reads, Resolution,
-    Retention, RunHandle, RunSpec, Strategies, Strategy, TraceContent, TraceEnd, TraceId, Value, Writes,
-    new_trace,
+    Database, Direction, EntityRef, EntryStrategy, ErasedVersions, ErrorKind, Merge, NewTrace, Reads,
+    Resolution, Retention, RunHandle, RunSpec, Strategies, Strategy, TraceContent, TraceEnd, TraceId, Value,
+    Writes, new_trace,
 };
 use strata_wal::sim::SimDisk;
 
@@ -188,4 +188,30 @@ fn a_merge_of_what_a_merge_brought_back_and_forth() {
         }
         assert_eq!(sides[0].event_count().unwrap().value, made, "round {round}");
     }
+}
+
+#[test]
+fn a_trace_below_one_that_ours_did_not_take_is_refused_by_preview_and_merge() {
+    let disk = disk(seed());
+    let (_database, run) = story(&disk);
+    let fork = run.fork().unwrap();
+    let parent = fork.trace_record(new_trace(thought("above"))).unwrap().0;
+    run.trace_record(new_trace(thought("ours"))).unwrap();
+    let ours = all(Strategy::Fail, EntryStrategy::Ours);
+    let first = run.merge(&Merge { strategies: ours, ..Merge::of(&fork) }).unwrap();
+    let below = NewTrace { parent: Some(parent), ..new_trace(thought("below")) };
+    let (below, _) = fork.trace_record(below).unwrap();
+    let base = fork.at(first.theirs).unwrap().detach().unwrap();
+    let strategies = all(Strategy::Fail, EntryStrategy::Append);
+    let merge = Merge { base: Some(&base), strategies, ..Merge::of(&fork) };
+    for refused in [run.preview_merge(&merge), run.merge(&merge)] {
+        let error = refused.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.entity()),
+            (ErrorKind::Unsupported, Some(&EntityRef::trace(fork.id(), below)))
+        );
+    }
+    // From where both began the parent is taken over too.
+    run.merge(&Merge { strategies, ..Merge::of(&fork) }).unwrap();
+    assert_eq!(run.trace_get(below).unwrap().unwrap().parent, Some(parent));
 }

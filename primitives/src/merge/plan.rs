@@ -6,10 +6,13 @@ use super::three_way::{ThreeWayDifference, three_way_unbounded};
 use crate::diff::{
     DiffPlace, Difference, DocumentChange, KeyDifference, LogDifference, OperationPlan, Seen, TraceDifference,
 };
-use crate::error::Error;
+use crate::entity::EntityRef;
+use crate::error::{Error, ErrorKind};
 use crate::json::PlaceDifference;
 use crate::key_kind::KeyKind;
 use crate::operation::Operation;
+use crate::trace_id::TraceId;
+use rustc_hash::FxHashSet;
 use std::sync::Arc;
 
 /// What becomes of a key, a cell or a place of a document that both sides have changed, each in its own way.
@@ -99,8 +102,8 @@ impl MergePlan {
 /// ours has already, as it was merged before, is known by its salt and a trace by its id: neither is taken over twice.
 ///
 /// # Errors
-/// `Unsupported`, naming the thing in theirs, for a value, an event or a trace that theirs has written and that was erased since. Those of
-/// reading a value.
+/// `Unsupported`, naming the thing in theirs, for a value, an event or a trace that theirs has written and that was erased since, and for a
+/// trace whose parent is neither in ours nor taken over. Those of reading a value.
 pub fn plan<'a>(
     base: impl Into<Seen<'a>>,
     ours: impl Into<Seen<'a>>,
@@ -210,8 +213,28 @@ impl Merge<'_> {
         let alone = entries.apart(self.sides.contents(), ours, theirs)?.theirs;
         match entries {
             Entries::Events => alone.into_iter().try_for_each(|sequence| self.plan.append_event(sequence)),
-            Entries::Traces => alone.into_iter().try_for_each(|place| self.plan.record_trace(place)),
+            Entries::Traces => {
+                self.check_parents(&alone)?;
+                alone.into_iter().try_for_each(|place| self.plan.record_trace(place))
+            }
         }
+    }
+
+    /// Refuses a trace below one that ours has not and does not take over: one that was left out before, or that ours does not keep.
+    fn check_parents(&self, taken: &[u64]) -> Result<(), Error> {
+        let [_, ours, theirs] = self.sides.contents();
+        let mut there = FxHashSet::default();
+        for trace in taken.iter().filter_map(|place| theirs.traces.get(*place)) {
+            let is_there =
+                |parent: &TraceId| there.contains(parent) || ours.traces.place_of(parent).is_some();
+            if let Some(parent) = trace.parent.filter(|parent| !is_there(parent)) {
+                let message = format!("it is below trace {parent}, which is neither in ours nor taken over");
+                let entity = EntityRef::trace(self.sides.theirs.state.id(), trace.id);
+                return Err(Error::new(ErrorKind::Unsupported, message).with_entity(entity));
+            }
+            there.insert(trace.id);
+        }
+        Ok(())
     }
 
     /// The ends of those that are open in ours, and over in theirs.
