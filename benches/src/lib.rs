@@ -25,6 +25,7 @@ pub mod clients;
 pub mod copies;
 pub mod figure;
 pub mod group_commit;
+pub mod large_run;
 pub mod machine;
 pub mod placement;
 pub mod raw_log;

@@ -84,6 +84,13 @@ impl RunHandle {
         handle
     }
 
+    /// The same with a cause that they have unless they have one already.
+    pub(crate) fn caused_by(&self, cause: Cause) -> RunHandle {
+        let mut handle = self.clone();
+        handle.options.cause.get_or_insert(cause);
+        handle
+    }
+
     /// An empty batch for this run.
     pub fn batch(&self) -> Batch {
         Batch::new(Arc::clone(&self.limits), self.id)
@@ -406,10 +413,6 @@ impl RunHandle {
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.engine
-    }
-
-    pub(crate) fn has_cause(&self) -> bool {
-        self.options.cause.is_some()
     }
 
     pub(crate) fn sent_options(&self) -> Result<SentOptions> {

@@ -71,15 +71,24 @@ impl Ground {
         let (run, created) = (picture.run_id(), picture.info()?.created);
         let (erasure_mark, things, deadline) = (picture.erasure_mark(), Vec::new(), None);
         let mut ground = Ground { created, erasure_mark, things, events: None, traces: None, deadline };
+        if operations.iter().any(|operation| matches!(operation, Operation::EventAppend { .. })) {
+            ground.events = Some(picture.event_count()?.value);
+        }
+        let records = |operation: &Operation| {
+            matches!(operation, Operation::TraceRecord { .. } | Operation::TraceBegin { .. })
+        };
+        if operations.iter().any(records) {
+            ground.traces = Some(picture.trace_count(None)?.value);
+        }
         for operation in operations {
             if let Some(set) = deadline_of(operation) {
                 ground.deadline = Some(ground.deadline.map_or(set, |earliest| earliest.min(set)));
             }
             match operation {
-                Operation::EventAppend { .. } => ground.events = Some(picture.event_count()?.value),
-                Operation::TraceRecord { .. } | Operation::TraceBegin { .. } => {
-                    ground.traces = Some(picture.trace_count(None)?.value);
-                }
+                // How many there are tells.
+                Operation::EventAppend { .. }
+                | Operation::TraceRecord { .. }
+                | Operation::TraceBegin { .. } => {}
                 // Of blind writes the last one stays.
                 Operation::RunSetTags { .. } | Operation::RunSetMetadata { .. } => {}
                 operation => {

@@ -156,9 +156,7 @@ impl RunHandle {
         let (mut same, mut other) = (from, through);
         while same.next() < other {
             let middle = Version(same.0 + (other.0 - same.0) / 2);
-            let mut replay = self.replay_between(from, middle)?;
-            while replay.step()?.is_some() {}
-            match is_same(replay.view(), &self.view_at(middle)?)? {
+            match is_same(&self.replay_until(middle)?, &self.view_at(middle)?)? {
                 true => same = middle,
                 false => other = middle,
             }

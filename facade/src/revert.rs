@@ -1,12 +1,10 @@
 //! Making a run again what it was.
 
 use strata_primitives::{Cause, Commit, EntityRef, Error, ErrorKind, Version, merge};
-use strata_shards::Purpose;
 
 use crate::Result;
 use crate::handle::RunHandle;
 use crate::planned::Planned;
-use crate::snapshot::Snapshot;
 use crate::view::View;
 
 impl RunHandle {
@@ -69,11 +67,6 @@ impl RunHandle {
 
     /// The run at a version, in the hands of the caller.
     pub(crate) fn view_at(&self, version: Version) -> Result<View> {
-        Snapshot::open(self, Purpose::Past { version, judged_at: None })?.detach()
-    }
-
-    /// A handle whose writes have this cause, unless they have one already.
-    pub(crate) fn caused_by(&self, cause: Cause) -> RunHandle {
-        if self.has_cause() { self.clone() } else { self.with_cause(cause) }
+        self.at(version)?.detach()
     }
 }

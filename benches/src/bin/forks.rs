@@ -13,11 +13,9 @@ use std::time::Instant;
 use strata::{Database, Durability, Options, Reads, RunHandle, RunSpec, Writes};
 use strata_benches::arguments::Arguments;
 use strata_benches::figure::{Figure, Goal};
+use strata_benches::large_run::{fill, key, space};
 use strata_benches::report::Report;
 use strata_benches::timing::{Latencies, Rounds};
-
-/// Keys that are put with one call.
-const PUT_COUNT: u64 = 1_000;
 
 fn main() -> ExitCode {
     match measure() {
@@ -188,31 +186,9 @@ fn ten_thousand(arguments: &Arguments, report: &mut Report) -> Result<(), Box<dy
     Ok(())
 }
 
-fn key(number: u64) -> String {
-    format!("key/{number:08}")
-}
-
-fn fill(run: &RunHandle, key_count: u64, value_size: usize) -> Result<(), Box<dyn Error>> {
-    for first in (0..key_count).step_by(PUT_COUNT as usize) {
-        let last = (first + PUT_COUNT).min(key_count);
-        run.put_many((first..last).map(|number| (key(number), "v".repeat(value_size))))?;
-    }
-    Ok(())
-}
-
 /// Bytes of this process that are in memory, as the kernel counts them.
 fn resident_size() -> u64 {
     let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: u64 = statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
     pages * 4096
-}
-
-/// Bytes of all files of a store.
-fn space(path: &Path) -> Result<u64, Box<dyn Error>> {
-    let mut bytes = 0;
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        bytes += if entry.file_type()?.is_dir() { space(&entry.path())? } else { entry.metadata()?.len() };
-    }
-    Ok(bytes)
 }

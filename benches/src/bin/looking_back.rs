@@ -6,8 +6,6 @@
 #![forbid(unsafe_code)]
 
 use std::error::Error;
-use std::fs;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -17,11 +15,10 @@ use strata::{
 };
 use strata_benches::arguments::Arguments;
 use strata_benches::figure::{Figure, Goal};
+use strata_benches::large_run::{fill, key, space};
 use strata_benches::report::Report;
 use strata_benches::timing::Rounds;
 
-/// Keys that are put with one call.
-const PUT_COUNT: u64 = 1_000;
 /// Keys that are changed.
 const CHANGED: u64 = 1_000;
 
@@ -194,26 +191,4 @@ fn message(step: u64) -> String {
         text += &format!("{:016x}", state ^ (state >> 29));
     }
     text
-}
-
-fn key(number: u64) -> String {
-    format!("key/{number:08}")
-}
-
-fn fill(run: &RunHandle, key_count: u64, value_size: usize) -> Result<(), Box<dyn Error>> {
-    for first in (0..key_count).step_by(PUT_COUNT as usize) {
-        let last = (first + PUT_COUNT).min(key_count);
-        run.put_many((first..last).map(|number| (key(number), "v".repeat(value_size))))?;
-    }
-    Ok(())
-}
-
-/// Bytes of all files of a store.
-fn space(path: &Path) -> Result<u64, Box<dyn Error>> {
-    let mut bytes = 0;
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        bytes += if entry.file_type()?.is_dir() { space(&entry.path())? } else { entry.metadata()?.len() };
-    }
-    Ok(bytes)
 }

@@ -97,7 +97,9 @@ fn what_was_acknowledged_of_a_program_that_is_killed_is_not_called_again() {
                     Err(RecvTimeoutError::Timeout) => panic!("the child stopped"),
                 }
             }
-            std::thread::sleep(Duration::from_micros(dice.below(2_000)));
+            if let Ok(line) = lines.recv_timeout(Duration::from_micros(dice.below(2_000))) {
+                hear(&line, &mut told);
+            }
             child.kill().unwrap();
             let status = child.wait().unwrap();
             lines.iter().for_each(|line| hear(&line, &mut told));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use strata::{
     Clock, Database, Durability, ErrorKind, OperationId, Options, Reads, Retention, RunHandle, TraceContent,
-    TraceEnd, TraceFilter, Version, Writes,
+    TraceEnd, TraceFilter, Value, Version, View, Writes,
 };
 use strata_wal::sim::SimDisk;
 use strata_wal::storage::Storage;
@@ -125,6 +125,20 @@ pub(crate) fn expect_versions(run: &RunHandle, known: &BTreeMap<u64, String>, st
         let error = run.at(Version(version)).map(drop).unwrap_err();
         assert!(is_gone(error.kind()), "version {version}: {error:?}: {story}");
     }
+}
+
+/// A run as it is, in hand.
+pub(crate) fn now(run: &RunHandle) -> View {
+    run.snapshot().unwrap().detach().unwrap()
+}
+
+pub(crate) fn thought(text: &str) -> TraceContent {
+    TraceContent::Thought { text: text.into(), confidence: None }
+}
+
+/// A call of a tool that has not answered.
+pub(crate) fn call(name: &str) -> TraceContent {
+    TraceContent::ToolCall { name: name.into(), arguments: Value::Null, result: None, error: None }
 }
 
 pub(crate) fn keep_all(shards: usize) -> Options {

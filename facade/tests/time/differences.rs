@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::versions::{change_inherited, disk, file, keep_all, open_at};
+use crate::support::versions::{change_inherited, disk, file, keep_all, now, open_at};
 use crate::support::{Dice, TestClock, number, one_run, options, seed};
 use strata::{
     DIFF_SIZE_MAX, Database, DiffPlace, Difference, Direction, DocumentChange, Durability, EntityRef,
@@ -352,10 +352,6 @@ fn assert_key_differs(before: &View, after: &View) {
         let is_key = |found: &Difference| matches!(found, Difference::Key(found) if found.key == "key");
         assert!(found.iter().any(is_key), "{} found", found.len());
     }
-}
-
-fn now(run: &RunHandle) -> View {
-    run.snapshot().unwrap().detach().unwrap()
 }
 
 const LARGE: usize = 100 << 10;

@@ -1,11 +1,11 @@
 //! Events and traces that are merged: none comes twice, whatever became of it since, and each strategy does what it says.
 
-use crate::support::versions::{disk, keep_all, open_at};
+use crate::support::versions::{call, disk, keep_all, open_at, thought};
 use crate::support::{Dice, seed};
 use strata::{
     Database, Direction, EntityRef, EntryStrategy, ErasedVersions, ErrorKind, Merge, NewTrace, Reads,
-    Resolution, Retention, RunHandle, RunSpec, Strategies, Strategy, TraceContent, TraceEnd, TraceId, Value,
-    Writes, new_trace,
+    Resolution, Retention, RunHandle, RunSpec, Strategies, Strategy, TraceContent, TraceEnd, TraceId, Writes,
+    new_trace,
 };
 use strata_wal::sim::SimDisk;
 
@@ -24,14 +24,6 @@ fn kinds(run: &impl Reads) -> Vec<String> {
 fn all(strategy: Strategy, entries: EntryStrategy) -> Strategies {
     let (keys, cells, documents, events, traces) = (strategy, strategy, strategy, entries, entries);
     Strategies { keys, cells, documents, events, traces }
-}
-
-fn thought(text: &str) -> TraceContent {
-    TraceContent::Thought { text: text.into(), confidence: None }
-}
-
-fn call(name: &str) -> TraceContent {
-    TraceContent::ToolCall { name: name.into(), arguments: Value::Null, result: None, error: None }
 }
 
 /// A span merged while open, then ended in theirs; both have further traces.

@@ -2,24 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::versions::{disk, open_at};
+use crate::support::versions::{call, disk, now, open_at, thought};
 use crate::support::{options, seed};
-use strata::{
-    Durability, EntityRef, Merge, Reads, Retention, RunHandle, RunSpec, TraceContent, TraceEnd, Value, View,
-    Writes, new_trace,
-};
-
-fn now(run: &RunHandle) -> View {
-    run.snapshot().unwrap().detach().unwrap()
-}
-
-fn thought(text: &str) -> TraceContent {
-    TraceContent::Thought { text: text.into(), confidence: None }
-}
-
-fn call(name: &str) -> TraceContent {
-    TraceContent::ToolCall { name: name.into(), arguments: Value::Null, result: None, error: None }
-}
+use strata::{Durability, EntityRef, Merge, Reads, Retention, RunSpec, TraceEnd, Value, Writes, new_trace};
 
 #[test]
 fn tags_are_reverted_while_others_write_other_things() {

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::support::versions::{disk, keep_all, open_at};
+use crate::support::versions::{disk, keep_all, now, open_at, thought};
 use crate::support::{Dice, TestClock, one_run, one_run_on, options, seed};
 use strata::{
     Cause, Conflict, Database, DiffPlace, Difference, Direction, Durability, EntityRef, EntryStrategy,
     ErasedVersions, Error, ErrorKind, Merge, MergeReport, OperationId, Options, Reads, Resolution, RunHandle,
-    RunSpec, RunStatus, Strategies, Strategy, TraceContent, TraceEnd, TraceFilter, Value, View, Writes,
-    new_trace,
+    RunSpec, RunStatus, Strategies, Strategy, TraceContent, TraceEnd, TraceFilter, Value, Writes, new_trace,
 };
 use strata_wal::sim::SimDisk;
 
@@ -25,10 +24,6 @@ fn story(disk: &SimDisk) -> (Database, RunHandle) {
     (database, run)
 }
 
-fn now(run: &RunHandle) -> View {
-    run.snapshot().unwrap().detach().unwrap()
-}
-
 fn kinds(run: &impl Reads) -> Vec<String> {
     let events = run.events(0, 1_000, Direction::Forward).unwrap().events;
     events.into_iter().map(|event| event.kind).collect()
@@ -37,10 +32,6 @@ fn kinds(run: &impl Reads) -> Vec<String> {
 fn of(strategy: Strategy, entries: EntryStrategy) -> Strategies {
     let (keys, cells, documents, events, traces) = (strategy, strategy, strategy, entries, entries);
     Strategies { keys, cells, documents, events, traces }
-}
-
-fn thought(text: &str) -> TraceContent {
-    TraceContent::Thought { text: text.into(), confidence: None }
 }
 
 /// What differs between two runs, but for what they say of themselves.

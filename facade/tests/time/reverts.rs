@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::contents::inherited;
-use crate::support::versions::{change, disk, keep_all, open_at, open_with};
+use crate::support::versions::{change, disk, keep_all, now, open_at, open_with};
 use crate::support::{Dice, TestClock, one_run, options, seed};
 use strata::{
     Cause, Database, Difference, Direction, Durability, EntityRef, ErasedVersions, ErrorKind, Reads,
@@ -15,10 +15,6 @@ fn story(disk: &SimDisk) -> (Database, RunHandle) {
     let database = open_at(disk, "store", keep_all(1));
     let run = database.create_run(RunSpec::named("run")).unwrap();
     (database, run)
-}
-
-fn now(run: &RunHandle) -> View {
-    run.snapshot().unwrap().detach().unwrap()
 }
 
 fn at(run: &RunHandle, version: Version) -> View {

@@ -210,6 +210,14 @@ impl Difference {
         }
     }
 
+    /// What it tells of a key or a cell.
+    pub(crate) fn as_key(&self) -> Option<&KeyDifference> {
+        match self {
+            Self::Key(difference) | Self::Cell(difference) => Some(difference),
+            _ => None,
+        }
+    }
+
     /// What it tells of events or traces as a whole.
     pub(crate) fn as_log(&self) -> Option<&LogDifference> {
         match self {

@@ -46,18 +46,17 @@ impl Entries {
         theirs_differ: Option<&LogDifference>,
     ) -> Result<Apart, Error> {
         // What both states share with the base stands in front of where each parts from it.
-        let [base_ours, base_theirs] = [ours_differ, theirs_differ].map(before);
-        let (own, other) = (after(ours_differ), after(theirs_differ));
-        let lists = [(base, base_ours), (base, base_theirs), (ours, own.clone()), (theirs, other.clone())];
-        let is_erased = |(content, places): &(&Content, Range<u64>)| self.has_erased(content, places.clone());
-        let by_digest = lists.iter().any(is_erased);
+        let lists = [
+            (base, before(ours_differ)),
+            (base, before(theirs_differ)),
+            (ours, after(ours_differ)),
+            (theirs, after(theirs_differ)),
+        ];
+        let by_digest = lists.iter().any(|(content, places)| self.has_erased(content, places.clone()));
         let identify = |(content, places): &(&Content, Range<u64>)| {
-            let identity = |place| Ok((place, self.identity(content, place, by_digest)?));
-            places
-                .clone()
-                .filter(|place| self.has(content, *place))
-                .map(identity)
-                .collect::<Result<Vec<_>, Error>>()
+            let identified =
+                |place| self.identity(content, place, by_digest).map(|found| Ok((place, found?)));
+            places.clone().filter_map(identified).collect::<Result<Vec<_>, Error>>()
         };
         let [base_ours, base_theirs, ours, theirs] = &lists;
         let mut known = identify(base_ours)?;
@@ -87,35 +86,25 @@ impl Entries {
         Ok(apart)
     }
 
-    fn has(self, content: &Content, place: u64) -> bool {
-        match self {
-            Self::Events => content.events.get(place).is_some(),
-            Self::Traces => content.traces.get(place).is_some(),
-        }
-    }
-
     fn has_erased(self, content: &Content, mut places: Range<u64>) -> bool {
         self == Self::Events && places.any(|place| content.events.get(place).is_some_and(Event::is_erased))
     }
 
-    /// Of an erased event the digest of salt and payload is left, so that stands for all where there is one.
-    fn identity(self, content: &Content, place: u64, by_digest: bool) -> Result<Identity, Error> {
-        let mut identity = [0; 32];
+    /// Of what is there. Of an erased event the digest of salt and payload is left, so that stands for all where there is one.
+    fn identity(self, content: &Content, place: u64, by_digest: bool) -> Option<Result<Identity, Error>> {
+        let padded = |bytes: &[u8; 16]| {
+            let mut identity = [0; 32];
+            identity[..16].copy_from_slice(bytes);
+            Ok(identity)
+        };
         match self {
-            Self::Events => {
-                let event = content.events.get(place).expect("it was found");
-                match &event.seal {
-                    Seal::Salt(salt) if by_digest => return Ok(payload_digest(&event.payload.read()?, salt)),
-                    Seal::Salt(salt) => identity[..16].copy_from_slice(salt),
-                    Seal::Digest(digest) => return Ok(**digest),
-                }
-            }
-            Self::Traces => {
-                let trace = content.traces.get(place).expect("it was found");
-                identity[..16].copy_from_slice(trace.id.as_bytes());
-            }
+            Self::Events => content.events.get(place).map(|event| match &event.seal {
+                Seal::Salt(salt) if by_digest => Ok(payload_digest(&event.payload.read()?, salt)),
+                Seal::Salt(salt) => padded(salt),
+                Seal::Digest(digest) => Ok(**digest),
+            }),
+            Self::Traces => content.traces.get(place).map(|trace| padded(trace.id.as_bytes())),
         }
-        Ok(identity)
     }
 }
 

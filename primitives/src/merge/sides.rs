@@ -64,17 +64,11 @@ impl<'a> Sides<'a> {
         Ok(match (theirs, ours) {
             (Difference::Run(_) | Difference::EventErased(_), _) => Verdict::default(),
             (Difference::Key(theirs), ours) => {
-                let ours = ours.map(|ours| match ours {
-                    Difference::Key(ours) => ours,
-                    _ => unreachable!("of one place there are differences of one kind"),
-                });
+                let ours = ours.and_then(Difference::as_key);
                 self.judge_key(ours, theirs, Difference::Key, Conflict::Key)?
             }
             (Difference::Cell(theirs), ours) => {
-                let ours = ours.map(|ours| match ours {
-                    Difference::Cell(ours) => ours,
-                    _ => unreachable!("of one place there are differences of one kind"),
-                });
+                let ours = ours.and_then(Difference::as_key);
                 self.judge_key(ours, theirs, Difference::Cell, Conflict::Cell)?
             }
             (Difference::Document(theirs), None) if !is_erasure(theirs) => {
@@ -159,8 +153,10 @@ impl<'a> Sides<'a> {
             // It is not kept in ours any more.
             return Verdict::default();
         };
+        if before.body.is_erased() {
+            return Verdict::default();
+        }
         match ends_alike(ours, after) {
-            _ if before.body.is_erased() => Verdict::default(),
             Alike::Same => Verdict::default(),
             Alike::Ends => Verdict::taken(Difference::Trace(theirs.clone())),
             Alike::Apart => Verdict::conflict(trace_conflict(*place, ours, after)),
@@ -221,15 +217,19 @@ pub(super) enum Alike {
 
 pub(super) fn ends_alike(ours: &Trace, theirs: &Trace) -> Alike {
     let is_same_step = (&ours.kind, ours.parent, &ours.tags) == (&theirs.kind, theirs.parent, &theirs.tags);
+    if ours.body.is_erased() || theirs.body.is_erased() {
+        return Alike::Same;
+    }
+    if !is_same_step {
+        return Alike::Apart;
+    }
     match (ours.is_open(), theirs.is_open()) {
-        _ if ours.body.is_erased() || theirs.body.is_erased() => Alike::Same,
-        _ if !is_same_step => Alike::Apart,
         (true, false) if end_of(ours, theirs).is_ok_and(|end| end.is_some()) => Alike::Ends,
         (true, false) => Alike::Apart,
         // What has ended in ours alone is what ours has done.
         (false, true) => Alike::Same,
-        _ if ours.body == theirs.body => Alike::Same,
-        _ => Alike::Apart,
+        (true, true) | (false, false) if ours.body == theirs.body => Alike::Same,
+        (true, true) | (false, false) => Alike::Apart,
     }
 }
 
