@@ -85,16 +85,16 @@ impl RunHandle {
         let (input, result) = (input.into(), result.into());
         self.refuse_operation_id(TAKES_NO_OPERATION_ID)?;
         RecordedEffect::check_name(name, self.limits())?;
-        let recorded = self.trace_count(Some(&RecordedEffect::kind_of(name)))?.value;
         let about =
             |kind, message| Err(Error::new(kind, message).with_entity(entity_of(self, name, ordinal)));
-        if recorded > ordinal {
+        if is_recorded(self, name, ordinal)? {
             let message = format!("effect {name:?} {ordinal} is recorded: fork the run before it");
             return about(ErrorKind::AlreadyExists, message);
         }
-        if recorded < ordinal {
-            let message =
-                format!("effect {name:?} {ordinal} cannot be recorded yet: {recorded} of its name are");
+        if let Some(before) = ordinal.checked_sub(1)
+            && !is_recorded(self, name, before)?
+        {
+            let message = format!("effect {name:?} {ordinal} cannot be recorded yet: {before} is not");
             return about(ErrorKind::NotFound, message);
         }
         let input_hash = hash_of_input(self, name, ordinal, &input)?;
@@ -105,6 +105,15 @@ impl RunHandle {
 
 pub(crate) const TAKES_NO_OPERATION_ID: &str =
     "an effect takes no operation id: its name, its ordinal and its input say which it is";
+
+/// Whether an effect is recorded, or was and its trace is not kept any more.
+fn is_recorded(run: &RunHandle, name: &str, ordinal: u64) -> Result<bool> {
+    match trace_of(run, name, ordinal) {
+        Ok(found) => Ok(found.is_some()),
+        Err(error) if error.kind() == ErrorKind::HistoryTrimmed => Ok(true),
+        Err(error) => Err(error),
+    }
+}
 
 /// The trace of an effect, if it is recorded; whatever somebody recorded under its id.
 ///

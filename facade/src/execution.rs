@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use strata_primitives::{
     Encoded, EntityRef, Error, ErrorKind, RecordedEffect, Timestamp, Value, Version, Versioned,
 };
+use strata_shards::Ending;
 
 use crate::Result;
 use crate::effects::{TAKES_NO_OPERATION_ID, entity_of, hash_of_input, recorded_in, trace_of};
@@ -110,8 +111,9 @@ impl Execution {
     /// [fork before it](RunHandle::fork_before_effect). `HistoryTrimmed` when it was recorded, and the run does not
     /// [keep](crate::Writes::set_trace_retention) its trace any more. `WrongType` when its trace was erased, or somebody recorded another under
     /// its id. `InvalidArgument` for a limit, for a handle with an operation id, and while another effect of this
-    /// name is under way. Whatever a write answers that changes nothing, such as `RunClosed`.
-    /// Behind the call: `InvalidArgument` when the result breaks a limit, and whatever the commit answers; what was called is not recorded
+    /// name is under way. Whatever a write answers before it reaches the log: `RunClosed`, or that the run
+    /// is as large as it may be.
+    /// Behind the call: `InvalidArgument` when the result breaks a limit, and whatever the commit answers, on a full disk too; what was called is not recorded
     /// then, or, with `LogFailed`, may not be.
     pub fn effect<V: Into<Value>, E: From<Error>>(
         &self,
@@ -125,11 +127,10 @@ impl Execution {
         let asked = Asked::new(&self.run, name, step.ordinal, input.into())?;
         let performed = match asked.recall()? {
             Some(performed) => performed,
-            None => {
-                asked.check()?;
-                let result = call()?.into();
-                asked.record(result)?
-            }
+            None => match asked.check()? {
+                Some(performed) => performed,
+                None => asked.record(call()?.into())?,
+            },
         };
         step.end();
         Ok(performed)
@@ -200,17 +201,18 @@ impl<'a> Asked<'a> {
         Ok(Some(Performed { value, ordinal, version, timestamp, is_recalled: true }))
     }
 
-    /// Refuses what could not be recorded whatever came of it.
-    fn check(&self) -> Result<()> {
+    /// Refuses what could not be recorded whatever came of it; or returns what another execution has recorded by now.
+    fn check(&self) -> Result<Option<Performed>> {
         let trace = self.effect.clone().into_trace();
         trace.check(self.run.limits()).map_err(|error| error.with_entity(self.entity()))?;
-        // A write of nothing makes no commit, and is refused where none could be made.
-        let nothing: [(&str, Value); 0] = [];
-        let admitted = self.run.put_many(nothing);
-        admitted.map(drop).map_err(|error| {
-            let RecordedEffect { name, ordinal, .. } = &self.effect;
-            error.with_context(&format!("effect {name:?} {ordinal} is not called"))
-        })
+        match self.run.ship(move |scope| scope.trace_record(trace).map(drop), Ending::Check) {
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => self.recall()?.map(Some).ok_or(error),
+            Err(error) => {
+                let RecordedEffect { name, ordinal, .. } = &self.effect;
+                Err(error.with_context(&format!("effect {name:?} {ordinal} is not called")))
+            }
+        }
     }
 
     fn record(self, result: Value) -> Result<Performed> {

@@ -8,7 +8,7 @@ use strata_primitives::{
     OperationId, Outcome, Retention, RunId, Value, Version,
 };
 use strata_shards::message::{CallOptions, SentOptions};
-use strata_shards::{BatchReceipt, Engine, Purpose, RetentionPreview, Shipped, repeated};
+use strata_shards::{BatchReceipt, Ending, Engine, Purpose, RetentionPreview, Shipped, repeated};
 
 use crate::Result;
 use crate::batch::Batch;
@@ -374,13 +374,26 @@ impl RunHandle {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
+        self.ship(body, Ending::Commit)
+    }
+
+    /// The same, with what becomes of its writes where it returns `Ok`.
+    pub(crate) fn ship<T, E>(
+        &self,
+        body: impl FnOnce(&Scope<'_, '_, '_>) -> std::result::Result<T, E> + Send + 'static,
+        ending: Ending,
+    ) -> std::result::Result<Transacted<T>, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
         let (sender, result) = mpsc::sync_channel(1);
         let shipped = Shipped::new(move |turn| {
             let result = body(&Scope::new(turn));
-            let commits = result.is_ok();
+            let ending = if result.is_ok() { ending } else { Ending::Discard };
             // The caller waits until its closure has been answered, so the place is there and free.
             let _ = sender.send(result);
-            commits
+            ending
         });
         let receipt = self.engine.execute(self.id, shipped, self.sent_options()?);
         // What the closure makes of what it saw is told only with the shard's word that it may be seen.

@@ -108,8 +108,8 @@ impl RunHandle {
     /// When others write the same things meanwhile it is decided again by what they left, up to 100 times.
     ///
     /// # Errors
-    /// `InvalidArgument` when no version is known that both have in common, or for more changes than a
-    /// [transaction](Self::transaction) holds; those of [`at`](Self::at) for the base, so `Unsupported` for runs in memory, which have to say
+    /// `InvalidArgument` when no version is known that both have in common, for more changes than a
+    /// [transaction](Self::transaction) holds, and for what is of another store and breaks a limit of this one; those of [`at`](Self::at) for the base, so `Unsupported` for runs in memory, which have to say
     /// their [base](Merge::base); `Unsupported`, naming the thing, where theirs has written something that was erased since, or a trace below one that this run
     /// has not; `Conflict`
     /// when others were faster each time; whatever a write answers.
@@ -155,6 +155,13 @@ impl RunHandle {
         let theirs = merge.theirs.snapshot()?.detach()?;
         let planned = plan(base.seen(), ours.seen(), theirs.seen(), merge.strategies)?;
         let MergePlan { operations, changes, conflicts } = planned;
+        // Another store may have other limits.
+        if !Arc::ptr_eq(self.engine(), merge.theirs.engine()) {
+            let limits = self.limits();
+            operations
+                .iter()
+                .try_for_each(|operation| operation.check_encoded_elsewhere(self.id(), limits))?;
+        }
         let conflicts = conflicts.into_iter().map(|found| {
             let conflict = Conflict::decode(ours.run_id(), found.conflict)?;
             Ok(MergeConflict { conflict, resolution: found.resolution })

@@ -18,8 +18,8 @@ impl RunHandle {
     /// When others write the same things meanwhile it is decided again by what they left, up to 100 times.
     ///
     /// # Errors
-    /// Those of [`at`](Self::at) and of a write; `Unsupported`, naming the thing, where something was erased that the run held then.
-    /// `InvalidArgument` for more changes than a [transaction](Self::transaction) holds, `Conflict` when others were faster each time.
+    /// Those of [`at`](Self::at) and of a write; `Unsupported`, naming the thing, where the run held something then that was erased since; a
+    /// thing that holds an erased value now too is taken for the same. `InvalidArgument` for more changes than a [transaction](Self::transaction) holds, `Conflict` when others were faster each time.
     ///
     /// ```
     /// use strata::{Database, Options, Reads, RunSpec, Writes};

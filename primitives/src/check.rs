@@ -129,6 +129,28 @@ impl Operation {
     }
 }
 
+impl Operation {
+    /// The same for an operation that writes what was stored under other limits. An encoded value keeps those under which it was encoded but for
+    /// its size, so what it holds is looked at.
+    ///
+    /// # Errors
+    /// Those of [`check`](Self::check) and of decoding a value.
+    pub fn check_encoded_elsewhere(&self, run: RunId, limits: &Limits) -> Result<(), Error> {
+        self.check(run, limits)?;
+        let (value, entity) = match self {
+            Self::KvPut { key, value, .. } => (value, EntityRef::kv(run, Arc::clone(key))),
+            Self::CellSet { name, value, .. } => (value, EntityRef::cell(run, Arc::clone(name))),
+            Self::JsonCreate { name, value } | Self::JsonSet { name, value, .. } => {
+                (value, EntityRef::json(run, Arc::clone(name)))
+            }
+            Self::EventAppend { payload, .. } => (payload, EntityRef::run(run)),
+            // What a trace holds is encoded when it is recorded.
+            _ => return Ok(()),
+        };
+        Encoded::from_value(&value.to_value()?, limits, || entity).map(drop)
+    }
+}
+
 /// The stored form of a run's metadata, refused beyond its own, lower limit.
 pub(crate) fn encode_metadata(metadata: &Value, run: RunId, limits: &Limits) -> Result<Encoded, Error> {
     let encoded = Encoded::from_value(metadata, limits, || EntityRef::run(run))

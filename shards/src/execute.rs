@@ -78,14 +78,24 @@ impl<'t> Turn<'t, '_> {
     }
 }
 
-/// A closure on its way to a shard. It tells whether what it wrote is to be committed.
-pub struct Shipped(Box<dyn FnOnce(&mut Turn<'_, '_>) -> bool + Send>);
+/// What becomes of what a closure wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// One commit.
+    Commit,
+    /// Nothing, but it is refused where a commit of it would be: for the size of its run, for one.
+    Check,
+    /// Nothing.
+    Discard,
+}
+
+/// A closure on its way to a shard. It tells what becomes of what it wrote.
+pub struct Shipped(Box<dyn FnOnce(&mut Turn<'_, '_>) -> Ending + Send>);
 
 /// What came of a closure.
 pub(crate) struct Executed {
-    /// What each of its writes revealed; `None` when it wants nothing committed, `Panicked` when what it had staged
-    /// is to be dropped.
-    pub(crate) effects: Result<Option<Vec<Effect>>, Error>,
+    /// What becomes of its writes, and what each of them revealed; `Panicked` when what it had staged is to be dropped.
+    pub(crate) ended: Result<(Ending, Vec<Effect>), Error>,
     /// Keys that it walked in order without an index.
     pub(crate) walked: Vec<OrderIndex>,
     /// Whether it held the shard longer than it should have.
@@ -94,7 +104,7 @@ pub(crate) struct Executed {
 
 impl Shipped {
     /// Packs a closure.
-    pub fn new(closure: impl FnOnce(&mut Turn<'_, '_>) -> bool + Send + 'static) -> Shipped {
+    pub fn new(closure: impl FnOnce(&mut Turn<'_, '_>) -> Ending + Send + 'static) -> Shipped {
         Shipped(Box::new(closure))
     }
 
@@ -114,8 +124,8 @@ impl Shipped {
         let ended = catch_unwind(AssertUnwindSafe(|| (self.0)(&mut turn)));
         let Turn { effects, walked, draft, .. } = turn;
         let is_over_budget = is_over_budget(draft.run_id(), started.elapsed(), setup);
-        let effects = ended.map(|commits| commits.then_some(effects)).map_err(panicked);
-        Executed { effects, walked, is_over_budget }
+        let ended = ended.map(|ending| (ending, effects)).map_err(panicked);
+        Executed { ended, walked, is_over_budget }
     }
 }
 

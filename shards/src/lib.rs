@@ -86,7 +86,7 @@ pub use checkpoint_kind::CheckpointKind;
 pub use clock::Clock;
 pub use compaction::Compaction;
 pub use engine::Engine;
-pub use execute::{Shipped, Turn};
+pub use execute::{Ending, Shipped, Turn};
 pub use frozen::Frozen;
 pub use held_checkpoint::HeldCheckpoint;
 pub use history_query::{CommitPage, HistoryQuery, LoggedCommit};

@@ -7,7 +7,7 @@ use strata_primitives::{
 };
 
 use crate::commit::{Staged, Step};
-use crate::execute::{Executed, Shipped};
+use crate::execute::{Ending, Executed, Shipped};
 use crate::message::CallOptions;
 use crate::record::{self, IdentifiedWrite, RecordHead};
 use crate::rewrite::{Rewrite, decide_again};
@@ -100,7 +100,7 @@ impl Shard {
         let context = Context { now: self.now.max(state.timestamp()), boot: self.boot.number };
         let limits = &self.setup.limits;
         let mut draft = Draft::with_buffer(state.view(), std::mem::take(&mut self.spare_mutations));
-        let mut kept_reads = None;
+        let (mut kept_reads, mut ending) = (None, Ending::Commit);
         let effects = match operations {
             Operations::One(operation) => Effects::One(decide(operation, &mut draft, &context, limits)?),
             Operations::Many(operations) => decide_batch(operations, &mut draft, &context, limits)?,
@@ -109,15 +109,17 @@ impl Shard {
                 Effects::Many(decide_again(writes, &mut draft, &context, limits)?)
             }
             Operations::Shipped(shipped) => {
-                let Executed { effects, walked, is_over_budget } =
+                let Executed { ended, walked, is_over_budget } =
                     shipped.run(&mut draft, &context, self.boot, self.erasure_mark, &self.setup);
                 self.stats.overruns += u64::from(is_over_budget);
                 // The keys it walked were sorted for it; the next turn gives the run an index for the next closure.
                 self.walked.extend(walked.into_iter().map(|keys| (run_id, keys)));
-                match effects? {
-                    Some(effects) => Effects::Many(effects),
-                    None => return Ok(Decision::Answered(Written::nothing())),
+                let effects;
+                (ending, effects) = ended?;
+                if ending == Ending::Discard {
+                    return Ok(Decision::Answered(Written::nothing()));
                 }
+                Effects::Many(effects)
             }
         };
         trim_entries(&mut draft, &context, &self.setup.entry_retention);
@@ -134,6 +136,9 @@ impl Shard {
             _ => run.durability,
         };
         let durability = self.setup.promise(chosen, options.and_then(|options| options.durability))?;
+        if ending == Ending::Check {
+            return Ok(Decision::Answered(Written::nothing()));
+        }
         let stamp = Stamp { version: state.version().next(), timestamp: context.now };
         let (kind, body) = (record::kind_of(&mutations), std::mem::take(&mut self.spare_body));
         let cause = options.and_then(|options| options.cause.clone());

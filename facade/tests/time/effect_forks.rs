@@ -3,8 +3,8 @@
 
 use strata::NewTrace;
 use strata::{
-    Difference, Durability, EntityRef, ErasedVersions, Error, ErrorKind, OperationId, Reads, RecordedEffect,
-    Result, Retention, RunHandle, RunSpec, TraceContent, Value, Version, Writes, new_trace,
+    Difference, Durability, EntityRef, ErasedVersions, Error, ErrorKind, Merge, OperationId, Reads,
+    RecordedEffect, Result, Retention, RunHandle, RunSpec, TraceContent, Value, Version, Writes, new_trace,
 };
 use strata_wal::sim::SimDisk;
 
@@ -125,6 +125,25 @@ fn an_effect_is_recorded_by_hand_behind_those_of_its_name_and_once() {
     let results = [1, 2].map(|input| execution.effect("call", input, uncalled).unwrap().value);
     assert_eq!(results, ["one".into(), "two".into()]);
     assert_eq!(run.info().unwrap().version, Version(3));
+    database.close().unwrap();
+}
+
+#[test]
+fn of_effects_that_came_by_a_merge_those_are_recorded_that_came() {
+    let (database, run) = on_disk();
+    let fork = run.fork().unwrap();
+    call(&fork, "pay", 0..3).unwrap();
+    fork.set_trace_retention(Retention::KeepLast(1)).unwrap();
+    fork.put("key", 1).unwrap();
+    run.merge(&Merge::of(&fork)).unwrap();
+    assert_eq!(run.effect_get("pay", 0).unwrap(), None);
+    assert!(run.effect_get("pay", 2).unwrap().is_some());
+    assert_eq!(kind_of(run.record_effect("pay", 1, 1, 1)), ErrorKind::NotFound, "the one before it is not");
+    assert_eq!(kind_of(run.record_effect("pay", 2, 2, 1)), ErrorKind::AlreadyExists);
+    run.record_effect("pay", 0, 0, 7).unwrap();
+    run.record_effect("pay", 1, 1, 7).unwrap();
+    run.record_effect("pay", 3, 3, 7).unwrap();
+    assert_eq!(run.begin_execution().effect("pay", 0, uncalled).unwrap().value, Value::Int(7));
     database.close().unwrap();
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use strata::{
-    Cause, Clock, Database, Durability, Error, ErrorKind, Execution, OperationId, Performed, Reads, Result,
-    RunHandle, RunSpec, RunStatus, Value, Version, Writes,
+    Cause, Clock, Database, Durability, Error, ErrorKind, Execution, Limits, OperationId, Options, Performed,
+    Reads, Result, RunHandle, RunSpec, RunStatus, Value, Version, Writes,
 };
 use strata_wal::sim::SimDisk;
 
@@ -289,6 +289,26 @@ fn what_cannot_be_recorded_is_not_called() {
     let error = execution.effect("call", 1, uncalled).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::RunClosed);
     assert!(error.message().starts_with("effect \"call\" 1 is not called: the run is completed"), "{error}");
+    database.close().unwrap();
+}
+
+#[test]
+fn an_effect_is_not_called_in_a_run_that_is_as_large_as_it_may_be() {
+    let limits = Limits { run_size_max: 20_000, ..Limits::default() };
+    let options = Options { limits, ..options(Durability::Strict, 1) };
+    let database = open_on(&SimDisk::new(seed()), options).unwrap();
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    let mut key = 0;
+    while run.put(&format!("key/{key}"), "x".repeat(100)).is_ok() {
+        key += 1;
+    }
+    let version = run.info().unwrap().version;
+    let error = run.begin_execution().effect("pay", 1, uncalled).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(error.message().starts_with("effect \"pay\" 0 is not called: run_size_max is"), "{error}");
+    (0..9).for_each(|key| assert!(run.delete(&format!("key/{key}")).unwrap().is_some()));
+    run.begin_execution().effect("pay", 1, || Ok::<_, Error>("paid")).unwrap();
+    assert_eq!(run.info().unwrap().version, Version(version.0 + 10), "what is only checked makes no commit");
     database.close().unwrap();
 }
 

@@ -7,8 +7,9 @@ use crate::support::versions::{disk, keep_all, now, open_at, thought};
 use crate::support::{Dice, TestClock, one_run, one_run_on, options, seed};
 use strata::{
     Cause, Conflict, Database, DiffPlace, Difference, Direction, Durability, EntityRef, EntryStrategy,
-    ErasedVersions, Error, ErrorKind, Merge, MergeReport, OperationId, Options, Reads, Resolution, RunHandle,
-    RunSpec, RunStatus, Strategies, Strategy, TraceContent, TraceEnd, TraceFilter, Value, Writes, new_trace,
+    ErasedVersions, Error, ErrorKind, Limits, Merge, MergeReport, OperationId, Options, Reads, Resolution,
+    RunHandle, RunSpec, RunStatus, Strategies, Strategy, TraceContent, TraceEnd, TraceFilter, Value, Writes,
+    new_trace,
 };
 use strata_wal::sim::SimDisk;
 
@@ -425,6 +426,45 @@ fn what_was_erased_is_not_merged() {
         (ErrorKind::Unsupported, Some(&EntityRef::kv(fork.id(), "city")))
     );
     assert_eq!(run.get("hotel").unwrap().unwrap().value, Value::Erased);
+}
+
+#[test]
+fn what_another_store_holds_and_this_one_would_refuse_is_not_merged() {
+    let limits = Limits { depth_max: 3, items_max: 5, ..Limits::default() };
+    let narrow = Database::in_memory_with(Options { limits, ..options(Durability::InMemory, 1) }).unwrap();
+    let run = narrow.create_run(RunSpec::named("run")).unwrap();
+    run.json_create("plan", Value::Object(vec![])).unwrap();
+    let (base, version) = (now(&run), run.info().unwrap().version);
+    let deep = (0..5).fold(Value::Null, |value, _| Value::from([("m", value)]));
+    let many = Value::Array(vec![Value::Null; 6]);
+    let custom = |content| TraceContent::Custom { kind: "kind".into(), content };
+    let write: [&dyn Fn(&RunHandle, Value); 6] = [
+        &|run, value| drop(run.put("name", value).unwrap()),
+        &|run, value| drop(run.cell_set("name", value).unwrap()),
+        &|run, value| drop(run.json_create("name", value).unwrap()),
+        &|run, value| drop(run.json_set("plan", "/name", value).unwrap()),
+        &|run, value| drop(run.append("name", value).unwrap()),
+        &|run, value| drop(run.trace_record(new_trace(custom(value))).unwrap()),
+    ];
+    let (wide, _) = one_run();
+    let strategies = of(Strategy::Theirs, EntryStrategy::Append);
+    for (value, limit) in [(&deep, "depth_max is 3"), (&many, "items_max is 5")] {
+        for write in write {
+            let far = wide.create_run(RunSpec::default()).unwrap();
+            far.json_create("plan", Value::Object(vec![])).unwrap();
+            write(&far, value.clone());
+            let merge = Merge { base: Some(&base), strategies, ..Merge::of(&far) };
+            let previewed = run.preview_merge(&merge).unwrap_err();
+            let error = run.merge(&merge).unwrap_err();
+            assert!(error.message().contains(limit), "{error}");
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+            assert_eq!(error.to_string(), previewed.to_string());
+        }
+    }
+    assert_eq!(run.info().unwrap().version, version);
+    let far = wide.create_run(RunSpec::default()).unwrap();
+    far.put("name", Value::Array(vec![Value::Null; 5])).unwrap();
+    assert!(run.merge(&Merge { base: Some(&base), strategies, ..Merge::of(&far) }).unwrap().commit.is_some());
 }
 
 #[test]

@@ -165,6 +165,43 @@ fn what_was_erased_or_has_expired_does_not_come_back() {
 }
 
 #[test]
+fn one_thing_is_reverted_without_a_look_at_any_other() {
+    let disk = disk(seed());
+    let (database, run) = story(&disk);
+    let large = Value::Bytes(vec![1; 300_000]);
+    run.put("key", "then").unwrap();
+    run.put("large", large.clone()).unwrap();
+    let then = run.info().unwrap().version;
+    run.put("key", "now").unwrap();
+    // The same, by another commit, so that only reading tells.
+    run.put("large", large).unwrap();
+    database.checkpoint().unwrap();
+    let id = run.id();
+    database.close().unwrap();
+    let database = open_at(&disk, "store", keep_all(1));
+    let run = database.run(id);
+    let reads = || database.stats().unwrap().shards[0].value_reads;
+    assert!(run.revert_entity(&EntityRef::kv(run.id(), "key"), then).unwrap().is_some());
+    assert_eq!(run.get("key").unwrap().unwrap().value, Value::from("then"));
+    assert_eq!(reads(), 0);
+    assert_eq!(run.revert(then).unwrap(), None, "both values are the same");
+    assert!(reads() > 0, "and were read for that");
+}
+
+#[test]
+fn what_is_erased_then_and_now_is_taken_for_the_same() {
+    let disk = disk(seed());
+    let (_database, run) = story(&disk);
+    let then = run.put("secret", "word").unwrap().version;
+    run.put("secret", "other").unwrap();
+    let secret = EntityRef::kv(run.id(), "secret");
+    run.erase(&secret, ErasedVersions::All, "asked for").unwrap();
+    assert_eq!(run.revert(then).unwrap(), None);
+    run.put("secret", "new").unwrap();
+    assert_eq!(run.revert_entity(&secret, then).unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[test]
 fn whoever_writes_meanwhile_loses_nothing_to_a_revert_of_something_else() {
     let disk = disk(seed());
     let (_database, run) = story(&disk);

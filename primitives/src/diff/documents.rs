@@ -24,15 +24,26 @@ pub(super) fn find(page: &mut Page<'_>) {
         if page.is_full() {
             break;
         }
-        if let Some(change) = change(was, is) {
-            let (before, after) = (was.map(|entry| entry.stamp), is.map(|entry| entry.stamp));
-            page.put(Difference::Document(DocumentDifference {
-                name: Arc::clone(name),
-                before,
-                after,
-                change,
-            }));
-        }
+        compare(page, name, was, is);
+    }
+}
+
+/// The same for one document.
+pub(super) fn find_of(page: &mut Page<'_>, name: &Arc<str>) {
+    let (was, is) = (page.before.content().documents.get(name), page.after.content().documents.get(name));
+    compare(page, name, was, is);
+}
+
+fn compare(
+    page: &mut Page<'_>,
+    name: &Arc<str>,
+    was: Option<&Entry<Document>>,
+    is: Option<&Entry<Document>>,
+) {
+    if let Some(change) = change(was, is) {
+        let (name, before, after) =
+            (Arc::clone(name), was.map(|entry| entry.stamp), is.map(|entry| entry.stamp));
+        page.put(Difference::Document(DocumentDifference { name, before, after, change }));
     }
 }
 

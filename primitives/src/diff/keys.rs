@@ -21,19 +21,31 @@ pub(super) fn find(page: &mut Page<'_>, kind: KeyKind) -> Result<(), Error> {
     if !page.wants(&behind_all) {
         return Ok(());
     }
-    for (key, before, after) in candidates(page, kind, place) {
+    for pair in candidates(page, kind, place) {
         if page.is_full() {
             break;
         }
-        let is_same = is_same(page.commits, before, after);
-        if !is_same.map_err(|error| error.with_entity(entity(page, kind, key)))? {
-            let (before, after) = (before.map(state), after.map(state));
-            let difference = KeyDifference { key: Arc::clone(key), before, after };
-            page.put(match kind {
-                KeyKind::Kv => Difference::Key(difference),
-                KeyKind::Cell => Difference::Cell(difference),
-            });
-        }
+        compare(page, kind, pair)?;
+    }
+    Ok(())
+}
+
+/// The same for one key or cell.
+pub(super) fn find_of(page: &mut Page<'_>, kind: KeyKind, key: &Arc<str>) -> Result<(), Error> {
+    let before = page.before.content().keys(kind).get(key).filter(|entry| entry.is_live(page.then));
+    let after = page.after.content().keys(kind).get(key).filter(|entry| entry.is_live(page.now));
+    compare(page, kind, (key, before, after))
+}
+
+fn compare(page: &mut Page<'_>, kind: KeyKind, (key, before, after): Pair<'_>) -> Result<(), Error> {
+    let is_same = is_same(page.commits, before, after);
+    if !is_same.map_err(|error| error.with_entity(entity(page, kind, key)))? {
+        let (before, after) = (before.map(state), after.map(state));
+        let difference = KeyDifference { key: Arc::clone(key), before, after };
+        page.put(match kind {
+            KeyKind::Kv => Difference::Key(difference),
+            KeyKind::Cell => Difference::Cell(difference),
+        });
     }
     Ok(())
 }

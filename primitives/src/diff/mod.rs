@@ -29,6 +29,7 @@ pub(crate) use operations::{OperationPlan, end_of};
 pub use page::DIFF_SIZE_MAX;
 pub use seen::Seen;
 
+use crate::entity::EntityRef;
 use crate::error::{Error, ErrorKind};
 use crate::key_kind::KeyKind;
 use page::Page;
@@ -85,6 +86,23 @@ pub fn diff<'a>(
 /// All that differs, however much that is.
 pub(crate) fn find_all(before: Seen<'_>, after: Seen<'_>) -> Result<Vec<Difference>, Error> {
     Ok(find(Page::unbounded(before, after))?.differences)
+}
+
+/// What differs of one key, cell or document, or of what the run says of itself. Nothing else is looked at. Of an event or a trace nothing is told.
+pub(crate) fn find_of(
+    before: Seen<'_>,
+    after: Seen<'_>,
+    entity: &EntityRef,
+) -> Result<Vec<Difference>, Error> {
+    let mut page = Page::unbounded(before, after);
+    match entity {
+        EntityRef::Run { .. } => run::find(&mut page)?,
+        EntityRef::Kv { key, .. } => keys::find_of(&mut page, KeyKind::Kv, key)?,
+        EntityRef::Cell { name, .. } => keys::find_of(&mut page, KeyKind::Cell, name)?,
+        EntityRef::Json { name, .. } => documents::find_of(&mut page, name),
+        EntityRef::Event { .. } | EntityRef::Trace { .. } => {}
+    }
+    Ok(page.finish().differences)
 }
 
 fn find(mut page: Page<'_>) -> Result<Diff, Error> {

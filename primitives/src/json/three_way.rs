@@ -4,6 +4,7 @@ use super::document::Document;
 use super::node::{Content, Node};
 use super::pointer::Pointer;
 use crate::encoded::Encoded;
+use rustc_hash::FxHashSet;
 use std::sync::Arc;
 
 /// What theirs does to a document besides what ours does to it.
@@ -31,24 +32,26 @@ impl Document {
     /// an item in or takes one out writes the whole array. Where only theirs has changed a place all of it is taken, the order of
     /// members too.
     pub(crate) fn three_way(&self, ours: &Document, theirs: &Document) -> ThreeWayPlaces {
-        let mut walk = ThreeWayWalk { theirs: Walk::default(), contested: Vec::new() };
+        let mut walk = ThreeWayWalk::default();
         walk.nodes(Some(self.root()), Some(ours.root()), Some(theirs.root()));
         ThreeWayPlaces { taken: walk.theirs.found, contested: walk.contested }
     }
 }
 
+#[derive(Default)]
 struct ThreeWayWalk<'a> {
     /// Where it is, and what of theirs is taken.
     theirs: Walk<'a>,
     contested: Vec<ContestedPlace>,
+    comparison: Comparison,
 }
 
 impl<'a> ThreeWayWalk<'a> {
     fn nodes(&mut self, base: Option<&'a Node>, ours: Option<&'a Node>, theirs: Option<&'a Node>) {
-        if is_same(base, theirs) || is_same(ours, theirs) {
+        if self.comparison.is_same(base, theirs) || self.comparison.is_same(ours, theirs) {
             return;
         }
-        if is_same(base, ours) {
+        if self.comparison.is_same(base, ours) {
             return self.theirs.pair(base, theirs);
         }
         let content = |node: Option<&'a Node>| node.map(Node::content);
@@ -94,30 +97,57 @@ impl<'a> ThreeWayWalk<'a> {
     }
 }
 
-/// Whether both are the same value, whoever wrote it; the order of members is part of it.
-fn is_same(one: Option<&Node>, other: Option<&Node>) -> bool {
-    let (one, other) = match (one, other) {
-        (Some(one), Some(other)) => (one.content(), other.content()),
-        (one, other) => return one.is_none() && other.is_none(),
-    };
-    match (one, other) {
-        (Content::Array(one), Content::Array(other)) => {
-            Arc::ptr_eq(one, other) || {
+/// Which containers are known to differ. A walk asks at each level once more for what is below, and each pair is compared once: so it
+/// takes as long as the documents are large, however deep.
+#[derive(Default)]
+struct Comparison {
+    /// Where both lie, while the walk has them.
+    different: FxHashSet<(usize, usize)>,
+    /// How many pairs it has looked at.
+    #[cfg(test)]
+    count: usize,
+}
+
+impl Comparison {
+    /// Whether both are the same value, whoever wrote it; the order of members is part of it.
+    fn is_same(&mut self, one: Option<&Node>, other: Option<&Node>) -> bool {
+        #[cfg(test)]
+        {
+            self.count += 1;
+        }
+        let (one, other) = match (one, other) {
+            (Some(one), Some(other)) => (one.content(), other.content()),
+            (one, other) => return one.is_none() && other.is_none(),
+        };
+        match (one, other) {
+            (Content::Array(one), Content::Array(other)) => self.once(one, other, |comparison| {
                 let (one, other) = (one.children.to_vec(), other.children.to_vec());
                 one.len() == other.len()
-                    && one.iter().zip(other).all(|(one, other)| is_same(Some(one), Some(other)))
-            }
-        }
-        (Content::Object(one), Content::Object(other)) => {
-            Arc::ptr_eq(one, other) || {
+                    && one.iter().zip(other).all(|(one, other)| comparison.is_same(Some(one), Some(other)))
+            }),
+            (Content::Object(one), Content::Object(other)) => self.once(one, other, |comparison| {
                 let (one, other) = (one.children.to_vec(), other.children.to_vec());
                 one.len() == other.len()
                     && one.iter().zip(other).all(|((name, one), (other_name, other))| {
-                        *name == other_name && is_same(Some(one), Some(other))
+                        *name == other_name && comparison.is_same(Some(one), Some(other))
                     })
-            }
+            }),
+            (one, other) => is_same_scalar(one, other),
         }
-        (one, other) => is_same_scalar(one, other),
+    }
+
+    fn once<T>(
+        &mut self,
+        one: &Arc<T>,
+        other: &Arc<T>,
+        is_same: impl FnOnce(&mut Comparison) -> bool,
+    ) -> bool {
+        let pair = (Arc::as_ptr(one).addr(), Arc::as_ptr(other).addr());
+        let is_same = pair.0 == pair.1 || (!self.different.contains(&pair) && is_same(self));
+        if !is_same {
+            self.different.insert(pair);
+        }
+        is_same
     }
 }
 
@@ -175,6 +205,21 @@ mod tests {
                 contested.iter().map(|text| text.replace("\":", "\": ").replace(":  ", ": ")).collect();
             assert_eq!(contested, [expected]);
         }
+    }
+
+    #[test]
+    fn no_pair_of_containers_is_compared_again_at_every_level_above_it() {
+        let deep = |last: i64| {
+            let list: Vec<_> = (0..1_000).chain([last]).map(|item| item.to_string()).collect();
+            let list = format!(r#"{{"l": [{}], "x": {last}}}"#, list.join(","));
+            (0..100).fold(list, |value, _| format!(r#"{{"a": {value}}}"#))
+        };
+        let [base, ours, theirs] = [1, 2, 3].map(|last| document(&deep(last)));
+        let mut walk = ThreeWayWalk::default();
+        walk.nodes(Some(base.root()), Some(ours.root()), Some(theirs.root()));
+        assert_eq!(walk.contested.len(), 2);
+        let compared = walk.comparison.count;
+        assert!(compared < 10 * 1_104, "{compared} pairs, and a document has 1,104 places");
     }
 
     #[test]

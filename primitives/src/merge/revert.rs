@@ -9,7 +9,8 @@ use crate::operation::Operation;
 /// happened; so do status and retention.
 ///
 /// # Errors
-/// `Unsupported`, naming the thing, for an event or a trace, and for a value that was erased. Those of reading a value.
+/// `Unsupported`, naming the thing, for an event or a trace, and for a value that was erased; where what is there now is erased too both are
+/// taken for the same. Those of reading a value.
 pub fn revert<'a>(
     is: impl Into<Seen<'a>>,
     was: impl Into<Seen<'a>>,
@@ -22,21 +23,19 @@ pub fn revert<'a>(
         return Err(Error::new(ErrorKind::Unsupported, message).with_entity(entity.clone()));
     }
     let mut plan = OperationPlan::new(is.state, was.state, is.now);
-    for difference in diff::find_all(is, was)? {
-        if is_reverted(&difference.place(), only) {
-            plan.take(difference)?;
-        }
-    }
+    let found = match only {
+        Some(entity) => diff::find_of(is, was, entity)?,
+        None => diff::find_all(is, was)?,
+    };
+    let mut reverted = found.into_iter().filter(|difference| is_reverted(&difference.place()));
+    reverted.try_for_each(|difference| plan.take(difference))?;
     Ok(plan.into_operations())
 }
 
-fn is_reverted(place: &DiffPlace, only: Option<&EntityRef>) -> bool {
-    match (place, only) {
-        (DiffPlace::Key(key), Some(EntityRef::Kv { key: only, .. })) => key == only,
-        (DiffPlace::Cell(name), Some(EntityRef::Cell { name: only, .. })) => name == only,
-        (DiffPlace::Document(name), Some(EntityRef::Json { name: only, .. })) => name == only,
-        (DiffPlace::Run(RunField::Tags | RunField::Metadata), Some(EntityRef::Run { .. }) | None) => true,
-        (DiffPlace::Key(_) | DiffPlace::Cell(_) | DiffPlace::Document(_), None) => true,
+fn is_reverted(place: &DiffPlace) -> bool {
+    match place {
+        DiffPlace::Run(field) => matches!(field, RunField::Tags | RunField::Metadata),
+        DiffPlace::Key(_) | DiffPlace::Cell(_) | DiffPlace::Document(_) => true,
         _ => false,
     }
 }
