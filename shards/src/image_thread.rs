@@ -149,7 +149,9 @@ impl ImageJob {
                         let (bytes, filled) = filled(run, slice)?;
                         moved.fill(writer.append(&bytes)?, filled);
                     }
-                    ImagePart::Page(page) => writer.append_page(&page)?,
+                    ImagePart::Page(page) => {
+                        writer.append_page(&page)?;
+                    }
                     ImagePart::Copy { file, place } => {
                         let to = self.copy(&mut writer, &mut copied, file, place)?;
                         moved.copy(file, place, to.offset);

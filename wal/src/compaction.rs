@@ -9,11 +9,12 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::vec;
 
 use crate::error::WalError;
 use crate::history::{HistoryFiles, numbers_in, open_whole};
 use crate::history_file::{
-    GroupId, HistoryFile, HistoryWriter, RecordKey, SortedRecord, take_record_at, whole_size,
+    Entry, GroupId, HistoryFile, HistoryWriter, RecordKey, SortedRecord, take_record_at, whole_size,
 };
 use crate::image_file::{FileKind, ImageHeader, history_dir};
 use crate::image_writer::ImageWriter;
@@ -308,8 +309,10 @@ impl Pending {
 /// A file of sorted records that is read from its beginning to its end.
 struct FileCursor {
     file: HistoryFile,
+    /// How many pages were read, and what the last of them tells that is still to come.
+    page_count: usize,
+    slices: vec::IntoIter<Entry>,
     /// The slice that is read, and how far it is.
-    index: usize,
     slice: Vec<u8>,
     at: usize,
     key: Option<RecordKey>,
@@ -317,7 +320,8 @@ struct FileCursor {
 
 impl FileCursor {
     fn new(file: HistoryFile) -> Result<FileCursor, WalError> {
-        let mut cursor = FileCursor { file, index: 0, slice: Vec::new(), at: 0, key: None };
+        let (slices, slice) = (Vec::new().into_iter(), Vec::new());
+        let mut cursor = FileCursor { file, page_count: 0, slices, slice, at: 0, key: None };
         cursor.find()?;
         Ok(cursor)
     }
@@ -325,12 +329,15 @@ impl FileCursor {
     /// Finds the record at this place, or the first one of the next slice.
     fn find(&mut self) -> Result<(), WalError> {
         while self.at >= self.slice.len() {
-            if self.index == self.file.slice_count() {
+            if let Some(entry) = self.slices.next() {
+                (self.slice, self.at) = (self.file.slice(entry)?, 16);
+            } else if self.page_count < self.file.page_count() {
+                self.slices = self.file.page(self.page_count)?.into_iter();
+                self.page_count += 1;
+            } else {
                 self.key = None;
                 return Ok(());
             }
-            self.slice = self.file.slice(self.index)?;
-            (self.index, self.at) = (self.index + 1, 16);
         }
         let before = self.key;
         let key = take_record_at(&self.slice, self.at).map(|record| record.key);

@@ -8,9 +8,11 @@
 //!        u32 log, u8 kind, 3 zeros, u64 LSN, u32 size of the body, u32 0, the body, zeros up to a multiple of 8
 //! page   one entry for each slice, in order: [16] group, u32 log, u32 0 and u64 LSN of the first record,
 //!        u64 offset and u64 size of the slice
+//! root   the last page, if there is one: one entry for each page in front of it, as that of its first slice is, with offset and
+//!        size of the page
 //! ```
-//! Groups come in order of their bytes. So the records of a group are found in one place, and one of them by the entries of
-//! the pages: a sorted table with an index of its blocks, as in log-structured merge trees (O'Neil et al., "The log-structured
+//! Groups come in order of their bytes. So the records of a group are found in one place, and one of them by two entries, however many
+//! there are of others: a sorted table with an index of its blocks, as in log-structured merge trees (O'Neil et al., "The log-structured
 //! merge-tree", 1996; Chang et al., "Bigtable", OSDI 2006).
 
 use std::path::Path;
@@ -63,6 +65,7 @@ pub(crate) struct HistoryWriter {
     first: RecordKey,
     last: Option<RecordKey>,
     page: Vec<u8>,
+    root: Vec<u8>,
     pub(crate) record_count: u64,
 }
 
@@ -73,8 +76,16 @@ impl HistoryWriter {
         header: &ImageHeader,
     ) -> Result<HistoryWriter, WalError> {
         let writer = ImageWriter::create(storage, store, header)?;
-        let (slice, page) = (Vec::new(), Vec::new());
-        Ok(HistoryWriter { writer, slice, first: RecordKey::default(), last: None, page, record_count: 0 })
+        let (slice, page, root) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(HistoryWriter {
+            writer,
+            slice,
+            first: RecordKey::default(),
+            last: None,
+            page,
+            root,
+            record_count: 0,
+        })
     }
 
     /// Adds the next record.
@@ -106,17 +117,17 @@ impl HistoryWriter {
     }
 
     fn hand_over_slice(&mut self) -> Result<(), WalError> {
-        let ImagePlace { offset, size } = self.writer.append(&self.slice)?;
+        let place = self.writer.append(&self.slice)?;
         self.slice.clear();
-        let RecordKey { group, log, lsn } = self.first;
-        self.page.extend_from_slice(&group.0);
-        self.page.extend_from_slice(&log.to_le_bytes());
-        self.page.extend_from_slice(&[0; 4]);
-        [lsn.0, offset, size].into_iter().for_each(|field| self.page.extend_from_slice(&field.to_le_bytes()));
-        if self.page.len() >= PAGE_SIZE {
-            self.writer.append_page(&self.page)?;
-            self.page.clear();
-        }
+        Entry { first: self.first, place }.encode(&mut self.page);
+        if self.page.len() >= PAGE_SIZE { self.hand_over_page() } else { Ok(()) }
+    }
+
+    fn hand_over_page(&mut self) -> Result<(), WalError> {
+        let Entry { first, .. } = Entry::decode(&self.page);
+        let place = self.writer.append_page(&self.page)?;
+        self.page.clear();
+        Entry { first, place }.encode(&mut self.root);
         Ok(())
     }
 
@@ -126,48 +137,46 @@ impl HistoryWriter {
             self.hand_over_slice()?;
         }
         if !self.page.is_empty() {
-            self.writer.append_page(&self.page)?;
+            self.hand_over_page()?;
+        }
+        if !self.root.is_empty() {
+            self.writer.append_page(&self.root)?;
         }
         self.writer.end()?;
         Ok(self.writer)
     }
 }
 
-/// A file of the history, to find records in it. Its index is in memory: 48 bytes for some 16 KiB of records.
+/// A file of the history, to find records in it. Its root is in memory: 48 bytes for some 20 MiB of records.
 #[derive(Debug)]
 pub(crate) struct HistoryFile {
     reader: ImageReader,
-    slices: Vec<SliceEntry>,
-    /// The slice that was looked at last: who reads one record of a group reads the next one too.
-    latest: Option<(usize, Vec<u8>)>,
+    root: Vec<Entry>,
+    /// The page and the slice that were looked at last: who reads one record of a group reads the next one too.
+    latest_page: Option<(usize, Vec<Entry>)>,
+    latest_slice: Option<(ImagePlace, Vec<u8>)>,
 }
 
+/// Where a slice or a page begins, and where it lies.
 #[derive(Clone, Copy, Debug)]
-struct SliceEntry {
+pub(crate) struct Entry {
     first: RecordKey,
-    place: ImagePlace,
+    pub(crate) place: ImagePlace,
 }
 
 impl HistoryFile {
     /// Opens a file of the history of a log, or a part of one.
     ///
     /// # Errors
-    /// Those of [`ImageReader::open`]; `Corrupt` for an index that is none.
+    /// Those of [`ImageReader::open`]; `Corrupt` for a root that is none.
     pub(crate) fn open(source: &LogSource, kind: FileKind, number: u64) -> Result<HistoryFile, WalError> {
         let file = (kind, source.log, number);
         let reader = ImageReader::open(&*source.storage, &source.store_path, source.store, file)?;
-        let mut slices: Vec<SliceEntry> = Vec::new();
-        for page in reader.pages()? {
-            let entries = page.chunks_exact(ENTRY_SIZE);
-            if !entries.remainder().is_empty() {
-                return Err(reader.corrupt(0, "a page of the index of its records is cut"));
-            }
-            slices.extend(entries.map(SliceEntry::decode));
-        }
-        if !slices.is_sorted_by(|before, after| before.first < after.first) {
-            return Err(reader.corrupt(0, "the index of its records is not in their order"));
-        }
-        Ok(HistoryFile { reader, slices, latest: None })
+        let root = match reader.last_page()? {
+            Some((place, page)) => entries(&reader, place, &page)?,
+            None => Vec::new(),
+        };
+        Ok(HistoryFile { reader, root, latest_page: None, latest_slice: None })
     }
 
     /// Every record below this position that is needed is in it.
@@ -175,33 +184,48 @@ impl HistoryFile {
         self.reader.header().through
     }
 
-    /// How many slices it has.
-    pub(crate) fn slice_count(&self) -> usize {
-        self.slices.len()
+    /// How many pages it has, beside the root.
+    pub(crate) fn page_count(&self) -> usize {
+        self.root.len()
+    }
+
+    /// The slices that a page tells of, in order.
+    ///
+    /// # Errors
+    /// `Corrupt` when the page is damaged, `Io`.
+    pub(crate) fn page(&self, index: usize) -> Result<Vec<Entry>, WalError> {
+        let Entry { first, place } = self.root[index];
+        let slices = entries(&self.reader, place, &self.reader.page(place)?)?;
+        match slices.first() {
+            Some(slice) if slice.first == first => Ok(slices),
+            _ => Err(self.reader.corrupt(place.offset, "the page does not begin as the root says")),
+        }
     }
 
     /// The record with this key.
     ///
     /// # Errors
-    /// `Corrupt` when the slice that would hold it is damaged, `Io`.
+    /// `Corrupt` when the page or the slice that would lead to it is damaged, `Io`.
     pub(crate) fn record(&mut self, key: RecordKey) -> Result<Option<RecordRef<'_>>, WalError> {
-        let behind = self.slices.partition_point(|slice| slice.first <= key);
-        let Some(index) = behind.checked_sub(1).filter(|index| self.slices[*index].first.group == key.group)
-        else {
-            return Ok(None);
+        let Some(index) = last_begun(&self.root, key) else { return Ok(None) };
+        let page = match self.latest_page.take() {
+            Some((latest, page)) if latest == index => page,
+            _ => self.page(index)?,
         };
-        if self.latest.as_ref().is_none_or(|(latest, _)| *latest != index) {
-            self.latest = Some((index, self.slice(index)?));
+        let found = last_begun(&page, key).map(|index| page[index]);
+        self.latest_page = Some((index, page));
+        let Some(entry) = found.filter(|entry| entry.first.group == key.group) else { return Ok(None) };
+        if self.latest_slice.as_ref().is_none_or(|(latest, _)| *latest != entry.place) {
+            self.latest_slice = Some((entry.place, self.slice(entry)?));
         }
-        let (_, slice) = self.latest.as_ref().expect("it was just read");
+        let (_, slice) = self.latest_slice.as_ref().expect("it was just read");
         let found = records(slice).find(|record| record.as_ref().map_or(true, |record| record.key == key));
         let found = found.transpose().map_err(|reason| self.corrupt(key, reason))?;
         Ok(found.map(|SortedRecord { key, kind, body }| RecordRef { lsn: key.lsn, kind, body }))
     }
 
     /// The bytes of a slice, whose records [`records`] tells.
-    pub(crate) fn slice(&self, index: usize) -> Result<Vec<u8>, WalError> {
-        let SliceEntry { first, place } = self.slices[index];
+    pub(crate) fn slice(&self, Entry { first, place }: Entry) -> Result<Vec<u8>, WalError> {
         let mut bytes = Vec::new();
         self.reader.slices(place, |slice| {
             bytes.extend_from_slice(slice);
@@ -209,7 +233,7 @@ impl HistoryFile {
         })?;
         match records(&bytes).next() {
             Some(Ok(record)) if record.key == first => Ok(bytes),
-            _ => Err(self.reader.corrupt(place.offset, "the slice does not begin as the index says")),
+            _ => Err(self.reader.corrupt(place.offset, "the slice does not begin as its page says")),
         }
     }
 
@@ -223,14 +247,15 @@ impl HistoryFile {
     ) -> Result<u64, WalError> {
         self.reader.read_all(|_, _| {})?;
         let mut count = 0;
-        for (index, entry) in self.slices.iter().enumerate() {
-            let slice = self.slice(index)?;
-            for record in records(&slice) {
-                let taken = record.and_then(|SortedRecord { key, kind, body }| {
-                    visit(key.log, RecordRef { lsn: key.lsn, kind, body })
-                });
-                taken.map_err(|reason| self.reader.corrupt(entry.place.offset, reason))?;
-                count += 1;
+        for index in 0..self.page_count() {
+            for entry in self.page(index)? {
+                for record in records(&self.slice(entry)?) {
+                    let taken = record.and_then(|SortedRecord { key, kind, body }| {
+                        visit(key.log, RecordRef { lsn: key.lsn, kind, body })
+                    });
+                    taken.map_err(|reason| self.reader.corrupt(entry.place.offset, reason))?;
+                    count += 1;
+                }
             }
         }
         Ok(count)
@@ -238,17 +263,45 @@ impl HistoryFile {
 
     /// For whoever reads the record with this key, and finds that it is not what it should be.
     pub(crate) fn corrupt(&self, key: RecordKey, reason: impl Into<String>) -> WalError {
-        let behind = self.slices.partition_point(|slice| slice.first <= key);
-        let offset = behind.checked_sub(1).map_or(0, |index| self.slices[index].place.offset);
-        self.reader.corrupt(offset, reason)
+        let entry = last_begun(&self.root, key).and_then(|index| match self.page(index) {
+            Ok(page) => last_begun(&page, key).map(|index| page[index]),
+            Err(_) => Some(self.root[index]),
+        });
+        self.reader.corrupt(entry.map_or(0, |entry| entry.place.offset), reason)
     }
 }
 
-impl SliceEntry {
+/// The entries of a page.
+fn entries(reader: &ImageReader, place: ImagePlace, page: &[u8]) -> Result<Vec<Entry>, WalError> {
+    let entries = page.chunks_exact(ENTRY_SIZE);
+    if !entries.remainder().is_empty() {
+        return Err(reader.corrupt(place.offset, "a page of the index of its records is cut"));
+    }
+    let entries: Vec<Entry> = entries.map(Entry::decode).collect();
+    if !entries.is_sorted_by(|before, after| before.first < after.first) {
+        return Err(reader.corrupt(place.offset, "the index of its records is not in their order"));
+    }
+    Ok(entries)
+}
+
+/// The last of them that does not begin behind a key.
+fn last_begun(entries: &[Entry], key: RecordKey) -> Option<usize> {
+    entries.partition_point(|entry| entry.first <= key).checked_sub(1)
+}
+
+impl Entry {
+    fn encode(&self, page: &mut Vec<u8>) {
+        let Entry { first: RecordKey { group, log, lsn }, place: ImagePlace { offset, size } } = self;
+        page.extend_from_slice(&group.0);
+        page.extend_from_slice(&log.to_le_bytes());
+        page.extend_from_slice(&[0; 4]);
+        [lsn.0, *offset, *size].into_iter().for_each(|field| page.extend_from_slice(&field.to_le_bytes()));
+    }
+
     /// Reads an entry of a page.
-    fn decode(bytes: &[u8]) -> SliceEntry {
+    fn decode(bytes: &[u8]) -> Entry {
         let (log, lsn) = (u32_at(bytes, 16), Lsn(u64_at(bytes, 24)));
-        SliceEntry {
+        Entry {
             first: RecordKey { group: group_of(bytes), log, lsn },
             place: ImagePlace { offset: u64_at(bytes, 32), size: u64_at(bytes, 40) },
         }
@@ -314,6 +367,7 @@ fn group_of(bytes: &[u8]) -> GroupId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directory::StoreDirectory;
     use crate::sim::SimDisk;
     use crate::storage::Access;
     use crate::store_id::StoreId;
@@ -345,6 +399,57 @@ mod tests {
         golden.extend_from_slice(&[0, 16, 0, 0, 0, 0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(writer.page, golden);
         assert_eq!(golden.len(), ENTRY_SIZE);
+        writer.hand_over_page().unwrap();
+        // A frame behind the slice: 64 bytes, its entry and the link to no page before it in one of 80.
+        golden[32..].copy_from_slice(&[64, 16, 0, 0, 0, 0, 0, 0, 80, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(writer.root, golden);
+    }
+
+    #[test]
+    fn every_record_is_found_among_many_pages_and_a_damaged_page_costs_its_own_alone() {
+        let disk = SimDisk::new(1);
+        let directory = StoreDirectory::open(Arc::new(disk.clone()), Path::new(STORE), None, 1, 1).unwrap();
+        let source = directory.log_source(0);
+        let header = ImageHeader { store: source.store, log: 0, ..header() };
+        let mut writer = HistoryWriter::create(Arc::new(disk.clone()), Path::new(STORE), &header).unwrap();
+        let key = |number: u64, lsn| {
+            let group = GroupId(u128::from(number).to_be_bytes());
+            RecordKey { group, log: 0, lsn: Lsn(lsn) }
+        };
+        // A group has a slice of its own.
+        let groups = 1..3_000_u64;
+        for number in groups.clone() {
+            for lsn in [8 * number, 80_000] {
+                let body = number.to_le_bytes();
+                writer.add(&SortedRecord { key: key(number, lsn), kind: 1, body: &body }).unwrap();
+            }
+        }
+        writer.end().unwrap().name().unwrap();
+        let open = || HistoryFile::open(&source, FileKind::History, 5).unwrap();
+        let mut file = open();
+        assert_eq!(file.page_count(), 3);
+        for number in groups.clone().rev().chain(groups.clone()) {
+            let record = file.record(key(number, 80_000)).unwrap().expect("it was written");
+            assert_eq!((record.lsn, record.body), (Lsn(80_000), &number.to_le_bytes()[..]));
+            for absent in [8 * number - 8, 8 * number + 8, 80_008] {
+                assert!(file.record(key(number, absent)).unwrap().is_none(), "{number} {absent}");
+            }
+        }
+        for absent in [key(0, 8), key(3_000, 8)] {
+            assert!(file.record(absent).unwrap().is_none());
+        }
+        // One bit in the middle of the second page.
+        let Entry { place, .. } = file.root[1];
+        let written = disk.open(&FileKind::History.path(Path::new(STORE), 0, 5), Access::Write).unwrap();
+        let (at, mut byte) = (place.offset + place.size / 2, [0]);
+        written.read_at(&mut byte, at).unwrap();
+        written.write_at(&[byte[0] ^ 1], at).unwrap();
+        let mut file = open();
+        let damaged = groups.filter(|number| file.record(key(*number, 8 * number)).is_err());
+        let damaged: Vec<u64> = damaged.collect();
+        assert_eq!(damaged, (1_367..=2_732).collect::<Vec<_>>());
+        let error = file.record(key(2_000, 80_000)).unwrap_err();
+        assert!(matches!(error, WalError::Corrupt { offset, .. } if offset == place.offset), "{error}");
     }
 
     #[test]

@@ -138,6 +138,33 @@ impl ImageReader {
         Ok(pages.into_values().collect())
     }
 
+    /// The last page, and where it lies.
+    ///
+    /// # Errors
+    /// Those of [`pages`](Self::pages).
+    pub(crate) fn last_page(&self) -> Result<Option<(ImagePlace, Vec<u8>)>, WalError> {
+        let place = self.end.map_or_else(|| self.read_end(), Ok)?.last_page;
+        if place.size == 0 {
+            return Ok(None);
+        }
+        Ok(Some((place, self.page(place)?)))
+    }
+
+    /// The page that lies at a place.
+    ///
+    /// # Errors
+    /// Those of [`pages`](Self::pages).
+    pub(crate) fn page(&self, place: ImagePlace) -> Result<Vec<u8>, WalError> {
+        Ok(self.take_page(place, &self.page_frame(place)?)?.1.to_vec())
+    }
+
+    /// Reads a page and nothing behind it.
+    fn page_frame(&self, place: ImagePlace) -> Result<Vec<u8>, WalError> {
+        let end = place.offset.saturating_add(place.size);
+        let mut reader = SegmentReader::new(Arc::clone(&self.file), end.min(self.size));
+        self.frame(&mut reader, place.offset, end)
+    }
+
     /// The pages of its directory that something leads to which holds: those that are met on the way back from the end, and,
     /// where that way breaks, those behind whole frames from the beginning on. Beside them, what breaks the two ways.
     ///
@@ -153,11 +180,10 @@ impl ImageReader {
 
     /// Collects pages from the last one to the first.
     fn pages_back(&self, pages: &mut BTreeMap<u64, Vec<u8>>) -> Result<(), WalError> {
-        let mut reader = self.reader();
         let end = self.end.map_or_else(|| self.read_end(), Ok)?;
         let mut place = end.last_page;
         while place.size > 0 {
-            let page = self.frame(&mut reader, place.offset, place.offset.saturating_add(place.size))?;
+            let page = self.page_frame(place)?;
             let (before, page) = self.take_page(place, &page)?;
             pages.insert(place.offset, page.to_vec());
             // Each lies in front of the one it came before, so there is an end.

@@ -84,14 +84,15 @@ impl ImageWriter {
     ///
     /// # Errors
     /// Those of [`create`](Self::create).
-    pub fn append_page(&mut self, page: &[u8]) -> Result<(), WalError> {
+    pub fn append_page(&mut self, page: &[u8]) -> Result<ImagePlace, WalError> {
         let place = self.cursor.page(page.len());
         let mut body = Vec::with_capacity(PAGE_LINK_SIZE + page.len());
         body.extend_from_slice(&self.last_page.offset.to_le_bytes());
         body.extend_from_slice(&self.last_page.size.to_le_bytes());
         body.extend_from_slice(page);
         self.last_page = place;
-        self.add(PAGE, &body)
+        self.add(PAGE, &body)?;
+        Ok(place)
     }
 
     /// Adds the slices that lie at a place of another image, and tells where they lie in this one.

@@ -257,17 +257,20 @@ impl Reading<'_> {
             Ok(file) => file,
             Err(error) => return self.begin_gap(error),
         };
-        for index in 0..file.slice_count() {
-            let slice = match file.slice(index) {
-                Ok(slice) => slice,
-                Err(error) => {
+        for index in 0..file.page_count() {
+            let slices = file.page(index).unwrap_or_else(|error| {
+                self.begin_gap(error);
+                Vec::new()
+            });
+            for entry in slices {
+                let slice = file.slice(entry).unwrap_or_else(|error| {
                     self.begin_gap(error);
-                    continue;
+                    Vec::new()
+                });
+                for SortedRecord { key, kind, body } in records(&slice).filter_map(Result::ok) {
+                    self.remains.records += 1;
+                    visit(key.log, RecordRef { lsn: key.lsn, kind, body });
                 }
-            };
-            for SortedRecord { key, kind, body } in records(&slice).filter_map(Result::ok) {
-                self.remains.records += 1;
-                visit(key.log, RecordRef { lsn: key.lsn, kind, body });
             }
         }
     }
