@@ -5,6 +5,7 @@ use crate::id::RunId;
 use crate::run_meta::{RunInfo, RunMeta};
 use crate::run_state::RunState;
 use crate::version::{Stamp, Timestamp, Version};
+use crate::width::Width;
 
 /// Enough of a run to list it and to know when one of its keys expires, and no more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +61,7 @@ impl RunSummary {
     ///
     /// ```text
     /// 9 x varint: version, time, next deadline (0 none), keys, cells, documents, events, traces, bytes of all these
-    /// option of the description, whole
+    /// option of the description, whole, with a varint for every number, length and count
     /// ```
     pub fn encode(&self, out: &mut Vec<u8>) {
         let next_deadline = self.next_deadline.map_or(0, |deadline| deadline.0);
@@ -69,7 +70,7 @@ impl RunSummary {
             .into_iter()
             .chain([keys, cells, documents, events, traces, size])
             .for_each(|number| codec::put_varint(out, number));
-        put_option(out, self.meta.as_ref(), |out, meta| meta.encode_whole(out));
+        put_option(out, self.meta.as_ref(), |out, meta| meta.encode_whole(Width::Varint, out));
     }
 
     /// Takes one from the front of `input`. Nothing in `input` can make this panic.
@@ -87,7 +88,7 @@ impl RunSummary {
             traces: codec::take_varint(input)?,
             size: codec::take_varint(input)?,
         };
-        let meta = take_option(input, |input| RunMeta::decode_whole(input).map(Box::new))?;
+        let meta = take_option(input, |input| RunMeta::decode_whole(Width::Varint, input).map(Box::new))?;
         Ok(RunSummary { stamp, meta, next_deadline, counts })
     }
 }
@@ -126,7 +127,7 @@ mod tests {
         let mut summary = run().summary();
         summary.counts.size = 300;
         let mut golden = vec![2, 7, 9, 1, 0, 0, 0, 0, 0xac, 2, 1];
-        summary.meta.as_ref().unwrap().encode_whole(&mut golden);
+        summary.meta.as_ref().unwrap().encode_whole(Width::Varint, &mut golden);
         let mut bytes = Vec::new();
         summary.encode(&mut bytes);
         assert_eq!(bytes, golden);
