@@ -497,6 +497,12 @@ mod tests {
     }
 
     #[test]
+    #[should_panic(expected = "as its newest image shows it")]
+    fn a_summary_of_another_commit_than_the_image_is_not_written() {
+        put_run(&mut Vec::new(), &RunEntry { image: image(3, stamp(4, 0)), ..entry() });
+    }
+
+    #[test]
     fn a_log_with_a_number_that_none_has_is_refused() {
         let mut page = Vec::new();
         put_run(&mut page, &RunEntry { erasures: Arc::default(), ..entry() });
@@ -517,5 +523,11 @@ mod tests {
         *miscounted.iter_mut().nth_back(1).unwrap() = 5;
         assert!(read(&miscounted).unwrap_err().contains("the end counts 5"));
         assert!(read(&[9]).unwrap_err().contains("unknown tag 9"));
+        // A byte that is another may make it another directory: what it counts is never believed.
+        for (place, byte) in (0..page.len()).flat_map(|place| (0..=u8::MAX).map(move |byte| (place, byte))) {
+            let mut other = page.clone();
+            other[place] = byte;
+            drop(read(&other));
+        }
     }
 }
