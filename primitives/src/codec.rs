@@ -1,6 +1,6 @@
-//! The bytes of integers, byte strings and text: little-endian, fixed width, lengths as `u32`.
+//! The bytes of integers, byte strings and text: little-endian, fixed width, lengths as `u32`; and integers of variable length.
 //!
-//! Integers go through bincode's fixed-width little-endian configuration. The bytes are the contract, not the
+//! Those of fixed width go through bincode's fixed-width little-endian configuration. The bytes are the contract, not the
 //! crate: golden tests here and beside every format pin them down. Nothing here panics on any input, and no
 //! length is believed before that many bytes are seen to be there.
 use crate::error::{Error, ErrorKind};
@@ -45,6 +45,9 @@ pub enum DecodeError {
         /// The bits found.
         bits: u64,
     },
+    /// A variable-length integer that is not in its shortest form, or has more than 64 bits.
+    #[error("number is not in its shortest form, or beyond 64 bits")]
+    NotVarint,
     /// Something no JSON document can hold.
     #[error("a JSON document cannot hold {what}")]
     NotJson {
@@ -98,6 +101,17 @@ pub fn put_i64(out: &mut Vec<u8>, value: i64) {
     put(out, value);
 }
 
+/// Appends `value` in as few bytes as it needs, 1 to 10: groups of 7 bits, the lowest first, and in each byte but the last the high
+/// bit set (LEB128, unsigned, as in DWARF).
+#[inline]
+pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value > 0x7f {
+        put_u8(out, (value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    put_u8(out, value as u8);
+}
+
 /// Appends the length of `bytes`, then the bytes.
 ///
 /// # Panics
@@ -136,6 +150,23 @@ pub fn take_u64(input: &mut &[u8]) -> Result<u64, DecodeError> {
 #[inline]
 pub fn take_i64(input: &mut &[u8]) -> Result<i64, DecodeError> {
     take(input)
+}
+
+/// Takes what [`put_varint`] appends from the front of `input`, and nothing else: a number has one form.
+#[inline]
+pub fn take_varint(input: &mut &[u8]) -> Result<u64, DecodeError> {
+    let mut value = 0;
+    for shift in (0..u64::BITS).step_by(7) {
+        let byte = take_u8(input)?;
+        let group = u64::from(byte & 0x7f);
+        value |= group << shift;
+        if byte == group as u8 {
+            // The tenth byte has one bit of the number, and a last byte of zero would say nothing.
+            let is_whole = value >> shift == group && (group > 0 || shift == 0);
+            return if is_whole { Ok(value) } else { Err(DecodeError::NotVarint) };
+        }
+    }
+    Err(DecodeError::NotVarint)
 }
 
 /// Takes `N` bytes from the front of `input`.
@@ -259,6 +290,60 @@ mod tests {
             Err(DecodeError::Truncated { needed: u32::MAX as usize, left: 1 }),
             "a damaged length is refused before anything is allocated"
         );
+    }
+
+    #[test]
+    fn a_varint_takes_as_many_bytes_as_it_needs() {
+        let golden: [(u64, &[u8]); 6] = [
+            (0, &[0]),
+            (0x7f, &[0x7f]),
+            (0x80, &[0x80, 1]),
+            (300, &[0xac, 2]),
+            (u64::from(u32::MAX), &[0xff, 0xff, 0xff, 0xff, 0x0f]),
+            (u64::MAX, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]),
+        ];
+        for (value, golden) in golden {
+            let mut out = Vec::new();
+            put_varint(&mut out, value);
+            assert_eq!(out, golden);
+        }
+        for bits in 0..u64::BITS {
+            let power = 1_u64 << bits;
+            for value in [power - 1, power, power + 1, u64::MAX - power, u64::MAX - (power - 1)] {
+                let mut out = Vec::new();
+                put_varint(&mut out, value);
+                let needed = (u64::BITS - value.leading_zeros()).div_ceil(7).max(1);
+                assert_eq!(out.len(), needed as usize, "{value}");
+                for cut in 0..out.len() {
+                    let cut_short = Err(DecodeError::Truncated { needed: 1, left: 0 });
+                    assert_eq!(take_varint(&mut &out[..cut]), cut_short, "{value} cut at {cut}");
+                }
+                out.push(9);
+                let mut input = &out[..];
+                assert_eq!((take_varint(&mut input), input), (Ok(value), &[9][..]));
+            }
+        }
+    }
+
+    #[test]
+    fn a_varint_has_one_form_and_64_bits() {
+        let ten = |last| [&[0x80; 9][..], &[last]].concat();
+        let eleven = [&[0xff; 10][..], &[0]].concat();
+        for refused in [vec![0x80, 0], vec![0xff, 0x80, 0], ten(0), ten(2), ten(0x7f), ten(0x81), eleven] {
+            assert_eq!(take_varint(&mut &refused[..]), Err(DecodeError::NotVarint), "{refused:?}");
+        }
+        assert_eq!(take_varint(&mut &ten(1)[..]), Ok(1 << 63));
+        // Whatever two bytes say: they are refused, or they are the form of what they say.
+        for (first, second) in
+            (0..=u8::MAX).flat_map(|first| (0..=u8::MAX).map(move |second| (first, second)))
+        {
+            let mut input = &[first, second][..];
+            if let Ok(value) = take_varint(&mut input) {
+                let mut out = Vec::new();
+                put_varint(&mut out, value);
+                assert_eq!([&out, input].concat(), [first, second]);
+            }
+        }
     }
 
     #[test]

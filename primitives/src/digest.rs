@@ -47,6 +47,7 @@ use crate::run_state::RunState;
 use crate::trace::Trace;
 use crate::trace_log::{RemovedTraces, TraceLog};
 use crate::unread::LARGE_VALUE_SIZE;
+use crate::width::Width;
 use std::fmt;
 
 const CONTENT: &[u8; 8] = b"STRATADC";
@@ -95,7 +96,7 @@ impl RunState {
             self.view().stamp().encode(bytes);
             codec::put_u64(bytes, self.content().meta_version.0);
             let meta = self.meta().map(|meta| RunMeta { begun_in_boot: 0, ..meta.clone() });
-            put_option(bytes, meta, |bytes, meta| meta.encode_whole(bytes));
+            put_option(bytes, meta, |bytes, meta| meta.encode_whole(Width::Fixed, bytes));
         });
         out.put_count(self.erasures().len());
         self.erasures().iter().for_each(|erasure| out.put_with(|bytes| erasure.encode(bytes)));

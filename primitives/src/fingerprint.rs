@@ -12,6 +12,7 @@ use crate::retention::Retention;
 use crate::trace_end::TraceEnd;
 use crate::usage::Usage;
 use crate::value::Value;
+use crate::width::Width;
 use std::time::Duration;
 
 /// The first eight bytes of a BLAKE3 hash over one write's operations.
@@ -214,7 +215,7 @@ impl Digest {
 
     fn retention(&mut self, retention: Option<Retention>) {
         let mut bytes = Vec::new();
-        retention.into_iter().for_each(|retention| retention.encode(&mut bytes));
+        retention.into_iter().for_each(|retention| retention.encode(Width::Fixed, &mut bytes));
         self.bytes(&bytes);
     }
 

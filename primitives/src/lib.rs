@@ -79,6 +79,7 @@ mod place;
 mod redacted;
 mod trace_changes;
 mod traces;
+mod width;
 
 pub use cause::Cause;
 pub use codec::DecodeError;

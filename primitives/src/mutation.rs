@@ -46,6 +46,7 @@ use crate::run_status::RunStatus;
 use crate::trace::Trace;
 use crate::trace_id::TraceId;
 use crate::version::{Timestamp, Version};
+use crate::width::Width;
 use std::sync::Arc;
 
 /// One unconditional change of one run. `previous` is the version the changed thing had, 0 if it was not there.
@@ -373,7 +374,7 @@ impl Mutation {
             }
             Self::RunCreate { meta, previous } => {
                 codec::put_u64(out, previous.0);
-                meta.encode(out);
+                meta.encode(Width::Fixed, out);
             }
             Self::RunBegin { boot, previous } => {
                 codec::put_u64(out, previous.0);
@@ -385,7 +386,7 @@ impl Mutation {
             }
             Self::RunTags { tags, previous } => {
                 codec::put_u64(out, previous.0);
-                encode_tags(tags, out);
+                encode_tags(tags, Width::Fixed, out);
             }
             Self::RunMetadata { metadata, previous } => {
                 codec::put_u64(out, previous.0);
@@ -396,17 +397,17 @@ impl Mutation {
             | Self::EventRetention { retention, previous }
             | Self::TraceRetention { retention, previous } => {
                 codec::put_u64(out, previous.0);
-                put_option(out, *retention, |out, retention| retention.encode(out));
+                put_option(out, *retention, |out, retention| retention.encode(Width::Fixed, out));
             }
             Self::RunFork { point, meta } => {
                 codec::put_u64(out, point.version.0);
                 out.extend_from_slice(point.run.as_bytes());
-                meta.encode(out);
+                meta.encode(Width::Fixed, out);
             }
             Self::RunImport { version, floor, meta } => {
                 codec::put_u64(out, version.0);
                 codec::put_u64(out, floor.0);
-                meta.encode_whole(out);
+                meta.encode_whole(Width::Fixed, out);
             }
             Self::RunDelete { previous } => codec::put_u64(out, previous.0),
             Self::TraceRecord { trace } => trace.encode(out),
@@ -443,11 +444,11 @@ impl Mutation {
                 let deadline = take_deadline(input)?;
                 Self::KvDeadline { key: codec::take_str(input)?.into(), deadline, previous }
             }
-            RUN_CREATE => Self::RunCreate { meta: Box::new(RunMeta::decode(input)?), previous },
+            RUN_CREATE => Self::RunCreate { meta: Box::new(RunMeta::decode(Width::Fixed, input)?), previous },
             RUN_BEGIN => Self::RunBegin { boot: codec::take_u64(input)?, previous },
             RUN_STATUS => Self::RunStatus { status: RunStatus::decode(input)?, previous },
-            RUN_TAGS => Self::RunTags { tags: decode_tags(input)?, previous },
-            RUN_METADATA => Self::RunMetadata { metadata: decode_metadata(input)?, previous },
+            RUN_TAGS => Self::RunTags { tags: decode_tags(Width::Fixed, input)?, previous },
+            RUN_METADATA => Self::RunMetadata { metadata: decode_metadata(Width::Fixed, input)?, previous },
             RUN_DELETE => Self::RunDelete { previous },
             CELL_SET => {
                 let deadline = take_deadline(input)?;
@@ -465,23 +466,30 @@ impl Mutation {
                 let ended = Timestamp(codec::take_u64(input)?);
                 Self::TraceEnd { id, ended, body: take_encoded(input)?, previous }
             }
-            RUN_RETENTION => {
-                Self::RunRetention { retention: take_option(input, Retention::decode)?, previous }
-            }
-            EVENT_RETENTION => {
-                Self::EventRetention { retention: take_option(input, Retention::decode)?, previous }
-            }
-            TRACE_RETENTION => {
-                Self::TraceRetention { retention: take_option(input, Retention::decode)?, previous }
-            }
+            RUN_RETENTION => Self::RunRetention {
+                retention: take_option(input, |input| Retention::decode(Width::Fixed, input))?,
+                previous,
+            },
+            EVENT_RETENTION => Self::EventRetention {
+                retention: take_option(input, |input| Retention::decode(Width::Fixed, input))?,
+                previous,
+            },
+            TRACE_RETENTION => Self::TraceRetention {
+                retention: take_option(input, |input| Retention::decode(Width::Fixed, input))?,
+                previous,
+            },
             RUN_FORK => {
                 let point =
                     ForkPoint { run: RunId::from_bytes(codec::take_array(input)?), version: previous };
-                Self::RunFork { point, meta: Box::new(RunMeta::decode(input)?) }
+                Self::RunFork { point, meta: Box::new(RunMeta::decode(Width::Fixed, input)?) }
             }
             RUN_IMPORT => {
                 let floor = Version(codec::take_u64(input)?);
-                Self::RunImport { version: previous, floor, meta: Box::new(RunMeta::decode_whole(input)?) }
+                Self::RunImport {
+                    version: previous,
+                    floor,
+                    meta: Box::new(RunMeta::decode_whole(Width::Fixed, input)?),
+                }
             }
             tag => return Err(DecodeError::UnknownTag { what: "mutation", tag }),
         })

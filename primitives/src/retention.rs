@@ -1,6 +1,7 @@
 //! How much of its history a run keeps.
 use crate::codec::{self, DecodeError};
 use crate::error::{Error, ErrorKind};
+use crate::width::Width;
 use std::fmt;
 use std::time::Duration;
 
@@ -49,26 +50,26 @@ impl Retention {
         }
     }
 
-    /// Appends a tag and a number: `1` all, `2` last and u64 commits, `3` for and u64 microseconds.
-    pub(crate) fn encode(self, out: &mut Vec<u8>) {
+    /// Appends a tag and perhaps a number: `1` all, `2` last and commits, `3` for and microseconds.
+    pub(crate) fn encode(self, width: Width, out: &mut Vec<u8>) {
         match self {
             Self::KeepAll => codec::put_u8(out, KEEP_ALL),
             Self::KeepLast(count) => {
                 codec::put_u8(out, KEEP_LAST);
-                codec::put_u64(out, count);
+                width.put_number(out, count);
             }
             Self::KeepFor(duration) => {
                 codec::put_u8(out, KEEP_FOR);
-                codec::put_u64(out, u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
+                width.put_number(out, u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
             }
         }
     }
 
-    pub(crate) fn decode(input: &mut &[u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(width: Width, input: &mut &[u8]) -> Result<Self, DecodeError> {
         match codec::take_u8(input)? {
             KEEP_ALL => Ok(Self::KeepAll),
-            KEEP_LAST => Ok(Self::KeepLast(codec::take_u64(input)?)),
-            KEEP_FOR => Ok(Self::KeepFor(Duration::from_micros(codec::take_u64(input)?))),
+            KEEP_LAST => Ok(Self::KeepLast(width.take_number(input)?)),
+            KEEP_FOR => Ok(Self::KeepFor(Duration::from_micros(width.take_number(input)?))),
             tag => Err(DecodeError::UnknownTag { what: "retention", tag }),
         }
     }
@@ -96,16 +97,19 @@ mod tests {
             (Retention::KeepFor(Duration::from_micros(9)), vec![3, 9, 0, 0, 0, 0, 0, 0, 0]),
         ];
         for (retention, golden) in cases {
-            let mut bytes = Vec::new();
-            retention.encode(&mut bytes);
-            assert_eq!(bytes, golden);
-            assert_eq!(Retention::decode(&mut &bytes[..]), Ok(retention));
-            for cut in 0..bytes.len() {
-                assert!(Retention::decode(&mut &bytes[..cut]).is_err());
+            let short: Vec<u8> = golden.iter().copied().take(2).collect();
+            for (width, golden) in [(Width::Fixed, golden), (Width::Varint, short)] {
+                let mut bytes = Vec::new();
+                retention.encode(width, &mut bytes);
+                assert_eq!(bytes, golden);
+                assert_eq!(Retention::decode(width, &mut &bytes[..]), Ok(retention));
+                for cut in 0..bytes.len() {
+                    assert!(Retention::decode(width, &mut &bytes[..cut]).is_err());
+                }
             }
         }
         let unknown = Err(DecodeError::UnknownTag { what: "retention", tag: 4 });
-        assert_eq!(Retention::decode(&mut &[4][..]), unknown);
+        assert_eq!(Retention::decode(Width::Fixed, &mut &[4][..]), unknown);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::run_status::RunStatus;
 use crate::run_summary::RunCounts;
 use crate::value::Value;
 use crate::version::{Durability, Stamp, Timestamp, Version};
+use crate::width::Width;
 
 /// What a caller says about a run when creating or beginning it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -217,51 +218,52 @@ impl RunMeta {
     }
 
     /// Appends all of it: what the log holds of a creation, and what was decided beside it.
-    pub(crate) fn encode_whole(&self, out: &mut Vec<u8>) {
-        self.encode(out);
-        put_option(out, self.retention, |out, retention| retention.encode(out));
+    pub(crate) fn encode_whole(&self, width: Width, out: &mut Vec<u8>) {
+        self.encode(width, out);
+        put_option(out, self.retention, |out, retention| retention.encode(width, out));
         if let Some(retention) = self.event_retention {
             codec::put_u8(out, KEEPS_EVENTS);
-            retention.encode(out);
+            retention.encode(width, out);
         }
         if let Some(retention) = self.trace_retention {
             codec::put_u8(out, KEEPS_TRACES);
-            retention.encode(out);
+            retention.encode(width, out);
         }
         if let Some(through) = self.imported {
             codec::put_u8(out, IMPORTED);
-            codec::put_u64(out, through.0);
+            width.put_number(out, through.0);
         }
         if self.since != self.begins_behind().next() {
             codec::put_u8(out, SINCE);
-            codec::put_u64(out, self.since.0);
+            width.put_number(out, self.since.0);
         }
         if !self.gaps.is_empty() {
             codec::put_u8(out, GAPS);
-            codec::put_u32(out, codec::size_u32(self.gaps.len()));
+            width.put_count(out, self.gaps.len());
             self.gaps
                 .iter()
                 .flat_map(|(through, by)| [through.0, by.0])
-                .for_each(|number| codec::put_u64(out, number));
+                .for_each(|number| width.put_number(out, number));
         }
         put_option(out, self.forked_from, |out, point| {
             out.extend_from_slice(point.run.as_bytes());
-            codec::put_u64(out, point.version.0);
+            width.put_number(out, point.version.0);
         });
     }
 
-    pub(crate) fn decode_whole(input: &mut &[u8]) -> Result<Self, DecodeError> {
-        let meta = Self::decode(input)?;
-        let retention = take_option(input, Retention::decode)?;
-        let event_retention = take_if(input, KEEPS_EVENTS, Retention::decode)?;
-        let trace_retention = take_if(input, KEEPS_TRACES, Retention::decode)?;
-        let take_version = |input: &mut &[u8]| Ok(Version(codec::take_u64(input)?));
+    pub(crate) fn decode_whole(width: Width, input: &mut &[u8]) -> Result<Self, DecodeError> {
+        let meta = Self::decode(width, input)?;
+        let take_retention = |input: &mut &[u8]| Retention::decode(width, input);
+        let retention = take_option(input, take_retention)?;
+        let event_retention = take_if(input, KEEPS_EVENTS, take_retention)?;
+        let trace_retention = take_if(input, KEEPS_TRACES, take_retention)?;
+        let take_version = |input: &mut &[u8]| Ok(Version(width.take_number(input)?));
         let imported = take_if(input, IMPORTED, take_version)?;
         let since = take_if(input, SINCE, take_version)?;
-        let gaps = take_if(input, GAPS, decode_gaps)?.unwrap_or_default();
+        let gaps = take_if(input, GAPS, |input| decode_gaps(width, input))?.unwrap_or_default();
         let forked_from = take_option(input, |input| {
             let run = RunId::from_bytes(codec::take_array(input)?);
-            Ok(ForkPoint { run, version: Version(codec::take_u64(input)?) })
+            Ok(ForkPoint { run, version: Version(width.take_number(input)?) })
         })?;
         let meta = Self { retention, event_retention, trace_retention, forked_from, imported, gaps, ..meta };
         let next = meta.begins_behind().0.checked_add(1).ok_or(NOT_BEHIND)?;
@@ -278,34 +280,34 @@ impl RunMeta {
 
     /// Appends the encoding, in the order of [`decode`](Self::decode), without the retentions, which are
     /// mutations of their own, and without what it began as, which the mutation says that makes a fork.
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        put_option(out, self.name.as_deref(), codec::put_str);
-        codec::put_str(out, &self.namespace.tenant);
-        codec::put_str(out, &self.namespace.app);
-        codec::put_str(out, &self.namespace.agent);
+    pub(crate) fn encode(&self, width: Width, out: &mut Vec<u8>) {
+        put_option(out, self.name.as_deref(), |out, name| width.put_str(out, name));
+        width.put_str(out, &self.namespace.tenant);
+        width.put_str(out, &self.namespace.app);
+        width.put_str(out, &self.namespace.agent);
         put_option(out, self.parent, |out, parent| out.extend_from_slice(parent.as_bytes()));
-        encode_tags(&self.tags, out);
-        codec::put_bytes(out, self.metadata.as_bytes());
+        encode_tags(&self.tags, width, out);
+        width.put_bytes(out, self.metadata.as_bytes());
         codec::put_u8(out, self.status.code());
-        codec::put_u64(out, self.created.0);
-        codec::put_u64(out, self.begun_in_boot);
+        width.put_number(out, self.created.0);
+        width.put_number(out, self.begun_in_boot);
         codec::put_u8(out, self.durability.map_or(0, Durability::code));
     }
 
-    pub(crate) fn decode(input: &mut &[u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(width: Width, input: &mut &[u8]) -> Result<Self, DecodeError> {
         Ok(Self {
-            name: take_option(input, |input| Ok(codec::take_str(input)?.to_owned()))?,
+            name: take_option(input, |input| width.take_string(input))?,
             namespace: Namespace {
-                tenant: codec::take_str(input)?.to_owned(),
-                app: codec::take_str(input)?.to_owned(),
-                agent: codec::take_str(input)?.to_owned(),
+                tenant: width.take_string(input)?,
+                app: width.take_string(input)?,
+                agent: width.take_string(input)?,
             },
             parent: take_option(input, |input| Ok(RunId::from_bytes(codec::take_array(input)?)))?,
-            tags: decode_tags(input)?,
-            metadata: decode_metadata(input)?,
+            tags: decode_tags(width, input)?,
+            metadata: decode_metadata(width, input)?,
             status: RunStatus::decode(input)?,
-            created: Timestamp(codec::take_u64(input)?),
-            begun_in_boot: codec::take_u64(input)?,
+            created: Timestamp(width.take_number(input)?),
+            begun_in_boot: width.take_number(input)?,
             durability: match codec::take_u8(input)? {
                 0 => None,
                 tag => Some(
@@ -340,11 +342,11 @@ const NO_GAP: DecodeError = DecodeError::Contradiction {
     what: "numbers that no commit of a run has are not between those that it began with",
 };
 
-fn decode_gaps(input: &mut &[u8]) -> Result<Vec<(Version, Version)>, DecodeError> {
+fn decode_gaps(width: Width, input: &mut &[u8]) -> Result<Vec<(Version, Version)>, DecodeError> {
     let (mut gaps, mut before) = (Vec::new(), Version::NEVER);
     // Every gap takes bytes, so a damaged count ends with the input and reserves nothing.
-    for _ in 0..codec::take_u32(input)? {
-        let (through, by) = (Version(codec::take_u64(input)?), Version(codec::take_u64(input)?));
+    for _ in 0..width.take_count(input)? {
+        let (through, by) = (Version(width.take_number(input)?), Version(width.take_number(input)?));
         if through < before || by.0 < 2 || Version(by.0 - 2) < through {
             return Err(NO_GAP);
         }
@@ -367,20 +369,20 @@ fn take_if<T>(
     take(input).map(Some)
 }
 
-pub(crate) fn encode_tags(tags: &[String], out: &mut Vec<u8>) {
-    codec::put_u32(out, codec::size_u32(tags.len()));
-    tags.iter().for_each(|tag| codec::put_str(out, tag));
+pub(crate) fn encode_tags(tags: &[String], width: Width, out: &mut Vec<u8>) {
+    width.put_count(out, tags.len());
+    tags.iter().for_each(|tag| width.put_str(out, tag));
 }
 
-pub(crate) fn decode_tags(input: &mut &[u8]) -> Result<Vec<String>, DecodeError> {
+pub(crate) fn decode_tags(width: Width, input: &mut &[u8]) -> Result<Vec<String>, DecodeError> {
     // Every tag takes bytes, so a damaged count ends with the input and reserves nothing.
-    let count = codec::take_u32(input)?;
-    (0..count).map(|_| Ok(codec::take_str(input)?.to_owned())).collect()
+    let count = width.take_count(input)?;
+    (0..count).map(|_| width.take_string(input)).collect()
 }
 
 /// Metadata is decoded by everyone who lists runs, so bytes that cannot be are refused here.
-pub(crate) fn decode_metadata(input: &mut &[u8]) -> Result<Encoded, DecodeError> {
-    let metadata = Encoded::from_canonical(codec::take_bytes(input)?);
+pub(crate) fn decode_metadata(width: Width, input: &mut &[u8]) -> Result<Encoded, DecodeError> {
+    let metadata = Encoded::from_canonical(width.take_bytes(input)?);
     metadata.decode()?;
     Ok(metadata)
 }
@@ -399,11 +401,14 @@ mod tests {
     fn an_unknown_durability_is_refused() {
         let mut bytes = Vec::new();
         let meta = RunMeta { created: Timestamp(1), ..RunMeta::plain() };
-        meta.encode(&mut bytes);
-        let logged = RunMeta::decode(&mut &bytes[..]).unwrap();
+        meta.encode(Width::Fixed, &mut bytes);
+        let logged = RunMeta::decode(Width::Fixed, &mut &bytes[..]).unwrap();
         assert_eq!(RunMeta { since: meta.since, ..logged }, meta);
         *bytes.last_mut().unwrap() = 4;
-        assert!(matches!(RunMeta::decode(&mut &bytes[..]), Err(DecodeError::UnknownTag { tag: 4, .. })));
+        assert!(matches!(
+            RunMeta::decode(Width::Fixed, &mut &bytes[..]),
+            Err(DecodeError::UnknownTag { tag: 4, .. })
+        ));
     }
 
     #[test]
@@ -421,16 +426,44 @@ mod tests {
             ..RunMeta::plain()
         };
         let (mut whole, mut logged) = (Vec::new(), Vec::new());
-        meta.encode_whole(&mut whole);
-        meta.encode(&mut logged);
+        meta.encode_whole(Width::Fixed, &mut whole);
+        meta.encode(Width::Fixed, &mut logged);
         let kept = |number| [2, number, 0, 0, 0, 0, 0, 0, 0];
         let kept = [&[1][..], &kept(3), &[3], &kept(4), &[4], &kept(5)].concat();
         let number = |number| [number, 0, 0, 0, 0, 0, 0, 0];
         let point = [&[2][..], &number(8), &[5], &number(11), &[1], &[6; 16], &number(9)].concat();
         assert_eq!(whole, [&logged[..], &kept, &point].concat());
-        assert_eq!(RunMeta::decode_whole(&mut &whole[..]), Ok(meta));
+        assert_eq!(RunMeta::decode_whole(Width::Fixed, &mut &whole[..]), Ok(meta));
         let plain = RunMeta { since: Version::NEVER, ..RunMeta::plain() };
-        assert_eq!(RunMeta::decode(&mut &logged[..]), Ok(plain));
+        assert_eq!(RunMeta::decode(Width::Fixed, &mut &logged[..]), Ok(plain));
+    }
+
+    #[test]
+    fn a_whole_description_of_varints_has_these_bytes() {
+        let meta = RunMeta {
+            name: Some("n".into()),
+            parent: Some(RunId::from_bytes([4; 16])),
+            tags: vec!["t".into(), "uv".into()],
+            created: Timestamp(300),
+            trace_retention: Some(Retention::KeepLast(200)),
+            forked_from: Some(ForkPoint { run: RunId::from_bytes([6; 16]), version: Version(9) }),
+            imported: Some(Version(128)),
+            since: Version(131),
+            gaps: vec![(Version(2), Version(5))],
+            ..RunMeta::plain()
+        };
+        let metadata = meta.metadata.as_bytes();
+        let head = [&[1, 1, b'n', 0, 0, 0, 1][..], &[4; 16], &[2, 1, b't', 2, b'u', b'v']].concat();
+        let status = [&[metadata.len() as u8][..], metadata, &[1, 0xac, 2, 1, 0]].concat();
+        let tail = [&[0, 4, 2, 0xc8, 1, 2, 0x80, 1, 5, 0x83, 1, 6, 1, 2, 5, 1][..], &[6; 16], &[9]].concat();
+        let golden = [head, status, tail].concat();
+        let mut bytes = Vec::new();
+        meta.encode_whole(Width::Varint, &mut bytes);
+        assert_eq!(bytes, golden);
+        assert_eq!(RunMeta::decode_whole(Width::Varint, &mut &bytes[..]), Ok(meta));
+        for cut in 0..bytes.len() {
+            assert!(RunMeta::decode_whole(Width::Varint, &mut &bytes[..cut]).is_err(), "cut at {cut}");
+        }
     }
 
     #[test]
@@ -446,10 +479,11 @@ mod tests {
         for (meta, next) in began {
             let whole = |since| {
                 let mut bytes = Vec::new();
-                RunMeta { since: Version(since), ..meta.clone() }.encode_whole(&mut bytes);
+                RunMeta { since: Version(since), ..meta.clone() }.encode_whole(Width::Fixed, &mut bytes);
                 bytes
             };
-            let decode = |bytes: &[u8]| RunMeta::decode_whole(&mut &bytes[..]).map(|meta| meta.since);
+            let decode =
+                |bytes: &[u8]| RunMeta::decode_whole(Width::Fixed, &mut &bytes[..]).map(|meta| meta.since);
             assert_eq!(whole(next).len() + 9, whole(next + 1).len());
             for since in [next, next + 1, u64::MAX] {
                 assert_eq!(decode(&whole(since)), Ok(Version(since)));
@@ -474,7 +508,7 @@ mod tests {
         };
         let whole = |meta: &RunMeta| {
             let mut bytes = Vec::new();
-            meta.encode_whole(&mut bytes);
+            meta.encode_whole(Width::Fixed, &mut bytes);
             bytes
         };
         let meta = of(&[(1, 3), (3, 9)]);
@@ -482,12 +516,15 @@ mod tests {
         let numbers = [1_u64, 3, 3, 9].map(u64::to_le_bytes).concat();
         let place = without.len() - 1;
         assert_eq!(bytes, [&without[..place], &[6, 2, 0, 0, 0], &numbers[..], &without[place..]].concat());
-        assert_eq!(RunMeta::decode_whole(&mut &bytes[..]), Ok(meta));
+        assert_eq!(RunMeta::decode_whole(Width::Fixed, &mut &bytes[..]), Ok(meta));
         for refused in [&[(1, 2)][..], &[(3, 3)], &[(2, 10)], &[(3, 9), (1, 3)], &[(u64::MAX, 1)]] {
-            assert!(RunMeta::decode_whole(&mut &whole(&of(refused))[..]).is_err(), "{refused:?}");
+            assert!(
+                RunMeta::decode_whole(Width::Fixed, &mut &whole(&of(refused))[..]).is_err(),
+                "{refused:?}"
+            );
         }
         let none = [&without[..place], &[6, 0, 0, 0, 0], &without[place..]].concat();
-        assert!(RunMeta::decode_whole(&mut &none[..]).is_err());
+        assert!(RunMeta::decode_whole(Width::Fixed, &mut &none[..]).is_err());
     }
 
     #[test]

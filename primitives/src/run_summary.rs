@@ -4,7 +4,8 @@ use crate::draft::Draft;
 use crate::id::RunId;
 use crate::run_meta::{RunInfo, RunMeta};
 use crate::run_state::RunState;
-use crate::version::{Stamp, Timestamp};
+use crate::version::{Stamp, Timestamp, Version};
+use crate::width::Width;
 
 /// Enough of a run to list it and to know when one of its keys expires, and no more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,33 +60,35 @@ impl RunSummary {
     /// Appends the encoding.
     ///
     /// ```text
-    /// stamp: u64 version, u64 time; u64 next deadline (0 none)
-    /// 6 x u64: keys, cells, documents, events, traces, bytes of all these
-    /// option of the description: as in the log, and option of the retention
+    /// 9 x varint: version, time, next deadline (0 none), keys, cells, documents, events, traces, bytes of all these
+    /// option of the description, whole, with a varint for every number, length and count
     /// ```
     pub fn encode(&self, out: &mut Vec<u8>) {
-        self.stamp.encode(out);
-        codec::put_u64(out, self.next_deadline.map_or(0, |deadline| deadline.0));
+        let next_deadline = self.next_deadline.map_or(0, |deadline| deadline.0);
         let RunCounts { keys, cells, documents, events, traces, size } = self.counts;
-        for count in [keys, cells, documents, events, traces, size] {
-            codec::put_u64(out, count);
-        }
-        put_option(out, self.meta.as_ref(), |out, meta| meta.encode_whole(out));
+        [self.stamp.version.0, self.stamp.timestamp.0, next_deadline]
+            .into_iter()
+            .chain([keys, cells, documents, events, traces, size])
+            .for_each(|number| codec::put_varint(out, number));
+        put_option(out, self.meta.as_ref(), |out, meta| meta.encode_whole(Width::Varint, out));
     }
 
     /// Takes one from the front of `input`. Nothing in `input` can make this panic.
     pub fn decode(input: &mut &[u8]) -> Result<Self, DecodeError> {
-        let stamp = Stamp::decode(input)?;
-        let next_deadline = Some(codec::take_u64(input)?).filter(|micros| *micros != 0).map(Timestamp);
-        let counts = RunCounts {
-            keys: codec::take_u64(input)?,
-            cells: codec::take_u64(input)?,
-            documents: codec::take_u64(input)?,
-            events: codec::take_u64(input)?,
-            traces: codec::take_u64(input)?,
-            size: codec::take_u64(input)?,
+        let stamp = Stamp {
+            version: Version(codec::take_varint(input)?),
+            timestamp: Timestamp(codec::take_varint(input)?),
         };
-        let meta = take_option(input, |input| RunMeta::decode_whole(input).map(Box::new))?;
+        let next_deadline = Some(codec::take_varint(input)?).filter(|micros| *micros != 0).map(Timestamp);
+        let counts = RunCounts {
+            keys: codec::take_varint(input)?,
+            cells: codec::take_varint(input)?,
+            documents: codec::take_varint(input)?,
+            events: codec::take_varint(input)?,
+            traces: codec::take_varint(input)?,
+            size: codec::take_varint(input)?,
+        };
+        let meta = take_option(input, |input| RunMeta::decode_whole(Width::Varint, input).map(Box::new))?;
         Ok(RunSummary { stamp, meta, next_deadline, counts })
     }
 }
@@ -95,7 +98,6 @@ mod tests {
     use super::*;
     use crate::encoded::Encoded;
     use crate::mutation::Mutation;
-    use crate::version::Version;
 
     fn run() -> RunState {
         let mut run = RunState::new(RunId::from_bytes([1; 16]), 7);
@@ -122,13 +124,10 @@ mod tests {
 
     #[test]
     fn the_bytes_of_a_summary_never_change() {
-        let summary = run().summary();
-        let mut golden = Vec::new();
-        for number in [2_u64, 7, 9, 1, 0, 0, 0, 0, 12] {
-            golden.extend_from_slice(&number.to_le_bytes());
-        }
-        golden.push(1);
-        summary.meta.as_ref().unwrap().encode_whole(&mut golden);
+        let mut summary = run().summary();
+        summary.counts.size = 300;
+        let mut golden = vec![2, 7, 9, 1, 0, 0, 0, 0, 0xac, 2, 1];
+        summary.meta.as_ref().unwrap().encode_whole(Width::Varint, &mut golden);
         let mut bytes = Vec::new();
         summary.encode(&mut bytes);
         assert_eq!(bytes, golden);

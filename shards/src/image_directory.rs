@@ -1,24 +1,27 @@
 //! The directory of an image: where the image of every run lies, and what is known of the run without it.
 //!
-//! A page is a list of entries: a tag byte and fields, little-endian.
+//! A page is a list of entries: a tag byte and fields. Numbers are varints, as in `codec` of `primitives`.
 //!
 //! ```text
-//! 1 run   [16] run id, image, summary as `primitives` encodes it,
-//!         u8 count and so many milestones: u64 number, place,
-//!         u64 floor, u32 count and so many anchors: image,
-//!         u8 1 and [16] run, u64 version, place; or u8 0: the version of another run that it began as, and the record of that
-//! 2 file  u64 number, u64 bytes of slices that were written to it, u64 bytes of those that this directory refers to
-//! 3 end   u64 count of the runs, u64 LSN from which records are kept
-//! 4 erased  of the run before: u32 count and so many erasures as `primitives` encodes them
+//! 1 run   [16] run id, summary as `primitives` encodes it, image,
+//!         count and so many milestones: number, place,
+//!         floor, count and so many anchors: version, time, image,
+//!         u8 0; or the version of another run that it began as, and the place of the record of that:
+//!         u8 1, [16] run, version, place; or, where the description says which version, u8 2, place
+//! 2 file  number, bytes of slices that were written to it, bytes of those that this directory refers to
+//! 3 end   count of the runs, LSN from which records are kept
+//! 4 erased  of the run before: count and so many erasures as `primitives` encodes them
 //! ```
-//! An image is u64 number of the image file, u64 offset and u64 size of its slices there, u64 version, u64 time, the place of
-//! its newest record, u64 bytes of all records up to there. A place is u32 log, u64 LSN. Runs come in order of their ids, then
-//! the files, then the end.
+//! An image is the number of the image file, offset and size of its slices there, the place of its newest record, bytes of all
+//! records up to there; the newest one shows the commit that the summary is of. A place is log, LSN. Runs come in order of their ids,
+//! then the files, then the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use strata_primitives::{Erasure, ForkPoint, RunId, RunSummary, Stamp, Timestamp, Version};
+use strata_primitives::{
+    DecodeError, Erasure, ForkPoint, RunId, RunSummary, Stamp, Timestamp, Version, codec,
+};
 use strata_wal::{ImagePlace, LogSource, Lsn, NamedImage, WalError};
 
 use crate::base::{Known, Origin};
@@ -104,34 +107,48 @@ pub(crate) struct DirectoryEnd {
     pub(crate) archives: BTreeSet<u64>,
 }
 
+/// What the entry of a run says of the version that it began as.
+const NO_ORIGIN: u8 = 0;
+const ORIGIN: u8 = 1;
+/// It is the one that its description says it was forked from.
+const FORKED: u8 = 2;
+
 /// Appends what a page says of a run.
 pub(crate) fn put_run(page: &mut Vec<u8>, entry: &RunEntry) {
     let RunEntry { run, image, summary, trail, retained, origin, erasures } = entry;
+    assert_eq!(image.stamp, summary.stamp, "a run is summed up as its newest image shows it");
     page.push(RUN);
     page.extend_from_slice(run.as_bytes());
-    put_image(page, image);
     summary.encode(page);
-    // One stays for each bit of the newest number, and the first.
-    page.push(u8::try_from(trail.milestones.len()).expect("a number has few bits"));
+    put_image(page, image);
+    put_count(page, trail.milestones.len());
     for (number, place) in &trail.milestones {
-        put_number(page, *number);
+        codec::put_varint(page, *number);
         put_place(page, *place);
     }
-    put_number(page, retained.floor.0);
-    let count =
-        u32::try_from(retained.anchors.len()).expect("a run has fewer anchors than it has MiB of records");
-    page.extend_from_slice(&count.to_le_bytes());
-    retained.anchors.iter().for_each(|anchor| put_image(page, anchor));
-    page.push(u8::from(origin.is_some()));
-    if let Some(Origin { point, record }) = origin {
-        page.extend_from_slice(point.run.as_bytes());
-        put_number(page, point.version.0);
-        put_place(page, *record);
+    codec::put_varint(page, retained.floor.0);
+    put_count(page, retained.anchors.len());
+    for anchor in &retained.anchors {
+        put_numbers(page, &[anchor.stamp.version.0, anchor.stamp.timestamp.0]);
+        put_image(page, anchor);
+    }
+    let forked_from = summary.meta.as_ref().and_then(|meta| meta.forked_from);
+    match origin {
+        None => page.push(NO_ORIGIN),
+        Some(Origin { point, record }) if forked_from == Some(*point) => {
+            page.push(FORKED);
+            put_place(page, *record);
+        }
+        Some(Origin { point, record }) => {
+            page.push(ORIGIN);
+            page.extend_from_slice(point.run.as_bytes());
+            codec::put_varint(page, point.version.0);
+            put_place(page, *record);
+        }
     }
     if !erasures.is_empty() {
         page.push(ERASED);
-        let count = u32::try_from(erasures.len()).expect("each erasure is a commit of its own");
-        page.extend_from_slice(&count.to_le_bytes());
+        put_count(page, erasures.len());
         erasures.iter().for_each(|erasure| erasure.encode(page));
     }
 }
@@ -140,28 +157,30 @@ pub(crate) fn put_run(page: &mut Vec<u8>, entry: &RunEntry) {
 pub(crate) fn put_end(page: &mut Vec<u8>, end: &DirectoryEnd, run_count: u64) {
     for (number, FileUse { written, live }) in &end.files {
         page.push(FILE);
-        [*number, *written, *live].into_iter().for_each(|field| put_number(page, field));
+        put_numbers(page, &[*number, *written, *live]);
     }
     page.push(END);
-    put_number(page, run_count);
-    put_number(page, end.kept_from.0);
+    put_numbers(page, &[run_count, end.kept_from.0]);
 }
 
+/// The commit that it shows is said before it.
 fn put_image(page: &mut Vec<u8>, image: &RunImage) {
-    let RunImage { file, place, stamp, record, history_size } = image;
-    let before = [*file, place.offset, place.size, stamp.version.0, stamp.timestamp.0];
-    before.into_iter().for_each(|field| put_number(page, field));
+    let RunImage { file, place, stamp: _, record, history_size } = image;
+    put_numbers(page, &[*file, place.offset, place.size]);
     put_place(page, *record);
-    put_number(page, *history_size);
+    codec::put_varint(page, *history_size);
 }
 
 fn put_place(page: &mut Vec<u8>, place: RecordPlace) {
-    page.extend_from_slice(&place.log.to_le_bytes());
-    put_number(page, place.lsn.0);
+    put_numbers(page, &[place.log.into(), place.lsn.0]);
 }
 
-fn put_number(page: &mut Vec<u8>, number: u64) {
-    page.extend_from_slice(&number.to_le_bytes());
+fn put_count(page: &mut Vec<u8>, count: usize) {
+    codec::put_varint(page, count as u64);
+}
+
+fn put_numbers(page: &mut Vec<u8>, numbers: &[u64]) {
+    numbers.iter().for_each(|number| codec::put_varint(page, *number));
 }
 
 /// A directory that is being read.
@@ -181,6 +200,7 @@ impl DirectoryReader {
         mut take: impl FnMut(RunEntry) -> Result<(), String>,
     ) -> Result<(), String> {
         let mut rest = page;
+        let told = |error: DecodeError| error.to_string();
         // What was erased in a run comes behind it, on the same page.
         let mut last: Option<RunEntry> = None;
         while let Some((tag, after)) = rest.split_first() {
@@ -198,14 +218,14 @@ impl DirectoryReader {
             match *tag {
                 RUN => {
                     self.run_count += 1;
-                    last = Some(decode_run(&mut rest)?);
+                    last = Some(decode_run(&mut rest).map_err(told)?);
                 }
                 FILE => {
-                    let [number, written, live] = take_numbers(&mut rest)?;
+                    let [number, written, live] = take_numbers(&mut rest).map_err(told)?;
                     self.end.files.insert(number, FileUse { written, live });
                 }
                 END => {
-                    let [count, kept_from] = take_numbers(&mut rest)?;
+                    let [count, kept_from] = take_numbers(&mut rest).map_err(told)?;
                     self.end.kept_from = Lsn(kept_from);
                     self.counted = Some(count);
                 }
@@ -272,40 +292,39 @@ pub(crate) fn read_pages_left(source: &LogSource, number: u64) -> (Vec<RunEntry>
     (entries, damage)
 }
 
-fn decode_run(rest: &mut &[u8]) -> Result<RunEntry, String> {
-    let run = RunId::from_bytes(take(rest)?);
-    let image = take_image(rest)?;
-    let summary = RunSummary::decode(rest).map_err(|error| error.to_string())?;
-    if summary.stamp != image.stamp {
-        let (said, shown) = (summary.stamp.version, image.stamp.version);
-        return Err(format!("the summary of run {run} is of commit {said}, its image of {shown}"));
-    }
-    let [count] = take(rest)?;
-    let milestone = |rest: &mut &[u8]| Ok((take_number(rest)?, take_place(rest)?));
-    let milestones: Result<_, String> = (0..count).map(|_| milestone(rest)).collect();
+fn decode_run(rest: &mut &[u8]) -> Result<RunEntry, DecodeError> {
+    let run = RunId::from_bytes(codec::take_array(rest)?);
+    let summary = RunSummary::decode(rest)?;
+    let image = take_image(rest, summary.stamp)?;
+    // Whatever is counted takes bytes, so a damaged count ends with the page and reserves nothing.
+    let count = codec::take_varint(rest)?;
+    let milestone = |_| Ok((codec::take_varint(rest)?, take_place(rest)?));
+    let milestones: Result<_, DecodeError> = (0..count).map(milestone).collect();
     let trail = Trail { size: image.history_size, milestones: milestones? };
-    let floor = Version(take_number(rest)?);
-    // Every anchor takes bytes, so a damaged count ends with the page and reserves nothing.
-    let count = u32::from_le_bytes(take(rest)?);
-    let anchors: Result<_, String> = (0..count).map(|_| take_image(rest)).collect();
+    let floor = Version(codec::take_varint(rest)?);
+    let count = codec::take_varint(rest)?;
+    let anchor = |_| {
+        let [version, timestamp] = take_numbers(rest)?;
+        take_image(rest, Stamp { version: Version(version), timestamp: Timestamp(timestamp) })
+    };
+    let anchors: Result<_, DecodeError> = (0..count).map(anchor).collect();
     let retained = Retained { floor, anchors: anchors? };
-    let origin = match take(rest)? {
-        [0] => None,
-        [1] => {
-            let point =
-                ForkPoint { run: RunId::from_bytes(take(rest)?), version: Version(take_number(rest)?) };
+    let forked_from = summary.meta.as_ref().and_then(|meta| meta.forked_from);
+    let origin = match (codec::take_u8(rest)?, forked_from) {
+        (NO_ORIGIN, _) => None,
+        (ORIGIN, _) => {
+            let run = RunId::from_bytes(codec::take_array(rest)?);
+            let point = ForkPoint { run, version: Version(codec::take_varint(rest)?) };
             Some(Origin { point, record: take_place(rest)? })
         }
-        [other] => {
-            return Err(format!("run {run}: {other} says neither that it is a fork nor that it is none"));
-        }
+        (FORKED, Some(point)) => Some(Origin { point, record: take_place(rest)? }),
+        (tag, _) => return Err(DecodeError::UnknownTag { what: "origin", tag }),
     };
     Ok(RunEntry { run, image, summary, trail, retained, origin, erasures: Arc::default() })
 }
 
 fn take_erasures(rest: &mut &[u8], run: RunId) -> Result<Vec<Erasure>, String> {
-    // Every erasure takes bytes, so a damaged count ends with the page and reserves nothing.
-    let count = u32::from_le_bytes(take(rest)?);
+    let count = codec::take_varint(rest).map_err(|error| error.to_string())?;
     let erasure = |_| {
         let erasure = Erasure::decode(rest).map_err(|error| error.to_string())?;
         match erasure.entity.run_id() == run {
@@ -316,55 +335,46 @@ fn take_erasures(rest: &mut &[u8], run: RunId) -> Result<Vec<Erasure>, String> {
     (0..count).map(erasure).collect()
 }
 
-fn take_image(rest: &mut &[u8]) -> Result<RunImage, String> {
-    let [file, offset, size, version, timestamp] = take_numbers(rest)?;
-    Ok(RunImage {
-        file,
-        place: ImagePlace { offset, size },
-        stamp: Stamp { version: Version(version), timestamp: Timestamp(timestamp) },
-        record: take_place(rest)?,
-        history_size: take_number(rest)?,
-    })
+fn take_image(rest: &mut &[u8], stamp: Stamp) -> Result<RunImage, DecodeError> {
+    let [file, offset, size] = take_numbers(rest)?;
+    let (place, record) = (ImagePlace { offset, size }, take_place(rest)?);
+    Ok(RunImage { file, place, stamp, record, history_size: codec::take_varint(rest)? })
 }
 
-fn take_place(rest: &mut &[u8]) -> Result<RecordPlace, String> {
-    Ok(RecordPlace { log: u32::from_le_bytes(take(rest)?), lsn: Lsn(take_number(rest)?) })
+fn take_place(rest: &mut &[u8]) -> Result<RecordPlace, DecodeError> {
+    let [log, lsn] = take_numbers(rest)?;
+    let log =
+        log.try_into().map_err(|_| DecodeError::Contradiction { what: "a log has a number of 32 bits" })?;
+    Ok(RecordPlace { log, lsn: Lsn(lsn) })
 }
 
-fn take_number(rest: &mut &[u8]) -> Result<u64, String> {
-    Ok(u64::from_le_bytes(take(rest)?))
-}
-
-fn take_numbers<const N: usize>(rest: &mut &[u8]) -> Result<[u64; N], String> {
+fn take_numbers<const N: usize>(rest: &mut &[u8]) -> Result<[u64; N], DecodeError> {
     let mut numbers = [0; N];
     for number in &mut numbers {
-        *number = take_number(rest)?;
+        *number = codec::take_varint(rest)?;
     }
     Ok(numbers)
 }
 
-fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], String> {
-    let Some((bytes, after)) = rest.split_first_chunk() else {
-        return Err("a field runs over the end of its page".to_string());
-    };
-    *rest = after;
-    Ok(*bytes)
-}
-
 #[cfg(test)]
 mod tests {
-    use strata_primitives::{EntityRef, RunState};
+    use strata_primitives::{Encoded, EntityRef, Namespace, RunMeta, RunState, RunStatus};
 
     use super::*;
 
-    fn image(file: u64) -> RunImage {
+    /// An image that takes a number of two bytes or more for each field but the log.
+    fn image(file: u64, stamp: Stamp) -> RunImage {
         RunImage {
             file,
-            place: ImagePlace { offset: 4096, size: 80 },
-            stamp: Stamp::default(),
-            record: RecordPlace { log: 2, lsn: Lsn(9) },
+            place: ImagePlace { offset: 4096, size: 200 },
+            stamp,
+            record: RecordPlace { log: 2, lsn: Lsn(129) },
             history_size: 500,
         }
+    }
+
+    fn stamp(version: u64, micros: u64) -> Stamp {
+        Stamp { version: Version(version), timestamp: Timestamp(micros) }
     }
 
     fn erasure() -> Erasure {
@@ -382,10 +392,10 @@ mod tests {
         let place = |lsn| RecordPlace { log: 2, lsn: Lsn(lsn) };
         RunEntry {
             run: RunId::from_bytes([7; 16]),
-            image: image(3),
+            image: image(3, Stamp::default()),
             summary: RunState::new(RunId::from_bytes([7; 16]), 1).summary(),
             trail: Trail { size: 500, milestones: vec![(4, place(5))] },
-            retained: Retained { floor: Version(6), anchors: vec![image(2)] },
+            retained: Retained { floor: Version(6), anchors: vec![image(2, stamp(8, 300))] },
             origin: Some(Origin {
                 point: ForkPoint { run: RunId::from_bytes([5; 16]), version: Version(4) },
                 record: place(3),
@@ -417,50 +427,88 @@ mod tests {
 
     #[test]
     fn a_page_has_the_bytes_that_are_drawn() {
-        let numbers = |bytes: &mut Vec<u8>, numbers: &[u64]| {
-            numbers.iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
-        };
-        let place =
-            |bytes: &mut Vec<u8>, lsn: u8| bytes.extend_from_slice(&[2, 0, 0, 0, lsn, 0, 0, 0, 0, 0, 0, 0]);
-        let image = |bytes: &mut Vec<u8>, file| {
-            numbers(bytes, &[file, 4096, 80, 0, 0]);
-            place(bytes, 9);
-            numbers(bytes, &[500]);
-        };
+        // File, offset, size, log, LSN, and bytes of records, each but the log and the file in two bytes.
+        let image = |file| [file, 0x80, 0x20, 0xc8, 1, 2, 0x81, 1, 0xf4, 3];
         let mut golden = vec![1];
         golden.extend_from_slice(&[7; 16]);
-        image(&mut golden, 3);
         entry().summary.encode(&mut golden);
-        golden.push(1);
-        numbers(&mut golden, &[4]);
-        place(&mut golden, 5);
-        numbers(&mut golden, &[6]);
-        golden.extend_from_slice(&[1, 0, 0, 0]);
-        image(&mut golden, 2);
+        golden.extend_from_slice(&image(3));
+        golden.extend_from_slice(&[1, 4, 2, 5]);
+        golden.extend_from_slice(&[6, 1, 8, 0xac, 2]);
+        golden.extend_from_slice(&image(2));
         golden.push(1);
         golden.extend_from_slice(&[5; 16]);
-        numbers(&mut golden, &[4]);
-        place(&mut golden, 3);
-        golden.extend_from_slice(&[4, 1, 0, 0, 0]);
-        numbers(&mut golden, &[1, 2, 3]);
-        golden.push(2);
-        golden.extend_from_slice(&[7; 16]);
-        golden.extend_from_slice(&[1, 0, 0, 0, b'k', 0, 1, 0, 0, 0, b'r']);
-        golden.push(2);
-        numbers(&mut golden, &[3, 100, 80]);
-        golden.push(3);
-        numbers(&mut golden, &[1, 5]);
+        golden.extend_from_slice(&[4, 2, 3]);
+        golden.extend_from_slice(&[4, 1]);
+        erasure().encode(&mut golden);
+        golden.extend_from_slice(&[2, 3, 100, 80]);
+        golden.extend_from_slice(&[3, 1, 5]);
         assert_eq!(page(), golden);
         assert_eq!(read(&golden), Ok((vec![entry()], end())));
     }
 
     #[test]
-    fn a_summary_of_another_commit_than_the_image_is_refused() {
-        let mut entry = entry();
-        entry.image.stamp.version = Version(4);
+    fn what_a_fork_began_as_is_written_once_where_its_description_says_it() {
+        let mut fork = RunEntry { erasures: Arc::default(), ..entry() };
+        let point = fork.origin.unwrap().point;
+        let describe = |entry: &mut RunEntry, forked_from| {
+            entry.summary.meta = Some(Box::new(RunMeta {
+                name: None,
+                namespace: Namespace::default(),
+                parent: None,
+                tags: Vec::new(),
+                metadata: Encoded::from_int(1),
+                status: RunStatus::Active,
+                created: Timestamp(5),
+                begun_in_boot: 1,
+                durability: None,
+                retention: None,
+                event_retention: None,
+                trace_retention: None,
+                forked_from: Some(forked_from),
+                imported: None,
+                since: forked_from.version.next(),
+                gaps: Vec::new(),
+            }));
+            let mut page = Vec::new();
+            put_run(&mut page, entry);
+            let mut read = DirectoryReader::default();
+            let taken = read.take_page(&page, |taken| {
+                assert_eq!(taken, *entry);
+                Ok(())
+            });
+            assert_eq!((taken, read.run_count), (Ok(()), 1));
+            page
+        };
+        let page = describe(&mut fork, point);
+        assert!(page.ends_with(&[2, 2, 3]));
+        let of_another = ForkPoint { version: Version(5), ..point };
+        assert_eq!(
+            describe(&mut fork, of_another)[page.len() - 3..],
+            [&[1][..], &[5; 16], &[4, 2, 3]].concat()
+        );
+        // What has no description has to say it.
+        fork.summary.meta = None;
         let mut page = Vec::new();
-        put_run(&mut page, &entry);
-        assert!(read(&page).unwrap_err().contains("is of commit 0, its image of 4"));
+        put_run(&mut page, &fork);
+        page.truncate(page.len() - 20);
+        page.extend_from_slice(&[2, 2, 3]);
+        assert!(read(&page).unwrap_err().contains("unknown origin tag 2"));
+    }
+
+    #[test]
+    #[should_panic(expected = "as its newest image shows it")]
+    fn a_summary_of_another_commit_than_the_image_is_not_written() {
+        put_run(&mut Vec::new(), &RunEntry { image: image(3, stamp(4, 0)), ..entry() });
+    }
+
+    #[test]
+    fn a_log_with_a_number_that_none_has_is_refused() {
+        let mut page = Vec::new();
+        put_run(&mut page, &RunEntry { erasures: Arc::default(), ..entry() });
+        let record = page.len() - 2;
+        page.splice(record..=record, [0xff, 0xff, 0xff, 0xff, 0x10]);
+        assert!(read(&page).unwrap_err().contains("a number of 32 bits"));
     }
 
     #[test]
@@ -472,8 +520,14 @@ mod tests {
         let (mut twice, mut miscounted) = (page.clone(), page.clone());
         twice.push(RUN);
         assert!(read(&twice).unwrap_err().contains("behind its end"));
-        *miscounted.iter_mut().nth_back(15).unwrap() = 5;
+        *miscounted.iter_mut().nth_back(1).unwrap() = 5;
         assert!(read(&miscounted).unwrap_err().contains("the end counts 5"));
         assert!(read(&[9]).unwrap_err().contains("unknown tag 9"));
+        // A byte that is another may make it another directory: what it counts is never believed.
+        for (place, byte) in (0..page.len()).flat_map(|place| (0..=u8::MAX).map(move |byte| (place, byte))) {
+            let mut other = page.clone();
+            other[place] = byte;
+            drop(read(&other));
+        }
     }
 }

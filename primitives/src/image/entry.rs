@@ -49,6 +49,7 @@ use crate::trace::Trace;
 use crate::trace_id::TraceId;
 use crate::unread::LARGE_VALUE_SIZE;
 use crate::version::{Commit, Durability, Stamp, Timestamp, Version};
+use crate::width::Width;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -184,7 +185,7 @@ impl ImageEntry {
                 codec::put_u8(out, HEAD);
                 stamp.encode(out);
                 codec::put_u64(out, meta_version.0);
-                put_option(out, meta.as_ref(), |out, meta| meta.encode_whole(out));
+                put_option(out, meta.as_ref(), |out, meta| meta.encode_whole(Width::Fixed, out));
             }
             Self::Key { stamp, deadline, key, value } => put_key(out, KEY, *stamp, *deadline, key, value),
             Self::Cell { stamp, deadline, name, value } => put_key(out, CELL, *stamp, *deadline, name, value),
@@ -295,7 +296,7 @@ impl ImageEntry {
             HEAD => Self::Head {
                 stamp: Stamp::decode(input)?,
                 meta_version: Version(codec::take_u64(input)?),
-                meta: take_option(input, |input| RunMeta::decode_whole(input).map(Box::new))?,
+                meta: take_option(input, |input| RunMeta::decode_whole(Width::Fixed, input).map(Box::new))?,
             },
             KEY => {
                 let (stamp, deadline, key, value) = take_key(input)?;

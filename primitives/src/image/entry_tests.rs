@@ -1,5 +1,6 @@
 //! Golden bytes of every entry, and what damage does to them.
 use super::*;
+use crate::width::Width;
 
 fn stamp(version: u64, timestamp: u64) -> Stamp {
     Stamp { version: Version(version), timestamp: Timestamp(timestamp) }
@@ -47,7 +48,7 @@ fn golden() -> Vec<(ImageEntry, Vec<u8>)> {
     number(&mut head, 1);
     let missing = [head.clone(), vec![0]].concat();
     head.push(1);
-    RunMeta::plain().encode_whole(&mut head);
+    RunMeta::plain().encode_whole(Width::Fixed, &mut head);
     let keyed = |tag, deadline| {
         let mut bytes = begun(tag);
         number(&mut bytes, deadline);
