@@ -34,6 +34,7 @@ pub struct StoreDirectory {
     was_created: bool,
     capabilities: Capabilities,
     fallback_warning: Arc<Once>,
+    ranges: SegmentRanges,
     /// By log, the number of the newest image that was begun.
     pub(crate) begun_images: Vec<u64>,
     /// The first failed update of MANIFEST: what its slot holds is unknown from then on.
@@ -136,6 +137,7 @@ impl StoreDirectory {
     ) -> StoreDirectory {
         let manifest = &slots.current;
         StoreDirectory {
+            ranges: SegmentRanges::default(),
             begun_images: vec![0; manifest.logs.len()],
             unclean_through: if manifest.is_clean { manifest.unclean_through } else { manifest.boot },
             storage,
@@ -215,7 +217,7 @@ impl StoreDirectory {
             is_newest_slot: self.slots.damaged.is_none(),
             capabilities: self.capabilities.clone(),
             fallback_warning: Arc::clone(&self.fallback_warning),
-            ranges: SegmentRanges::default(),
+            ranges: self.ranges.clone(),
             is_salvaged: false,
         }
     }

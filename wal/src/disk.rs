@@ -154,6 +154,10 @@ impl Storage for Disk {
         Ok(entries)
     }
 
+    fn names(&self, dir: &Path) -> io::Result<Vec<String>> {
+        fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
         if access.is_direct() && !self.direct {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "direct I/O is turned off"));

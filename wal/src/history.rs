@@ -180,7 +180,7 @@ impl LogHistory {
             return Ok(Some(segment));
         }
         // What was known of the segments may not be so any more.
-        self.source.ranges.forget();
+        self.source.ranges.forget(self.source.log);
         let number = self.number_of(lsn)?;
         number.map_or(Ok(None), |number| self.open(number))
     }
@@ -204,12 +204,12 @@ impl LogHistory {
 
     /// Which positions a segment holds; `None` when it was removed.
     fn range_of(&self, number: u64) -> Result<Option<Range<Lsn>>, WalError> {
-        if let Some(range) = self.source.ranges.get(number) {
+        if let Some(range) = self.source.ranges.get(self.source.log, number) {
             return Ok(Some(range));
         }
         Ok(self.open(number)?.map(|segment| {
             let range = segment.first..segment.end;
-            self.source.ranges.note(number, range.clone());
+            self.source.ranges.note(self.source.log, number, range.clone());
             range
         }))
     }
@@ -321,12 +321,12 @@ pub(crate) fn numbers_in(
     dir: &Path,
     parse: impl Fn(&str) -> Option<(u32, u64)>,
 ) -> Result<Vec<u64>, WalError> {
-    let entries = match source.storage.entries(dir) {
+    let names = match source.storage.names(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound || source.is_salvaged => return Ok(Vec::new()),
-        entries => entries.map_err(|error| WalError::io(dir, "list", error))?,
+        names => names.map_err(|error| WalError::io(dir, "list", error))?,
     };
-    let names = entries.iter().filter_map(|entry| parse(&entry.name));
-    Ok(names.filter(|(log, _)| *log == source.log).map(|(_, number)| number).collect())
+    let numbers = names.iter().filter_map(|name| parse(name));
+    Ok(numbers.filter(|(log, _)| *log == source.log).map(|(_, number)| number).collect())
 }
 
 /// Compares the sum of a body that is larger than a window, before its length is believed.
@@ -346,4 +346,36 @@ fn check_in_pieces(
         at += piece.len() as u64;
     }
     Ok(head.check())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::directory::StoreDirectory;
+    use crate::sim::SimDisk;
+
+    #[test]
+    fn what_a_look_tells_of_the_segments_is_known_to_the_next() {
+        let disk = Arc::new(SimDisk::new(1));
+        let directory = StoreDirectory::open(disk, Path::new("/store"), None, 2, 2).unwrap();
+        let (source, other) = (directory.log_source(0), directory.log_source(1));
+        let number = source.entry.newest_segment;
+        assert_eq!(directory.log_source(0).ranges.get(0, number), None);
+        let mut history = LogHistory::new(&source, LogMode::Buffered).unwrap();
+        let first = source.entry.newest_first_lsn;
+        assert_eq!(history.segment_of(first).unwrap().unwrap().number, number);
+        let known = directory.log_source(0).ranges.get(0, number).expect("who looks next knows it");
+        assert_eq!(known.start, first);
+        assert_eq!(
+            directory.log_source(1).ranges.get(1, number),
+            None,
+            "of another log nothing was looked at"
+        );
+        // What is nowhere may be where nobody has looked since.
+        other.ranges.note(1, number, known.clone());
+        assert!(history.segment_of(known.end).unwrap().is_none());
+        assert_eq!(directory.log_source(0).ranges.get(1, number), Some(known), "another log is another");
+    }
 }

@@ -39,28 +39,29 @@ pub struct LogSource {
     pub(crate) capabilities: Capabilities,
     /// One line a store, however many logs fall back.
     pub(crate) fallback_warning: Arc<Once>,
-    /// Which positions its segments hold, as far as that was looked up.
+    /// Which positions its segments hold, as far as that was looked up, and those of the other logs.
     pub(crate) ranges: SegmentRanges,
     /// Files are taken as far as they hold: one that was cut, or that lacks its header or its end, is opened all the same.
     pub(crate) is_salvaged: bool,
 }
 
-/// Which positions the segments of a log hold, by their numbers: what their headers said, so that who looks for one position after the other
-/// opens none but those that hold them. Shared by all who read the log; what is not so any more costs another look.
+/// Which positions the segments of a store hold, by the numbers of their log and their own: what their headers said, so that who looks for
+/// one position after the other opens none but those that hold them. Shared by all who read the logs of an opened store, as long as that is
+/// open; what is not so any more costs another look.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SegmentRanges(Arc<Mutex<BTreeMap<u64, Range<Lsn>>>>);
+pub(crate) struct SegmentRanges(Arc<Mutex<BTreeMap<(u32, u64), Range<Lsn>>>>);
 
 impl SegmentRanges {
-    pub(crate) fn get(&self, number: u64) -> Option<Range<Lsn>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&number).cloned()
+    pub(crate) fn get(&self, log: u32, number: u64) -> Option<Range<Lsn>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&(log, number)).cloned()
     }
 
-    pub(crate) fn note(&self, number: u64, range: Range<Lsn>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(number, range);
+    pub(crate) fn note(&self, log: u32, number: u64, range: Range<Lsn>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((log, number), range);
     }
 
-    pub(crate) fn forget(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    pub(crate) fn forget(&self, log: u32) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(of, _), _| *of != log);
     }
 }
 

@@ -26,6 +26,11 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// What lies in `dir`, sorted by name.
     fn entries(&self, dir: &Path) -> io::Result<Vec<DirEntry>>;
 
+    /// The names of what lies in `dir`, in any order. It may cost less than to ask for sizes too.
+    fn names(&self, dir: &Path) -> io::Result<Vec<String>> {
+        Ok(self.entries(dir)?.into_iter().map(|entry| entry.name).collect())
+    }
+
     /// Opens the file `path`.
     ///
     /// # Errors

@@ -287,11 +287,16 @@ fn directories_are_created_with_their_parents_and_listed_in_order() {
     let entries = disk.entries(dir.path()).unwrap();
     let listed: Vec<_> = entries.iter().map(|entry| (&*entry.name, entry.size, entry.is_dir)).collect();
     assert_eq!(listed, [("a", 4, false), ("b", 0, true)]);
+    let mut names = disk.names(dir.path()).unwrap();
+    names.sort_unstable();
+    assert_eq!(names, ["a", "b"]);
     for path in ["a", "a/below"] {
         let error = disk.create_dir(&dir.path().join(path)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotADirectory, "{path}");
     }
-    assert_eq!(disk.entries(&dir.path().join("none")).unwrap_err().kind(), ErrorKind::NotFound);
+    let none = dir.path().join("none");
+    assert_eq!(disk.entries(&none).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(disk.names(&none).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[test]
