@@ -152,8 +152,7 @@ impl RunHandle {
         if version > Version::NEVER && version <= newest {
             return Ok(());
         }
-        let message = format!("the run has versions 1 to {newest}, not {version}");
-        Err(Error::new(ErrorKind::VersionNotFound, message).with_entity(EntityRef::run(self.id())))
+        Err(Error::version_not_found(newest, version).with_entity(EntityRef::run(self.id())))
     }
 
     fn explain_through(

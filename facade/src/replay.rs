@@ -98,8 +98,7 @@ impl RunHandle {
         }
         let newest = self.info()?.version;
         if through > newest {
-            let message = format!("the run has versions 1 to {newest}, not {through}");
-            return Err(Error::new(ErrorKind::VersionNotFound, message));
+            return Err(Error::version_not_found(newest, through));
         }
         self.replay_between(from, through)
     }

@@ -1,5 +1,6 @@
 //! What went wrong, in a form that tells the caller what to do next.
 use crate::entity::EntityRef;
+use crate::version::Version;
 use std::fmt;
 use std::sync::Arc;
 
@@ -22,6 +23,13 @@ impl Error {
     #[cold]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Inner { kind, message: message.into(), entity: None, source: None }))
+    }
+
+    /// `VersionNotFound`: what a run says whose newest commit is `newest` when it is asked for another.
+    #[cold]
+    pub fn version_not_found(newest: Version, asked: Version) -> Self {
+        let message = format!("the run has versions 1 to {newest}, not {asked}");
+        Self::new(ErrorKind::VersionNotFound, message)
     }
 
     /// The same error, naming the thing it is about.

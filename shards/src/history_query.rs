@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use strata_primitives::{
-    Cause, CommitReads, Durability, EntityRef, Erasure, Error, ErrorKind, Mutation, OperationId, Redaction,
-    Retention, RunId, Stamp, Timestamp, Version,
+    Cause, CommitReads, Durability, EntityRef, Erasure, Error, Mutation, OperationId, Redaction, Retention,
+    RunId, Stamp, Timestamp, Version,
 };
 
 use crate::calls::fresh_id;
@@ -216,8 +216,7 @@ impl Shard {
         let from = match &query {
             HistoryQuery::At(_) | HistoryQuery::Of { .. } | HistoryQuery::Kept(_) => Version::NEVER.next(),
             HistoryQuery::Behind { version, .. } if *version > newest => {
-                let message = format!("the run has versions 1 to {newest}, not {version}");
-                return Err(Error::new(ErrorKind::VersionNotFound, message));
+                return Err(Error::version_not_found(newest, *version));
             }
             HistoryQuery::Behind { version, .. } => version.next(),
         };

@@ -213,10 +213,7 @@ impl Shard {
         let (id, version) = of;
         let newest = self.loggable(id)?.state.version();
         if version > newest || version == Version::NEVER {
-            return refuse(
-                ErrorKind::VersionNotFound,
-                format!("the run has versions 1 to {newest}, not {version}"),
-            );
+            return Err(Error::version_not_found(newest, version));
         }
         let (reaches, need) = self.reaches(id, version)?;
         let Reach { run, newest, through, .. } = *reaches.last().expect("one has the newest version");

@@ -4,7 +4,7 @@ use strata_primitives::{Durability, EntityRef, Error, ErrorKind, RunId, Version}
 
 use crate::base::{Known, Origin};
 use crate::record::RecordPlace;
-use crate::record_walk::lost;
+use crate::record_walk::{is_record_gone, lost};
 use crate::retained::RunImage;
 use crate::run::{Need, Run};
 use crate::shard::Shard;
@@ -88,7 +88,7 @@ impl Shard {
         };
         let is_given_up =
             || floors.image != self.checkpoints.newest_number() && !floors.of_runs.iter().all(is_as_before);
-        if is_given_up() {
+        if !is_record_gone(&error) || is_given_up() {
             return error;
         }
         let message =

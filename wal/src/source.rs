@@ -49,7 +49,10 @@ pub struct LogSource {
 /// one position after the other opens none but those that hold them. Shared by all who read the logs of an opened store, as long as that is
 /// open; what is not so any more costs another look.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SegmentRanges(Arc<Mutex<BTreeMap<(u32, u64), Range<Lsn>>>>);
+pub(crate) struct SegmentRanges(Arc<Mutex<RangesByNumber>>);
+
+/// By the numbers of log and segment.
+type RangesByNumber = BTreeMap<(u32, u64), Range<Lsn>>;
 
 impl SegmentRanges {
     pub(crate) fn get(&self, log: u32, number: u64) -> Option<Range<Lsn>> {

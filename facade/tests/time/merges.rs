@@ -438,21 +438,21 @@ fn what_another_store_holds_and_this_one_would_refuse_is_not_merged() {
     let deep = (0..5).fold(Value::Null, |value, _| Value::from([("m", value)]));
     let many = Value::Array(vec![Value::Null; 6]);
     let custom = |content| TraceContent::Custom { kind: "kind".into(), content };
-    let write: [&dyn Fn(&RunHandle, Value); 6] = [
-        &|run, value| drop(run.put("name", value).unwrap()),
-        &|run, value| drop(run.cell_set("name", value).unwrap()),
-        &|run, value| drop(run.json_create("name", value).unwrap()),
-        &|run, value| drop(run.json_set("plan", "/name", value).unwrap()),
-        &|run, value| drop(run.append("name", value).unwrap()),
-        &|run, value| drop(run.trace_record(new_trace(custom(value))).unwrap()),
-    ];
+    let write = |which: u8, run: &RunHandle, value: Value| match which {
+        0 => run.put("name", value).map(|commit| commit.version),
+        1 => run.cell_set("name", value).map(|commit| commit.version),
+        2 => run.json_create("name", value).map(|commit| commit.version),
+        3 => run.json_set("plan", "/name", value).map(|commit| commit.version),
+        4 => run.append("name", value).map(|appended| appended.commit.version),
+        _ => run.trace_record(new_trace(custom(value))).map(|(_, commit)| commit.version),
+    };
     let (wide, _) = one_run();
     let strategies = of(Strategy::Theirs, EntryStrategy::Append);
     for (value, limit) in [(&deep, "depth_max is 3"), (&many, "items_max is 5")] {
-        for write in write {
+        for which in 0..6 {
             let far = wide.create_run(RunSpec::default()).unwrap();
             far.json_create("plan", Value::Object(vec![])).unwrap();
-            write(&far, value.clone());
+            write(which, &far, value.clone()).unwrap();
             let merge = Merge { base: Some(&base), strategies, ..Merge::of(&far) };
             let previewed = run.preview_merge(&merge).unwrap_err();
             let error = run.merge(&merge).unwrap_err();

@@ -1,10 +1,10 @@
 //! The operations by which a run takes over what was done to another.
 use super::conflict::{Conflict, KeyConflict, PlaceConflict};
-use super::entries::Entries;
-use super::sides::{Alike, Sides, ends_alike};
-use super::three_way::{ThreeWayDifference, three_way_unbounded};
+use super::entries::Apart;
+use super::sides::{Alike, Sides, Verdict, ends_alike};
+use super::three_way::verdicts;
 use crate::diff::{
-    DiffPlace, Difference, DocumentChange, KeyDifference, LogDifference, OperationPlan, Seen, TraceDifference,
+    DiffPlace, Difference, DocumentChange, KeyDifference, OperationPlan, Seen, TraceDifference,
 };
 use crate::entity::EntityRef;
 use crate::error::{Error, ErrorKind};
@@ -119,14 +119,14 @@ pub fn plan<'a>(
         conflicts: Vec::new(),
     };
     // Of events and traces what theirs alone has depends on what ours has too.
-    for ThreeWayDifference { ours, theirs, taken, conflicts } in three_way_unbounded(&sides)? {
-        let logs = [&ours, &theirs].map(|side| side.as_ref().and_then(Difference::as_log));
+    for Verdict { taken, conflicts, apart } in verdicts(&sides)? {
+        let apart = apart.unwrap_or_default();
         if let Some(taken) = taken {
             let is_contested = conflicts.iter().any(|conflict| matches!(conflict, Conflict::Traces(_)));
-            merge.take(taken, logs, is_contested)?;
+            merge.take(taken, &apart, is_contested)?;
         }
         for conflict in conflicts {
-            merge.resolve(conflict, logs)?;
+            merge.resolve(conflict, &apart)?;
         }
     }
     let Merge { plan, mut changes, conflicts, .. } = merge;
@@ -149,24 +149,19 @@ struct Merge<'a> {
 
 impl Merge<'_> {
     /// What asks nobody. Of traces that is the end of those that are open in ours, and what theirs alone has unless that is contested.
-    fn take(
-        &mut self,
-        taken: Difference,
-        logs: [Option<&LogDifference>; 2],
-        is_contested: bool,
-    ) -> Result<(), Error> {
+    fn take(&mut self, taken: Difference, apart: &Apart, is_contested: bool) -> Result<(), Error> {
         self.changes.push(taken.place());
         match taken {
-            Difference::Events(_) => self.append(Entries::Events, logs),
+            Difference::Events(_) => self.append_events(apart),
             Difference::Traces(_) => {
-                self.end_spans(logs)?;
-                if is_contested { Ok(()) } else { self.append(Entries::Traces, logs) }
+                self.end_spans(apart)?;
+                if is_contested { Ok(()) } else { self.record_traces(apart) }
             }
             taken => self.plan.take(taken),
         }
     }
 
-    fn resolve(&mut self, conflict: Conflict, logs: [Option<&LogDifference>; 2]) -> Result<(), Error> {
+    fn resolve(&mut self, conflict: Conflict, apart: &Apart) -> Result<(), Error> {
         let Strategies { keys, cells, documents, events, traces } = self.strategies;
         let resolution = match &conflict {
             Conflict::Key(_) => keys.resolution(),
@@ -183,8 +178,8 @@ impl Merge<'_> {
                 Conflict::Key(conflict) => self.put(conflict, KeyKind::Kv)?,
                 Conflict::Cell(conflict) => self.put(conflict, KeyKind::Cell)?,
                 Conflict::Place(conflict) => self.write(conflict)?,
-                Conflict::Events(_) => self.append(Entries::Events, logs)?,
-                Conflict::Traces(_) => self.append(Entries::Traces, logs)?,
+                Conflict::Events(_) => self.append_events(apart)?,
+                Conflict::Traces(_) => self.record_traces(apart)?,
                 Conflict::Trace(_) => unreachable!("a trace has one end"),
             }
         }
@@ -209,15 +204,14 @@ impl Merge<'_> {
     }
 
     /// Those of theirs that ours has not.
-    fn append(&mut self, entries: Entries, [ours, theirs]: [Option<&LogDifference>; 2]) -> Result<(), Error> {
-        let alone = entries.apart(self.sides.contents(), ours, theirs)?.theirs;
-        match entries {
-            Entries::Events => alone.into_iter().try_for_each(|sequence| self.plan.append_event(sequence)),
-            Entries::Traces => {
-                self.check_parents(&alone)?;
-                alone.into_iter().try_for_each(|place| self.plan.record_trace(place))
-            }
-        }
+    fn append_events(&mut self, apart: &Apart) -> Result<(), Error> {
+        apart.theirs.iter().try_for_each(|sequence| self.plan.append_event(*sequence))
+    }
+
+    /// The same of traces.
+    fn record_traces(&mut self, apart: &Apart) -> Result<(), Error> {
+        self.check_parents(&apart.theirs)?;
+        apart.theirs.iter().try_for_each(|place| self.plan.record_trace(*place))
     }
 
     /// Refuses a trace below one that ours has not and does not take over: one that was left out before, or that ours does not keep.
@@ -238,9 +232,8 @@ impl Merge<'_> {
     }
 
     /// The ends of those that are open in ours, and over in theirs.
-    fn end_spans(&mut self, [ours, theirs]: [Option<&LogDifference>; 2]) -> Result<(), Error> {
-        let apart = Entries::Traces.apart(self.sides.contents(), ours, theirs)?;
-        for (place, before, after) in self.sides.traces_of_both(&apart) {
+    fn end_spans(&mut self, apart: &Apart) -> Result<(), Error> {
+        for (place, before, after) in self.sides.traces_of_both(apart) {
             if matches!(ends_alike(before, after), Alike::Ends) {
                 let (before, after) = (before.clone(), after.clone());
                 self.plan.take(Difference::Trace(TraceDifference { place, before, after }))?;

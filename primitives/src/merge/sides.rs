@@ -25,18 +25,20 @@ pub(super) struct Sides<'a> {
 
 /// What ours takes over of a thing, and what both have made of it.
 #[derive(Debug, Default)]
-struct Verdict {
-    taken: Option<Difference>,
-    conflicts: Vec<Conflict>,
+pub(super) struct Verdict {
+    pub(super) taken: Option<Difference>,
+    pub(super) conflicts: Vec<Conflict>,
+    /// Of events and traces, what each has alone.
+    pub(super) apart: Option<Apart>,
 }
 
 impl Verdict {
     fn taken(difference: Difference) -> Self {
-        Self { taken: Some(difference), conflicts: Vec::new() }
+        Self { taken: Some(difference), ..Self::default() }
     }
 
     fn conflict(conflict: Conflict) -> Self {
-        Self { taken: None, conflicts: vec![conflict] }
+        Self { conflicts: vec![conflict], ..Self::default() }
     }
 }
 
@@ -53,14 +55,15 @@ impl<'a> Sides<'a> {
         ours: Option<Difference>,
         theirs: Option<Difference>,
     ) -> Result<ThreeWayDifference, Error> {
-        let Verdict { taken, conflicts } = match &theirs {
+        let Verdict { taken, conflicts, .. } = match &theirs {
             Some(theirs) => self.judge(ours.as_ref(), theirs)?,
             None => Verdict::default(),
         };
         Ok(ThreeWayDifference { ours, theirs, taken, conflicts })
     }
 
-    fn judge(&self, ours: Option<&Difference>, theirs: &Difference) -> Result<Verdict, Error> {
+    /// The same of something that differs in theirs.
+    pub(super) fn judge(&self, ours: Option<&Difference>, theirs: &Difference) -> Result<Verdict, Error> {
         Ok(match (theirs, ours) {
             (Difference::Run(_) | Difference::EventErased(_), _) => Verdict::default(),
             (Difference::Key(theirs), ours) => {
@@ -135,7 +138,8 @@ impl<'a> Sides<'a> {
             let is_taken = !taken.is_empty();
             let difference = DocumentDifference { change: DocumentChange::Changed(taken), ..theirs.clone() };
             let taken = is_taken.then_some(Difference::Document(difference));
-            return Verdict { taken, conflicts: contested.into_iter().map(conflict).collect() };
+            let conflicts = contested.into_iter().map(conflict).collect();
+            return Verdict { taken, conflicts, apart: None };
         }
         let [base, ours, theirs] = [base, own, other].map(|document| document.map(whole));
         if ours == theirs {
@@ -165,11 +169,12 @@ impl<'a> Sides<'a> {
 
     fn judge_events(&self, ours: Option<&LogDifference>, theirs: &LogDifference) -> Result<Verdict, Error> {
         let apart = Entries::Events.apart(self.contents(), ours, Some(theirs))?;
-        Ok(match EntryConflict::of(&apart) {
+        let verdict = match EntryConflict::of(&apart) {
             Some(found) => Verdict::conflict(Conflict::Events(found)),
             None if apart.theirs.is_empty() => Verdict::default(),
             None => Verdict::taken(Difference::Events(theirs.clone())),
-        })
+        };
+        Ok(Verdict { apart: Some(apart), ..verdict })
     }
 
     /// Both may have recorded a trace of one id: when it was merged before, and each on its own where ids are made of what is recorded, as
@@ -188,7 +193,8 @@ impl<'a> Sides<'a> {
             Some(found) => conflicts.push(Conflict::Traces(found)),
             None => is_taken |= !apart.theirs.is_empty(),
         }
-        Ok(Verdict { taken: is_taken.then(|| Difference::Traces(theirs.clone())), conflicts })
+        let taken = is_taken.then(|| Difference::Traces(theirs.clone()));
+        Ok(Verdict { taken, conflicts, apart: Some(apart) })
     }
 
     /// Those that both have recorded since the base, with their places in theirs.

@@ -1,6 +1,6 @@
 //! What two states have done to a third, in order and page by page.
 use super::conflict::Conflict;
-use super::sides::Sides;
+use super::sides::{Sides, Verdict};
 use crate::diff::{self, DiffPlace, Difference, Seen};
 use crate::error::Error;
 use std::collections::BTreeMap;
@@ -58,11 +58,12 @@ pub fn three_way<'a>(
     Ok(ThreeWayDifferences { differences: compared.collect::<Result<_, _>>()?, next })
 }
 
-/// All of it, however much that is.
-pub(super) fn three_way_unbounded(sides: &Sides<'_>) -> Result<Vec<ThreeWayDifference>, Error> {
+/// Of all that differs in theirs what became of it, in the order of the places, however much that is.
+pub(super) fn verdicts(sides: &Sides<'_>) -> Result<Vec<Verdict>, Error> {
     let of = |side| diff::find_all(sides.base, side);
     let pairs = pairs(of(sides.ours)?, of(sides.theirs)?);
-    pairs.into_values().map(|(ours, theirs)| sides.compare(ours, theirs)).collect()
+    let in_theirs = pairs.into_values().filter_map(|(ours, theirs)| Some((ours, theirs?)));
+    in_theirs.map(|(ours, theirs)| sides.judge(ours.as_ref(), &theirs)).collect()
 }
 
 type Pair = (Option<Difference>, Option<Difference>);

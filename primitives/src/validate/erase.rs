@@ -30,8 +30,7 @@ impl Decision<'_, '_> {
             ErasedVersions::Through(version) => (Version::NEVER.next(), version),
         };
         if through > newest || through == Version::NEVER {
-            let message = format!("the run has versions 1 to {newest}, not {through}");
-            return Err(Error::new(ErrorKind::VersionNotFound, message).with_entity(entity));
+            return Err(Error::version_not_found(newest, through).with_entity(entity));
         }
         let found = self.find(&entity, versions).map_err(|error| error.with_entity(entity.clone()))?;
         let view = self.draft.view();
