@@ -126,7 +126,8 @@ pub(crate) fn trace_of<R: Reads + ?Sized>(reader: &R, name: &str, ordinal: u64) 
         Err(error) if error.kind() == ErrorKind::HistoryTrimmed => {}
         found => return found,
     }
-    // Which traces were removed is not known, but how many of each kind there were; and effects of one name come in their order.
+    // Which traces were removed is not known, but how many of each kind there were; and effects of one name come in their order, those
+    // too that a merge takes over.
     if reader.trace_count(Some(&RecordedEffect::kind_of(name)))?.value <= ordinal {
         return Ok(None);
     }

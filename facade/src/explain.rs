@@ -147,14 +147,6 @@ impl RunHandle {
         self.explain_through(entity, through, depth)
     }
 
-    fn check_committed(&self, version: Version) -> Result<()> {
-        let newest = self.snapshot()?.version();
-        if version > Version::NEVER && version <= newest {
-            return Ok(());
-        }
-        Err(Error::version_not_found(newest, version).with_entity(EntityRef::run(self.id())))
-    }
-
     fn explain_through(
         &self,
         entity: &EntityRef,

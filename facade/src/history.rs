@@ -136,6 +136,24 @@ impl RunHandle {
         let message = format!("{entity} is of another run");
         Err(Error::new(ErrorKind::InvalidArgument, message).with_entity(entity.clone()))
     }
+
+    /// Refuses a version that the run has no commit of, so far as that is known: it may be no longer kept.
+    pub(crate) fn check_committed(&self, version: Version) -> Result<()> {
+        let (newest, run) = (self.snapshot()?.version(), EntityRef::run(self.id()));
+        if version == Version::NEVER || version > newest {
+            return Err(Error::version_not_found(newest, version).with_entity(run));
+        }
+        // There are numbers that no commit has, where a run was imported that had been deleted before.
+        let next = HistoryQuery::Behind { version: Version(version.0 - 1), limit: 1 };
+        match self.engine().commits(self.id(), next) {
+            Ok(page) if page.commits.first().is_none_or(|commit| commit.stamp.version != version) => {
+                let message = format!("the run has no commit {version}");
+                Err(Error::new(ErrorKind::VersionNotFound, message).with_entity(run))
+            }
+            Err(error) if error.kind() != ErrorKind::HistoryTrimmed => Err(error),
+            _ => Ok(()),
+        }
+    }
 }
 
 fn check_limit(limit: usize) -> Result<()> {

@@ -110,8 +110,8 @@ impl RunHandle {
     /// # Errors
     /// `InvalidArgument` when no version is known that both have in common, for more changes than a
     /// [transaction](Self::transaction) holds, and for what is of another store and breaks a limit of this one; those of [`at`](Self::at) for the base, so `Unsupported` for runs in memory, which have to say
-    /// their [base](Merge::base); `Unsupported`, naming the thing, where theirs has written something that was erased since, or a trace below one that this run
-    /// has not; `Conflict`
+    /// their [base](Merge::base); `Unsupported`, naming the thing, where theirs has written something that was erased since, a trace below one that this run
+    /// has not, or an effect before which it has not all of that name, or which it had and does not keep; `Conflict`
     /// when others were faster each time; whatever a write answers.
     ///
     /// ```

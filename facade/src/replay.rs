@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use strata_primitives::{Error, ErrorKind, Version};
+use strata_primitives::{EntityRef, Error, ErrorKind, Version};
 use strata_shards::{HistoryQuery, LoggedCommit, Purpose};
 
 use crate::Result;
@@ -79,9 +79,13 @@ impl RunHandle {
     /// [`at`](Self::at) makes of the nearest image.
     ///
     /// # Errors
-    /// As [`replay`](Self::replay); `VersionNotFound`.
+    /// As [`replay`](Self::replay); `VersionNotFound` and `HistoryTrimmed` as [`at`](Self::at).
     pub fn replay_until(&self, version: Version) -> Result<View> {
         let earliest = self.preview_retention(None)?.earliest;
+        // Of a version that is not kept, or was never there, it is told as by `at`.
+        if version < earliest {
+            return self.view_at(version);
+        }
         let mut replay = self.replay_range(earliest, version)?;
         while replay.step()?.is_some() {}
         Ok(replay.view)
@@ -98,7 +102,10 @@ impl RunHandle {
         }
         let newest = self.info()?.version;
         if through > newest {
-            return Err(Error::version_not_found(newest, through));
+            return Err(Error::version_not_found(newest, through).with_entity(EntityRef::run(self.id())));
+        }
+        if through > from {
+            self.check_committed(through)?;
         }
         self.replay_between(from, through)
     }

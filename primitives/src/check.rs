@@ -127,27 +127,38 @@ impl Operation {
             | Self::TraceGet { .. } => Ok(()),
         }
     }
-}
 
-impl Operation {
-    /// The same for an operation that writes what was stored under other limits. An encoded value keeps those under which it was encoded but for
-    /// its size, so what it holds is looked at.
+    /// Refuses what breaks a limit of this store in an operation whose values were encoded in another. Of an encoded value
+    /// [`check`](Self::check) looks at the size alone: how deep it is and how many items it has was refused where it was encoded.
     ///
     /// # Errors
-    /// Those of [`check`](Self::check) and of decoding a value.
+    /// Those of `check` and of decoding a value.
     pub fn check_encoded_elsewhere(&self, run: RunId, limits: &Limits) -> Result<(), Error> {
         self.check(run, limits)?;
-        let (value, entity) = match self {
-            Self::KvPut { key, value, .. } => (value, EntityRef::kv(run, Arc::clone(key))),
-            Self::CellSet { name, value, .. } => (value, EntityRef::cell(run, Arc::clone(name))),
-            Self::JsonCreate { name, value } | Self::JsonSet { name, value, .. } => {
-                (value, EntityRef::json(run, Arc::clone(name)))
-            }
-            Self::EventAppend { payload, .. } => (payload, EntityRef::run(run)),
-            // What a trace holds is encoded when it is recorded.
-            _ => return Ok(()),
+        let decoded = |value: &Encoded, entity: EntityRef| {
+            Encoded::from_value(&value.to_value()?, limits, || entity).map(drop)
         };
-        Encoded::from_value(&value.to_value()?, limits, || entity).map(drop)
+        match self {
+            Self::KvPut { key, value, .. } | Self::KvPutIf { key, value, .. } => {
+                decoded(value, EntityRef::kv(run, Arc::clone(key)))
+            }
+            Self::KvPutMany { entries } => entries
+                .iter()
+                .try_for_each(|entry| decoded(&entry.value, EntityRef::kv(run, Arc::clone(&entry.key)))),
+            Self::CellInit { name, value, .. }
+            | Self::CellSet { name, value, .. }
+            | Self::CellCas { name, value, .. } => decoded(value, EntityRef::cell(run, Arc::clone(name))),
+            Self::JsonCreate { name, value }
+            | Self::JsonSet { name, value, .. }
+            | Self::JsonCas { name, value, .. }
+            | Self::JsonAppend { name, value, .. } => decoded(value, EntityRef::json(run, Arc::clone(name))),
+            Self::EventAppend { payload, .. } => decoded(payload, EntityRef::run(run)),
+            Self::EventAppendMany { events } => {
+                events.iter().try_for_each(|event| decoded(&event.payload, EntityRef::run(run)))
+            }
+            // What others write is no encoded value: that of a trace, of metadata, of a patch.
+            _ => Ok(()),
+        }
     }
 }
 

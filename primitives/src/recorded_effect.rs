@@ -62,6 +62,11 @@ impl RecordedEffect {
         format!("{KIND_PREFIX}{name}")
     }
 
+    /// Whether traces of this kind are recorded effects, unless somebody recorded others.
+    pub(crate) fn is_kind(kind: &str) -> bool {
+        kind.starts_with(KIND_PREFIX)
+    }
+
     /// The hash of an input.
     ///
     /// # Panics

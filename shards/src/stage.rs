@@ -38,7 +38,7 @@ pub(crate) struct Written {
 }
 
 impl Written {
-    /// What a transaction did that has nothing to write.
+    /// What a transaction did that has nothing to write, or a closure of which nothing is to be written.
     pub(crate) fn nothing() -> Written {
         Written { commit: None, effects: Effects::Many(Vec::new()) }
     }
@@ -114,8 +114,8 @@ impl Shard {
                 self.stats.overruns += u64::from(is_over_budget);
                 // The keys it walked were sorted for it; the next turn gives the run an index for the next closure.
                 self.walked.extend(walked.into_iter().map(|keys| (run_id, keys)));
-                let effects;
-                (ending, effects) = ended?;
+                let (wanted, effects) = ended?;
+                ending = wanted;
                 if ending == Ending::Discard {
                     return Ok(Decision::Answered(Written::nothing()));
                 }
@@ -137,6 +137,7 @@ impl Shard {
         };
         let durability = self.setup.promise(chosen, options.and_then(|options| options.durability))?;
         if ending == Ending::Check {
+            self.spare_mutations = mutations;
             return Ok(Decision::Answered(Written::nothing()));
         }
         let stamp = Stamp { version: state.version().next(), timestamp: context.now };

@@ -14,7 +14,7 @@ use std::vec;
 use crate::error::WalError;
 use crate::history::{HistoryFiles, numbers_in, open_whole};
 use crate::history_file::{
-    Entry, GroupId, HistoryFile, HistoryWriter, RecordKey, SortedRecord, take_record_at, whole_size,
+    GroupId, HistoryFile, HistoryWriter, IndexEntry, RecordKey, SortedRecord, take_record_at, whole_size,
 };
 use crate::image_file::{FileKind, ImageHeader, history_dir};
 use crate::image_writer::ImageWriter;
@@ -310,8 +310,8 @@ impl Pending {
 struct FileCursor {
     file: HistoryFile,
     /// How many pages were read, and what the last of them tells that is still to come.
-    page_count: usize,
-    slices: vec::IntoIter<Entry>,
+    pages_read: usize,
+    slices: vec::IntoIter<IndexEntry>,
     /// The slice that is read, and how far it is.
     slice: Vec<u8>,
     at: usize,
@@ -321,7 +321,7 @@ struct FileCursor {
 impl FileCursor {
     fn new(file: HistoryFile) -> Result<FileCursor, WalError> {
         let (slices, slice) = (Vec::new().into_iter(), Vec::new());
-        let mut cursor = FileCursor { file, page_count: 0, slices, slice, at: 0, key: None };
+        let mut cursor = FileCursor { file, pages_read: 0, slices, slice, at: 0, key: None };
         cursor.find()?;
         Ok(cursor)
     }
@@ -331,9 +331,9 @@ impl FileCursor {
         while self.at >= self.slice.len() {
             if let Some(entry) = self.slices.next() {
                 (self.slice, self.at) = (self.file.slice(entry)?, 16);
-            } else if self.page_count < self.file.page_count() {
-                self.slices = self.file.page(self.page_count)?.into_iter();
-                self.page_count += 1;
+            } else if self.pages_read < self.file.page_count() {
+                self.slices = self.file.page(self.pages_read)?.into_iter();
+                self.pages_read += 1;
             } else {
                 self.key = None;
                 return Ok(());

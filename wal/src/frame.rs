@@ -75,6 +75,10 @@ pub(crate) fn decode_frame(bytes: &[u8]) -> Result<Frame<'_>, String> {
     if stored != computed {
         return Err(format!("record checksum: stored {stored:#010x}, computed {computed:#010x}"));
     }
+    // The checksum says nothing of these.
+    if bytes[FRAME_HEADER_SIZE + length as usize..size].iter().any(|&byte| byte != 0) {
+        return Err("the padding of a record is not zero".into());
+    }
     Ok(Frame { kind, body, size })
 }
 
@@ -167,12 +171,13 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_bit_of_header_and_body_is_noticed() {
-        let bytes = encoded(1, b"sixteen bytes ..");
-        for bit in 0..bytes.len() * 8 {
-            let mut damaged = bytes.clone();
-            damaged[bit / 8] ^= 1 << (bit % 8);
-            assert!(decode_frame(&damaged).is_err(), "bit {bit} was flipped unnoticed");
+    fn every_flipped_bit_of_header_body_and_padding_is_noticed() {
+        for bytes in [encoded(1, b"sixteen bytes .."), encoded(1, b"nine byte")] {
+            for bit in 0..bytes.len() * 8 {
+                let mut damaged = bytes.clone();
+                damaged[bit / 8] ^= 1 << (bit % 8);
+                assert!(decode_frame(&damaged).is_err(), "bit {bit} was flipped unnoticed");
+            }
         }
     }
 

@@ -119,15 +119,15 @@ impl HistoryWriter {
     fn hand_over_slice(&mut self) -> Result<(), WalError> {
         let place = self.writer.append(&self.slice)?;
         self.slice.clear();
-        Entry { first: self.first, place }.encode(&mut self.page);
+        IndexEntry { first: self.first, place }.encode(&mut self.page);
         if self.page.len() >= PAGE_SIZE { self.hand_over_page() } else { Ok(()) }
     }
 
     fn hand_over_page(&mut self) -> Result<(), WalError> {
-        let Entry { first, .. } = Entry::decode(&self.page);
+        let IndexEntry { first, .. } = IndexEntry::decode(&self.page);
         let place = self.writer.append_page(&self.page)?;
         self.page.clear();
-        Entry { first, place }.encode(&mut self.root);
+        IndexEntry { first, place }.encode(&mut self.root);
         Ok(())
     }
 
@@ -147,19 +147,20 @@ impl HistoryWriter {
     }
 }
 
-/// A file of the history, to find records in it. Its root is in memory: 48 bytes for some 20 MiB of records.
+/// A file of the history, to find records in it. Its root is in memory: 48 bytes for 1,366 slices, some 20 MiB of records
+/// unless the runs are small.
 #[derive(Debug)]
 pub(crate) struct HistoryFile {
     reader: ImageReader,
-    root: Vec<Entry>,
+    root: Vec<IndexEntry>,
     /// The page and the slice that were looked at last: who reads one record of a group reads the next one too.
-    latest_page: Option<(usize, Vec<Entry>)>,
+    latest_page: Option<(usize, Vec<IndexEntry>)>,
     latest_slice: Option<(ImagePlace, Vec<u8>)>,
 }
 
 /// Where a slice or a page begins, and where it lies.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct IndexEntry {
     first: RecordKey,
     pub(crate) place: ImagePlace,
 }
@@ -193,8 +194,8 @@ impl HistoryFile {
     ///
     /// # Errors
     /// `Corrupt` when the page is damaged, `Io`.
-    pub(crate) fn page(&self, index: usize) -> Result<Vec<Entry>, WalError> {
-        let Entry { first, place } = self.root[index];
+    pub(crate) fn page(&self, index: usize) -> Result<Vec<IndexEntry>, WalError> {
+        let IndexEntry { first, place } = self.root[index];
         let slices = entries(&self.reader, place, &self.reader.page(place)?)?;
         match slices.first() {
             Some(slice) if slice.first == first => Ok(slices),
@@ -225,7 +226,7 @@ impl HistoryFile {
     }
 
     /// The bytes of a slice, whose records [`records`] tells.
-    pub(crate) fn slice(&self, Entry { first, place }: Entry) -> Result<Vec<u8>, WalError> {
+    pub(crate) fn slice(&self, IndexEntry { first, place }: IndexEntry) -> Result<Vec<u8>, WalError> {
         let mut bytes = Vec::new();
         self.reader.slices(place, |slice| {
             bytes.extend_from_slice(slice);
@@ -272,12 +273,12 @@ impl HistoryFile {
 }
 
 /// The entries of a page.
-fn entries(reader: &ImageReader, place: ImagePlace, page: &[u8]) -> Result<Vec<Entry>, WalError> {
+fn entries(reader: &ImageReader, place: ImagePlace, page: &[u8]) -> Result<Vec<IndexEntry>, WalError> {
     let entries = page.chunks_exact(ENTRY_SIZE);
     if !entries.remainder().is_empty() {
         return Err(reader.corrupt(place.offset, "a page of the index of its records is cut"));
     }
-    let entries: Vec<Entry> = entries.map(Entry::decode).collect();
+    let entries: Vec<IndexEntry> = entries.map(IndexEntry::decode).collect();
     if !entries.is_sorted_by(|before, after| before.first < after.first) {
         return Err(reader.corrupt(place.offset, "the index of its records is not in their order"));
     }
@@ -285,13 +286,13 @@ fn entries(reader: &ImageReader, place: ImagePlace, page: &[u8]) -> Result<Vec<E
 }
 
 /// The last of them that does not begin behind a key.
-fn last_begun(entries: &[Entry], key: RecordKey) -> Option<usize> {
+fn last_begun(entries: &[IndexEntry], key: RecordKey) -> Option<usize> {
     entries.partition_point(|entry| entry.first <= key).checked_sub(1)
 }
 
-impl Entry {
+impl IndexEntry {
     fn encode(&self, page: &mut Vec<u8>) {
-        let Entry { first: RecordKey { group, log, lsn }, place: ImagePlace { offset, size } } = self;
+        let IndexEntry { first: RecordKey { group, log, lsn }, place: ImagePlace { offset, size } } = self;
         page.extend_from_slice(&group.0);
         page.extend_from_slice(&log.to_le_bytes());
         page.extend_from_slice(&[0; 4]);
@@ -299,9 +300,9 @@ impl Entry {
     }
 
     /// Reads an entry of a page.
-    fn decode(bytes: &[u8]) -> Entry {
+    fn decode(bytes: &[u8]) -> IndexEntry {
         let (log, lsn) = (u32_at(bytes, 16), Lsn(u64_at(bytes, 24)));
-        Entry {
+        IndexEntry {
             first: RecordKey { group: group_of(bytes), log, lsn },
             place: ImagePlace { offset: u64_at(bytes, 32), size: u64_at(bytes, 40) },
         }
@@ -439,7 +440,7 @@ mod tests {
             assert!(file.record(absent).unwrap().is_none());
         }
         // One bit in the middle of the second page.
-        let Entry { place, .. } = file.root[1];
+        let IndexEntry { place, .. } = file.root[1];
         let written = disk.open(&FileKind::History.path(Path::new(STORE), 0, 5), Access::Write).unwrap();
         let (at, mut byte) = (place.offset + place.size / 2, [0]);
         written.read_at(&mut byte, at).unwrap();

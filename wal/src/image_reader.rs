@@ -114,6 +114,10 @@ impl ImageReader {
         Ok(reader)
     }
 
+    fn end(&self) -> Result<ImageEnd, WalError> {
+        self.end.map_or_else(|| self.read_end(), Ok)
+    }
+
     fn read_end(&self) -> Result<ImageEnd, WalError> {
         let Some(offset) = self.size.checked_sub(END_SIZE).filter(|offset| *offset >= FRAMES_BEGIN) else {
             return Err(self.corrupt(0, format!("{} bytes are too few for an image", self.size)));
@@ -143,7 +147,7 @@ impl ImageReader {
     /// # Errors
     /// Those of [`pages`](Self::pages).
     pub(crate) fn last_page(&self) -> Result<Option<(ImagePlace, Vec<u8>)>, WalError> {
-        let place = self.end.map_or_else(|| self.read_end(), Ok)?.last_page;
+        let place = self.end()?.last_page;
         if place.size == 0 {
             return Ok(None);
         }
@@ -180,7 +184,7 @@ impl ImageReader {
 
     /// Collects pages from the last one to the first.
     fn pages_back(&self, pages: &mut BTreeMap<u64, Vec<u8>>) -> Result<(), WalError> {
-        let end = self.end.map_or_else(|| self.read_end(), Ok)?;
+        let end = self.end()?;
         let mut place = end.last_page;
         while place.size > 0 {
             let page = self.page_frame(place)?;
@@ -256,7 +260,7 @@ impl ImageReader {
         let (mut offset, mut frame_count, mut last_page) = (FRAMES_BEGIN, 0, ImagePlace::default());
         let mut checksum = crc32fast::Hasher::new();
         let mut reader = self.reader();
-        let end = self.end.map_or_else(|| self.read_end(), Ok)?;
+        let end = self.end()?;
         let frames_end = self.size - END_SIZE;
         while offset < frames_end {
             let bytes = self.frame(&mut reader, offset, frames_end)?;

@@ -64,7 +64,11 @@ impl SegmentRanges {
     }
 
     pub(crate) fn forget(&self, log: u32) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(of, _), _| *of != log);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extract_if((log, 0)..=(log, u64::MAX), |_, _| true)
+            .for_each(drop);
     }
 }
 

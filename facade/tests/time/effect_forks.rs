@@ -3,8 +3,9 @@
 
 use strata::NewTrace;
 use strata::{
-    Difference, Durability, EntityRef, ErasedVersions, Error, ErrorKind, Merge, OperationId, Reads,
-    RecordedEffect, Result, Retention, RunHandle, RunSpec, TraceContent, Value, Version, Writes, new_trace,
+    Difference, Durability, EntityRef, EntryStrategy, ErasedVersions, Error, ErrorKind, Merge, OperationId,
+    Reads, RecordedEffect, Result, Retention, RunHandle, RunSpec, Strategies, TraceContent, Value, Version,
+    Writes, new_trace,
 };
 use strata_wal::sim::SimDisk;
 
@@ -129,21 +130,39 @@ fn an_effect_is_recorded_by_hand_behind_those_of_its_name_and_once() {
 }
 
 #[test]
-fn of_effects_that_came_by_a_merge_those_are_recorded_that_came() {
+fn effects_are_merged_in_their_order_and_none_that_the_run_had_before() {
     let (database, run) = on_disk();
+    let refused = |run: &RunHandle, fork: &RunHandle, ordinal: u64| {
+        let strategies = Strategies { traces: EntryStrategy::Append, ..Strategies::default() };
+        let merge = Merge { strategies, ..Merge::of(fork) };
+        let error = run.preview_merge(&merge).unwrap_err();
+        let trace = EntityRef::trace(fork.id(), RecordedEffect::id_of("pay", ordinal));
+        assert_eq!((error.kind(), error.entity()), (ErrorKind::Unsupported, Some(&trace)), "{error}");
+        assert_eq!(kind_of(run.merge(&merge)), ErrorKind::Unsupported);
+    };
+    // Those before it are not kept.
     let fork = run.fork().unwrap();
     call(&fork, "pay", 0..3).unwrap();
+    let whole = fork.fork().unwrap();
     fork.set_trace_retention(Retention::KeepLast(1)).unwrap();
     fork.put("key", 1).unwrap();
-    run.merge(&Merge::of(&fork)).unwrap();
-    assert_eq!(run.effect_get("pay", 0).unwrap(), None);
-    assert!(run.effect_get("pay", 2).unwrap().is_some());
-    assert_eq!(kind_of(run.record_effect("pay", 1, 1, 1)), ErrorKind::NotFound, "the one before it is not");
-    assert_eq!(kind_of(run.record_effect("pay", 2, 2, 1)), ErrorKind::AlreadyExists);
-    run.record_effect("pay", 0, 0, 7).unwrap();
-    run.record_effect("pay", 1, 1, 7).unwrap();
-    run.record_effect("pay", 3, 3, 7).unwrap();
-    assert_eq!(run.begin_execution().effect("pay", 0, uncalled).unwrap().value, Value::Int(7));
+    refused(&run, &fork, 2);
+    // It was here, and is not kept.
+    let had = run.fork().unwrap();
+    had.set_trace_retention(Retention::KeepLast(1)).unwrap();
+    call(&had, "pay", 0..2).unwrap();
+    let other = run.fork().unwrap();
+    other.record_effect("pay", 0, 0, "other").unwrap();
+    refused(&had, &other, 0);
+    // All of them, and then the next.
+    run.merge(&Merge::of(&whole)).unwrap();
+    assert_eq!(call(&run, "pay", 0..4).unwrap(), 1);
+    assert_eq!(kind_of(run.record_effect("pay", 3, 3, 1)), ErrorKind::AlreadyExists);
+    run.record_effect("pay", 4, 4, 1).unwrap();
+    run.set_trace_retention(Retention::KeepLast(1)).unwrap();
+    call(&run, "search", 0..2).unwrap();
+    assert_eq!(call(&run, "pay", 0..1).unwrap_err().kind(), ErrorKind::HistoryTrimmed);
+    assert_eq!(run.effect_get("pay", 5).unwrap(), None);
     database.close().unwrap();
 }
 

@@ -248,3 +248,39 @@ fn a_replay_comes_to_what_the_run_is() {
     run.put("key", 1).unwrap();
     assert_eq!(run.verify_replay().unwrap_err().kind(), ErrorKind::Unsupported);
 }
+
+#[test]
+fn a_version_that_is_given_up_or_was_never_there_is_told_as_when_it_is_looked_at() {
+    let disk = disk(seed());
+    let database = open_at(&disk, "store", keep_all(1));
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    (0..5).for_each(|number| assert!(run.put("key", number).is_ok()));
+    run.export(file("archive")).unwrap();
+    run.delete_run().unwrap();
+    database.import(file("archive")).unwrap();
+    run.put("key", 9).unwrap();
+    // The numbers of the deletion and of the import: no commit of the run has the first.
+    let newest = run.info().unwrap().version;
+    let key = EntityRef::kv(run.id(), "key");
+    let expect = |version: u64, kind: Option<ErrorKind>| {
+        let at = run.at(Version(version)).map(drop).map_err(|error| error.kind());
+        assert_eq!(at, kind.map_or(Ok(()), Err), "version {version}");
+        let until = run.replay_until(Version(version)).map(|view| view.version().0);
+        assert_eq!(until.map_err(|error| error.kind()), kind.map_or(Ok(version), Err), "version {version}");
+    };
+    for version in [0, 7, newest.0 + 1] {
+        expect(version, Some(ErrorKind::VersionNotFound));
+        let explained = run.explain_change(&key, Version(version), 0);
+        assert_eq!(explained.unwrap_err().kind(), ErrorKind::VersionNotFound, "version {version}");
+        let range = run.replay_range(Version(1), Version(version));
+        assert!(range.is_err(), "version {version}");
+    }
+    for version in [1, 6, 8, newest.0] {
+        expect(version, None);
+    }
+    assert_eq!(run.explain_change(&key, Version(8), 0).unwrap().unwrap().commit.version, Version(6));
+    run.set_retention(Some(Retention::KeepLast(1))).unwrap();
+    database.compact(Compaction::Full).unwrap();
+    expect(6, Some(ErrorKind::HistoryTrimmed));
+    expect(0, Some(ErrorKind::VersionNotFound));
+}

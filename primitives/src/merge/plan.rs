@@ -11,8 +11,9 @@ use crate::error::{Error, ErrorKind};
 use crate::json::PlaceDifference;
 use crate::key_kind::KeyKind;
 use crate::operation::Operation;
+use crate::recorded_effect::RecordedEffect;
 use crate::trace_id::TraceId;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 
 /// What becomes of a key, a cell or a place of a document that both sides have changed, each in its own way.
@@ -103,7 +104,8 @@ impl MergePlan {
 ///
 /// # Errors
 /// `Unsupported`, naming the thing in theirs, for a value, an event or a trace that theirs has written and that was erased since, and for a
-/// trace whose parent is neither in ours nor taken over. Those of reading a value.
+/// trace whose parent is neither in ours nor taken over; and for an effect that does not come next of its name in ours, because theirs does not
+/// keep those before it, or ours had it and does not keep it. Those of reading a value.
 pub fn plan<'a>(
     base: impl Into<Seen<'a>>,
     ours: impl Into<Seen<'a>>,
@@ -211,6 +213,7 @@ impl Merge<'_> {
     /// The same of traces.
     fn record_traces(&mut self, apart: &Apart) -> Result<(), Error> {
         self.check_parents(&apart.theirs)?;
+        self.check_effects(&apart.theirs)?;
         apart.theirs.iter().try_for_each(|place| self.plan.record_trace(*place))
     }
 
@@ -227,6 +230,33 @@ impl Merge<'_> {
                 return Err(Error::new(ErrorKind::Unsupported, message).with_entity(entity));
             }
             there.insert(trace.id);
+        }
+        Ok(())
+    }
+
+    /// Refuses an effect that does not come next of its name in ours. What was recorded of a name is known by how many there were, also when
+    /// they are not kept any more: one in front of which others are missing would be none of those, and one that ours had and does not
+    /// keep would be recorded twice.
+    fn check_effects(&self, taken: &[u64]) -> Result<(), Error> {
+        let [_, ours, theirs] = self.sides.contents();
+        let mut counts: FxHashMap<String, u64> = FxHashMap::default();
+        for trace in taken.iter().filter_map(|place| theirs.traces.get(*place)) {
+            if !RecordedEffect::is_kind(&trace.kind) {
+                continue;
+            }
+            let (content, ..) = trace.parts()?;
+            // Somebody may have recorded another trace of such a kind.
+            let Ok(effect) = RecordedEffect::from_trace(trace.id, content) else { continue };
+            let RecordedEffect { name, ordinal, .. } = effect;
+            let next = counts.entry(name).or_insert_with(|| ours.traces.kind_count(&trace.kind));
+            if ordinal != *next {
+                let message = format!(
+                    "it is effect {ordinal} of its name, and the one that ours records next is {next}"
+                );
+                let entity = EntityRef::trace(self.sides.theirs.state.id(), trace.id);
+                return Err(Error::new(ErrorKind::Unsupported, message).with_entity(entity));
+            }
+            *next += 1;
         }
         Ok(())
     }
