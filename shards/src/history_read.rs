@@ -13,7 +13,7 @@ use crate::cold_run::ImageShelf;
 use crate::history_query::{CommitPage, HistoryFound, HistoryQuery, LoggedCommit};
 use crate::reaches::{Reach, untold_archive};
 use crate::record::{Record, RecordHead, RecordPlace};
-use crate::record_walk::{KnownMilestones, RecordWalk};
+use crate::record_walk::{KnownMilestones, RecordWalk, is_record_gone};
 use crate::report::RetentionPreview;
 use crate::retained::RunImage;
 use crate::store_error::store_error;
@@ -108,11 +108,20 @@ impl Reading {
         }
         let through = Version(version.0.saturating_add(limit.min(READ_MAX) as u64)).min(reach.through);
         let mut size = 0;
-        let is_full = reader.each_behind(reach, version, through, &mut |record| {
+        let read = reader.each_behind(reach, version, through, &mut |record| {
             size += record.size;
             page.commits.push(LoggedCommit::of(reach, record));
             size < PAGE_SIZE
-        })?;
+        });
+        let is_full = match read {
+            // Of the oldest version there is an image, so its record may have gone though all versions are kept.
+            Err(error)
+                if is_record_gone(&error) && version < reach.floor && !reader.has_oldest_record(reach)? =>
+            {
+                return Err(reach.trimmed());
+            }
+            read => read?,
+        };
         let last = page.commits.last().map(|commit| commit.stamp.version);
         let reached = if is_full { last.unwrap_or(through) } else { through };
         page.next = (at > 0 || reached < reach.through).then_some(reached);
@@ -224,6 +233,12 @@ impl Reader<'_> {
             (None, _) => return Ok(None),
         };
         Ok(Some((place, walk.record(place, self.log)?)))
+    }
+
+    /// Whether the record of the oldest version is there: it need not be where there is an image of that.
+    fn has_oldest_record(&mut self, reach: &Reach) -> Result<bool, Error> {
+        let Some(oldest) = reach.oldest() else { return Ok(true) };
+        Ok(reach.walk(reach.base).head(oldest.record, self.log)?.is_some())
     }
 
     fn archived_at(&mut self, number: u64, reach: &Reach, time: Timestamp) -> Result<Option<Stamp>, Error> {

@@ -475,3 +475,22 @@ fn the_earliest_version_behind_a_life_in_memory_is_there_whatever_is_kept() {
         expect(&database.run(id), if count == 1 { 8 } else { 7 });
     }
 }
+
+#[test]
+fn of_the_first_version_the_state_is_kept_and_its_commit_may_have_gone() {
+    let options = Options { retention: Retention::KeepLast(3), ..options(Durability::Buffered, 1) };
+    let database = open_on(&SimDisk::new(seed()), options).unwrap();
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    // An image of version 1, the oldest one that is kept then.
+    drop(database.checkpoint().unwrap());
+    (0..2).for_each(|number| assert!(run.put("key", number).is_ok()));
+    database.compact(Compaction::Full).unwrap();
+    assert_eq!(run.preview_retention(None).unwrap().earliest, Version(1));
+    assert_eq!(run.at(Version(1)).unwrap().get("key").unwrap(), None);
+    assert_eq!(run.commits(Version::NEVER, 10).unwrap_err().kind(), ErrorKind::HistoryTrimmed);
+    assert_eq!(run.commits(Version(1), 10).unwrap().commits.len(), 2);
+    let mut replay = run.replay().unwrap();
+    while replay.step().unwrap().is_some() {}
+    assert_eq!(replay.view().version(), Version(3));
+    database.close().unwrap();
+}
