@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use strata_primitives::{Cause, EntityRef, Error, ErrorKind, Timestamp, Version};
-use strata_shards::{CommitPage, HistoryQuery, LoggedCommit};
+use strata_shards::{CommitPage, LoggedCommit};
 
 use crate::Result;
 use crate::change::PastCommit;
@@ -140,7 +140,7 @@ impl RunHandle {
         let through = match at.into() {
             Moment::Time(time) => self.engine().stamp_at(self.id(), time)?.version,
             Moment::Version(version) => {
-                self.check_committed(version)?;
+                self.check_committed(version, self.snapshot()?.version())?;
                 version
             }
         };
@@ -241,15 +241,6 @@ impl RunHandle {
                 _ => Err(error),
             },
         }
-    }
-
-    /// One commit of the run, if it has that.
-    fn commit_at(&self, version: Version) -> Result<CommitPage> {
-        let Some(before) = version.0.checked_sub(1) else { return Ok(CommitPage::default()) };
-        let query = HistoryQuery::Behind { version: Version(before), limit: 1 };
-        let mut page = self.engine().commits(self.id(), query)?;
-        page.commits.retain(|commit| commit.stamp.version == version);
-        Ok(page)
     }
 }
 

@@ -129,7 +129,8 @@ impl RunHandle {
         self.engine().commits(self.id(), HistoryQuery::Of { entity: entity.clone(), through, limit })
     }
 
-    fn check_own(&self, entity: &EntityRef) -> Result<()> {
+    /// Refuses a thing of another run.
+    pub(crate) fn check_own(&self, entity: &EntityRef) -> Result<()> {
         if entity.run_id() == self.id() {
             return Ok(());
         }
@@ -137,16 +138,24 @@ impl RunHandle {
         Err(Error::new(ErrorKind::InvalidArgument, message).with_entity(entity.clone()))
     }
 
-    /// Refuses a version that the run has no commit of, so far as that is known: it may be no longer kept.
-    pub(crate) fn check_committed(&self, version: Version) -> Result<()> {
-        let (newest, run) = (self.snapshot()?.version(), EntityRef::run(self.id()));
+    /// One commit of the run, if it has that.
+    pub(crate) fn commit_at(&self, version: Version) -> Result<CommitPage> {
+        let Some(before) = version.0.checked_sub(1) else { return Ok(CommitPage::default()) };
+        let query = HistoryQuery::Behind { version: Version(before), limit: 1 };
+        let mut page = self.engine().commits(self.id(), query)?;
+        page.commits.retain(|commit| commit.stamp.version == version);
+        Ok(page)
+    }
+
+    /// Refuses a version of which the run, with this newest one, has no commit, so far as that is known: it may be no longer kept.
+    pub(crate) fn check_committed(&self, version: Version, newest: Version) -> Result<()> {
+        let run = EntityRef::run(self.id());
         if version == Version::NEVER || version > newest {
             return Err(Error::version_not_found(newest, version).with_entity(run));
         }
-        // There are numbers that no commit has, where a run was imported that had been deleted before.
-        let next = HistoryQuery::Behind { version: Version(version.0 - 1), limit: 1 };
-        match self.engine().commits(self.id(), next) {
-            Ok(page) if page.commits.first().is_none_or(|commit| commit.stamp.version != version) => {
+        match self.commit_at(version) {
+            // There are numbers that no commit has, where a run was imported that had been deleted before.
+            Ok(page) if page.commits.is_empty() => {
                 let message = format!("the run has no commit {version}");
                 Err(Error::new(ErrorKind::VersionNotFound, message).with_entity(run))
             }

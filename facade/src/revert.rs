@@ -1,6 +1,6 @@
 //! Making a run again what it was.
 
-use strata_primitives::{Cause, Commit, EntityRef, Error, ErrorKind, Version, merge};
+use strata_primitives::{Cause, Commit, EntityRef, Version, merge};
 
 use crate::Result;
 use crate::handle::RunHandle;
@@ -47,10 +47,7 @@ impl RunHandle {
     /// # Errors
     /// As [`revert`](Self::revert). `Unsupported` for an event or a trace, `InvalidArgument` for a thing of another run.
     pub fn revert_entity(&self, entity: &EntityRef, version: Version) -> Result<Option<Commit>> {
-        if entity.run_id() != self.id() {
-            let message = format!("{entity} is of another run");
-            return Err(Error::new(ErrorKind::InvalidArgument, message).with_entity(entity.clone()));
-        }
+        self.check_own(entity)?;
         self.revert_to(version, Some(entity))
     }
 

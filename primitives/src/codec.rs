@@ -182,6 +182,12 @@ pub fn take_array<const N: usize>(input: &mut &[u8]) -> Result<[u8; N], DecodeEr
 #[inline]
 pub fn take_bytes<'a>(input: &mut &'a [u8]) -> Result<&'a [u8], DecodeError> {
     let needed = take_u32(input)? as usize;
+    take_slice(input, needed)
+}
+
+/// Takes so many bytes from the front of `input`.
+#[inline]
+pub(crate) fn take_slice<'a>(input: &mut &'a [u8], needed: usize) -> Result<&'a [u8], DecodeError> {
     let (head, rest) =
         input.split_at_checked(needed).ok_or(DecodeError::Truncated { needed, left: input.len() })?;
     *input = rest;

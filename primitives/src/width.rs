@@ -51,10 +51,7 @@ impl Width {
 
     pub(crate) fn take_bytes<'a>(self, input: &mut &'a [u8]) -> Result<&'a [u8], DecodeError> {
         let needed = usize::try_from(self.take_count(input)?).unwrap_or(usize::MAX);
-        let left = input.len();
-        let (head, rest) = input.split_at_checked(needed).ok_or(DecodeError::Truncated { needed, left })?;
-        *input = rest;
-        Ok(head)
+        codec::take_slice(input, needed)
     }
 
     pub(crate) fn take_string(self, input: &mut &[u8]) -> Result<String, DecodeError> {

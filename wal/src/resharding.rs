@@ -25,7 +25,7 @@ use crate::segment::{
     SEGMENT_HEADER_SIZE, SEGMENT_SIZE_MIN, SegmentHeader, parse_numbered_name, parse_segment_name,
     segments_dir,
 };
-use crate::source::{LogSource, SegmentRanges};
+use crate::source::LogSource;
 
 /// The number of the sorted file that a log begins with. It stands for the segment of this number, which there never was.
 const SORTED_NUMBER: u64 = 1;
@@ -73,10 +73,7 @@ impl StoreDirectory {
             images: LogSource::FIRST_IMAGES.map(image),
         };
         let template = self.log_source(self.logs().start);
-        let new = |index| {
-            let (log, ranges) = (first + index, SegmentRanges::default());
-            LogSource { log, index, entry: entry.clone(), ranges, ..template.clone() }
-        };
+        let new = |index| LogSource { log: first + index, index, entry: entry.clone(), ..template.clone() };
         Ok((0..count).map(new).collect())
     }
 

@@ -46,12 +46,14 @@ impl Entries {
         theirs_differ: Option<&LogDifference>,
     ) -> Result<Apart, Error> {
         // What both states share with the base stands in front of where each parts from it.
-        let lists = [
-            (base, before(ours_differ)),
-            (base, before(theirs_differ)),
-            (ours, after(ours_differ)),
-            (theirs, after(theirs_differ)),
-        ];
+        let behind = |difference: Option<&LogDifference>| match difference {
+            Some(LogDifference { parting, before, after }) => {
+                [before, after].map(|list| tail(*parting, list))
+            }
+            None => [0..0, 0..0],
+        };
+        let ([base_ours, own], [base_theirs, other]) = (behind(ours_differ), behind(theirs_differ));
+        let lists = [(base, base_ours), (base, base_theirs), (ours, own), (theirs, other)];
         let by_digest = lists.iter().any(|(content, places)| self.has_erased(content, places.clone()));
         let identify = |(content, places): &(&Content, Range<u64>)| {
             let identified =
@@ -108,18 +110,6 @@ impl Entries {
     }
 }
 
-/// Behind where a state parts from the base: what the base has.
-fn before(difference: Option<&LogDifference>) -> Range<u64> {
-    difference
-        .map_or(0..0, |LogDifference { parting, before, .. }| parted_at(*parting, before.start)..before.end)
-}
-
-/// The same: what the state has.
-fn after(difference: Option<&LogDifference>) -> Range<u64> {
-    difference
-        .map_or(0..0, |LogDifference { parting, after, .. }| parted_at(*parting, after.start)..after.end)
-}
-
 /// Whether a state has removed something of its own.
 fn has_removed(difference: &LogDifference) -> bool {
     match difference.parting {
@@ -128,11 +118,11 @@ fn has_removed(difference: &LogDifference) -> bool {
     }
 }
 
-/// What is there behind where two lists part, from the first that is kept.
-fn parted_at(parting: Parting, first: u64) -> u64 {
+/// What a list has behind where it parts from another, from the first that is kept.
+fn tail(parting: Parting, list: &Range<u64>) -> Range<u64> {
     match parting {
-        Parting::At(place) => place.max(first),
-        Parting::Removed => first,
+        Parting::At(place) => place.max(list.start)..list.end,
+        Parting::Removed => list.clone(),
     }
 }
 
