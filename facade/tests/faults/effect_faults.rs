@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use strata::{Compaction, Database, Durability, Reads, Result, RunHandle, RunSpec, ShardState, Value};
+use strata::{Compaction, Database, Durability, Reads, Result, RunHandle, RunSpec, Value};
 use strata_wal::sim::{FaultKind, SimDisk};
 
 use crate::support::{Dice, busy_options, open_on, seed, sweep};
@@ -99,11 +99,9 @@ fn sweep(durability: Durability, kinds: &[FaultKind]) {
         let work = |database: &Database| execute(database, &begin(database)?, &ledger, &story);
         let has_ended = opened.as_ref().is_ok_and(|database| work(database).is_ok());
         let loses_power = fault.cuts_power() || (durability == Durability::Strict && dice.below(2) == 0);
-        let has_failed =
-            |database: &Database| database.stats().unwrap().shards[0].state == ShardState::LogFailed;
-        let may_lose = durability == Durability::Buffered && opened.as_ref().is_ok_and(has_failed);
-        ledger.may_lose.set(may_lose);
         let after = if loses_power { disk.power_cycle(dice.roll()) } else { disk.kill() };
+        let may_lose = durability == Durability::Buffered && sweep::log_has_lost(&after);
+        ledger.may_lose.set(may_lose);
         drop(opened);
         let database = open_on(&after, busy_options(durability, 1));
         let database = database.unwrap_or_else(|error| panic!("it opens again: {error}: {story}"));

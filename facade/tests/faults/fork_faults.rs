@@ -9,7 +9,7 @@ use std::path::Path;
 
 use strata::{
     Compaction, Database, Durability, ErrorKind, KvScan, Merge, Reads, Result, RunHandle, RunId, RunSpec,
-    ShardState, Strategies, Strategy, Version, Writes,
+    Strategies, Strategy, Version, Writes,
 };
 use strata_wal::sim::{FaultKind, SimDisk};
 
@@ -203,10 +203,8 @@ fn sweep(durability: Durability, kinds: &[FaultKind]) {
         let opened = open_on(&disk, busy_options(durability, 1));
         let stopped = opened.as_ref().is_ok_and(|database| work(database, &mut ledger).is_err());
         let loses_power = fault.cuts_power() || (durability == Durability::Strict && dice.below(2) == 0);
-        let has_failed =
-            |database: &Database| database.stats().unwrap().shards[0].state == ShardState::LogFailed;
-        let may_lose = durability == Durability::Buffered && opened.as_ref().is_ok_and(has_failed);
         let after = if loses_power { disk.power_cycle(dice.roll()) } else { disk.kill() };
+        let may_lose = durability == Durability::Buffered && sweep::log_has_lost(&after);
         drop(opened);
         let is_damaged = dice.below(3) == 0;
         let story = format!("{story}, the newest image damaged: {is_damaged}");

@@ -43,6 +43,12 @@ impl fmt::Display for Fault {
     }
 }
 
+/// Whether a failed sync has dropped something of a log, so that a buffered store may have lost what it has acknowledged.
+/// It is asked of a disk that has come to its end: a store that says that its log has not failed may fail the next moment.
+pub(crate) fn log_has_lost(disk: &SimDisk) -> bool {
+    disk.lost_files().iter().any(|path| path.extension().is_some_and(|extension| extension == "seg"))
+}
+
 /// Whether everything is to be tried.
 pub(crate) fn is_full() -> bool {
     part() == Some((1, 1))

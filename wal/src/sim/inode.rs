@@ -14,6 +14,7 @@ pub(super) struct Inode {
     medium: Vec<u8>,
     pending: Vec<Change>, // in the order they were made; what a sync would move to the medium
     clock: u64,           // number of the newest change
+    has_lost: bool,       // a failed sync has dropped a write
 }
 
 #[derive(Clone, Debug)]
@@ -55,6 +56,11 @@ impl Inode {
         }
     }
 
+    /// Whether a failed sync has dropped a write.
+    pub(super) fn has_lost(&self) -> bool {
+        self.has_lost
+    }
+
     /// Names the changes made so far.
     pub(super) fn clock(&self) -> u64 {
         self.clock
@@ -65,6 +71,7 @@ impl Inode {
         self.cache = bytes.to_vec();
         self.medium = bytes.to_vec();
         self.pending.clear();
+        self.has_lost = false;
     }
 
     pub(super) fn flip(&mut self, offset: usize, bit: u8) {
@@ -112,6 +119,8 @@ impl Inode {
         for change in self.pending.extract_if(.., |change| change.number <= through) {
             if matches!(change.kind, ChangeKind::Resize(_)) || dice.flip() {
                 change.kind.apply(&mut self.medium);
+            } else {
+                self.has_lost = true;
             }
         }
     }

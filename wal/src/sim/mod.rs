@@ -150,6 +150,13 @@ impl SimDisk {
         self.world().tree.files().map(|(path, _)| path.to_owned()).collect()
     }
 
+    /// The files of which a failed sync has dropped a write, since they were created or [put there](Self::set_bytes).
+    pub fn lost_files(&self) -> Vec<PathBuf> {
+        let world = self.world();
+        let has_lost = |inode: &u64| world.inodes[inode].has_lost();
+        world.tree.files().filter(|(_, inode)| has_lost(inode)).map(|(path, _)| path.to_owned()).collect()
+    }
+
     /// Writes asked for so far, of files and queues.
     pub fn writes(&self) -> u64 {
         self.world().writes

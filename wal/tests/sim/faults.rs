@@ -132,7 +132,10 @@ fn a_failed_sync_loses_data_for_good_and_the_next_one_reports_success() {
         assert_eq!(disk.bytes(&path("log")), [1; 512], "the page cache still has it");
         let durable = disk.durable_bytes(&path("log"));
         lost += usize::from(durable == [0; 512]);
-        assert_eq!(disk.power_cycle(1).bytes(&path("log")), durable);
+        let told = if durable == [0; 512] { vec![path("log")] } else { Vec::new() };
+        assert_eq!(disk.lost_files(), told);
+        let after = disk.power_cycle(1);
+        assert_eq!((after.bytes(&path("log")), after.lost_files()), (durable, told));
     }
     assert!((1..40).contains(&lost));
 }
