@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::{Arc, mpsc};
 
 use strata_primitives::{
-    Cause, Commit, Durability, Effect, EntityRef, ErasedVersions, Error, ErrorKind, Limits, Operation,
-    OperationId, Outcome, Retention, RunId, Value, Version,
+    Cause, Commit, Durability, Effect, Encoded, EntityRef, ErasedVersions, Error, ErrorKind, KeyKind, Limits,
+    Operation, OperationId, Outcome, Retention, RunId, Stamp, Value, Version, check_key,
 };
 use strata_shards::message::{CallOptions, SentOptions};
-use strata_shards::{BatchReceipt, Ending, Engine, Purpose, RetentionPreview, Shipped, repeated};
+use strata_shards::{BatchReceipt, Ending, Engine, Purpose, Reader, RetentionPreview, Shipped, repeated};
 
 use crate::Result;
 use crate::batch::Batch;
@@ -23,19 +23,23 @@ use crate::writes::Writes;
 
 /// A handle to one run: cheap to clone, usable from any thread.
 ///
-/// What it reads and writes are the methods of [`Reads`] and [`Writes`]. Every call is one message to the run's shard
-/// and waits for the answer. Calls of one thread take effect in order.
+/// What it reads and writes are the methods of [`Reads`] and [`Writes`]. Every write is one message to the run's shard and waits
+/// for the answer. A handle that reads again and again, or a clone of it, reads what the shard has published of the run, on its own
+/// thread and without a message, as long as what it asks for has not changed since; the answer is the same. Calls of one thread take
+/// effect in order.
 #[derive(Clone)]
 pub struct RunHandle {
     engine: Arc<Engine>,
     pub(crate) limits: Arc<Limits>,
     id: RunId,
     options: CallOptions,
+    /// Where it reads without a message.
+    reader: Arc<Reader>,
 }
 
 impl RunHandle {
     pub(crate) fn new(engine: Arc<Engine>, limits: Arc<Limits>, id: RunId) -> RunHandle {
-        RunHandle { engine, limits, id, options: CallOptions::default() }
+        RunHandle { engine, limits, id, options: CallOptions::default(), reader: Arc::default() }
     }
 
     /// The run.
@@ -428,6 +432,10 @@ impl RunHandle {
         &self.engine
     }
 
+    pub(crate) fn reader(&self) -> &Arc<Reader> {
+        &self.reader
+    }
+
     pub(crate) fn sent_options(&self) -> Result<SentOptions> {
         if self.options.is_empty() {
             return Ok(None);
@@ -450,7 +458,17 @@ impl Reads for RunHandle {
 
     fn ask(&self, operation: Operation) -> Result<Outcome> {
         request(self).check_read(&operation)?;
-        self.engine.operate(self.id, operation, None)
+        self.engine.read(self.id, &self.reader, operation, &self.limits)
+    }
+
+    fn look_up(
+        &self,
+        kind: KeyKind,
+        name: &str,
+        found: &mut dyn FnMut(Option<(&Encoded, Stamp)>),
+    ) -> Result<()> {
+        check_key(kind, name, self.id, &self.limits)?;
+        self.engine.read_key(self.id, &self.reader, kind, name, found)
     }
 }
 

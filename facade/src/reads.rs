@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use strata_primitives::{
-    ChainReport, Direction, Effect, Encoded, EntityRef, Error, ErrorKind, Limits, Operation, OperationId,
-    Outcome, Receipt, RecordedEffect, RunId, RunInfo, TraceFilter, TraceId, Value, Versioned,
+    ChainReport, Direction, Effect, Encoded, EntityRef, Error, ErrorKind, KeyKind, Limits, Operation,
+    OperationId, Outcome, Receipt, RecordedEffect, RunId, RunInfo, Stamp, TraceFilter, TraceId, Value,
+    Versioned,
 };
 
 use crate::Result;
@@ -41,9 +42,34 @@ pub trait Reads {
     /// `InvalidArgument` for an operation that may change something.
     fn ask(&self, operation: Operation) -> Result<Outcome>;
 
+    /// Hands `found` what is under a key or in a cell, if it is there.
+    #[doc(hidden)]
+    fn look_up(
+        &self,
+        kind: KeyKind,
+        name: &str,
+        found: &mut dyn FnMut(Option<(&Encoded, Stamp)>),
+    ) -> Result<()> {
+        look_up_by_asking(self, kind, name, found)
+    }
+
     /// The value of a key, with the commit that wrote it; `None` if the key is not there or has expired.
     fn get(&self, key: &str) -> Result<Option<Versioned<Value>>> {
-        value_of(self.ask(Operation::KvGet { key: key.into() })?)
+        value_of_key(self, KeyKind::Kv, key)
+    }
+
+    /// The same in its encoding, shared with the run: nothing is decoded, and nothing allocated where the run is read without a message.
+    /// Of a [string](Encoded::as_str) and of [bytes](Encoded::as_binary) the content is in it as it is.
+    fn get_encoded(&self, key: &str) -> Result<Option<Versioned<Encoded>>> {
+        let mut value = None;
+        self.look_up(KeyKind::Kv, key, &mut |found| {
+            value = found.map(|(value, Stamp { version, timestamp })| Versioned {
+                value: value.clone(),
+                version,
+                timestamp,
+            });
+        })?;
+        Ok(value)
     }
 
     /// The values of several keys, all true at one version, in the order asked.
@@ -166,7 +192,7 @@ pub trait Reads {
 
     /// The value of a cell, with the commit that wrote it; `None` if the cell is not there or has expired.
     fn cell_read(&self, name: &str) -> Result<Option<Versioned<Value>>> {
-        value_of(self.ask(Operation::CellRead { name: name.into() })?)
+        value_of_key(self, KeyKind::Cell, name)
     }
 
     /// How long a cell has left: `None` without the cell, a value of `None` without a deadline.
@@ -384,6 +410,36 @@ fn events_of(outcome: Outcome) -> Result<EventPage> {
 }
 
 fn decode(found: Versioned<Encoded>) -> Result<Versioned<Value>> {
-    let value = found.value.to_value()?;
-    Ok(Versioned { value, version: found.version, timestamp: found.timestamp })
+    decode_found(&found.value, found.stamp())
+}
+
+fn decode_found(value: &Encoded, stamp: Stamp) -> Result<Versioned<Value>> {
+    Ok(Versioned { value: value.to_value()?, version: stamp.version, timestamp: stamp.timestamp })
+}
+
+/// The value under a key or of a cell, decoded where it lies.
+fn value_of_key<R: Reads + ?Sized>(
+    reader: &R,
+    kind: KeyKind,
+    name: &str,
+) -> Result<Option<Versioned<Value>>> {
+    let mut value = Ok(None);
+    reader.look_up(kind, name, &mut |found| {
+        value = found.map(|(value, stamp)| decode_found(value, stamp)).transpose();
+    })?;
+    value
+}
+
+/// What [`look_up`](Reads::look_up) does where there is nothing to look at.
+pub(crate) fn look_up_by_asking<R: Reads + ?Sized>(
+    reader: &R,
+    kind: KeyKind,
+    name: &str,
+    found: &mut dyn FnMut(Option<(&Encoded, Stamp)>),
+) -> Result<()> {
+    match reader.ask(Operation::read_of(kind, name))? {
+        Outcome::Value(value) => found(value.as_ref().map(|value| (&value.value, value.stamp()))),
+        other => unexpected(&other),
+    }
+    Ok(())
 }

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use strata_primitives::{EntityRef, Error, ErrorKind, Limits, Operation, Outcome, RunId, Stamp, Version};
-use strata_shards::{Purpose, TransactionId, TransactionStep};
+use strata_primitives::{
+    Encoded, EntityRef, Error, ErrorKind, KeyKind, Limits, Operation, Outcome, Receipt, RunId, Stamp,
+    Timestamp, Version, check_key,
+};
+use strata_shards::{Pin, Purpose, TransactionId, TransactionStep};
 
 use crate::Result;
 use crate::handle::RunHandle;
-use crate::reads::{Reads, request, unexpected};
+use crate::reads::{Reads, look_up_by_asking, request, unexpected};
 use crate::view::View;
 
 /// A picture of a run as it was when [`snapshot`](RunHandle::snapshot) was called, or at an older version that
@@ -23,8 +26,17 @@ use crate::view::View;
 #[derive(Debug)]
 pub struct Snapshot {
     handle: RunHandle,
-    id: TransactionId,
+    source: Source,
     stamp: Stamp,
+}
+
+/// Where a snapshot is read.
+#[derive(Debug)]
+enum Source {
+    /// By messages to the shard, which has opened it under this name.
+    Shard(TransactionId),
+    /// In a picture that the shard has published, on the thread of the reader.
+    Pinned(Arc<Pin>, Timestamp),
 }
 
 impl Snapshot {
@@ -40,11 +52,19 @@ impl Snapshot {
 
     /// The same, also where the run does not exist; whether it does. Which version it shows is known where it does.
     pub(crate) fn open_any(handle: &RunHandle, purpose: Purpose) -> Result<(Snapshot, bool)> {
+        if purpose == Purpose::Snapshot
+            && let Some((pin, now)) = handle.engine().pin(handle.reader())?
+        {
+            let stamp = pin.stamp();
+            return Ok((Snapshot { handle: handle.clone(), source: Source::Pinned(pin, now), stamp }, true));
+        }
+        handle.engine().note_asked(handle.id(), handle.reader());
         let id = TransactionId::fresh();
         let step =
             TransactionStep { id, begins: Some(purpose), writes: Vec::new(), ask: Some(Operation::RunGet) };
         // Made before the question is sent, so that dropping it closes what was opened whatever is answered.
-        let mut snapshot = Snapshot { handle: handle.clone(), id, stamp: Stamp::default() };
+        let source = Source::Shard(id);
+        let mut snapshot = Snapshot { handle: handle.clone(), source, stamp: Stamp::default() };
         match handle.engine().step(handle.id(), step)?.expect("what was asked is answered")? {
             Outcome::Run(Some(info)) => {
                 snapshot.stamp = Stamp { version: info.version, timestamp: info.timestamp };
@@ -90,7 +110,11 @@ impl Snapshot {
     /// # }
     /// ```
     pub fn detach(&self) -> Result<View> {
-        let frozen = self.handle.engine().freeze(self.handle.id(), self.id)?;
+        let engine = self.handle.engine();
+        let frozen = match &self.source {
+            Source::Shard(id) => engine.freeze(self.handle.id(), *id)?,
+            Source::Pinned(pin, now) => engine.freeze_pin(pin, *now)?,
+        };
         Ok(View::new(frozen, Arc::clone(&self.handle.limits)))
     }
 }
@@ -106,13 +130,45 @@ impl Reads for Snapshot {
 
     fn ask(&self, operation: Operation) -> Result<Outcome> {
         request(self).check_read(&operation)?;
-        let step = TransactionStep { id: self.id, begins: None, writes: Vec::new(), ask: Some(operation) };
-        self.handle.engine().step(self.run_id(), step)?.expect("what was asked is answered")
+        let engine = self.handle.engine();
+        match &self.source {
+            Source::Shard(id) => {
+                let step =
+                    TransactionStep { id: *id, begins: None, writes: Vec::new(), ask: Some(operation) };
+                engine.step(self.run_id(), step)?.expect("what was asked is answered")
+            }
+            // What is published has no receipts; those of later commits are not the snapshot's.
+            Source::Pinned(..) if matches!(operation, Operation::RunReceipt { .. }) => {
+                match engine.operate(self.run_id(), operation, None)? {
+                    Outcome::Receipt(receipt) => {
+                        let is_shown = |receipt: &Box<Receipt>| receipt.commit.version <= self.stamp.version;
+                        Ok(Outcome::Receipt(receipt.filter(is_shown)))
+                    }
+                    other => unexpected(&other),
+                }
+            }
+            Source::Pinned(pin, now) => engine.read_pin(pin, *now, operation, self.limits()),
+        }
+    }
+
+    fn look_up(
+        &self,
+        kind: KeyKind,
+        name: &str,
+        found: &mut dyn FnMut(Option<(&Encoded, Stamp)>),
+    ) -> Result<()> {
+        let Source::Pinned(pin, now) = &self.source else {
+            return look_up_by_asking(self, kind, name, found);
+        };
+        check_key(kind, name, self.run_id(), self.limits())?;
+        self.handle.engine().read_key_of_pin(pin, *now, kind, name, found)
     }
 }
 
 impl Drop for Snapshot {
     fn drop(&mut self) {
-        self.handle.engine().release(self.handle.id(), self.id);
+        if let Source::Shard(id) = self.source {
+            self.handle.engine().release(self.handle.id(), id);
+        }
     }
 }

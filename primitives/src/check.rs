@@ -5,6 +5,7 @@ use crate::erasure::ERASURE_REASON_SIZE_MAX;
 use crate::error::{Error, ErrorKind};
 use crate::id::RunId;
 use crate::json::{Pointer, check_json};
+use crate::key_kind::KeyKind;
 use crate::limits::Limits;
 use crate::operation::Operation;
 use crate::retention::Retention;
@@ -175,6 +176,18 @@ pub(crate) fn encode_metadata(metadata: &Value, run: RunId, limits: &Limits) -> 
 struct Check<'a> {
     run: RunId,
     limits: &'a Limits,
+}
+
+/// Refuses the name of a key or a cell that none can have, as [`Operation::check`] does.
+///
+/// # Errors
+/// `InvalidArgument` naming the limit, the given size and the entity.
+pub fn check_key(kind: KeyKind, name: &str, run: RunId, limits: &Limits) -> Result<(), Error> {
+    let check = Check { run, limits };
+    match kind {
+        KeyKind::Kv => check.key(name),
+        KeyKind::Cell => check.cell(name, None),
+    }
 }
 
 impl Check<'_> {

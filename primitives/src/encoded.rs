@@ -175,7 +175,10 @@ impl Encoded {
     /// `Corrupt` when the bytes are not an encoding; they cannot make this panic or allocate without bound. Those of
     /// [reading](Self::read) it.
     pub fn to_value(&self) -> Result<Value, Error> {
-        Ok(self.read()?.decode()?)
+        match self.here() {
+            Some(_) => Ok(self.decode()?),
+            None => Ok(self.read()?.decode()?),
+        }
     }
 
     pub(crate) fn decode(&self) -> Result<Value, DecodeError> {
@@ -191,6 +194,21 @@ impl Encoded {
             [INT, number @ ..] => number.try_into().ok().map(i64::from_le_bytes),
             _ => None,
         }
+    }
+
+    /// The text, if this encodes a string and its bytes are here.
+    pub fn as_str(&self) -> Option<&str> {
+        self.content_of(STRING).and_then(|content| std::str::from_utf8(content).ok())
+    }
+
+    /// The bytes, if this encodes bytes and they are here.
+    pub fn as_binary(&self) -> Option<&[u8]> {
+        self.content_of(BYTES)
+    }
+
+    fn content_of(&self, tag: u8) -> Option<&[u8]> {
+        let (head, content) = self.here()?.split_at_checked(HEAD_SIZE)?;
+        (head[0] == tag).then_some(content)
     }
 
     /// The kind of value this encodes, as messages say it.

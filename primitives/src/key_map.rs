@@ -129,6 +129,11 @@ impl<V: Stored> KeyMap<V> {
         self.entries.copied()
     }
 
+    /// The same with those that it has copied again, because they were shared again.
+    pub(crate) fn copied_ever(&self) -> usize {
+        self.entries.copied_ever()
+    }
+
     /// How many keys are there for a reader at `now`.
     pub(crate) fn live_count(&self, now: Timestamp) -> usize {
         self.len() - self.expired(now).count()
@@ -196,6 +201,11 @@ impl<V: Stored> KeyMap<V> {
         if self.order.is_none() {
             self.order = Some(self.entries.keys().cloned().collect());
         }
+    }
+
+    /// Whether the ordered index is there.
+    pub(crate) fn has_order(&self) -> bool {
+        self.order.is_some()
     }
 
     /// The first deadline of all.

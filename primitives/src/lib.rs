@@ -82,6 +82,7 @@ mod traces;
 mod width;
 
 pub use cause::Cause;
+pub use check::check_key;
 pub use codec::DecodeError;
 pub use commit_reads::{CommitReads, ReadPlace};
 pub use deadline::Deadline;

@@ -60,6 +60,13 @@ impl RunState {
         self.memory().saturating_sub(removed.sum())
     }
 
+    /// About how many bytes of slots it has copied to change them, of what it shared with forks and pictures; what matters is by
+    /// how much it grows.
+    pub fn copied_ever(&self) -> usize {
+        let Content { kv, cells, documents, .. } = self.content();
+        kv.copied_ever() + cells.copied_ever() + documents.copied_ever()
+    }
+
     /// How many bytes of large values it does not have in memory; a fork with those it shares. It counts in constant time.
     pub fn elsewhere(&self) -> usize {
         let Content { kv, cells, events, traces, .. } = self.content();

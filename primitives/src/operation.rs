@@ -278,6 +278,14 @@ impl Operation {
         Err(Error::new(ErrorKind::Unsupported, message).with_entity(EntityRef::run(run)))
     }
 
+    /// The read of what is under a key, or in a cell.
+    pub fn read_of(kind: KeyKind, name: &str) -> Self {
+        match kind {
+            KeyKind::Kv => Self::KvGet { key: name.into() },
+            KeyKind::Cell => Self::CellRead { name: name.into() },
+        }
+    }
+
     /// What it walks in order, so that [`RunState::ensure_order`](crate::RunState::ensure_order) should come
     /// before it.
     pub fn needs_order(&self) -> Option<OrderIndex> {

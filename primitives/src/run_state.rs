@@ -64,6 +64,25 @@ enum Undo {
     Erasure { redacted: Redacted },
 }
 
+impl Replaced {
+    /// About how many bytes it has: what a picture made before goes on holding.
+    pub fn size(&self) -> usize {
+        match &self.0 {
+            Undo::Key { key, entry, .. } => {
+                key.len() + entry.as_ref().map_or(0, |entry| entry.value.memory())
+            }
+            // Of a document a write replaces the path to it; how much hangs below that is not known in constant time.
+            Undo::Document { name, .. } => name.len() + DOCUMENT_PATH_SIZE,
+            Undo::EventTrim { trimmed, .. } => trimmed.entries.iter().map(Event::memory).sum(),
+            Undo::TraceTrim { trimmed, .. } => trimmed.entries.iter().map(Trace::memory).sum(),
+            Undo::TraceEnd { was, .. } => was.memory(),
+            Undo::Meta { .. } => META_SIZE,
+            Undo::Content { content } => content.size(),
+            Undo::Event | Undo::Trace | Undo::Erasure { .. } => 0,
+        }
+    }
+}
+
 impl RunState {
     /// A run that is not created yet. The seed keeps callers from choosing keys that collide.
     pub fn new(id: RunId, hash_seed: usize) -> Self {
@@ -425,6 +444,20 @@ impl RunState {
             OrderIndex::Keys(KeyKind::Cell) => self.content.cells.ensure_order(),
             OrderIndex::Documents => self.content.documents.ensure_order(),
         }
+    }
+
+    /// Whether that index is there.
+    pub fn has_order(&self, index: OrderIndex) -> bool {
+        match index {
+            OrderIndex::Keys(kind) => self.content.keys(kind).has_order(),
+            OrderIndex::Documents => self.content.documents.has_order(),
+        }
+    }
+
+    /// What is under a key, whether its deadline has passed or not: the value, the commit that last wrote it, and the deadline.
+    #[inline]
+    pub fn key(&self, kind: KeyKind, key: &str) -> Option<(&Encoded, Stamp, Option<Timestamp>)> {
+        self.content.keys(kind).get(key).map(|entry| (&entry.value, entry.stamp, entry.deadline))
     }
 
     /// The run.

@@ -96,6 +96,11 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
         self.copied.min(self.allocated)
     }
 
+    /// The same with those that it has copied again, because they were shared again.
+    pub fn copied_ever(&self) -> usize {
+        self.copied
+    }
+
     /// What is under a key.
     #[inline]
     pub fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>

@@ -121,6 +121,11 @@ pub struct Versioned<T> {
 }
 
 impl<T> Versioned<T> {
+    /// The version with its time.
+    pub fn stamp(&self) -> Stamp {
+        Stamp { version: self.version, timestamp: self.timestamp }
+    }
+
     /// The same version of something derived from the value.
     pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> Versioned<U> {
         Versioned { value: convert(self.value), version: self.version, timestamp: self.timestamp }

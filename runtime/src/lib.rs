@@ -2,20 +2,27 @@
 //!
 //! Nothing here knows what is said: a message is a `T` that is moved in, a reply is a `T` that is moved out.
 //! Read in this order: `mailbox` (the way in), `reply` (the way back), `wake` (how a thread sleeps without
-//! missing either), `spin` (how long it looks before it sleeps), `pinned` (where it runs). `sync` is the one place
+//! missing either), `spin` (how long it looks before it sleeps), `pinned` (where it runs), `published` and `board` (what is read without
+//! asking), `process` (which process this is). `sync` is the one place
 //! that knows whether these run on the machine or inside a model checker.
 #![deny(unsafe_code)]
 
+pub mod board;
 pub mod mailbox;
 pub mod pinned;
+pub mod process;
+pub mod published;
 pub mod reply;
 pub mod spin;
 #[doc(hidden)]
 pub mod sync;
 pub mod wake;
 
+pub use board::{Board, Publication};
 pub use mailbox::{Mailbox, SendError, Sender, mailbox};
 pub use pinned::{Cpu, Placement, is_shard_thread, spawn};
+pub use process::process_number;
+pub use published::Published;
 pub use reply::{Abandoned, Pending, ReplyPool, Responder, Unanswered};
 pub use spin::{SPIN_BUDGET_MAX, Spin};
 pub use wake::WakeWord;

@@ -141,6 +141,8 @@ impl Shard {
     /// Applies what the log holds, and remembers how to take it back until it may be seen.
     fn apply(&mut self, staged: &mut Staged, place: RecordPlace, need: Need) -> Need {
         let notice = self.notice_of(staged);
+        let is_watched = self.runs.windows.mark(staged.run, &staged.mutations, staged.stamp.timestamp);
+        let mut taken = 0;
         let is_fork = staged.forked.is_some();
         if let Some(run) = staged.forked.take() {
             self.runs.insert_fork(run, place != RecordPlace::default());
@@ -152,12 +154,18 @@ impl Shard {
         let replaced_count = staged.mutations.len();
         let is_erasure = |mutation: &&Mutation| matches!(mutation, Mutation::Erase { .. });
         let erased_count = staged.mutations.iter().filter(is_erasure).count();
+        let copied_before = run.state.copied_ever();
         for mutation in staged.mutations.drain(..) {
             let replaced = run.state.apply(mutation, staged.stamp);
+            if is_watched {
+                taken += replaced.size();
+            }
             if keeps_undo {
                 self.unseen.replaced.push_back(replaced);
             }
         }
+        // A deletion takes away what was counted with the rest.
+        taken += run.state.copied_ever().saturating_sub(copied_before);
         run.state.commit(staged.stamp);
         if let Some((id, fingerprint)) = staged.identity {
             let commit = staged.commit();
@@ -185,6 +193,10 @@ impl Shard {
         run.state.bound_past(self.setup.limits.snapshot_size_max);
         if let Some(meta) = run.state.meta() {
             run.durability = meta.durability;
+        }
+        if is_watched {
+            let (size, size_max) = (run.counted.memory, self.setup.limits.snapshot_size_max);
+            self.runs.windows.note_taken(staged.run, taken, size, size_max);
         }
         self.stats.commits += 1;
         self.stats.mutations += replaced_count as u64;

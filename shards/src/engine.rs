@@ -9,6 +9,7 @@ use crossbeam_channel::{Sender, bounded};
 use strata_primitives::{Error, ErrorKind, Operation, Retention, RunFilter, RunId};
 use strata_runtime::mailbox::{self, SendError};
 use strata_runtime::pinned::{Placement, is_shard_thread};
+use strata_runtime::process_number;
 use strata_runtime::reply::{Pending, ReplyPool, Unanswered};
 use strata_wal::LogEnd;
 use strata_wal::storage::LockGuard;
@@ -29,7 +30,7 @@ pub struct Engine {
     pub(crate) shards: Vec<mailbox::Sender<Message>>,
     pub(crate) running: Mutex<Option<Running>>,
     pub(crate) recovery: RecoveryReport,
-    pub(crate) process: u32,
+    pub(crate) process: u64,
     pub(crate) clock: Clock,
     pub(crate) is_read_only: bool,
     /// Who keeps files where they are.
@@ -414,10 +415,12 @@ impl Engine {
     }
 
     /// The shards' threads are not copied by fork(2): in a child nobody would ever answer.
+    #[inline]
     pub(crate) fn is_own_process(&self) -> bool {
-        std::process::id() == self.process
+        process_number() == self.process
     }
 
+    #[inline]
     pub(crate) fn refuse_on_shard_thread(&self) -> Result<(), Error> {
         if is_shard_thread() {
             let message = "a shard's own thread cannot wait for a shard: it would wait for itself";
@@ -457,7 +460,7 @@ fn with_replies<T>(call: impl FnOnce(&ReplyPool<Result<Answer, Error>>) -> T) ->
     done.expect("the call is made once, by the pool or without it")
 }
 
-fn forked_error() -> Error {
+pub(crate) fn forked_error() -> Error {
     let message = "this process was forked from the one that opened the store: open another store here";
     Error::new(ErrorKind::Closed, message)
 }

@@ -24,6 +24,9 @@ impl Shard {
         let runs = &self.runs;
         self.pasts.redact(&new, need, |of| runs.inherited_through(of, run));
         self.transactions.wait_for(need, |of| of == run || runs.inherited_through(of, run).is_some());
+        self.runs.windows.erase(need, run, new, self.erasure_mark);
+        self.runs.release_erasures(&self.progress);
+        let runs = &self.runs;
         // What is made from now on is made without it.
         self.bases.forget(|point| point.run == run || runs.inherited_through(point.run, run).is_some());
         taken

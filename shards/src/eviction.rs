@@ -131,6 +131,7 @@ impl Shard {
     /// Whether everybody may see all of a run that is on disk, and nobody looks at it.
     pub(crate) fn can_be_exchanged(&self, run: &Run) -> bool {
         let lives_in_memory = run.durability == Some(Durability::InMemory);
-        !lives_in_memory && !run.state.is_looked_at() && run.need.is_met(&self.progress)
+        let is_looked_at = run.state.is_looked_at() || self.runs.windows.is_kept(run.state.id());
+        !lives_in_memory && !is_looked_at && run.need.is_met(&self.progress)
     }
 }

@@ -1,13 +1,13 @@
 //! A run at one version in the hands of whoever asked for it: read on his own thread, and led on by commits that are replayed.
 
 use strata_primitives::{
-    Answer as Validated, Context, Draft, EntityRef, Error, ErrorKind, Limits, Mutation, Operation, Outcome,
-    RunId, RunState, Stamp, Timestamp, validate,
+    EntityRef, Error, ErrorKind, Limits, Mutation, Operation, Outcome, RunId, RunState, Stamp, Timestamp,
 };
 
 use crate::boot::Boot;
 use crate::history_query::LoggedCommit;
 use crate::message::{Answer, Reply};
+use crate::picture::{Pin, answer};
 use crate::record::{Record, RecordHead, RecordPlace};
 use crate::replay::apply;
 use crate::run::Run;
@@ -26,6 +26,12 @@ pub struct Frozen {
 }
 
 impl Frozen {
+    /// The run as somebody keeps it, who judges deadlines at `now`.
+    pub(crate) fn of_pin(pin: &Pin, now: Timestamp) -> Result<Frozen, Error> {
+        let (state, boot, erasure_mark) = pin.share()?;
+        Ok(Frozen { run: Box::new(Run::new(state)), now, boot, erasure_mark })
+    }
+
     /// The run.
     pub fn run_id(&self) -> RunId {
         self.run.state.id()
@@ -65,11 +71,7 @@ impl Frozen {
                 Error::new(ErrorKind::Unsupported, message).with_entity(EntityRef::run(self.run_id()))
             );
         }
-        let context = Context { now: self.now, boot: self.boot.number };
-        match validate(operation, &mut Draft::new(self.run.state.view()), &context, limits)? {
-            Validated::Read(outcome) => Ok(self.boot.tell_orphaned(outcome)),
-            Validated::Write(_) => unreachable!("a read has no effect"),
-        }
+        answer(&self.run.state, self.boot, operation, self.now, limits)
     }
 
     /// Leads it on by the next commit of its run: afterwards it is what that left.
@@ -131,7 +133,7 @@ impl Shard {
             (Some(version), _) => self.pasts.state_mut((run, version)).share(),
             (None, Some(snapshot)) => {
                 let live = self.runs.get(run).ok_or_else(lost)?;
-                live.state.share_at(snapshot).ok_or_else(|| given_up(snapshot))?
+                live.state.share_at(snapshot).ok_or_else(|| given_up(snapshot.stamp().version))?
             }
             (None, None) => self.runs.blank(run),
         };

@@ -5,7 +5,7 @@
 //! applies it, and answers once the record has reached the place its writer asked for.
 //!
 //! Read in this order: `message`, `record`, `run`, `run_table`, `shard`, `batches`, `stage`, `commit`, `transaction`,
-//! `transact`, `execute`, `subscription`, `subscribe`, `withheld`, `log_progress`, `shard_thread`; `checkpoint`, `checkpoint_kind`,
+//! `transact`, `picture`, `window`, `reading`, `execute`, `subscription`, `subscribe`, `withheld`, `log_progress`, `shard_thread`; `checkpoint`, `checkpoint_kind`,
 //! `image_walk`, `retained`, `trail`, `image_directory`, `image_thread` and `restore`; `cold_run`, `loader`, `residency` and `eviction`;
 //! `history`, `pasts`, `reaches`, `retention_preview`, `record_walk`, `history_query`, `history_read`, `frozen`, `fork`, `base`, `forks`, `shared_memory` and `kin`; `archive`, `export` and `import`; then `maintenance`, `held_checkpoint`, `compaction`,
 //! `verify`, `open`, `resharding`, `engine` and `calls`, which start, reach and stop all of them; and `salvage` with its `salvage_index`, for
@@ -57,8 +57,10 @@ mod maintenance;
 mod mending;
 mod open;
 mod pasts;
+mod picture;
 mod query;
 mod reaches;
+mod reading;
 mod record_walk;
 mod replay;
 mod resharding;
@@ -80,6 +82,7 @@ mod trail;
 mod transact;
 mod value_places;
 mod value_reads;
+mod window;
 mod withheld;
 
 pub use checkpoint_kind::CheckpointKind;
@@ -92,6 +95,7 @@ pub use held_checkpoint::HeldCheckpoint;
 pub use history_query::{CommitPage, HistoryQuery, LoggedCommit};
 pub use message::{BatchReceipt, CallOptions, ParentLife, RunOrigin, RunPage};
 pub use open::EngineOptions;
+pub use picture::Pin;
 pub use report::{
     CompactReport, ExportReport, ImportReport, RecoveryReport, RetentionPreview, ShardCheckpoint,
     ShardRecovery, ShardState, ShardStats,
@@ -101,3 +105,4 @@ pub use stage::repeated;
 pub use subscription::{CommitNotice, News, NewsFrom, SubscriptionId};
 pub use transaction::{Purpose, TransactionId, TransactionStep};
 pub use verify::{VerifyProgress, VerifyReport};
+pub use window::Reader;

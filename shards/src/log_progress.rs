@@ -19,10 +19,17 @@ impl Shard {
         let mut moved = self.take_segment(maintained);
         moved |= self.submit_and_reap();
         self.refresh_progress();
+        self.release_seen();
+        moved
+    }
+
+    /// Gives the answers that the log has caught up with.
+    fn release_seen(&mut self) {
         self.unseen.release(&self.progress);
+        // Whoever is told of an erasure finds it in every picture.
+        self.runs.release_erasures(&self.progress);
         self.withheld.release(&self.progress);
         self.answer_batches();
-        moved
     }
 
     /// Blocks until a stalled log can go on: a write completes, or a segment arrives.
@@ -59,8 +66,7 @@ impl Shard {
             return Err(self.outcome_unknown());
         }
         self.refresh_progress();
-        self.withheld.release(&self.progress);
-        self.answer_batches();
+        self.release_seen();
         let log = self.log.take().expect("the log was just flushed");
         log.close().map(Some).map_err(|error| Error::new(ErrorKind::LogFailed, error.to_string()))
     }
@@ -159,12 +165,12 @@ impl Shard {
         let log = self.log.as_ref().expect("only a log fails");
         assert!(log.has_failed(), "only a failed log takes commits back");
         self.progress = Progress::of(log);
-        self.unseen.release(&self.progress);
-        self.withheld.release(&self.progress);
+        self.release_seen();
         let failure = self.outcome_unknown();
         // A snapshot of what is taken back now shows what never was.
         self.refuse_checkpoints(&failure);
         self.take_back_unseen();
+        self.runs.windows.forget_unseen();
         self.followers.forget_unseen(&self.progress);
         self.transactions.fail_unseen(&self.progress, &failure);
         self.pasts.fail_unseen(&self.progress, &failure);

@@ -1,5 +1,7 @@
 //! What is said to a shard, and what it answers.
 
+use std::sync::Arc;
+
 use strata_primitives::{
     Cause, Commit, Durability, Effect, Error, ForkPoint, Operation, OperationId, Outcome, RunFilter, RunId,
     RunInfo, Stamp, Version,
@@ -17,6 +19,7 @@ use crate::import::ImportRequest;
 use crate::report::{RetentionPreview, ShardCheckpoint, ShardRecovery, ShardStats};
 use crate::subscription::{News, NewsFrom, SubscriptionId};
 use crate::transaction::{TransactionId, TransactionStep};
+use crate::window::Reader;
 
 /// What a caller may say about a write beside the write itself.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -191,6 +194,13 @@ pub enum Message {
         /// Where the answer goes.
         reply: Reply,
     },
+    /// Publish the run for a reader that asks again and again.
+    Attend {
+        /// The run.
+        run: RunId,
+        /// Where it reads.
+        reader: Arc<Reader>,
+    },
     /// Hand over what a snapshot shows.
     Freeze {
         /// The run.
@@ -282,7 +292,7 @@ impl Message {
             Message::Fork(request) => Some(request.reply),
             Message::History(request) => Some(request.reply),
             Message::Import(request) => Some(request.reply),
-            Message::Release(_) | Message::Unsubscribe(_) => None,
+            Message::Attend { .. } | Message::Release(_) | Message::Unsubscribe(_) => None,
         }
     }
 }

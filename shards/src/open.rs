@@ -255,7 +255,7 @@ impl<'a> Start<'a> {
             shards: Vec::with_capacity(count),
             running: Mutex::new(Some(Running { placement, ..Running::default() })),
             recovery,
-            process: std::process::id(),
+            process: strata_runtime::process_number(),
             clock: options.clock.clone(),
             is_read_only: options.is_read_only,
             holds: Holds::default(),

@@ -165,8 +165,12 @@ pub struct ShardStats {
     pub mutations: u64,
     /// Keys deleted because their deadline passed.
     pub expired: u64,
-    /// Transactions and snapshots under way.
+    /// Transactions and snapshots under way, but for [`pinned`](Self::pinned) ones.
     pub transactions: u64,
+    /// Pictures of runs that it has published, so that they are read without a message.
+    pub publications: u64,
+    /// Such pictures that snapshots show.
+    pub pinned: u64,
     /// Older versions of runs that somebody looks at.
     pub past_views: u64,
     /// Subscriptions to its runs.

@@ -321,6 +321,7 @@ impl Shard {
             Message::Control(Control::Sync(run), _) => *run,
             // Batches look after each of their runs when it is its turn.
             Message::Batches { .. }
+            | Message::Attend { .. }
             | Message::Release(_)
             | Message::Unsubscribe(_)
             | Message::Query { .. }

@@ -10,13 +10,15 @@ use strata_primitives::{
 use strata_wal::Lsn;
 
 use crate::base::{Base, Known, Origin};
+use crate::boot::Boot;
 use crate::cold_run::ColdRun;
 use crate::erasing::{Descent, erasures_of};
 use crate::forks::Forks;
 use crate::image_directory::RunEntry;
 use crate::record::Record;
-use crate::run::{Counted, Need, Run};
+use crate::run::{Counted, Need, Progress, Run};
 use crate::shared_memory::SharedMemory;
+use crate::window::Windows;
 
 /// The runs that a shard owns: by id, in order of id, and in order of their next deadline.
 ///
@@ -40,6 +42,8 @@ pub(crate) struct RunTable {
     /// Runs with a key that expires, by the first such deadline.
     deadlines: BTreeSet<(Timestamp, RunId)>,
     pub(crate) forks: Forks,
+    /// What is published of them.
+    pub(crate) windows: Windows,
     shared: SharedMemory,
     hash_seed: usize,
 }
@@ -141,6 +145,7 @@ impl RunTable {
             order: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             forks: Forks::default(),
+            windows: Windows::default(),
             shared: SharedMemory::default(),
             hash_seed,
         }
@@ -158,7 +163,7 @@ impl RunTable {
 
     /// How many runs are in memory, and about how many bytes all take, with what is known of those that are not.
     pub(crate) fn residents(&self) -> (usize, usize) {
-        (self.resident.len(), self.taken.memory + self.shared.counted())
+        (self.resident.len(), self.taken.memory + self.shared.counted() + self.windows.size())
     }
 
     /// How many bytes of large values of runs in memory are not.
@@ -203,6 +208,7 @@ impl RunTable {
     /// Puts this into the place of a run. The run, to be dropped.
     pub(crate) fn put_cold(&mut self, entry: RunEntry) -> Box<Run> {
         let id = entry.run;
+        self.windows.withdraw(id);
         let held = self.runs.get_mut(&id).expect("only a run of the table leaves memory");
         let run = held.run();
         let cold = Box::new(ColdRun { deadline: run.deadline, ..ColdRun::new(entry) });
@@ -489,6 +495,26 @@ impl RunTable {
         taken
     }
 
+    /// Shows erasures that are safe by now in the pictures that somebody keeps.
+    pub(crate) fn release_erasures(&mut self, progress: &Progress) {
+        let mut windows = std::mem::take(&mut self.windows);
+        windows.release(progress, |run, ancestor| self.inherited_through(run, ancestor));
+        self.windows = windows;
+    }
+
+    /// Publishes what is due and may be seen by everybody.
+    pub(crate) fn publish_due(&mut self, progress: &Progress, boot: Boot, erasure_mark: u64) {
+        for id in self.windows.take_due() {
+            match self.runs.get(&id) {
+                Some(Held::Resident(run)) if !run.need.is_met(progress) => self.windows.put_off(id),
+                Some(Held::Resident(run)) if run.state.exists() => {
+                    self.windows.publish(&run.state, boot, erasure_mark);
+                }
+                _ => self.windows.pass_over(id),
+            }
+        }
+    }
+
     /// Takes back a [`redact_descendants`](Self::redact_descendants).
     pub(crate) fn restore_descendants(&mut self, taken: Vec<Taken>) {
         for Taken { run: id, redacted } in taken.into_iter().rev() {
@@ -522,6 +548,7 @@ impl RunTable {
 
     /// Takes out a run whose only commit was taken back, or one that was deleted, where another life of it begins.
     pub(crate) fn remove(&mut self, id: RunId) {
+        self.windows.withdraw(id);
         let deadline = match self.runs.remove(&id) {
             None => return,
             Some(Held::Resident(run)) => {

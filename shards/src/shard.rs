@@ -222,6 +222,7 @@ impl Shard {
         let imaged = self.ending.is_none() && self.advance_checkpoint(maintained);
         let forgot = self.forget_past() | self.load_ahead(served == 0);
         let moved = self.move_log(maintained) | self.evict(served + was_ready);
+        self.runs.publish_due(&self.progress, self.boot, self.erasure_mark);
         let was_busy = loaded || was_ready > 0 || served > 0 || expired || imaged || forgot || moved;
         if was_busy {
             self.stats.turns.record(self.setup.clock.now().0.saturating_sub(began.0));
@@ -277,6 +278,7 @@ impl Shard {
                 let step = self.commit_transaction(run, id, writes, options.as_deref());
                 self.carry(step, Then::Batch(reply));
             }
+            Message::Attend { run, reader } => self.runs.windows.attend(run, reader),
             Message::Freeze { run, id, reply } => self.freeze(run, id, reply),
             Message::Fork(request) => self.fork(request),
             Message::History(request) => self.query_history(*request),
@@ -304,6 +306,7 @@ impl Shard {
     /// Answers a read from the applied state, once that state may be seen.
     fn read(&mut self, run_id: RunId, operation: Operation, reply: Reply) {
         self.stats.reads += 1;
+        self.runs.windows.note_read(run_id);
         let (answer, need) = match self.runs.get_mut(run_id) {
             Some(run) => {
                 run.used = self.turn_number;
@@ -429,6 +432,8 @@ impl Shard {
         let ReadCounts { count, size, on_shard, failed } = self.value_reads.counts();
         (stats.value_reads, stats.value_bytes_read) = (count, size);
         (stats.value_reads_on_shard, stats.value_read_failures) = (on_shard, failed);
+        stats.publications = self.runs.windows.publication_count;
+        stats.pinned = self.runs.windows.kept_count() as u64;
         stats.transactions = self.transactions.count() as u64;
         stats.past_views = self.pasts.count() as u64;
         stats.followers = self.followers.count() as u64;

@@ -19,6 +19,9 @@ impl Shard {
                 return self.begin_past(run, version, purpose, step, reply);
             }
             Some(purpose) => {
+                if purpose == Purpose::Snapshot {
+                    self.runs.windows.note_read(run);
+                }
                 if let Err(error) = self.begin(run, step.id, purpose) {
                     return reply.send(Err(error));
                 }

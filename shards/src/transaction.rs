@@ -94,7 +94,7 @@ impl Transaction {
             return Err(failure.clone());
         }
         let view = match &self.snapshot {
-            Some(snapshot) => state.view_at(snapshot).ok_or_else(|| given_up(snapshot))?,
+            Some(snapshot) => state.view_at(snapshot).ok_or_else(|| given_up(snapshot.stamp().version))?,
             None => state.view(),
         };
         let context = Context { now: self.began, boot: self.boot };
@@ -185,8 +185,7 @@ impl Transaction {
     }
 }
 
-pub(crate) fn given_up(snapshot: &Snapshot) -> Error {
-    let version = snapshot.stamp().version;
+pub(crate) fn given_up(version: Version) -> Error {
     let message = format!(
         "version {version} is no longer kept: commits behind it have replaced more than snapshot_size_max"
     );

@@ -105,7 +105,7 @@ fn inspect_changes_nothing_and_tells_damage_with_its_place() {
 
     let segment = before
         .iter()
-        .filter(|(path, _)| path.extension().is_some_and(|extension| extension == "seg"))
+        .filter(|(path, _)| is_segment(path))
         .find(|(_, bytes)| bytes[4_096..].iter().any(|&byte| byte != 0))
         .expect("some log holds records");
     let mut bytes = segment.1.clone();
@@ -420,10 +420,13 @@ fn write_files(files: &BTreeMap<PathBuf, Vec<u8>>, folder: &Path) {
     }
 }
 
+fn is_segment(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "seg")
+}
+
 /// Changes the last byte that was written to any segment: the end of the newest record.
 fn tear(store: &Path) {
     let written = |bytes: &[u8]| bytes.iter().rposition(|&byte| byte != 0).filter(|&last| last >= 4_096);
-    let is_segment = |path: &Path| path.extension().is_some_and(|extension| extension == "seg");
     let (path, mut bytes) = files(store)
         .into_iter()
         .rfind(|(path, bytes)| is_segment(path) && written(bytes).is_some())

@@ -107,10 +107,11 @@ fn one_fault(durability: Durability, fault: Fault, dice: &mut Dice, story: &str)
     }
     let (after, promise) = match dice.below(3) {
         0 if !fault.cuts_power() => {
-            // A failed sync may have lost what only the kernel had; a kill is told from that by the log.
-            let promise = if ledger.log_failed { Promise::Durable } else { Promise::Acknowledged };
+            // A failed sync may have lost what only the kernel had; a kill loses nothing else.
             let after = disk.kill();
             drop(database);
+            let has_lost = durability == Durability::Buffered && sweep::log_has_lost(&after);
+            let promise = if has_lost { Promise::Durable } else { Promise::Acknowledged };
             (after, promise)
         }
         1 => {

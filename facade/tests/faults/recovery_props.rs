@@ -11,7 +11,7 @@ use strata::{Database, Durability, ErrorKind, Reads, RunSpec};
 use strata_wal::sim::SimDisk;
 
 use crate::support::model::{Decided, Op, State, observe, perform};
-use crate::support::{busy_options, number, open_on, script};
+use crate::support::{busy_options, is_segment, number, open_on, script};
 
 const RUNS: [&str; 3] = ["red", "green", "blue"];
 const SHARDS: usize = 2;
@@ -286,8 +286,7 @@ struct Recovered {
 fn recovered(disk: &SimDisk, durability: Durability) -> Recovered {
     let database = open_on(disk, busy_options(durability, SHARDS)).unwrap();
     let states = RUNS.iter().map(|name| observe(&database, name)).collect();
-    let segments =
-        disk.files().into_iter().filter(|file| file.extension().is_some_and(|suffix| suffix == "seg"));
+    let segments = disk.files().into_iter().filter(|file| is_segment(file));
     let bytes = segments.map(|file| (file.clone(), disk.bytes(&file))).collect();
     let bytes_cut = database.recovery().bytes_cut();
     // The process ends here, without a close.

@@ -6,6 +6,7 @@ mod json_limits;
 mod kv;
 mod leases;
 mod matrix;
+mod published_reads;
 mod reads;
 mod run_queries;
 mod runs;

@@ -312,6 +312,12 @@ fn fork_with_an_open_store() {
     let memory = Database::in_memory().unwrap();
     let run = script::begin(&database, "run").unwrap();
     script::steps(&run, 1..=10);
+    // From here on it is read without a message.
+    let is_pinned = || {
+        run.snapshot().is_ok() && database.stats().unwrap().shards.iter().any(|shard| shard.publications > 0)
+    };
+    eventually("the run is published", is_pinned);
+    let snapshot = run.snapshot().unwrap();
     let parent = std::process::id();
 
     std::env::set_current_dir("strata test: fork now").expect("the process forks");
@@ -319,6 +325,8 @@ fn fork_with_an_open_store() {
     if std::process::id() != parent {
         let passed = std::panic::catch_unwind(|| {
             expect_closed(&run);
+            assert_eq!(snapshot.get("plan").unwrap_err().kind(), ErrorKind::Closed);
+            assert_eq!(run.snapshot().unwrap_err().kind(), ErrorKind::Closed);
             assert_eq!(memory.create_run(RunSpec::named("run")).unwrap_err().kind(), ErrorKind::Closed);
             assert_eq!(database.sync().unwrap_err().kind(), ErrorKind::Closed);
             assert_eq!(database.stats().unwrap_err().kind(), ErrorKind::Closed);

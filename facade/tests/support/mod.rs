@@ -16,7 +16,7 @@ pub(crate) mod sweep;
 pub(crate) mod versions;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -44,6 +44,11 @@ impl Dice {
     pub(crate) fn below(&mut self, count: u64) -> u64 {
         self.roll() % count
     }
+}
+
+/// Whether a file is a segment of a log.
+pub(crate) fn is_segment(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "seg")
 }
 
 /// The seed of this test run: `STRATA_SEED`, or another one every time. It is printed, and shows
@@ -136,7 +141,7 @@ pub(crate) fn one_run_on(clock: &TestClock) -> (Database, RunHandle) {
 
 /// How many transactions and snapshots are open.
 pub(crate) fn open_count(database: &Database) -> u64 {
-    database.stats().unwrap().shards.iter().map(|shard| shard.transactions).sum()
+    database.stats().unwrap().shards.iter().map(|shard| shard.transactions + shard.pinned).sum()
 }
 
 /// Where the store lies on a simulated disk.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
 
-use super::Dice;
+use super::{Dice, is_segment};
 
 pub(crate) const KINDS: [FaultKind; 4] =
     [FaultKind::Error, FaultKind::NoSpace, FaultKind::Torn, FaultKind::PowerCut];
@@ -46,7 +46,7 @@ impl fmt::Display for Fault {
 /// Whether a failed sync has dropped something of a log, so that a buffered store may have lost what it has acknowledged.
 /// It is asked of a disk that has come to its end: a store that says that its log has not failed may fail the next moment.
 pub(crate) fn log_has_lost(disk: &SimDisk) -> bool {
-    disk.lost_files().iter().any(|path| path.extension().is_some_and(|extension| extension == "seg"))
+    disk.lost_files().iter().any(|path| is_segment(path))
 }
 
 /// Whether everything is to be tried.

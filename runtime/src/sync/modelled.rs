@@ -3,7 +3,7 @@
 
 pub(crate) use loom::cell::UnsafeCell;
 pub(crate) use loom::sync::Arc;
-pub(crate) use loom::sync::atomic::AtomicU32;
+pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64};
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -98,6 +98,25 @@ impl Signal {
             is_raised = self.changed.wait(is_raised).expect("no thread of a model panics with the lock");
         }
         *is_raised = false;
+    }
+}
+
+/// A shared value that is replaced while others read it, which a mutex does for arc-swap.
+pub(crate) struct SwapCell<T>(Mutex<Option<Arc<T>>>);
+
+impl<T> SwapCell<T> {
+    pub(crate) fn new(value: Option<Arc<T>>) -> SwapCell<T> {
+        SwapCell(Mutex::new(value))
+    }
+
+    pub(crate) fn read<R>(&self, read: impl FnOnce(Option<&Arc<T>>) -> R) -> R {
+        // Held no longer than to take it: a reader of the real one keeps nobody from replacing it either.
+        let value = self.0.lock().expect("no thread of a model panics with the lock").clone();
+        read(value.as_ref())
+    }
+
+    pub(crate) fn set(&self, value: Option<Arc<T>>) {
+        *self.0.lock().expect("no thread of a model panics with the lock") = value;
     }
 }
 

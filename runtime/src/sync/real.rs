@@ -1,7 +1,7 @@
-//! What an ordinary build shares between threads: the standard library, an eventfd, a crossbeam channel.
+//! What an ordinary build shares between threads: the standard library, an eventfd, a crossbeam channel, arc-swap.
 
 pub(crate) use std::sync::Arc;
-pub(crate) use std::sync::atomic::AtomicU32;
+pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::thread::Thread;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
@@ -116,6 +117,24 @@ impl Signal {
 /// Longer than any clock can count means as long as the clock can count.
 fn to_timespec(timeout: Duration) -> Timespec {
     Timespec::try_from(timeout).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 })
+}
+
+/// A shared value that is replaced while others read it.
+pub(crate) struct SwapCell<T>(ArcSwapOption<T>);
+
+impl<T> SwapCell<T> {
+    pub(crate) fn new(value: Option<Arc<T>>) -> SwapCell<T> {
+        SwapCell(ArcSwapOption::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn read<R>(&self, read: impl FnOnce(Option<&Arc<T>>) -> R) -> R {
+        read(self.0.load().as_ref())
+    }
+
+    pub(crate) fn set(&self, value: Option<Arc<T>>) {
+        self.0.store(value);
+    }
 }
 
 /// The bounded queue under a mailbox: both ends of a channel, of which only what never blocks is used.

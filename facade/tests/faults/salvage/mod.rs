@@ -17,7 +17,7 @@ use strata::{
 use strata_wal::sim::SimDisk;
 use strata_wal::storage::Storage;
 
-use crate::support::{Dice, TestClock, eventually, open_on, options, seed, sim_path, sweep};
+use crate::support::{Dice, TestClock, eventually, is_segment, open_on, options, seed, sim_path, sweep};
 
 use dump::dumped;
 use grown::{Ending, Grown, SHARDS, grow, log_of};
@@ -414,8 +414,7 @@ fn what_is_lost_is_told_with_file_offset_and_reason() {
         let grown = grow(dice.roll(), Durability::Strict, Ending::Closed, 300);
         let has_records = |file: &PathBuf| {
             let bytes = grown.disk.bytes(file);
-            file.extension().is_some_and(|extension| extension == "seg")
-                && bytes[4_096 + 52..4_096 + 56] != [0; 4]
+            is_segment(file) && bytes[4_096 + 52..4_096 + 56] != [0; 4]
         };
         let mut segments = files_in(&grown.disk, "WAL").into_iter().chain(files_in(&grown.disk, "DATA"));
         let segment = segments.find(has_records)?;

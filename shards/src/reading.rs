@@ -1,0 +1,168 @@
+//! Reads on the thread of whoever asks, from what the shard of the run has published.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use strata_primitives::{
+    Encoded, Error, KeyKind, Limits, Operation, Outcome, RunId, RunState, Stamp, Timestamp,
+};
+use strata_runtime::Publication;
+
+use crate::engine::{Engine, forked_error};
+use crate::frozen::Frozen;
+use crate::message::Message;
+use crate::picture::{Picture, Pin, Reach, answer};
+use crate::window::Reader;
+
+impl Engine {
+    /// Answers a read: without a message, where what it looks at is as published.
+    ///
+    /// # Panics
+    /// If it is a write.
+    pub fn read(
+        &self,
+        run: RunId,
+        reader: &Arc<Reader>,
+        operation: Operation,
+        limits: &Limits,
+    ) -> Result<Outcome, Error> {
+        let reach = Reach::of(&operation);
+        let mut unanswered = Some(operation);
+        let answered = self.look(reader, |publication| {
+            let picture = publication.shown();
+            let operation = unanswered.take_if(|operation| {
+                let has_order = operation.needs_order().is_none_or(|index| picture.state().has_order(index));
+                has_order && reach.is_as_published(publication)
+            })?;
+            Some(answer(picture.state(), picture.boot(), operation, self.now_for(publication), limits))
+        });
+        match (answered?, unanswered) {
+            (Some(answer), _) => answer,
+            (None, Some(operation)) => self.ask_shard(run, reader, operation),
+            (None, None) => unreachable!("what was taken was answered"),
+        }
+    }
+
+    /// Hands `found` what is under a key, or nothing, without a message where that is as published.
+    pub fn read_key(
+        &self,
+        run: RunId,
+        reader: &Arc<Reader>,
+        kind: KeyKind,
+        name: &str,
+        found: &mut dyn FnMut(Option<(&Encoded, Stamp)>),
+    ) -> Result<(), Error> {
+        let answered = self.look(reader, |publication| {
+            let is_known = Reach::key(kind, name).is_as_published(publication);
+            is_known
+                .then(|| find(publication.shown().state(), kind, name, || self.now_for(publication), found))
+        })?;
+        if answered.is_some() {
+            return Ok(());
+        }
+        match self.ask_shard(run, reader, Operation::read_of(kind, name))? {
+            Outcome::Value(value) => found(value.as_ref().map(|value| (&value.value, value.stamp()))),
+            other => unreachable!("a read of a key was answered with {other:?}"),
+        }
+        Ok(())
+    }
+
+    /// A picture of the run as it is now, with the time at which it judges deadlines; `None` where it has to be asked for by message.
+    pub fn pin(&self, reader: &Reader) -> Result<Option<(Arc<Pin>, Timestamp)>, Error> {
+        self.look(reader, |publication| {
+            publication
+                .is_newest()
+                .then(|| (Arc::clone(publication.shown().pin()), self.now_for(publication)))
+        })
+    }
+
+    /// Answers a read from a picture that somebody keeps.
+    ///
+    /// # Errors
+    /// Whatever the read is refused with; `HistoryTrimmed` when the picture was given up, `Closed` when its shard has ended.
+    pub fn read_pin(
+        &self,
+        pin: &Pin,
+        now: Timestamp,
+        operation: Operation,
+        limits: &Limits,
+    ) -> Result<Outcome, Error> {
+        self.check_caller()?;
+        pin.answer(operation, now, limits)
+    }
+
+    /// Hands `found` what is under a key of such a picture.
+    pub fn read_key_of_pin(
+        &self,
+        pin: &Pin,
+        now: Timestamp,
+        kind: KeyKind,
+        name: &str,
+        found: &mut dyn FnMut(Option<(&Encoded, Stamp)>),
+    ) -> Result<(), Error> {
+        self.check_caller()?;
+        pin.with_state(|state| find(state, kind, name, || now, found))
+    }
+
+    /// The same picture in the hands of the caller.
+    pub fn freeze_pin(&self, pin: &Pin, now: Timestamp) -> Result<Frozen, Error> {
+        self.check_caller()?;
+        Frozen::of_pin(pin, now)
+    }
+
+    /// Looks at what is published for a reader.
+    #[inline]
+    fn look<R>(
+        &self,
+        reader: &Reader,
+        look: impl FnOnce(&Publication<Picture>) -> Option<R>,
+    ) -> Result<Option<R>, Error> {
+        self.check_caller()?;
+        Ok(reader.board.read(look).flatten())
+    }
+
+    /// A read is refused to those whose messages would be.
+    #[inline]
+    fn check_caller(&self) -> Result<(), Error> {
+        if !self.is_own_process() {
+            return Err(forked_error());
+        }
+        self.refuse_on_shard_thread()
+    }
+
+    /// When deadlines are judged by who reads what is published: not in front of any commit that he may know of.
+    fn now_for(&self, publication: &Publication<Picture>) -> Timestamp {
+        self.clock.now().max(Timestamp(publication.time()))
+    }
+
+    /// Asks by message.
+    fn ask_shard(&self, run: RunId, reader: &Arc<Reader>, operation: Operation) -> Result<Outcome, Error> {
+        self.note_asked(run, reader);
+        self.operate(run, operation, None)
+    }
+
+    /// Notes that a reader asks by message; one that asks again is told to the shard.
+    pub fn note_asked(&self, run: RunId, reader: &Arc<Reader>) {
+        if reader.note_asked() {
+            // Without room for it, the next read tries again.
+            let message = Message::Attend { run, reader: Arc::clone(reader) };
+            if self.shards[self.shard_of(run)].send(message, Duration::ZERO).is_err() {
+                reader.note_untold();
+            }
+        }
+    }
+}
+
+/// Hands `found` what is under a key of a run and has not expired.
+#[inline]
+fn find(
+    state: &RunState,
+    kind: KeyKind,
+    name: &str,
+    now: impl FnOnce() -> Timestamp,
+    found: &mut dyn FnMut(Option<(&Encoded, Stamp)>),
+) {
+    let entry = state.key(kind, name);
+    let is_live = entry.is_some_and(|(_, _, deadline)| deadline.is_none_or(|deadline| deadline > now()));
+    found(entry.filter(|_| is_live).map(|(value, stamp, _)| (value, stamp)));
+}

@@ -1,0 +1,335 @@
+//! The windows of a shard: what it publishes of runs, for those who read without asking.
+//!
+//! A window is opened by a reader who has asked by message before. Publishing costs the shard about as much as answering, and more at
+//! the writes that follow, which copy what they change of what is shared; so it is done once so many reads have come by message, as
+//! who rents skis buys them when he has paid their price (Karlin, Manasse, Rudolph and Sleator, "Competitive snoopy caching",
+//! Algorithmica 1988). What is published stays until so much has changed since that keeping it costs too much.
+
+use std::collections::VecDeque;
+use std::panic::RefUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use rustc_hash::FxHashMap;
+use strata_primitives::{Erasure, Error, ErrorKind, Mutation, RunId, RunState, Timestamp, Version};
+use strata_runtime::{Board, Publication};
+
+use crate::boot::Boot;
+use crate::picture::{Picture, Pin, Reach, reach_of};
+use crate::run::{Need, Progress};
+use crate::transaction::given_up;
+
+/// Reads by message before what they ask for is published, counted from the publication before. A build for tests publishes at
+/// once, so that tests read what is published.
+const PATIENCE: u32 = if cfg!(debug_assertions) { 1 } else { 8 };
+
+/// A publication that nobody keeps may hold so much that the run does not share any more, bytes, or an eighth of the run.
+const STALE_SIZE_MIN: usize = 1 << 20;
+
+/// Where one handle reads a run without a message, once its shard knows of it.
+#[derive(Debug, Default)]
+pub struct Reader {
+    pub(crate) board: Board<Picture>,
+    standing: AtomicU8,
+}
+
+// What is published is never changed in place, so a panic of who reads it leaves nothing half done.
+impl RefUnwindSafe for Reader {}
+
+/// How far a reader has come.
+#[repr(u8)]
+enum Standing {
+    /// It has read nothing by message yet, or its shard has forgotten it.
+    New = 0,
+    /// It has read once: who reads once only is not worth a window.
+    Seen = 1,
+    /// Its shard knows it, or will when it has served what was sent.
+    Attended = 2,
+}
+
+impl Reader {
+    /// Notes a read by message. Whether its shard is to be told of it.
+    pub(crate) fn note_asked(&self) -> bool {
+        // Relaxed: a hint. Told twice, the shard knows it once.
+        match self.standing.load(Ordering::Relaxed) {
+            standing if standing == Standing::New as u8 => {
+                self.standing.store(Standing::Seen as u8, Ordering::Relaxed);
+                false
+            }
+            standing if standing == Standing::Seen as u8 => {
+                self.standing.store(Standing::Attended as u8, Ordering::Relaxed);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The shard could not be told.
+    pub(crate) fn note_untold(&self) {
+        self.standing.store(Standing::Seen as u8, Ordering::Relaxed);
+    }
+
+    fn forget(&self) {
+        self.board.withdraw();
+        self.standing.store(Standing::New as u8, Ordering::Relaxed);
+    }
+}
+
+/// What is published of one run, and what of it somebody keeps.
+#[derive(Debug, Default)]
+struct Window {
+    readers: Vec<Arc<Reader>>,
+    publication: Option<Arc<Publication<Picture>>>,
+    /// Pictures that somebody may look at, oldest first; the last is that of the publication, while there is one.
+    kept: Vec<Kept>,
+    /// Reads by message since the last publication.
+    asked: u32,
+}
+
+#[derive(Debug)]
+struct Kept {
+    pin: Arc<Pin>,
+    /// About what the run does not share with it any more, bytes.
+    size: usize,
+}
+
+/// An erasure that is shown in pictures once it is as safe as its caller was promised.
+#[derive(Debug)]
+struct UnseenErasure {
+    need: Need,
+    run: RunId,
+    erasures: Vec<Erasure>,
+    mark: u64,
+}
+
+/// All windows of a shard.
+#[derive(Debug, Default)]
+pub(crate) struct Windows {
+    by_run: FxHashMap<RunId, Window>,
+    /// Runs that are to be published when everybody may see them.
+    due: Vec<RunId>,
+    unseen_erasures: VecDeque<UnseenErasure>,
+    /// About what all pictures together do not share with their runs, bytes.
+    size: usize,
+    /// How often something was published.
+    pub(crate) publication_count: u64,
+}
+
+impl Windows {
+    /// Opens a window for a reader.
+    pub(crate) fn attend(&mut self, run: RunId, reader: Arc<Reader>) {
+        let window = self.by_run.entry(run).or_default();
+        window.readers.retain(|known| Arc::strong_count(known) > 1 && !Arc::ptr_eq(known, &reader));
+        match &window.publication {
+            Some(publication) => reader.board.publish(Arc::clone(publication)),
+            None => window.asked = window.asked.max(PATIENCE - 1),
+        }
+        window.readers.push(reader);
+    }
+
+    /// Notes a read by message.
+    #[inline]
+    pub(crate) fn note_read(&mut self, run: RunId) {
+        if self.by_run.is_empty() {
+            return;
+        }
+        let Some(window) = self.by_run.get_mut(&run) else { return };
+        window.asked += 1;
+        if window.asked == PATIENCE {
+            self.due.push(run);
+        }
+    }
+
+    /// The runs that are due. Those that cannot be published yet are to be given [back](Self::put_off).
+    pub(crate) fn take_due(&mut self) -> Vec<RunId> {
+        std::mem::take(&mut self.due)
+    }
+
+    /// Keeps a run due until everybody may see it.
+    pub(crate) fn put_off(&mut self, run: RunId) {
+        self.due.push(run);
+    }
+
+    /// Waits for as many reads again before a run that is not there, or not in memory.
+    pub(crate) fn pass_over(&mut self, run: RunId) {
+        self.by_run.entry(run).and_modify(|window| window.asked = 0);
+    }
+
+    /// Publishes a run as it is now.
+    pub(crate) fn publish(&mut self, state: &RunState, boot: Boot, erasure_mark: u64) {
+        let Some(window) = self.by_run.get_mut(&state.id()) else { return };
+        let before = window.size();
+        window.withdraw();
+        window.asked = 0;
+        let picture = Picture::new(state.share(), boot, erasure_mark);
+        window.kept.push(Kept { pin: Arc::clone(picture.pin()), size: 0 });
+        let publication = Arc::new(Publication::new(picture, state.timestamp().0));
+        window.readers.iter().for_each(|reader| reader.board.publish(Arc::clone(&publication)));
+        window.publication = Some(publication);
+        window.forget_unused();
+        self.size = self.size - before + window.size();
+        self.publication_count += 1;
+    }
+
+    /// Says of what a commit changes, before anybody is told of it, that it is no longer as published. Whether anybody looks at
+    /// the run.
+    #[inline]
+    pub(crate) fn mark(&mut self, run: RunId, mutations: &[Mutation], time: Timestamp) -> bool {
+        if self.by_run.is_empty() {
+            return false;
+        }
+        let Some(window) = self.by_run.get_mut(&run) else { return false };
+        window.mark(mutations, time);
+        true
+    }
+
+    /// Notes that a commit has taken so many bytes out of a run that pictures may still hold. What has become too much is given up.
+    pub(crate) fn note_taken(&mut self, run: RunId, taken: usize, run_size: usize, kept_size_max: usize) {
+        let Some(window) = self.by_run.get_mut(&run) else { return };
+        let before = window.size();
+        window.kept.iter_mut().for_each(|kept| kept.size += taken);
+        window.readers.retain(|reader| Arc::strong_count(reader) > 1);
+        let is_stale = window.size() > STALE_SIZE_MIN.max(run_size / 8);
+        if window.readers.is_empty() || (is_stale && !window.is_kept()) {
+            window.withdraw();
+        }
+        window.forget_unused();
+        while window.size() > kept_size_max {
+            window.give_up_oldest();
+        }
+        let (after, is_over) = (window.size(), window.readers.is_empty() && window.kept.is_empty());
+        self.size = self.size - before + after;
+        if is_over {
+            self.by_run.remove(&run);
+        }
+    }
+
+    /// Takes away what is published of a run.
+    pub(crate) fn withdraw(&mut self, run: RunId) {
+        if let Some(window) = self.by_run.get_mut(&run) {
+            let before = window.size();
+            window.withdraw();
+            window.forget_unused();
+            self.size = self.size - before + window.size();
+        }
+    }
+
+    /// Whether somebody keeps a picture of a run.
+    pub(crate) fn is_kept(&self, run: RunId) -> bool {
+        self.by_run.get(&run).is_some_and(Window::is_kept)
+    }
+
+    /// About what all pictures together do not share with their runs, bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// How many pictures somebody keeps.
+    pub(crate) fn kept_count(&self) -> usize {
+        self.by_run.values().map(Window::kept_count).sum()
+    }
+
+    /// Notes an erasure. Nothing is published any more that was before it; pictures that somebody keeps show it once it is as safe as
+    /// its caller was promised.
+    pub(crate) fn erase(&mut self, need: Need, run: RunId, erasures: Vec<Erasure>, mark: u64) {
+        self.by_run.values_mut().for_each(Window::withdraw);
+        if self.by_run.values().any(|window| !window.kept.is_empty()) {
+            self.unseen_erasures.push_back(UnseenErasure { need, run, erasures, mark });
+        }
+    }
+
+    /// Shows the erasures in pictures that are safe by now; `inherits` tells up to which version a run is what another one was.
+    pub(crate) fn release(
+        &mut self,
+        progress: &Progress,
+        inherits: impl Fn(RunId, RunId) -> Option<Version>,
+    ) {
+        while let Some(erasure) = self.unseen_erasures.pop_front_if(|erasure| erasure.need.is_met(progress)) {
+            for (run, window) in &self.by_run {
+                let through =
+                    if *run == erasure.run { Some(Version::PENDING) } else { inherits(*run, erasure.run) };
+                let within =
+                    |through| erasure.erasures.iter().filter_map(move |erasure| erasure.within(through));
+                let shown: Vec<Erasure> = through.into_iter().flat_map(within).collect();
+                window.kept.iter().for_each(|kept| kept.pin.redact(&shown, erasure.mark));
+            }
+        }
+    }
+
+    /// The log has failed: what was not safe is taken back.
+    pub(crate) fn forget_unseen(&mut self) {
+        self.unseen_erasures.clear();
+    }
+}
+
+/// A shard that ends leaves nothing to be read.
+impl Drop for Windows {
+    fn drop(&mut self) {
+        for window in self.by_run.values_mut() {
+            window.readers.iter().for_each(|reader| reader.forget());
+            window.kept.iter().for_each(|kept| kept.pin.end(ended()));
+        }
+    }
+}
+
+impl Window {
+    /// Nothing is read without a message from now on.
+    fn withdraw(&mut self) {
+        if self.publication.take().is_some() {
+            self.readers.iter().for_each(|reader| reader.board.withdraw());
+        }
+    }
+
+    fn mark(&mut self, mutations: &[Mutation], time: Timestamp) {
+        let Some(publication) = &self.publication else { return };
+        publication.pass(time.0);
+        for mutation in mutations {
+            match reach_of(mutation) {
+                Reach::Thing(mark) => publication.mark(mark),
+                Reach::Whole | Reach::Event(_) => publication.mark_some(),
+                Reach::Beyond => return self.withdraw(),
+            }
+        }
+    }
+
+    /// About what the pictures do not share with the run: the oldest one has what all others have.
+    fn size(&self) -> usize {
+        self.kept.first().map_or(0, |oldest| oldest.size)
+    }
+
+    /// Holders of the picture at a place that are not somebody who keeps it.
+    fn own_count(&self, place: usize) -> usize {
+        let is_published = self.publication.is_some() && place + 1 == self.kept.len();
+        1 + usize::from(is_published)
+    }
+
+    /// How many pictures somebody keeps, or is about to.
+    fn kept_count(&self) -> usize {
+        let is_kept = |place: &usize| Arc::strong_count(&self.kept[*place].pin) > self.own_count(*place);
+        (0..self.kept.len()).filter(is_kept).count()
+    }
+
+    fn is_kept(&self) -> bool {
+        self.kept_count() > 0
+    }
+
+    /// Forgets pictures that nobody can look at any more.
+    fn forget_unused(&mut self) {
+        let published = self.publication.as_ref().map(|publication| Arc::clone(publication.shown().pin()));
+        let is_published = |kept: &Kept| published.as_ref().is_some_and(|pin| Arc::ptr_eq(pin, &kept.pin));
+        self.kept.retain(|kept| is_published(kept) || Arc::strong_count(&kept.pin) > 1);
+    }
+
+    fn give_up_oldest(&mut self) {
+        if self.kept.len() == 1 {
+            self.withdraw();
+        }
+        let Kept { pin, .. } = self.kept.remove(0);
+        pin.end(given_up(pin.stamp().version));
+    }
+}
+
+fn ended() -> Error {
+    let message = "the snapshot has ended with its shard: the store was closed, or the shard restarted since it was opened";
+    Error::new(ErrorKind::Closed, message)
+}
