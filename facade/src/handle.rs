@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::{Arc, mpsc};
 
 use strata_primitives::{
-    Cause, Commit, Durability, Effect, Encoded, EntityRef, ErasedVersions, Error, ErrorKind, KeyKind, Limits,
-    Operation, OperationId, Outcome, Retention, RunId, Stamp, Value, Version, check_key,
+    Cause, Commit, Direction, Durability, Effect, Encoded, EntityRef, ErasedVersions, Error, ErrorKind,
+    EventRef, KeyKind, Limits, Operation, OperationId, Outcome, Retention, RunId, Stamp, Value, Version,
+    Versioned, check_key,
 };
 use strata_shards::message::{CallOptions, SentOptions};
 use strata_shards::{BatchReceipt, Ending, Engine, Purpose, Reader, RetentionPreview, Shipped, repeated};
@@ -13,7 +14,7 @@ use strata_shards::{BatchReceipt, Ending, Engine, Purpose, Reader, RetentionPrev
 use crate::Result;
 use crate::batch::Batch;
 use crate::events::Appended;
-use crate::reads::{Reads, request, unexpected, unexpected_effect};
+use crate::reads::{Reads, look_up_by_asking, request, unexpected, unexpected_effect, visit_by_asking};
 use crate::retry::Backoff;
 use crate::scope::Scope;
 use crate::snapshot::Snapshot;
@@ -461,6 +462,15 @@ impl Reads for RunHandle {
         self.engine.read(self.id, &self.reader, operation, &self.limits)
     }
 
+    fn visit_last_events(&self, limit: usize, visit: &mut dyn FnMut(EventRef<'_>)) -> Result<Versioned<u64>> {
+        let operation = request(self).events(None, limit, Direction::Reverse);
+        request(self).check_read(&operation)?;
+        match self.engine.visit_last_events(&self.reader, limit.min(self.limits.items_max), visit)? {
+            Some(visited) => Ok(visited),
+            None => visit_by_asking(self, operation, visit),
+        }
+    }
+
     fn look_up(
         &self,
         kind: KeyKind,
@@ -468,7 +478,10 @@ impl Reads for RunHandle {
         found: &mut dyn FnMut(Option<(&Encoded, Stamp)>),
     ) -> Result<()> {
         check_key(kind, name, self.id, &self.limits)?;
-        self.engine.read_key(self.id, &self.reader, kind, name, found)
+        match self.engine.read_key(&self.reader, kind, name, found)? {
+            true => Ok(()),
+            false => look_up_by_asking(self, kind, name, found),
+        }
     }
 }
 

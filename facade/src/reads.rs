@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use strata_primitives::{
-    ChainReport, Direction, Effect, Encoded, EntityRef, Error, ErrorKind, KeyKind, Limits, Operation,
-    OperationId, Outcome, Receipt, RecordedEffect, RunId, RunInfo, Stamp, TraceFilter, TraceId, Value,
-    Versioned,
+    ChainReport, Direction, Effect, Encoded, EntityRef, Error, ErrorKind, EventPage as StoredPage, EventRef,
+    KeyKind, Limits, Operation, OperationId, Outcome, Receipt, RecordedEffect, RunId, RunInfo, Stamp,
+    TraceFilter, TraceId, Value, Versioned,
 };
 
 use crate::Result;
@@ -139,6 +139,27 @@ pub trait Reads {
     /// The newest events, newest first.
     fn last_events(&self, limit: usize) -> Result<EventPage> {
         events_of(self.ask(request(self).events(None, limit, Direction::Reverse))?)
+    }
+
+    /// Hands the newest events to `visit`, newest first, where they lie: nothing is copied, decoded or allocated where the run is read
+    /// without a message. Tells how many, and at which version of the run these are the newest. `visit` must not read the run.
+    ///
+    /// ```
+    /// use strata::{Database, Reads, RunSpec, Writes};
+    ///
+    /// # fn main() -> Result<(), strata::Error> {
+    /// let database = Database::in_memory()?;
+    /// let run = database.begin_run(RunSpec::named("trip"))?;
+    /// run.append("said", "hello")?;
+    /// run.append("said", "good-bye")?;
+    /// let mut said = Vec::new();
+    /// let seen = run.visit_last_events(10, &mut |event| said.extend(event.payload.as_str().map(str::to_owned)))?;
+    /// assert_eq!((seen.value, said), (2, vec!["good-bye".to_owned(), "hello".to_owned()]));
+    /// # database.close()
+    /// # }
+    /// ```
+    fn visit_last_events(&self, limit: usize, visit: &mut dyn FnMut(EventRef<'_>)) -> Result<Versioned<u64>> {
+        visit_by_asking(self, request(self).events(None, limit, Direction::Reverse), visit)
     }
 
     /// One page of the events of one type from sequence `start` on, which is included; forward from 0 is from the beginning.
@@ -428,6 +449,21 @@ fn value_of_key<R: Reads + ?Sized>(
         value = found.map(|(value, stamp)| decode_found(value, stamp)).transpose();
     })?;
     value
+}
+
+/// Hands the events of a page to `visit`.
+pub(crate) fn visit_by_asking<R: Reads + ?Sized>(
+    reader: &R,
+    operation: Operation,
+    visit: &mut dyn FnMut(EventRef<'_>),
+) -> Result<Versioned<u64>> {
+    match reader.ask(operation)? {
+        Outcome::Events(StoredPage { events, version, timestamp, .. }) => {
+            events.iter().for_each(|event| visit(event.as_event_ref()));
+            Ok(Versioned { value: events.len() as u64, version, timestamp })
+        }
+        other => unexpected(&other),
+    }
 }
 
 /// What [`look_up`](Reads::look_up) does where there is nothing to look at.

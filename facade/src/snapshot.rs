@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use strata_primitives::{
-    Encoded, EntityRef, Error, ErrorKind, KeyKind, Limits, Operation, Outcome, Receipt, RunId, Stamp,
-    Timestamp, Version, check_key,
+    Direction, Encoded, EntityRef, Error, ErrorKind, EventRef, KeyKind, Limits, Operation, Outcome, Receipt,
+    RunId, Stamp, Timestamp, Version, Versioned, check_key,
 };
 use strata_shards::{Pin, Purpose, TransactionId, TransactionStep};
 
 use crate::Result;
 use crate::handle::RunHandle;
-use crate::reads::{Reads, look_up_by_asking, request, unexpected};
+use crate::reads::{Reads, look_up_by_asking, request, unexpected, visit_by_asking};
 use crate::view::View;
 
 /// A picture of a run as it was when [`snapshot`](RunHandle::snapshot) was called, or at an older version that
@@ -149,6 +149,15 @@ impl Reads for Snapshot {
             }
             Source::Pinned(pin, now) => engine.read_pin(pin, *now, operation, self.limits()),
         }
+    }
+
+    fn visit_last_events(&self, limit: usize, visit: &mut dyn FnMut(EventRef<'_>)) -> Result<Versioned<u64>> {
+        let operation = request(self).events(None, limit, Direction::Reverse);
+        let Source::Pinned(pin, _) = &self.source else {
+            return visit_by_asking(self, operation, visit);
+        };
+        request(self).check_read(&operation)?;
+        self.handle.engine().visit_last_events_of_pin(pin, limit.min(self.limits().items_max), visit)
     }
 
     fn look_up(

@@ -23,6 +23,30 @@ pub struct StoredEvent {
     pub hash: [u8; 32],
 }
 
+/// An event where it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventRef<'a> {
+    /// Its number in the run, from 0 without gaps.
+    pub sequence: u64,
+    /// Its type.
+    pub kind: &'a str,
+    /// What happened.
+    pub payload: &'a Encoded,
+    /// The commit that appended it.
+    pub stamp: Stamp,
+    /// BLAKE3 over the hash before and this event.
+    pub hash: &'a [u8; 32],
+}
+
+impl StoredEvent {
+    /// The event without a copy.
+    pub fn as_event_ref(&self) -> EventRef<'_> {
+        let Self { sequence, kind, payload, version, timestamp, hash } = self;
+        let stamp = Stamp { version: *version, timestamp: *timestamp };
+        EventRef { sequence: *sequence, kind, payload, stamp, hash }
+    }
+}
+
 /// What a check of all hashes found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChainReport {

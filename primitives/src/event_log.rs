@@ -86,7 +86,7 @@ impl EventLog {
         self.events.partition_point(|event| event.stamp.version <= version)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Event> {
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Event> {
         self.events.iter()
     }
 

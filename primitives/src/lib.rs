@@ -93,7 +93,7 @@ pub use encoded::Encoded;
 pub use entity::EntityRef;
 pub use erasure::{ERASURE_REASON_SIZE_MAX, ErasedVersions, Erasure};
 pub use error::{Error, ErrorKind};
-pub use event::{ChainReport, StoredEvent};
+pub use event::{ChainReport, EventRef, StoredEvent};
 pub use fingerprint::Fingerprint;
 pub use fork::ForkPoint;
 pub use id::{Namespace, OperationId, RunId};

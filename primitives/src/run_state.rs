@@ -4,7 +4,7 @@ use crate::draft::Draft;
 use crate::encoded::Encoded;
 use crate::entry_log::{EntryLog, TrimmedOf};
 use crate::erasure::Erasure;
-use crate::event::{Event, Seal};
+use crate::event::{Event, EventRef, Seal};
 use crate::event_log::{Anchor, EventLog};
 use crate::fork::ForkPoint;
 use crate::id::{OperationId, RunId};
@@ -444,6 +444,16 @@ impl RunState {
             OrderIndex::Keys(KeyKind::Cell) => self.content.cells.ensure_order(),
             OrderIndex::Documents => self.content.documents.ensure_order(),
         }
+    }
+
+    /// Its events where they lie, newest first.
+    pub fn events_from_newest(&self) -> impl Iterator<Item = EventRef<'_>> {
+        let events = &self.content.events;
+        let sequences = (events.first()..events.end()).rev();
+        sequences.zip(events.iter().rev()).map(|(sequence, event)| {
+            let Event { kind, payload, stamp, hash, .. } = event;
+            EventRef { sequence, kind, payload, stamp: *stamp, hash }
+        })
     }
 
     /// Whether that index is there.

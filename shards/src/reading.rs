@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strata_primitives::{
-    Encoded, Error, KeyKind, Limits, Operation, Outcome, RunId, RunState, Stamp, Timestamp,
+    Encoded, Error, EventRef, KeyKind, Limits, Operation, Outcome, RunId, RunState, Stamp, Timestamp,
+    Versioned,
 };
 use strata_runtime::Publication;
 
@@ -38,33 +39,55 @@ impl Engine {
         });
         match (answered?, unanswered) {
             (Some(answer), _) => answer,
-            (None, Some(operation)) => self.ask_shard(run, reader, operation),
+            (None, Some(operation)) => {
+                self.note_asked(run, reader);
+                self.operate(run, operation, None)
+            }
             (None, None) => unreachable!("what was taken was answered"),
         }
     }
 
-    /// Hands `found` what is under a key, or nothing, without a message where that is as published.
+    /// Hands `found` what is under a key, or nothing, without a message. Whether it could: else it has to be asked for.
     pub fn read_key(
         &self,
-        run: RunId,
-        reader: &Arc<Reader>,
+        reader: &Reader,
         kind: KeyKind,
         name: &str,
         found: &mut dyn FnMut(Option<(&Encoded, Stamp)>),
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let answered = self.look(reader, |publication| {
             let is_known = Reach::key(kind, name).is_as_published(publication);
             is_known
                 .then(|| find(publication.shown().state(), kind, name, || self.now_for(publication), found))
-        })?;
-        if answered.is_some() {
-            return Ok(());
-        }
-        match self.ask_shard(run, reader, Operation::read_of(kind, name))? {
-            Outcome::Value(value) => found(value.as_ref().map(|value| (&value.value, value.stamp()))),
-            other => unreachable!("a read of a key was answered with {other:?}"),
-        }
-        Ok(())
+        });
+        Ok(answered?.is_some())
+    }
+
+    /// Hands the newest events to `visit`, newest first, without a message; tells how many, and the version at which these are the
+    /// newest. Nothing where they have to be asked for.
+    pub fn visit_last_events(
+        &self,
+        reader: &Reader,
+        limit: usize,
+        visit: &mut dyn FnMut(EventRef<'_>),
+    ) -> Result<Option<Versioned<u64>>, Error> {
+        self.look(reader, |publication| {
+            let picture = publication.shown();
+            publication
+                .is_newest()
+                .then(|| visit_newest(picture.state(), picture.pin().stamp(), limit, visit))
+        })
+    }
+
+    /// The same of such a picture that somebody keeps.
+    pub fn visit_last_events_of_pin(
+        &self,
+        pin: &Pin,
+        limit: usize,
+        visit: &mut dyn FnMut(EventRef<'_>),
+    ) -> Result<Versioned<u64>, Error> {
+        self.check_caller()?;
+        pin.with_state(|state| visit_newest(state, pin.stamp(), limit, visit))
     }
 
     /// A picture of the run as it is now, with the time at which it judges deadlines; `None` where it has to be asked for by message.
@@ -135,12 +158,6 @@ impl Engine {
         self.clock.now().max(Timestamp(publication.time()))
     }
 
-    /// Asks by message.
-    fn ask_shard(&self, run: RunId, reader: &Arc<Reader>, operation: Operation) -> Result<Outcome, Error> {
-        self.note_asked(run, reader);
-        self.operate(run, operation, None)
-    }
-
     /// Notes that a reader asks by message; one that asks again is told to the shard.
     pub fn note_asked(&self, run: RunId, reader: &Arc<Reader>) {
         if reader.note_asked() {
@@ -151,6 +168,20 @@ impl Engine {
             }
         }
     }
+}
+
+fn visit_newest(
+    state: &RunState,
+    stamp: Stamp,
+    limit: usize,
+    visit: &mut dyn FnMut(EventRef<'_>),
+) -> Versioned<u64> {
+    let mut count = 0;
+    state.events_from_newest().take(limit).for_each(|event| {
+        visit(event);
+        count += 1;
+    });
+    Versioned { value: count, version: stamp.version, timestamp: stamp.timestamp }
 }
 
 /// Hands `found` what is under a key of a run and has not expired.

@@ -329,3 +329,46 @@ fn a_run_that_leaves_memory_is_read_as_before_and_one_that_is_kept_stays() {
     let stats = database.stats().unwrap();
     assert!(stats.shards[0].evictions > 0 && stats.shards[0].publications > 0, "{stats:?}");
 }
+
+/// What a reader is handed of the newest events.
+fn visited(run: &dyn Reads, limit: usize) -> (Vec<(u64, String, Option<i64>)>, strata::Versioned<u64>) {
+    let mut events = Vec::new();
+    let seen = run.visit_last_events(limit, &mut |event| {
+        events.push((event.sequence, event.kind.to_owned(), event.payload.as_int()));
+    });
+    (events, seen.unwrap())
+}
+
+#[test]
+fn the_newest_events_are_visited_where_they_lie_as_they_are_listed() {
+    let (database, run) = one_run();
+    let check = |run: &dyn Reads| {
+        for limit in [1, 3, 64, 1_000] {
+            let page = run.last_events(limit).unwrap();
+            let listed =
+                page.events.iter().map(|event| (event.sequence, event.kind.clone(), event.payload.as_int()));
+            let (events, seen) = visited(run, limit);
+            assert_eq!(events, listed.collect::<Vec<_>>());
+            assert_eq!((seen.value, seen.version), (events.len() as u64, page.version));
+        }
+    };
+    check(&run);
+    for number in 0..200 {
+        run.append(if number % 3 == 0 { "third" } else { "said" }, number).unwrap();
+    }
+    warm(&database, &run);
+    let snapshot = run.snapshot().unwrap();
+    assert_eq!(reads_of(&database, || drop(visited(&run, 100))), 0);
+    check(&run);
+    run.set_event_retention(strata::Retention::KeepLast(90)).unwrap();
+    run.append("said", 200).unwrap();
+    check(&run);
+    check(&snapshot);
+    assert_eq!(visited(&run, 1_000).0.len(), 90);
+    assert_eq!(visited(&snapshot, 1_000).0.len(), 200);
+    run.transaction(|tx| Ok::<_, Error>(check(tx))).unwrap();
+    check(&snapshot.detach().unwrap());
+    for reader in [&run as &dyn Reads, &snapshot] {
+        assert_eq!(reader.visit_last_events(0, &mut |_| {}).unwrap_err().kind(), ErrorKind::InvalidArgument);
+    }
+}
