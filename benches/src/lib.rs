@@ -20,6 +20,7 @@
 mod allocator;
 pub mod arguments;
 pub mod bare_channel;
+pub mod bare_crossbeam;
 pub mod bare_map;
 pub mod clients;
 pub mod copies;

@@ -1,7 +1,7 @@
 //! Pinned threads, and how requests reach them and replies come back.
 //!
 //! Nothing here knows what is said: a message is a `T` that is moved in, a reply is a `T` that is moved out.
-//! Read in this order: `mailbox` (the way in), `reply` (the way back), `wake` (how a thread sleeps without
+//! Read in this order: `mailbox` (the way in), `ring` (its queue), `reply` (the way back), `wake` (how a thread sleeps without
 //! missing either), `spin` (how long it looks before it sleeps), `pinned` (where it runs). `sync` is the one place
 //! that knows whether these run on the machine or inside a model checker.
 #![deny(unsafe_code)]
@@ -9,6 +9,8 @@
 pub mod mailbox;
 pub mod pinned;
 pub mod reply;
+#[doc(hidden)]
+pub mod ring;
 pub mod spin;
 #[doc(hidden)]
 pub mod sync;
