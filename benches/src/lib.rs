@@ -10,6 +10,7 @@
 //! | `primitives` | what does one call on each primitive cost, and beside documents? |
 //! | `recovery` | how many records a second does a shard replay? |
 //! | `scaling` | what do more shards bring? |
+//! | `mixes` | how long should who waits look before it sleeps, for which mix of clients and shards? |
 //! | `idle` | what does a store cost that is not used, and what does it leave behind? |
 //!
 //! Each takes `--quick` for a run of a few seconds and `--dir DIR` for where stores are made.
@@ -20,6 +21,7 @@
 mod allocator;
 pub mod arguments;
 pub mod bare_channel;
+pub mod bare_crossbeam;
 pub mod bare_map;
 pub mod clients;
 pub mod copies;

@@ -21,6 +21,9 @@ pub const HANGS: &str = "deadlock";
 /// What loom says when a cell is touched by two threads that nothing puts in order.
 pub const RACES: &str = "Causality violation";
 
+/// What loom says when a thread goes on looking at what does not change.
+pub const LOOKS_FOR_EVER: &str = "exceeded maximum number of branches";
+
 /// Walks every interleaving of `model` and reports their number under `name`.
 pub fn explore(name: &str, model: impl Fn() + Send + Sync + 'static) {
     run(name, None, model);

@@ -14,4 +14,6 @@
 mod explore;
 
 #[cfg(loom)]
-pub use explore::{HANGS, RACES, assert_fails, assert_fails_without, explore, explore_bounded};
+pub use explore::{
+    HANGS, LOOKS_FOR_EVER, RACES, assert_fails, assert_fails_without, explore, explore_bounded,
+};

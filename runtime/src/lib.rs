@@ -1,9 +1,9 @@
 //! Pinned threads, and how requests reach them and replies come back.
 //!
 //! Nothing here knows what is said: a message is a `T` that is moved in, a reply is a `T` that is moved out.
-//! Read in this order: `mailbox` (the way in), `reply` (the way back), `wake` (how a thread sleeps without
-//! missing either), `spin` (how long it looks before it sleeps), `pinned` (where it runs), `published` and `board` (what is read without
-//! asking), `process` (which process this is). `sync` is the one place
+//! Read in this order: `mailbox` (the way in), `ring` (its queue), `reply` (the way back), `wake` (how a thread sleeps without
+//! missing either), `spin` (how long it looks before it sleeps), `pinned` (where it runs), `published` and `board` (what is read
+//! without asking), `process` (which process this is). `sync` is the one place
 //! that knows whether these run on the machine or inside a model checker.
 #![deny(unsafe_code)]
 
@@ -13,6 +13,8 @@ pub mod pinned;
 pub mod process;
 pub mod published;
 pub mod reply;
+#[doc(hidden)]
+pub mod ring;
 pub mod spin;
 #[doc(hidden)]
 pub mod sync;

@@ -1,23 +1,22 @@
 //! The way in: a bounded queue of messages for one thread, and the word that wakes it.
 //!
-//! The queue is crossbeam's bounded channel, of which only the calls that never block are used: its own waiting is
-//! built for a receiver that has nothing but the channel to wait for, while a shard waits for messages and I/O in one
-//! place. That place is the [`WakeWord`].
+//! The queue is a [`ring`](crate::ring) in which nobody waits: a shard waits for messages and I/O in one place, and
+//! that place is the [`WakeWord`].
 //!
-//! Closing is ours too. A channel whose receiver is gone keeps what it holds until the last sender goes, and here the
-//! senders are handles that wait for replies to those very messages. So the owner marks its word and empties the
-//! queue, and a sender that finds the mark after its push empties it as well: whoever comes last leaves nothing
-//! behind.
+//! Messages must not stay in the ring when the owner goes: senders are handles that wait for replies to those very
+//! messages. So the owner marks its word and empties the ring, and a sender that finds the mark after its push empties
+//! it as well: whoever comes last leaves nothing behind. The right to pop is the owner's alone, until it leaves that
+//! right under a lock to all who find the mark.
 
-use std::cell::Cell;
 use std::fmt;
 use std::io;
-use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
+use crate::ring::{Consumer, Producer, ring};
 use crate::spin::Spin;
-use crate::sync::{Arc, Queue};
+use crate::sync::{Arc, Mutex};
 use crate::wake::WakeWord;
 
 /// Tries that only give up the CPU before a sender that met a full mailbox starts to sleep between tries.
@@ -43,8 +42,9 @@ const NAP: Duration = Duration::from_micros(50);
 /// If `capacity` is zero: such a mailbox would be full for ever.
 pub fn mailbox<T>(capacity: usize) -> io::Result<(Sender<T>, Mailbox<T>)> {
     assert!(capacity > 0, "a mailbox has room for at least one message");
-    let shared = Arc::new(Shared { queue: Queue::bounded(capacity), word: WakeWord::new()? });
-    Ok((Sender { shared: shared.clone() }, Mailbox { shared, one_owner: PhantomData }))
+    let shared = Arc::new(Shared { word: WakeWord::new()?, left: Mutex::new(None) });
+    let (producer, consumer) = ring(capacity);
+    Ok((Sender { producer, shared: shared.clone() }, Mailbox { consumer: Some(consumer), shared }))
 }
 
 /// Why a message was not sent; the message comes back.
@@ -87,6 +87,7 @@ impl<T> std::error::Error for SendError<T> {}
 /// The sending end; clone it for every thread that sends.
 #[derive(Debug)]
 pub struct Sender<T> {
+    producer: Producer<T>,
     shared: Arc<Shared<T>>,
 }
 
@@ -102,7 +103,7 @@ impl<T> Sender<T> {
         if self.shared.word.is_closed() {
             return Err(SendError::Closed(message));
         }
-        self.shared.queue.push(message).map_err(SendError::Full)?;
+        self.producer.push(message).map_err(SendError::Full)?;
         if !self.shared.word.wake() {
             self.shared.drain();
         }
@@ -149,7 +150,7 @@ impl<T> Sender<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        Sender { shared: self.shared.clone() }
+        Sender { producer: self.producer.clone(), shared: self.shared.clone() }
     }
 }
 
@@ -159,27 +160,27 @@ impl<T> Clone for Sender<T> {
 /// [`Responder`](crate::Responder), so that whoever waits for a reply is told.
 #[derive(Debug)]
 pub struct Mailbox<T> {
+    /// Left behind by `drop` only. It makes the mailbox one thread's: two may not pop, nor sleep on one word.
+    consumer: Option<Consumer<T>>,
     shared: Arc<Shared<T>>,
-    // It may move to its thread, but two threads may not sleep on one word.
-    one_owner: PhantomData<Cell<()>>,
 }
 
 impl<T> Mailbox<T> {
     /// Takes the oldest message, if there is one. Never waits for a message.
     #[inline]
     pub fn receive(&self) -> Option<T> {
-        self.shared.queue.pop()
+        self.consumer().pop()
     }
 
     /// Whether no message waits.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.shared.queue.is_empty()
+        self.consumer().is_empty()
     }
 
     /// The number of messages that wait.
     pub fn len(&self) -> usize {
-        self.shared.queue.len()
+        self.consumer().len()
     }
 
     /// Looks for a message until one comes or the budget is spent; tells whether one came.
@@ -194,28 +195,49 @@ impl<T> Mailbox<T> {
     pub fn sleep(&self, io: Option<BorrowedFd<'_>>, timeout: Option<Duration>) {
         self.shared.word.sleep(|| !self.is_empty(), io, timeout);
     }
+    #[inline]
+    fn consumer(&self) -> &Consumer<T> {
+        self.consumer.as_ref().expect("the consumer goes with the mailbox")
+    }
 }
 
 impl<T> Drop for Mailbox<T> {
     fn drop(&mut self) {
-        self.shared.word.close();
-        self.shared.drain();
+        self.shared.close(self.consumer.take());
     }
 }
 
-/// What senders and owner meet in.
+/// What senders and owner meet in, beside the ring.
 #[derive(Debug)]
 struct Shared<T> {
-    queue: Queue<T>,
     word: WakeWord,
+    /// The right to pop, once the owner is gone.
+    left: Mutex<Option<Consumer<T>>>,
 }
 
 impl<T> Shared<T> {
+    /// For the owner, when it goes: leaves the right to pop, marks the word, and drops what is queued.
+    fn close(&self, consumer: Option<Consumer<T>>) {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        *left = consumer;
+        // Under the lock: a sender that has read the mark cannot have had the lock before, since its read would then
+        // come before the mark. So it finds the right to pop, and sees all that the owner popped.
+        self.word.close();
+        drop(left);
+        self.drain();
+    }
+
     /// Drops what is queued, once the owner is gone; ends, because no new message is accepted.
     #[cold]
     fn drain(&self) {
-        while let Some(message) = self.queue.pop() {
+        // Without the lock while a message is dropped: dropping may send to other mailboxes that close.
+        while let Some(message) = self.pop_left() {
             drop(message);
         }
+    }
+
+    fn pop_left(&self) -> Option<T> {
+        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        left.as_ref().expect("who finds the mark finds the right to pop").pop()
     }
 }

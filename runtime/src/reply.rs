@@ -1,6 +1,6 @@
 //! The way back: one slot for one answer, used again and again by the thread that asks.
 //!
-//! This file holds the only unsafe code of the crate, and this is why it is sound. A slot is shared by exactly one
+//! This file holds unsafe code, and this is why it is sound. A slot is shared by exactly one
 //! [`Pending`] and one [`Responder`], through an `Arc`, so its memory outlives both. Its value is touched by the
 //! responder alone until the one swap with which it publishes an answer (Release), and by the waiter alone once it
 //! has seen that answer (Acquire); neither handle can be cloned, both are consumed by what they do, and a slot goes

@@ -1,21 +1,36 @@
 //! How long a thread looks before it sleeps.
 //!
-//! A sleeper costs 13 to 14 us to wake whatever the primitive; a reply from an awake neighbour takes under one. So a
-//! short look pays. A long one does not: with more threads than CPUs, the one that spins holds the CPU which the one
-//! it waits for needs.
+//! A sleeper costs 13 to 14 us to wake whatever the primitive, and more where the CPU has to leave its halt first; a
+//! reply from an awake neighbour takes under one. A look that is shorter than a wake-up ends before the other side, if
+//! that has slept once, can answer. Then both sleep at every call, and never find out of it. So the budget is longer than
+//! a wake-up.
+//!
+//! With more threads than CPUs, the one that looks may hold the CPU which the one it waits for needs. So a look that has
+//! not ended soon gives up the CPU between two glances: where nobody else wants it that is a system call, and otherwise
+//! whoever has work gets on with it.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::sync;
 
 /// The longest look before sleeping, and the default one.
-pub const SPIN_BUDGET_MAX: Duration = Duration::from_micros(5);
+pub const SPIN_BUDGET_MAX: Duration = Duration::from_micros(50);
 
-/// Looks between two readings of the clock, which cost more than a look.
-const LOOKS_PER_READING: u32 = 32;
+/// For so long a look keeps its CPU: an answer from an awake neighbour is there by then.
+const KEEPS_CPU: Duration = Duration::from_micros(2);
 
-/// A bounded busy wait.
+/// Glances between two readings of the clock, which cost more than a glance.
+const GLANCES_PER_READING: u32 = 32;
+
+/// The default that a bench has put in the place of ours: [`REPLACED`], perhaps [`STUBBORN`], and the budget in
+/// nanoseconds; zero where none has. The standard library's, not the model's: it orders nothing.
+static REPLACEMENT: AtomicU64 = AtomicU64::new(0);
+const REPLACED: u64 = 1 << 63;
+const STUBBORN: u64 = 1 << 62;
+
+/// A bounded wait for something that another thread is about to do.
 ///
 /// ```
 /// use strata_runtime::Spin;
@@ -26,15 +41,34 @@ const LOOKS_PER_READING: u32 = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spin {
     budget: Duration,
+    keeps_cpu: Duration,
 }
 
 impl Spin {
-    /// A wait of at most `budget`, cut to [`SPIN_BUDGET_MAX`].
+    /// A look of at most `budget`, cut to [`SPIN_BUDGET_MAX`], which gives up the CPU now and then.
     pub fn new(budget: Duration) -> Spin {
-        Spin { budget: budget.min(SPIN_BUDGET_MAX) }
+        Spin { budget: budget.min(SPIN_BUDGET_MAX), keeps_cpu: KEEPS_CPU }
     }
 
-    /// The longest this wait takes, give or take one reading of the clock.
+    /// The same without ever giving up the CPU: what benches hold the others against.
+    #[doc(hidden)]
+    pub fn stubborn(budget: Duration) -> Spin {
+        Spin { keeps_cpu: Duration::MAX, ..Spin::new(budget) }
+    }
+
+    /// Makes `spin` what [`default`](Spin::default) returns in this process, or with `None` what it was: for benches
+    /// that hold one way of waiting against another. Shards take notice at their next look, threads that call at their
+    /// first call.
+    #[doc(hidden)]
+    pub fn replace_default(spin: Option<Spin>) {
+        let packed = spin.map_or(0, |spin| {
+            let stubborn = if spin.keeps_cpu == Duration::MAX { STUBBORN } else { 0 };
+            REPLACED | stubborn | spin.budget.as_nanos() as u64
+        });
+        REPLACEMENT.store(packed, Ordering::Relaxed);
+    }
+
+    /// The longest this wait takes while nobody else has the CPU, give or take one reading of the clock.
     pub fn budget(&self) -> Duration {
         self.budget
     }
@@ -42,23 +76,51 @@ impl Spin {
     /// Looks at `condition` until it holds or the budget is spent; tells whether it held.
     #[inline]
     pub fn until(&self, mut condition: impl FnMut() -> bool) -> bool {
-        if condition() {
-            return true;
-        }
+        condition() || self.look(condition, std::thread::yield_now)
+    }
+
+    /// As [`until`](Self::until), after the first glance; `give_way` lets other threads have the CPU.
+    #[inline]
+    fn look(&self, mut condition: impl FnMut() -> bool, give_way: impl FnMut()) -> bool {
         // A model has no time to pass; looking again would only repeat interleavings.
         if self.budget.is_zero() || sync::is_modelled() {
             return false;
         }
-        // The clock is read for the first time when the first looks were in vain: most waits end before.
+        // The clock is read for the first time when the first glances were in vain: most waits end before.
         let mut start = None;
         loop {
-            for _ in 0..LOOKS_PER_READING {
+            for _ in 0..GLANCES_PER_READING {
                 std::hint::spin_loop();
                 if condition() {
                     return true;
                 }
             }
-            if start.get_or_insert_with(Instant::now).elapsed() >= self.budget {
+            let start = *start.get_or_insert_with(Instant::now);
+            let elapsed = start.elapsed();
+            // Before the budget is looked at: who lost the CPU meanwhile gives way once all the same.
+            if elapsed >= self.keeps_cpu {
+                return self.look_politely(start, condition, give_way);
+            }
+            if elapsed >= self.budget {
+                return false;
+            }
+        }
+    }
+
+    /// The rest of a look that began at `start`: one glance each time this thread has the CPU again.
+    #[cold]
+    fn look_politely(
+        &self,
+        start: Instant,
+        mut condition: impl FnMut() -> bool,
+        mut give_way: impl FnMut(),
+    ) -> bool {
+        loop {
+            give_way();
+            if condition() {
+                return true;
+            }
+            if start.elapsed() >= self.budget {
                 return false;
             }
         }
@@ -68,14 +130,19 @@ impl Spin {
 impl Default for Spin {
     /// The full budget, or none on a machine with a single CPU, where nobody could answer meanwhile.
     fn default() -> Spin {
-        static BUDGET: OnceLock<Duration> = OnceLock::new();
-        let budget = *BUDGET.get_or_init(|| {
+        static DEFAULT: OnceLock<Spin> = OnceLock::new();
+        let replacement = REPLACEMENT.load(Ordering::Relaxed);
+        if replacement != 0 {
+            let budget = Duration::from_nanos(replacement & !(REPLACED | STUBBORN));
+            return if replacement & STUBBORN == 0 { Spin::new(budget) } else { Spin::stubborn(budget) };
+        }
+        *DEFAULT.get_or_init(|| {
             // Not `available_parallelism`: it tells the CPUs of the calling thread, and a pinned one has a single
             // CPU.
             let online = std::fs::read_to_string("/sys/devices/system/cpu/online");
-            if online.is_ok_and(|cpus| is_single(&cpus)) { Duration::ZERO } else { SPIN_BUDGET_MAX }
-        });
-        Spin { budget }
+            let is_single = online.is_ok_and(|cpus| is_single(&cpus));
+            Spin::new(if is_single { Duration::ZERO } else { SPIN_BUDGET_MAX })
+        })
     }
 }
 
@@ -103,29 +170,52 @@ mod tests {
     }
 
     #[test]
+    fn a_bench_may_replace_the_default_and_put_it_back() {
+        let ours = Spin::default();
+        for spin in [Spin::new(Duration::ZERO), Spin::stubborn(SPIN_BUDGET_MAX)] {
+            Spin::replace_default(Some(spin));
+            assert_eq!(Spin::default(), spin);
+        }
+        Spin::replace_default(None);
+        assert_eq!(Spin::default(), ours);
+    }
+
+    #[test]
     fn a_condition_that_never_holds_ends_with_the_budget() {
-        let start = Instant::now();
-        assert!(!Spin::new(SPIN_BUDGET_MAX).until(|| false));
-        assert!(start.elapsed() >= SPIN_BUDGET_MAX);
+        for spin in [Spin::new(SPIN_BUDGET_MAX), Spin::stubborn(SPIN_BUDGET_MAX)] {
+            let start = Instant::now();
+            assert!(!spin.until(|| false));
+            assert!(start.elapsed() >= SPIN_BUDGET_MAX);
+        }
     }
 
     #[test]
     fn a_condition_that_comes_to_hold_ends_the_wait() {
-        let mut looks = 0;
+        let mut glances = 0;
         assert!(Spin::new(SPIN_BUDGET_MAX).until(|| {
-            looks += 1;
-            looks == 10
+            glances += 1;
+            glances == 10
         }));
-        assert_eq!(looks, 10);
+        assert_eq!(glances, 10);
+    }
+
+    /// A look that keeps its CPU keeps it from the very thread it waits for, until the kernel takes it away after
+    /// milliseconds: 16 clients of one shard on two busy CPUs made a third of the calls.
+    #[test]
+    fn a_look_gives_way_before_it_ends() {
+        let gave_way = std::cell::Cell::new(false);
+        let found = Spin::new(SPIN_BUDGET_MAX).look(|| gave_way.get(), || gave_way.set(true));
+        assert!(found, "what happens while the others have the CPU is seen");
+        assert!(!Spin::stubborn(SPIN_BUDGET_MAX).look(|| false, || panic!("a stubborn look keeps its CPU")));
     }
 
     #[test]
     fn an_empty_budget_looks_exactly_once() {
-        let mut looks = 0;
+        let mut glances = 0;
         assert!(!Spin::new(Duration::ZERO).until(|| {
-            looks += 1;
+            glances += 1;
             false
         }));
-        assert_eq!(looks, 1);
+        assert_eq!(glances, 1);
     }
 }

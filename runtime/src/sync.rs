@@ -1,7 +1,7 @@
 //! The one switch between the machine and the model checker.
 //!
 //! Everything that two threads share is built from the names below. In an ordinary build they are the standard
-//! library, an eventfd, a crossbeam channel and arc-swap; under `cfg(loom)` they are loom's stand-ins, so that the models in
+//! library, an eventfd and arc-swap; under `cfg(loom)` they are loom's stand-ins, so that the models in
 //! `loom-tests` walk the very code that ships.
 
 #[cfg(loom)]
@@ -14,7 +14,8 @@ mod backend;
 #[cfg(loom)]
 pub use backend::weakened;
 pub(crate) use backend::{
-    Arc, AtomicU32, AtomicU64, Queue, Signal, SwapCell, UnsafeCell, Waiter, fence, is_modelled, ordering,
+    Arc, AtomicU32, AtomicU64, AtomicUsize, Mutex, Signal, SwapCell, UnsafeCell, Waiter, fence, is_modelled,
+    ordering,
 };
 
 /// A place whose ordering carries the proof of a protocol, and which a model's control may therefore take away.
@@ -34,4 +35,12 @@ pub enum Site {
     Answer,
     /// The waiter's load, which takes the value over.
     Take,
+    /// A producer's look at a place of the ring, which takes over the emptied place.
+    Claim,
+    /// A producer's store, which publishes its message.
+    Publish,
+    /// The consumer's look at a place of the ring, which takes the message over.
+    Receive,
+    /// The consumer's store, which hands an emptied place back.
+    Open,
 }

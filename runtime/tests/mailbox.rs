@@ -34,6 +34,19 @@ fn a_full_mailbox_gives_the_message_back() {
     assert_eq!(mailbox.receive(), Some("second"));
 }
 
+/// Handles hold senders, and applications catch panics around handles.
+#[test]
+fn a_sender_may_be_used_inside_and_after_a_caught_panic() {
+    let (sender, mailbox) = mailbox(2).unwrap();
+    let caught = std::panic::catch_unwind(|| {
+        sender.try_send(std::cell::Cell::new(1)).unwrap();
+        std::panic::resume_unwind(Box::new("a panic without a message on the terminal"));
+    });
+    assert!(caught.is_err());
+    sender.try_send(std::cell::Cell::new(2)).unwrap();
+    assert_eq!([mailbox.receive().unwrap().get(), mailbox.receive().unwrap().get()], [1, 2]);
+}
+
 #[test]
 fn a_patient_sender_gives_up_when_no_room_comes() {
     let (sender, _mailbox) = mailbox(1).unwrap();

@@ -46,6 +46,10 @@ pub(crate) struct ShardDisk {
 /// How long a shard that is short of memory leaves the CPU to who writes the image that it waits for.
 const SHORT_PAUSE: Duration = Duration::from_micros(200);
 
+/// How long a shard looks for a message while the disk works for it: a completion that comes meanwhile is found at the
+/// end of the look.
+const LOOK_BESIDE_IO: Duration = Duration::from_micros(5);
+
 /// Why serving ended without a panic.
 enum Served {
     Closed,
@@ -101,7 +105,7 @@ impl ShardThread {
                 shard.wait_for_log(maintained);
             } else if !busy && shard.budget.is_short() {
                 std::thread::sleep(SHORT_PAUSE);
-            } else if !busy && self.mailbox.is_empty() && !self.mailbox.spin(Spin::default()) {
+            } else if !busy && self.mailbox.is_empty() && !self.mailbox.spin(look(&shard)) {
                 let io = shard.log.as_ref().and_then(|log| log.io_descriptor());
                 self.mailbox.sleep(io, shard.sleep_max());
             }
@@ -190,6 +194,14 @@ impl ShardThread {
 
     fn closed(&self) -> Error {
         closed(self.index)
+    }
+}
+
+/// How long a shard that found nothing to do looks for a message before it sleeps.
+fn look(shard: &Shard) -> Spin {
+    match shard.log.as_ref().is_some_and(|log| log.is_in_flight()) {
+        true => Spin::new(LOOK_BESIDE_IO),
+        false => Spin::default(),
     }
 }
 

@@ -1,19 +1,16 @@
-//! What a model shares between threads: loom's stand-ins, and the smallest queue and signal that behave as the real
-//! ones do.
+//! What a model shares between threads: loom's stand-ins, and the smallest signal that behaves as the real one does.
 
 pub(crate) use loom::cell::UnsafeCell;
-pub(crate) use loom::sync::Arc;
 pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64};
+pub(crate) use loom::sync::{Arc, Mutex};
 
 use std::cell::Cell;
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use loom::sync::atomic::AtomicUsize;
-use loom::sync::{Condvar, Mutex, MutexGuard};
+use loom::sync::Condvar;
 
 use super::Site;
 
@@ -50,6 +47,44 @@ pub(crate) fn fence(site: Site) {
 /// The ordering that `site` asked for, or none at a weakened site.
 pub(crate) fn ordering(site: Site, intended: Ordering) -> Ordering {
     if WEAKENED.get() == Some(site) { Ordering::Relaxed } else { intended }
+}
+
+/// A number that several threads look at before one of them changes it.
+///
+/// To find the orders worth trying, loom 0.7 remembers the last access of an atomic only. A thread that loads and then
+/// stores hides by its own load the loads of others before it, and what they would have seen after the store is never
+/// tried: a ring of one producer would have a single interleaving. So each load here first stores to a cell beside the
+/// number that nobody ever reads. It orders nothing, being relaxed, and loom tries the loads in each order.
+#[derive(Debug)]
+pub(crate) struct AtomicUsize {
+    number: loom::sync::atomic::AtomicUsize,
+    looks: loom::sync::atomic::AtomicUsize,
+}
+
+impl AtomicUsize {
+    pub(crate) fn new(number: usize) -> AtomicUsize {
+        let looks = loom::sync::atomic::AtomicUsize::new(0);
+        AtomicUsize { number: loom::sync::atomic::AtomicUsize::new(number), looks }
+    }
+
+    pub(crate) fn load(&self, order: Ordering) -> usize {
+        self.looks.store(0, Ordering::Relaxed);
+        self.number.load(order)
+    }
+
+    pub(crate) fn store(&self, number: usize, order: Ordering) {
+        self.number.store(number, order);
+    }
+
+    pub(crate) fn compare_exchange(
+        &self,
+        current: usize,
+        new: usize,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<usize, usize> {
+        self.number.compare_exchange(current, new, success, failure)
+    }
 }
 
 /// Who waits for an answer: a token under a lock.
@@ -117,62 +152,5 @@ impl<T> SwapCell<T> {
 
     pub(crate) fn set(&self, value: Option<Arc<T>>) {
         *self.0.lock().expect("no thread of a model panics with the lock") = value;
-    }
-}
-
-/// The bounded queue under a mailbox.
-///
-/// The numbers of messages ever pushed and popped stand outside the lock, as the ends of a ring do: a look at the
-/// queue is two loads and orders nothing else. Behind the lock it would order everything, and hide a missing fence.
-#[derive(Debug)]
-pub(crate) struct Queue<T> {
-    messages: Mutex<VecDeque<T>>,
-    pushed_count: AtomicUsize,
-    popped_count: AtomicUsize,
-    capacity: usize,
-}
-
-impl<T> Queue<T> {
-    pub(crate) fn bounded(capacity: usize) -> Queue<T> {
-        Queue {
-            messages: Mutex::new(VecDeque::new()),
-            pushed_count: AtomicUsize::new(0),
-            popped_count: AtomicUsize::new(0),
-            capacity,
-        }
-    }
-
-    pub(crate) fn push(&self, message: T) -> Result<(), T> {
-        let mut messages = self.lock();
-        if messages.len() == self.capacity {
-            return Err(message);
-        }
-        messages.push_back(message);
-        drop(messages);
-        self.pushed_count.fetch_add(1, Ordering::Release);
-        Ok(())
-    }
-
-    pub(crate) fn pop(&self) -> Option<T> {
-        if self.is_empty() {
-            return None;
-        }
-        let message = self.lock().pop_front()?;
-        self.popped_count.fetch_add(1, Ordering::Release);
-        Some(message)
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        // A message may be popped before it is counted as pushed.
-        let popped_count = self.popped_count.load(Ordering::Acquire);
-        self.pushed_count.load(Ordering::Acquire).saturating_sub(popped_count)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<T>> {
-        self.messages.lock().expect("no thread of a model panics with the lock")
     }
 }

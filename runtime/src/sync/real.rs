@@ -1,7 +1,7 @@
-//! What an ordinary build shares between threads: the standard library, an eventfd, a crossbeam channel, arc-swap.
+//! What an ordinary build shares between threads: the standard library, an eventfd and arc-swap.
 
-pub(crate) use std::sync::Arc;
-pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64};
+pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
+pub(crate) use std::sync::{Arc, Mutex};
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,7 +10,6 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use crossbeam_channel::{Receiver, Sender, TrySendError};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 
@@ -134,39 +133,5 @@ impl<T> SwapCell<T> {
 
     pub(crate) fn set(&self, value: Option<Arc<T>>) {
         self.0.store(value);
-    }
-}
-
-/// The bounded queue under a mailbox: both ends of a channel, of which only what never blocks is used.
-#[derive(Debug)]
-pub(crate) struct Queue<T> {
-    sender: Sender<T>,
-    receiver: Receiver<T>,
-}
-
-impl<T> Queue<T> {
-    pub(crate) fn bounded(capacity: usize) -> Queue<T> {
-        let (sender, receiver) = crossbeam_channel::bounded(capacity);
-        Queue { sender, receiver }
-    }
-
-    /// Puts a message behind the others; it comes back when the queue is full.
-    #[inline]
-    pub(crate) fn push(&self, message: T) -> Result<(), T> {
-        self.sender.try_send(message).map_err(TrySendError::into_inner)
-    }
-
-    #[inline]
-    pub(crate) fn pop(&self) -> Option<T> {
-        self.receiver.try_recv().ok()
-    }
-
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.receiver.is_empty()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.receiver.len()
     }
 }

@@ -3,6 +3,7 @@
 //! | figure | how it is measured | limit beside it |
 //! |---|---|---|
 //! | `put_*_synchronous`, `get_*_synchronous` | one client on another CPU than the one shard, each call waited for and timed; p50 and p99 of each round | a bare round trip over the same mailbox and reply slot; a bare FxHashMap on the client's own thread |
+//! | `bare_channel_round_trip` | that bare round trip, in the same rounds | the same word over two bare crossbeam channels, both sides always awake |
 //! | `put_*_calls_of_64` | 1, 2 and 4 clients, each call waited for; puts of all clients over the time of a round | a bare FxHashMap with the same keys and values; with one `pwrite`, or one durable append, per 64 |
 //! | `put_strict_one_client` | as synchronous | the raw durable append of 4 KiB in the same directory |
 //! | `put_strict_16_clients` | 16 closed-loop clients, commits of a round over its time | a bare group commit with 16 threads on the raw log |

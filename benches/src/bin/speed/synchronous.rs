@@ -5,6 +5,7 @@ use std::hint::black_box;
 use strata::{Durability, Reads, RunHandle, Writes};
 use strata_benches::arguments::Arguments;
 use strata_benches::bare_channel::BareChannel;
+use strata_benches::bare_crossbeam::BareCrossbeam;
 use strata_benches::bare_map::BareMap;
 use strata_benches::clients::alone;
 use strata_benches::figure::{Figure, Goal, Setting};
@@ -39,6 +40,7 @@ struct Answers {
     put: Distribution,
     get: Distribution,
     channel: Distribution,
+    crossbeam: Distribution,
     map_put: Distribution,
     map_get: Distribution,
 }
@@ -58,6 +60,13 @@ pub(crate) fn measure(arguments: &Arguments, durability: Durability, report: &mu
     let (rounds, count) = (arguments.pick(15, 2), arguments.pick(50_000, 2000));
     let answers = alone(&placement, || rounds_of(&run, &shard_cpus, rounds, count));
     let setting = Setting { mode, value_size: VALUE_SIZE, batch_size: 1, clients: 1, shards: 1, placement };
+    if durability == Durability::InMemory {
+        let (own, peer) = (&answers.channel, &answers.crossbeam);
+        for (part, own, peer) in [("p50", &own.p50, &peer.p50), ("p99", &own.p99, &peer.p99)] {
+            let figure = Figure::new(format!("bare_channel_round_trip_{part}"), "us", own.clone());
+            report.add(&figure.against(&format!("two bare crossbeam channels {part}"), peer));
+        }
+    }
     let pairs = [("put", &answers.put, &answers.map_put), ("get", &answers.get, &answers.map_get)];
     for (name, own, map) in pairs {
         let question = |part: &str| format!("{name}_{mode}_synchronous_{part}");
@@ -87,6 +96,7 @@ fn rounds_of(run: &RunHandle, shard_cpus: &[usize], rounds: usize, count: usize)
     let mut answers = Answers::default();
     for _ in 0..rounds {
         answers.channel.push(&channel_round(shard_cpus, count));
+        answers.crossbeam.push(&crossbeam_round(shard_cpus, count));
         (0..WARM_UP.max(KEY_COUNT)).for_each(put);
         answers.put.push(&Latencies::of(count, put));
         (0..WARM_UP).for_each(get);
@@ -102,6 +112,16 @@ fn channel_round(cpus: &[usize], count: usize) -> Latencies {
     let channel = BareChannel::start(cpus);
     let round_trip = |index| {
         black_box(channel.round_trip(index as u64));
+    };
+    (0..WARM_UP).for_each(round_trip);
+    Latencies::of(count, round_trip)
+}
+
+/// The same over the peer's queues, on the same CPUs.
+fn crossbeam_round(cpus: &[usize], count: usize) -> Latencies {
+    let channels = BareCrossbeam::start(cpus);
+    let round_trip = |index| {
+        black_box(channels.round_trip(index as u64));
     };
     (0..WARM_UP).for_each(round_trip);
     Latencies::of(count, round_trip)
