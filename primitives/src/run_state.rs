@@ -4,7 +4,7 @@ use crate::draft::Draft;
 use crate::encoded::Encoded;
 use crate::entry_log::{EntryLog, TrimmedOf};
 use crate::erasure::Erasure;
-use crate::event::{Event, EventRef, Seal};
+use crate::event::{Event, Seal};
 use crate::event_log::{Anchor, EventLog};
 use crate::fork::ForkPoint;
 use crate::id::{OperationId, RunId};
@@ -446,30 +446,6 @@ impl RunState {
         }
     }
 
-    /// Its events where they lie, newest first.
-    pub fn events_from_newest(&self) -> impl Iterator<Item = EventRef<'_>> {
-        let events = &self.content.events;
-        let sequences = (events.first()..events.end()).rev();
-        sequences.zip(events.iter().rev()).map(|(sequence, event)| {
-            let Event { kind, payload, stamp, hash, .. } = event;
-            EventRef { sequence, kind, payload, stamp: *stamp, hash }
-        })
-    }
-
-    /// Whether that index is there.
-    pub fn has_order(&self, index: OrderIndex) -> bool {
-        match index {
-            OrderIndex::Keys(kind) => self.content.keys(kind).has_order(),
-            OrderIndex::Documents => self.content.documents.has_order(),
-        }
-    }
-
-    /// What is under a key, whether its deadline has passed or not: the value, the commit that last wrote it, and the deadline.
-    #[inline]
-    pub fn key(&self, kind: KeyKind, key: &str) -> Option<(&Encoded, Stamp, Option<Timestamp>)> {
-        self.content.keys(kind).get(key).map(|entry| (&entry.value, entry.stamp, entry.deadline))
-    }
-
     /// The run.
     pub fn id(&self) -> RunId {
         self.id
@@ -612,6 +588,8 @@ pub(crate) fn described(current: Option<&RunMeta>, mutation: Mutation, commit: V
 mod adopted;
 #[path = "fitting.rs"]
 mod fitting;
+#[path = "in_place.rs"]
+mod in_place;
 
 #[cfg(test)]
 #[path = "run_state_tests.rs"]

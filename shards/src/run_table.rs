@@ -10,13 +10,12 @@ use strata_primitives::{
 use strata_wal::Lsn;
 
 use crate::base::{Base, Known, Origin};
-use crate::boot::Boot;
 use crate::cold_run::ColdRun;
 use crate::erasing::{Descent, erasures_of};
 use crate::forks::Forks;
 use crate::image_directory::RunEntry;
 use crate::record::Record;
-use crate::run::{Counted, Need, Progress, Run};
+use crate::run::{Counted, Need, Run};
 use crate::shared_memory::SharedMemory;
 use crate::window::Windows;
 
@@ -493,26 +492,6 @@ impl RunTable {
             }
         }
         taken
-    }
-
-    /// Shows erasures that are safe by now in the pictures that somebody keeps.
-    pub(crate) fn release_erasures(&mut self, progress: &Progress) {
-        let mut windows = std::mem::take(&mut self.windows);
-        windows.release(progress, |run, ancestor| self.inherited_through(run, ancestor));
-        self.windows = windows;
-    }
-
-    /// Publishes what is due and may be seen by everybody.
-    pub(crate) fn publish_due(&mut self, progress: &Progress, boot: Boot, erasure_mark: u64) {
-        for id in self.windows.take_due() {
-            match self.runs.get(&id) {
-                Some(Held::Resident(run)) if !run.need.is_met(progress) => self.windows.put_off(id),
-                Some(Held::Resident(run)) if run.state.exists() => {
-                    self.windows.publish(&run.state, boot, erasure_mark);
-                }
-                _ => self.windows.pass_over(id),
-            }
-        }
     }
 
     /// Takes back a [`redact_descendants`](Self::redact_descendants).

@@ -140,6 +140,11 @@ impl Windows {
         }
     }
 
+    /// Whether a run is due.
+    pub(crate) fn is_any_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
     /// The runs that are due. Those that cannot be published yet are to be given [back](Self::put_off).
     pub(crate) fn take_due(&mut self) -> Vec<RunId> {
         std::mem::take(&mut self.due)
@@ -236,6 +241,11 @@ impl Windows {
         if self.by_run.values().any(|window| !window.kept.is_empty()) {
             self.unseen_erasures.push_back(UnseenErasure { need, run, erasures, mark });
         }
+    }
+
+    /// Whether erasures are to be shown in pictures.
+    pub(crate) fn has_unseen_erasures(&self) -> bool {
+        !self.unseen_erasures.is_empty()
     }
 
     /// Shows the erasures in pictures that are safe by now; `inherits` tells up to which version a run is what another one was.

@@ -1,0 +1,35 @@
+//! When what is published of runs changes: runs are shown that everybody may see, and erasures that are safe.
+
+use crate::boot::Boot;
+use crate::run::Progress;
+use crate::run_table::{Held, RunTable};
+
+impl RunTable {
+    /// Shows erasures that are safe by now in the pictures that somebody keeps.
+    pub(crate) fn release_erasures(&mut self, progress: &Progress) {
+        if !self.windows.has_unseen_erasures() {
+            return;
+        }
+        let mut windows = std::mem::take(&mut self.windows);
+        windows.release(progress, |run, ancestor| self.inherited_through(run, ancestor));
+        self.windows = windows;
+    }
+
+    /// Publishes what is due and may be seen by everybody.
+    pub(crate) fn publish_due(&mut self, progress: &Progress, boot: Boot, erasure_mark: u64) {
+        if !self.windows.is_any_due() {
+            return;
+        }
+        let mut windows = std::mem::take(&mut self.windows);
+        for id in windows.take_due() {
+            match self.held(id) {
+                Some(Held::Resident(run)) if !run.need.is_met(progress) => windows.put_off(id),
+                Some(Held::Resident(run)) if run.state.exists() => {
+                    windows.publish(&run.state, boot, erasure_mark);
+                }
+                _ => windows.pass_over(id),
+            }
+        }
+        self.windows = windows;
+    }
+}
