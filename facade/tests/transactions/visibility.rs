@@ -5,13 +5,18 @@ use std::sync::mpsc::TryRecvError;
 use std::time::Duration;
 
 use strata::{
-    Condition, Durability, EntityRef, ErrorKind, KvScan, OperationId, Options, Reads, RunFilter, RunSpec,
+    Condition, Database, Durability, EntityRef, ErrorKind, KvScan, OperationId, Options, Reads, RunFilter, RunSpec,
     RunStatus, ShardState, Value, Version, Writes,
 };
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
 
 use crate::support::gate::{Gate, Opener, open_gated, under_way};
-use crate::support::{open_on, options, script, sim_path};
+use crate::support::{eventually, open_on, options, script, sim_path};
+
+/// How many pictures of runs were published.
+fn publications(database: &Database) -> u64 {
+    database.stats().unwrap().shards.iter().map(|shard| shard.publications).sum()
+}
 
 #[test]
 fn a_read_after_log_failed_serves_the_last_visible_version() {
@@ -127,11 +132,16 @@ fn a_strict_commit_is_seen_by_nobody_before_it_is_durable() {
                 );
             }
             assert!(conflict.try_recv().is_err(), "{durability:?}: a conflict tells of the new version too");
+            assert_eq!(publications(&database), 0, "{durability:?}: nor is it published");
             gate.open();
             for answered in [write, read, count, history, log] {
                 assert_eq!(answered.recv(), Ok(before.next()), "{durability:?}");
             }
             assert_eq!(conflict.recv().unwrap().kind(), ErrorKind::Conflict);
+        });
+        eventually("what is durable is published", || {
+            assert_eq!(run.get("plan").unwrap().unwrap().value.as_str(), Some("new"));
+            publications(&database) > 0
         });
     }
 }
