@@ -42,9 +42,12 @@ impl Spin {
     /// Looks at `condition` until it holds or the budget is spent; tells whether it held.
     #[inline]
     pub fn until(&self, mut condition: impl FnMut() -> bool) -> bool {
-        if condition() {
-            return true;
-        }
+        condition() || self.look(condition)
+    }
+
+    /// The wait behind a first look in vain; never inlined, so that instructions that wait can be told from others.
+    #[inline(never)]
+    fn look(&self, mut condition: impl FnMut() -> bool) -> bool {
         // A model has no time to pass; looking again would only repeat interleavings.
         if self.budget.is_zero() || sync::is_modelled() {
             return false;
