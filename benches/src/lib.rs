@@ -11,6 +11,7 @@
 //! | `recovery` | how many records a second does a shard replay? |
 //! | `scaling` | what do more shards bring? |
 //! | `mixes` | how long should who waits look before it sleeps, for which mix of clients and shards? |
+//! | `instructions` | how many instructions does a call take, and has that changed? |
 //! | `idle` | what does a store cost that is not used, and what does it leave behind? |
 //!
 //! Each takes `--quick` for a run of a few seconds and `--dir DIR` for where stores are made.

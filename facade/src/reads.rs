@@ -142,7 +142,7 @@ pub trait Reads {
     }
 
     /// Hands the newest events to `visit`, newest first, where they lie: nothing is copied, decoded or allocated where the run is read
-    /// without a message. Tells how many, and at which version of the run these are the newest. `visit` must not read the run.
+    /// without a message. Tells how many, and at which version of the run these are the newest.
     ///
     /// ```
     /// use strata::{Database, Reads, RunSpec, Writes};

@@ -294,6 +294,7 @@ impl<T> Slot<T> {
 
     /// For the waiter: sleeps until the request is settled, or until `nap` gives no more time; tells which.
     #[cold]
+    #[inline(never)]
     fn park_by(&self, nap: impl Fn() -> Option<Duration>) -> bool {
         // Relaxed: the mark carries no data. An exchange, because a plain store could wipe out an answer. When it
         // fails the answer has come, and the load below sees it.

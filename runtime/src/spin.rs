@@ -79,8 +79,9 @@ impl Spin {
         condition() || self.look(condition, std::thread::yield_now)
     }
 
-    /// As [`until`](Self::until), after the first glance; `give_way` lets other threads have the CPU.
-    #[inline]
+    /// As [`until`](Self::until), after the first glance; `give_way` lets other threads have the CPU. Never inlined, so that
+    /// instructions that wait can be told from others.
+    #[inline(never)]
     fn look(&self, mut condition: impl FnMut() -> bool, give_way: impl FnMut()) -> bool {
         // A model has no time to pass; looking again would only repeat interleavings.
         if self.budget.is_zero() || sync::is_modelled() {

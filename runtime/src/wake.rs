@@ -96,6 +96,7 @@ impl WakeWord {
     ///
     /// It may also return for no reason (a signal handler ran, an earlier wake came late): the caller looks at
     /// everything and sleeps again. Only the owner of the word may call this.
+    #[inline(never)]
     pub fn sleep(
         &self,
         has_work: impl FnOnce() -> bool,
@@ -120,6 +121,7 @@ impl WakeWord {
 
     /// Of several senders that found the owner asleep, one makes the system call.
     #[cold]
+    #[inline(never)]
     fn rouse(&self) {
         // Relaxed: the message is published by the queue, and the signal orders itself. A nudge must not be undone,
         // hence the exchange; who loses it has nothing left to do.

@@ -148,6 +148,11 @@ impl ShardThread {
                 Some(Message::Control(control @ (Control::Restart | Control::Close), reply)) => {
                     return (control, reply);
                 }
+                // It asks for a window again, of the shard that is recovered.
+                Some(Message::Attend { reader, .. }) => {
+                    reader.forget();
+                    None
+                }
                 // What is to be ended went with the shard that served it.
                 Some(message) => message.into_reply(),
             };

@@ -69,7 +69,8 @@ impl Reader {
         self.standing.store(Standing::Seen as u8, Ordering::Relaxed);
     }
 
-    fn forget(&self) {
+    /// Its shard knows it no more.
+    pub(crate) fn forget(&self) {
         self.board.withdraw();
         self.standing.store(Standing::New as u8, Ordering::Relaxed);
     }

@@ -5,8 +5,8 @@ use std::sync::mpsc::TryRecvError;
 use std::time::Duration;
 
 use strata::{
-    Condition, Database, Durability, EntityRef, ErrorKind, KvScan, OperationId, Options, Reads, RunFilter, RunSpec,
-    RunStatus, ShardState, Value, Version, Writes,
+    Condition, Database, Durability, EntityRef, ErrorKind, KvScan, OperationId, Options, Reads, RunFilter,
+    RunSpec, RunStatus, ShardState, Value, Version, Writes,
 };
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
 

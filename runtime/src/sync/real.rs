@@ -66,6 +66,8 @@ impl Waiter {
     }
 
     /// Ends the sleep, or the next one.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn unpark(&self) {
         self.thread.unpark();
     }

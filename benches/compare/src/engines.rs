@@ -1,0 +1,28 @@
+//! Every engine and every limit, in the order of columns.
+
+mod bare_log;
+mod bare_maps;
+mod fjall;
+mod lmdb;
+mod redb;
+mod sled;
+mod sqlite;
+mod strata;
+mod surrealkv;
+
+use crate::engine::Engine;
+
+/// Every engine and every limit; strata is the first.
+pub const ENGINES: [&dyn Engine; 11] = [
+    &strata::Strata,
+    &surrealkv::SurrealKv,
+    &redb::Redb,
+    &fjall::Fjall,
+    &lmdb::Lmdb,
+    &sqlite::Sqlite,
+    &sled::Sled,
+    &bare_maps::Plain,
+    &bare_maps::Sharded,
+    &bare_maps::LockFree,
+    &bare_log::BareLog,
+];
