@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::{Arc, mpsc};
 
 use strata_primitives::{
-    Cause, Commit, Direction, Durability, Effect, Encoded, EntityRef, ErasedVersions, Error, ErrorKind,
-    EventRef, KeyKind, Limits, Operation, OperationId, Outcome, Retention, RunId, Stamp, Value, Version,
-    Versioned, check_key,
+    Cause, Commit, Direction, Durability, Effect, EntityRef, ErasedVersions, Error, ErrorKind, EventRef,
+    FindKey, KeyKind, Limits, Operation, OperationId, Outcome, Retention, RunId, Value, Version, Versioned,
+    check_key,
 };
 use strata_shards::message::{CallOptions, SentOptions};
 use strata_shards::{BatchReceipt, Ending, Engine, Purpose, Reader, RetentionPreview, Shipped, repeated};
@@ -471,12 +471,7 @@ impl Reads for RunHandle {
         }
     }
 
-    fn look_up(
-        &self,
-        kind: KeyKind,
-        name: &str,
-        found: &mut dyn FnMut(Option<(&Encoded, Stamp)>),
-    ) -> Result<()> {
+    fn look_up(&self, kind: KeyKind, name: &str, found: &mut FindKey<'_>) -> Result<()> {
         check_key(kind, name, self.id, &self.limits)?;
         match self.engine.read_key(&self.reader, kind, name, found)? {
             true => Ok(()),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use strata_primitives::{
     ChainReport, Direction, Effect, Encoded, EntityRef, Error, ErrorKind, EventPage as StoredPage, EventRef,
-    KeyKind, Limits, Operation, OperationId, Outcome, Receipt, RecordedEffect, RunId, RunInfo, Stamp,
-    TraceFilter, TraceId, Value, Versioned,
+    FindKey, KeyKind, Limits, Operation, OperationId, Outcome, Receipt, RecordedEffect, RunId, RunInfo,
+    Stamp, TraceFilter, TraceId, Value, Versioned,
 };
 
 use crate::Result;
@@ -44,12 +44,7 @@ pub trait Reads {
 
     /// Hands `found` what is under a key or in a cell, if it is there.
     #[doc(hidden)]
-    fn look_up(
-        &self,
-        kind: KeyKind,
-        name: &str,
-        found: &mut dyn FnMut(Option<(&Encoded, Stamp)>),
-    ) -> Result<()> {
+    fn look_up(&self, kind: KeyKind, name: &str, found: &mut FindKey<'_>) -> Result<()> {
         look_up_by_asking(self, kind, name, found)
     }
 
@@ -471,7 +466,7 @@ pub(crate) fn look_up_by_asking<R: Reads + ?Sized>(
     reader: &R,
     kind: KeyKind,
     name: &str,
-    found: &mut dyn FnMut(Option<(&Encoded, Stamp)>),
+    found: &mut FindKey<'_>,
 ) -> Result<()> {
     match reader.ask(Operation::read_of(kind, name))? {
         Outcome::Value(value) => found(value.as_ref().map(|value| (&value.value, value.stamp()))),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use strata_primitives::{
-    Direction, Encoded, EntityRef, Error, ErrorKind, EventRef, KeyKind, Limits, Operation, Outcome, Receipt,
-    RunId, Stamp, Timestamp, Version, Versioned, check_key,
+    Direction, EntityRef, Error, ErrorKind, EventRef, FindKey, KeyKind, Limits, Operation, Outcome, RunId,
+    Stamp, Timestamp, Version, Versioned, check_key,
 };
 use strata_shards::{Pin, Purpose, TransactionId, TransactionStep};
 
@@ -141,8 +141,8 @@ impl Reads for Snapshot {
             Source::Pinned(..) if matches!(operation, Operation::RunReceipt { .. }) => {
                 match engine.operate(self.run_id(), operation, None)? {
                     Outcome::Receipt(receipt) => {
-                        let is_shown = |receipt: &Box<Receipt>| receipt.commit.version <= self.stamp.version;
-                        Ok(Outcome::Receipt(receipt.filter(is_shown)))
+                        let newest = self.stamp.version;
+                        Ok(Outcome::Receipt(receipt.filter(|receipt| receipt.commit.version <= newest)))
                     }
                     other => unexpected(&other),
                 }
@@ -160,12 +160,7 @@ impl Reads for Snapshot {
         self.handle.engine().visit_last_events_of_pin(pin, limit.min(self.limits().items_max), visit)
     }
 
-    fn look_up(
-        &self,
-        kind: KeyKind,
-        name: &str,
-        found: &mut dyn FnMut(Option<(&Encoded, Stamp)>),
-    ) -> Result<()> {
+    fn look_up(&self, kind: KeyKind, name: &str, found: &mut FindKey<'_>) -> Result<()> {
         let Source::Pinned(pin, now) = &self.source else {
             return look_up_by_asking(self, kind, name, found);
         };

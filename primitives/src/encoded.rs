@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind};
 use crate::limits::{Limits, VALUE_DEPTH_MAX};
 use crate::unread::{LARGE_VALUE_SIZE, ReadValue, UNREAD_SIZE, Unread, hash_of};
 use crate::value::{Value, canonical_bits};
+use crate::version::Stamp;
 use rustc_hash::FxHashSet;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -46,6 +47,9 @@ enum Bytes {
     Here(Arc<[u8]>),
     Unread(Arc<Unread>),
 }
+
+/// Who is handed what is under a key, where it lies: the value, and the commit that last wrote it.
+pub type FindKey<'a> = dyn FnMut(Option<(&Encoded, Stamp)>) + 'a;
 
 // What a key holds is as large as if all values were here.
 const _: () = assert!(size_of::<Encoded>() == size_of::<Arc<[u8]>>());

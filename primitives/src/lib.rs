@@ -89,7 +89,7 @@ pub use deadline::Deadline;
 pub use digest::Digest;
 pub use draft::{Draft, Staged};
 pub use effect::Effect;
-pub use encoded::Encoded;
+pub use encoded::{Encoded, FindKey};
 pub use entity::EntityRef;
 pub use erasure::{ERASURE_REASON_SIZE_MAX, ErasedVersions, Erasure};
 pub use error::{Error, ErrorKind};

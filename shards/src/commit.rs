@@ -195,8 +195,7 @@ impl Shard {
             run.durability = meta.durability;
         }
         if is_watched {
-            let (size, size_max) = (run.counted.memory, self.setup.limits.snapshot_size_max);
-            self.runs.windows.note_taken(staged.run, taken, size, size_max);
+            self.runs.windows.note_taken(staged.run, taken, self.setup.limits.snapshot_size_max);
         }
         self.stats.commits += 1;
         self.stats.mutations += replaced_count as u64;

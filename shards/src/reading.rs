@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strata_primitives::{
-    Encoded, Error, EventRef, KeyKind, Limits, Operation, Outcome, RunId, RunState, Stamp, Timestamp,
+    Error, EventRef, FindKey, KeyKind, Limits, Operation, Outcome, RunId, RunState, Stamp, Timestamp,
     Versioned,
 };
 use strata_runtime::Publication;
@@ -53,7 +53,7 @@ impl Engine {
         reader: &Reader,
         kind: KeyKind,
         name: &str,
-        found: &mut dyn FnMut(Option<(&Encoded, Stamp)>),
+        found: &mut FindKey<'_>,
     ) -> Result<bool, Error> {
         let answered = self.look(reader, |publication| {
             let is_known = Reach::key(kind, name).is_as_published(publication);
@@ -121,7 +121,7 @@ impl Engine {
         now: Timestamp,
         kind: KeyKind,
         name: &str,
-        found: &mut dyn FnMut(Option<(&Encoded, Stamp)>),
+        found: &mut FindKey<'_>,
     ) -> Result<(), Error> {
         self.check_caller()?;
         pin.with_state(|state| find(state, kind, name, || now, found))
@@ -191,7 +191,7 @@ fn find(
     kind: KeyKind,
     name: &str,
     now: impl FnOnce() -> Timestamp,
-    found: &mut dyn FnMut(Option<(&Encoded, Stamp)>),
+    found: &mut FindKey<'_>,
 ) {
     let entry = state.key(kind, name);
     let is_live = entry.is_some_and(|(_, _, deadline)| deadline.is_none_or(|deadline| deadline > now()));

@@ -23,8 +23,9 @@ use crate::transaction::given_up;
 /// once, so that tests read what is published.
 const PATIENCE: u32 = if cfg!(debug_assertions) { 1 } else { 8 };
 
-/// A publication that nobody keeps may hold so much that the run does not share any more, bytes, or an eighth of the run.
-const STALE_SIZE_MIN: usize = 1 << 20;
+/// A publication that nobody keeps may hold so much that the run does not share any more, bytes: what is dropped with it at once
+/// takes its thread a fraction of a millisecond.
+const STALE_SIZE_MAX: usize = 1 << 20;
 
 /// Where one handle reads a run without a message, once its shard knows of it.
 #[derive(Debug, Default)]
@@ -123,7 +124,9 @@ impl Windows {
         window.readers.retain(|known| Arc::strong_count(known) > 1 && !Arc::ptr_eq(known, &reader));
         match &window.publication {
             Some(publication) => reader.board.publish(Arc::clone(publication)),
-            None => window.asked = window.asked.max(PATIENCE - 1),
+            // It has asked twice already.
+            None if window.asked + 1 < PATIENCE => window.asked = PATIENCE - 1,
+            None => {}
         }
         window.readers.push(reader);
     }
@@ -190,12 +193,12 @@ impl Windows {
     }
 
     /// Notes that a commit has taken so many bytes out of a run that pictures may still hold. What has become too much is given up.
-    pub(crate) fn note_taken(&mut self, run: RunId, taken: usize, run_size: usize, kept_size_max: usize) {
+    pub(crate) fn note_taken(&mut self, run: RunId, taken: usize, kept_size_max: usize) {
         let Some(window) = self.by_run.get_mut(&run) else { return };
         let before = window.size();
         window.kept.iter_mut().for_each(|kept| kept.size += taken);
         window.readers.retain(|reader| Arc::strong_count(reader) > 1);
-        let is_stale = window.size() > STALE_SIZE_MIN.max(run_size / 8);
+        let is_stale = window.size() > STALE_SIZE_MAX;
         if window.readers.is_empty() || (is_stale && !window.is_kept()) {
             window.withdraw();
         }

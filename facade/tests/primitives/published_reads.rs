@@ -330,8 +330,11 @@ fn a_run_that_leaves_memory_is_read_as_before_and_one_that_is_kept_stays() {
     assert!(stats.shards[0].evictions > 0 && stats.shards[0].publications > 0, "{stats:?}");
 }
 
+/// An event as these tests compare it: its sequence, its type, the number in it.
+type Told = (u64, String, Option<i64>);
+
 /// What a reader is handed of the newest events.
-fn visited(run: &dyn Reads, limit: usize) -> (Vec<(u64, String, Option<i64>)>, strata::Versioned<u64>) {
+fn visited(run: &dyn Reads, limit: usize) -> (Vec<Told>, strata::Versioned<u64>) {
     let mut events = Vec::new();
     let seen = run.visit_last_events(limit, &mut |event| {
         events.push((event.sequence, event.kind.to_owned(), event.payload.as_int()));
@@ -366,7 +369,11 @@ fn the_newest_events_are_visited_where_they_lie_as_they_are_listed() {
     check(&snapshot);
     assert_eq!(visited(&run, 1_000).0.len(), 90);
     assert_eq!(visited(&snapshot, 1_000).0.len(), 200);
-    run.transaction(|tx| Ok::<_, Error>(check(tx))).unwrap();
+    run.transaction(|tx| {
+        check(tx);
+        Ok::<_, Error>(())
+    })
+    .unwrap();
     check(&snapshot.detach().unwrap());
     for reader in [&run as &dyn Reads, &snapshot] {
         assert_eq!(reader.visit_last_events(0, &mut |_| {}).unwrap_err().kind(), ErrorKind::InvalidArgument);
