@@ -26,5 +26,5 @@ pub use pinned::{Cpu, Placement, is_shard_thread, spawn};
 pub use process::process_number;
 pub use published::Published;
 pub use reply::{Abandoned, Pending, ReplyPool, Responder, Unanswered};
-pub use spin::{SPIN_BUDGET_MAX, Spin};
+pub use spin::{Habit, SPIN_BUDGET_MAX, Spin};
 pub use wake::WakeWord;

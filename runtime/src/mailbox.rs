@@ -15,7 +15,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use crate::ring::{Consumer, Producer, ring};
-use crate::spin::Spin;
+use crate::spin::{Habit, Spin};
 use crate::sync::{Arc, Mutex};
 use crate::wake::WakeWord;
 
@@ -44,7 +44,10 @@ pub fn mailbox<T>(capacity: usize) -> io::Result<(Sender<T>, Mailbox<T>)> {
     assert!(capacity > 0, "a mailbox has room for at least one message");
     let shared = Arc::new(Shared { word: WakeWord::new()?, left: Mutex::new(None) });
     let (producer, consumer) = ring(capacity);
-    Ok((Sender { producer, shared: shared.clone() }, Mailbox { consumer: Some(consumer), shared }))
+    Ok((
+        Sender { producer, shared: shared.clone() },
+        Mailbox { consumer: Some(consumer), habit: Habit::default(), shared },
+    ))
 }
 
 /// Why a message was not sent; the message comes back.
@@ -162,6 +165,7 @@ impl<T> Clone for Sender<T> {
 pub struct Mailbox<T> {
     /// Left behind by `drop` only. It makes the mailbox one thread's: two may not pop, nor sleep on one word.
     consumer: Option<Consumer<T>>,
+    habit: Habit,
     shared: Arc<Shared<T>>,
 }
 
@@ -186,7 +190,7 @@ impl<T> Mailbox<T> {
     /// Looks for a message until one comes or the budget is spent; tells whether one came.
     #[inline]
     pub fn spin(&self, spin: Spin) -> bool {
-        spin.until(|| !self.is_empty())
+        self.habit.until(spin, || !self.is_empty())
     }
 
     /// Sleeps until a message comes, a sender calls [`wake`](Sender::wake), `io` is readable or the timeout is over.

@@ -18,7 +18,7 @@ use std::marker::PhantomData;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::spin::Spin;
+use crate::spin::{Habit, Spin};
 use crate::sync::{Arc, AtomicU32, Site, UnsafeCell, Waiter, ordering};
 
 /// Slots a pool keeps; a thread with more requests under way at once allocates the rest.
@@ -91,6 +91,7 @@ impl std::error::Error for Unanswered {}
 pub struct ReplyPool<T> {
     free: RefCell<Vec<Arc<Slot<T>>>>,
     spin: Spin,
+    habit: Habit,
     one_thread: PhantomData<*const ()>,
 }
 
@@ -103,7 +104,7 @@ impl<T> ReplyPool<T> {
     /// An empty pool whose waits look for as long as `spin` says before they sleep.
     pub fn with_spin(spin: Spin) -> ReplyPool<T> {
         let free = RefCell::new(Vec::with_capacity(POOLED_COUNT_MAX));
-        ReplyPool { free, spin, one_thread: PhantomData }
+        ReplyPool { free, spin, habit: Habit::default(), one_thread: PhantomData }
     }
 
     /// Both ends of a new request.
@@ -156,7 +157,7 @@ impl<T> ReplyPool<T> {
     #[inline]
     fn wait_by(&self, pending: Pending<T>, nap: impl Fn() -> Option<Duration>) -> Result<T, Unanswered> {
         let slot = pending.slot;
-        if !self.spin.until(|| slot.is_settled()) && !slot.park_by(nap) {
+        if !self.habit.until(self.spin, || slot.is_settled()) && !slot.park_by(nap) {
             return Err(Unanswered::GaveUp);
         }
         let answer = slot.take();

@@ -5,10 +5,14 @@
 //! that has slept once, can answer. Then both sleep at every call, and never find out of it. So the budget is longer than
 //! a wake-up.
 //!
+//! What takes longer than a wake-up, as a disk does, is not worth a look: a waiter that has looked in vain some times
+//! sleeps at once for some waits ([`Habit`]).
+//!
 //! With more threads than CPUs, the one that looks may hold the CPU which the one it waits for needs. So a look that has
 //! not ended soon gives up the CPU between two glances: where nobody else wants it that is a system call, and otherwise
 //! whoever has work gets on with it.
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -23,6 +27,12 @@ const KEEPS_CPU: Duration = Duration::from_micros(2);
 
 /// Glances between two readings of the clock, which cost more than a glance.
 const GLANCES_PER_READING: u32 = 32;
+
+/// After so many looks in vain a waiter that looks by habit stops looking.
+const VAIN_MAX: u8 = 3;
+
+/// For so many waits, and then looks once more.
+const REST: u8 = 16;
 
 /// The default that a bench has put in the place of ours: [`REPLACED`], perhaps [`STUBBORN`], and the budget in
 /// nanoseconds; zero where none has. The standard library's, not the model's: it orders nothing.
@@ -128,6 +138,45 @@ impl Spin {
     }
 }
 
+/// What one waiter has learned of its looks: whether they end in vain.
+///
+/// Who waits for a disk, or for a thread that has no CPU, would look each time for nothing, and keep from the CPU who has work. So
+/// after some looks in vain it sleeps at once for some waits, and then tries again: what it waits for may have become fast.
+#[derive(Debug, Default)]
+pub struct Habit {
+    vain_count: Cell<u8>,
+    rest: Cell<u8>,
+}
+
+impl Habit {
+    /// As [`Spin::until`], unless the last looks were in vain: then it glances once.
+    #[inline]
+    pub fn until(&self, spin: Spin, mut condition: impl FnMut() -> bool) -> bool {
+        condition() || self.look(spin, || spin.look(condition, std::thread::yield_now))
+    }
+
+    /// The rest of a wait whose first glance was in vain; `look` tells whether it found something.
+    fn look(&self, spin: Spin, look: impl FnOnce() -> bool) -> bool {
+        if spin.keeps_cpu == Duration::MAX {
+            return look();
+        }
+        if let Some(rest) = self.rest.get().checked_sub(1) {
+            self.rest.set(rest);
+            return false;
+        }
+        let has_found = look();
+        let vain_count = if has_found { 0 } else { self.vain_count.get() + 1 };
+        if vain_count < VAIN_MAX {
+            self.vain_count.set(vain_count);
+        } else {
+            // One more in vain is enough the next time.
+            self.vain_count.set(VAIN_MAX - 1);
+            self.rest.set(REST);
+        }
+        has_found
+    }
+}
+
 impl Default for Spin {
     /// The full budget, or none on a machine with a single CPU, where nobody could answer meanwhile.
     fn default() -> Spin {
@@ -208,6 +257,22 @@ mod tests {
         let found = Spin::new(SPIN_BUDGET_MAX).look(|| gave_way.get(), || gave_way.set(true));
         assert!(found, "what happens while the others have the CPU is seen");
         assert!(!Spin::stubborn(SPIN_BUDGET_MAX).look(|| false, || panic!("a stubborn look keeps its CPU")));
+    }
+
+    #[test]
+    fn who_has_looked_in_vain_rests_and_tries_again() {
+        let (habit, looks) = (Habit::default(), Cell::new(0));
+        let wait = |has_come: bool| {
+            habit.look(Spin::new(SPIN_BUDGET_MAX), || {
+                looks.set(looks.get() + 1);
+                has_come
+            })
+        };
+        (0..VAIN_MAX + REST).for_each(|_| assert!(!wait(false)));
+        assert_eq!(looks.get(), VAIN_MAX, "it has rested");
+        (0..=REST).for_each(|_| assert!(!wait(false)));
+        assert_eq!(looks.get(), VAIN_MAX + 1, "one more in vain is enough");
+        assert!((0..100).all(|_| wait(true)), "what it waits for has become fast");
     }
 
     #[test]
