@@ -12,17 +12,20 @@
     reason = "the value changes hands by an atomic state, which the compiler cannot follow"
 )]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::spin::{Habit, Spin};
+use crate::spin::Spin;
 use crate::sync::{Arc, AtomicU32, Site, UnsafeCell, Waiter, ordering};
 
 /// Slots a pool keeps; a thread with more requests under way at once allocates the rest.
 const POOLED_COUNT_MAX: usize = 64;
+
+/// So many waits sleep at once after a look in vain for an answer that came late.
+const REST: u8 = 16;
 
 /// How long a waiter sleeps before it asks whether to go on.
 const PARK_INTERVAL: Duration = Duration::from_millis(100);
@@ -38,12 +41,15 @@ enum State {
     Answered = 2,
     /// The responder was dropped: the waiter is told, never left hanging. Set once, by the responder.
     Abandoned = 3,
+    /// As `Answered`, and the responder had to wait for something that is slower than threads are.
+    AnsweredLate = 4,
 }
 
 const WAITING: u32 = State::Waiting as u32;
 const PARKED: u32 = State::Parked as u32;
 const ANSWERED: u32 = State::Answered as u32;
 const ABANDONED: u32 = State::Abandoned as u32;
+const ANSWERED_LATE: u32 = State::AnsweredLate as u32;
 
 /// The responder was dropped without an answer: nobody will ever answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +88,9 @@ impl std::error::Error for Unanswered {}
 /// Once warm, a request and its wait allocate nothing. A pool stays on its thread, because that is the one which its
 /// responders unpark; keep it in a `thread_local!`.
 ///
+/// A wait looks for the answer before it sleeps. Where a look was in vain because the answer came [late](Responder::send_late), the
+/// next waits of the pool sleep at once; then one looks again, since what they wait for may have become faster.
+///
 /// ```
 /// let pool = strata_runtime::ReplyPool::new();
 /// let (pending, responder) = pool.request();
@@ -91,7 +100,8 @@ impl std::error::Error for Unanswered {}
 pub struct ReplyPool<T> {
     free: RefCell<Vec<Arc<Slot<T>>>>,
     spin: Spin,
-    habit: Habit,
+    /// Waits that are still to sleep at once.
+    rest: Cell<u8>,
     one_thread: PhantomData<*const ()>,
 }
 
@@ -104,7 +114,7 @@ impl<T> ReplyPool<T> {
     /// An empty pool whose waits look for as long as `spin` says before they sleep.
     pub fn with_spin(spin: Spin) -> ReplyPool<T> {
         let free = RefCell::new(Vec::with_capacity(POOLED_COUNT_MAX));
-        ReplyPool { free, spin, habit: Habit::default(), one_thread: PhantomData }
+        ReplyPool { free, spin, rest: Cell::new(0), one_thread: PhantomData }
     }
 
     /// Both ends of a new request.
@@ -157,10 +167,17 @@ impl<T> ReplyPool<T> {
     #[inline]
     fn wait_by(&self, pending: Pending<T>, nap: impl Fn() -> Option<Duration>) -> Result<T, Unanswered> {
         let slot = pending.slot;
-        if !self.habit.until(self.spin, || slot.is_settled()) && !slot.park_by(nap) {
+        let rest = self.rest.get();
+        let has_come = match rest {
+            0 => self.spin.until(|| slot.is_settled()),
+            _ => slot.is_settled(),
+        };
+        if !has_come && !slot.park_by(nap) {
             return Err(Unanswered::GaveUp);
         }
-        let answer = slot.take();
+        let (answer, is_late) = slot.take();
+        let is_in_vain = is_late && !has_come;
+        self.rest.set(if is_in_vain && rest == 0 { REST } else { rest.saturating_sub(1) });
         self.recycle(slot);
         answer.ok_or(Unanswered::Abandoned)
     }
@@ -222,9 +239,21 @@ pub struct Responder<T> {
 impl<T> Responder<T> {
     /// Answers, and wakes the waiter if it sleeps.
     #[inline]
-    pub fn send(mut self, answer: T) {
+    pub fn send(self, answer: T) {
+        self.settle(answer, ANSWERED);
+    }
+
+    /// Answers after something that may be slower than threads are, as a disk: a waiter who has looked for it in vain does not look for
+    /// the next ones.
+    #[inline]
+    pub fn send_late(self, answer: T) {
+        self.settle(answer, ANSWERED_LATE);
+    }
+
+    #[inline]
+    fn settle(mut self, answer: T, outcome: u32) {
         let slot = self.slot.take().expect("a responder answers once, and is consumed by it");
-        slot.answer(answer);
+        slot.answer(answer, outcome);
     }
 }
 
@@ -241,6 +270,10 @@ impl<T> fmt::Debug for Responder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Responder").finish_non_exhaustive()
     }
+}
+
+fn is_outcome(state: u32) -> bool {
+    matches!(state, ANSWERED | ABANDONED | ANSWERED_LATE)
 }
 
 /// Where one answer changes hands.
@@ -260,15 +293,15 @@ impl<T> Slot<T> {
         Slot { state: AtomicU32::new(WAITING), value: UnsafeCell::new(None), waiter: Waiter::current() }
     }
 
-    /// For the responder, once: publishes the answer.
+    /// For the responder, once: publishes the answer; `outcome` tells whether it is late.
     #[inline]
-    fn answer(&self, answer: T) {
+    fn answer(&self, answer: T, outcome: u32) {
         self.value.with_mut(|value| {
             // SAFETY: the state is Waiting or Parked until the swap below, and the waiter touches the value in
             // neither; the only responder is this one.
             unsafe { *value = Some(answer) }
         });
-        self.settle(ANSWERED);
+        self.settle(outcome);
     }
 
     /// For the responder, once: says that nobody will answer.
@@ -290,7 +323,7 @@ impl<T> Slot<T> {
 
     #[inline]
     fn is_settled(&self) -> bool {
-        matches!(self.state.load(ordering(Site::Take, Ordering::Acquire)), ANSWERED | ABANDONED)
+        is_outcome(self.state.load(ordering(Site::Take, Ordering::Acquire)))
     }
 
     /// For the waiter: sleeps until the request is settled, or until `nap` gives no more time; tells which.
@@ -307,16 +340,17 @@ impl<T> Slot<T> {
         true
     }
 
-    /// For the waiter, once the request is settled: the answer, or none if it was abandoned.
+    /// For the waiter, once the request is settled: the answer, or none if it was abandoned; and whether it is late.
     #[inline]
-    fn take(&self) -> Option<T> {
+    fn take(&self) -> (Option<T>, bool) {
         let state = self.state.load(ordering(Site::Take, Ordering::Acquire));
-        assert!(state == ANSWERED || state == ABANDONED, "an answer is taken once the request is settled");
-        self.value.with_mut(|value| {
+        assert!(is_outcome(state), "an answer is taken once the request is settled");
+        let answer = self.value.with_mut(|value| {
             // SAFETY: the responder made its last touch of the value before the swap that stored this state
             // (Release), and this thread saw it (Acquire); the pending that leads here is consumed.
             unsafe { (*value).take() }
-        })
+        });
+        (answer, state == ANSWERED_LATE)
     }
 
     /// For the waiter, after `take`: makes the slot ready for another request.
@@ -330,6 +364,7 @@ impl<T> Slot<T> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::spin::SPIN_BUDGET_MAX;
 
     #[test]
     fn an_answer_reaches_the_one_who_asked() {
@@ -379,6 +414,31 @@ mod tests {
             assert_eq!(pool.wait(pending), Ok(number));
         }
         assert_eq!(pool.free.borrow().len(), POOLED_COUNT_MAX);
+    }
+
+    #[test]
+    fn who_looks_in_vain_for_what_comes_late_sleeps_at_once_for_some_waits() {
+        let pool = ReplyPool::new();
+        let answered_after = |pause: Duration, send: fn(Responder<u32>, u32)| {
+            let (pending, responder) = pool.request();
+            let sender = std::thread::spawn(move || {
+                let start = Instant::now();
+                while start.elapsed() < pause {
+                    std::thread::yield_now();
+                }
+                send(responder, 7);
+            });
+            assert_eq!(pool.wait(pending), Ok(7));
+            sender.join().unwrap();
+        };
+        let long = SPIN_BUDGET_MAX * 10;
+        answered_after(Duration::ZERO, Responder::send);
+        answered_after(long, Responder::send);
+        assert_eq!(pool.rest.get(), 0, "it was asleep, and is not any more");
+        answered_after(long, Responder::send_late);
+        assert_eq!(pool.rest.get(), REST);
+        (0..REST).for_each(|_| answered_after(Duration::ZERO, Responder::send));
+        assert_eq!(pool.rest.get(), 0, "it looks again");
     }
 
     #[test]

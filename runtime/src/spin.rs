@@ -1,11 +1,11 @@
 //! How long a thread looks before it sleeps.
 //!
-//! A sleeper costs 13 to 14 us to wake whatever the primitive, and more where the CPU has to leave its halt first; a
-//! reply from an awake neighbour takes under one. A look that is shorter than a wake-up ends before the other side, if
-//! that has slept once, can answer. Then both sleep at every call, and never find out of it. So the budget is longer than
-//! a wake-up.
+//! A sleeper costs 13 to 14 us to wake whatever the primitive, and more, up to a hundred, where the CPU has to leave its halt first;
+//! a reply from an awake neighbour takes under one. A look that is shorter than a wake-up ends before the other side, if
+//! that has slept once, can answer. Then both sleep at every call, and never find out of it. So who waits for an answer looks for
+//! longer than a wake-up and a fast disk take together: it is there when the other side is awake, and the next call finds both so.
 //!
-//! What takes longer than a wake-up, as a disk does, is not worth a look: a waiter that has looked in vain some times
+//! Who waits to be asked looks for less, as it may wait for long: a waiter that has looked in vain some times
 //! sleeps at once for some waits ([`Habit`]).
 //!
 //! With more threads than CPUs, the one that looks may hold the CPU which the one it waits for needs. So a look that has
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use crate::sync;
 
 /// The longest look before sleeping, and the default one.
-pub const SPIN_BUDGET_MAX: Duration = Duration::from_micros(50);
+pub const SPIN_BUDGET_MAX: Duration = Duration::from_micros(500);
 
 /// For so long a look keeps its CPU: an answer from an awake neighbour is there by then.
 const KEEPS_CPU: Duration = Duration::from_micros(2);
@@ -76,6 +76,11 @@ impl Spin {
             REPLACED | stubborn | spin.budget.as_nanos() as u64
         });
         REPLACEMENT.store(packed, Ordering::Relaxed);
+    }
+
+    /// The same, or a look of `budget` where that is shorter.
+    pub fn at_most(self, budget: Duration) -> Spin {
+        Spin { budget: self.budget.min(budget), ..self }
     }
 
     /// The longest this wait takes while nobody else has the CPU, give or take one reading of the clock.
@@ -140,8 +145,8 @@ impl Spin {
 
 /// What one waiter has learned of its looks: whether they end in vain.
 ///
-/// Who waits for a disk, or for a thread that has no CPU, would look each time for nothing, and keep from the CPU who has work. So
-/// after some looks in vain it sleeps at once for some waits, and then tries again: what it waits for may have become fast.
+/// Who is asked seldom would look each time for nothing, and keep from the CPU who has work. So after some looks in vain it sleeps at
+/// once for some waits, and then tries again: it may be asked more often by now.
 #[derive(Debug, Default)]
 pub struct Habit {
     vain_count: Cell<u8>,

@@ -39,7 +39,7 @@ impl Frozen {
 
     /// The newest commit that it shows.
     pub fn stamp(&self) -> Stamp {
-        Stamp { version: self.run.state.version(), timestamp: self.run.state.timestamp() }
+        self.run.state.view().stamp()
     }
 
     /// When deadlines are judged.

@@ -44,8 +44,7 @@ struct Shown {
 
 impl Picture {
     pub(crate) fn new(state: RunState, boot: Boot, erasure_mark: u64) -> Picture {
-        let stamp = Stamp { version: state.version(), timestamp: state.timestamp() };
-        let state = Arc::new(state);
+        let (stamp, state) = (state.view().stamp(), Arc::new(state));
         let shown = Published::new(Some(Arc::new(Shown { state: Arc::clone(&state), erasure_mark })));
         Picture { state, pin: Arc::new(Pin { stamp, boot, shown, why: OnceLock::new() }) }
     }
@@ -153,15 +152,19 @@ impl Reach {
             Operation::JsonGet { name, .. } => Reach::Thing(document_mark(name)),
             Operation::TraceGet { id } => Reach::Thing(trace_mark(id)),
             Operation::EventRead { sequence } => Reach::Event(*sequence),
-            Operation::EntityStat { entity } => match &**entity {
-                EntityRef::Kv { key, .. } => Reach::key(KeyKind::Kv, key),
-                EntityRef::Cell { name, .. } => Reach::key(KeyKind::Cell, name),
-                EntityRef::Json { name, .. } => Reach::Thing(document_mark(name)),
-                EntityRef::Trace { id, .. } => Reach::Thing(trace_mark(id)),
-                EntityRef::Event { sequence, .. } => Reach::Event(*sequence),
-                _ => Reach::Whole,
-            },
+            Operation::EntityStat { entity } => Reach::entity(entity),
             Operation::RunReceipt { .. } => Reach::Beyond,
+            _ => Reach::Whole,
+        }
+    }
+
+    fn entity(entity: &EntityRef) -> Reach {
+        match entity {
+            EntityRef::Kv { key, .. } => Reach::key(KeyKind::Kv, key),
+            EntityRef::Cell { name, .. } => Reach::key(KeyKind::Cell, name),
+            EntityRef::Json { name, .. } => Reach::Thing(document_mark(name)),
+            EntityRef::Trace { id, .. } => Reach::Thing(trace_mark(id)),
+            EntityRef::Event { sequence, .. } => Reach::Event(*sequence),
             _ => Reach::Whole,
         }
     }

@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 use strata_primitives::{
-    Answer as Validated, Context, Draft, Durability, Effect, Error, ErrorKind, Mutation, Operation,
-    OrderIndex, Outcome, RunId, Timestamp, validate,
+    Durability, Effect, Error, ErrorKind, Mutation, Operation, OrderIndex, Outcome, RunId, Timestamp,
 };
 use strata_runtime::mailbox::Mailbox;
 use strata_wal::Log;
@@ -25,6 +24,7 @@ use crate::maintenance::{Errand, Prepared};
 use crate::mending::Mending;
 use crate::message::{Answer, BatchReceipt, Control, Message, Reply};
 use crate::pasts::Pasts;
+use crate::picture::answer;
 use crate::report::{ShardState, ShardStats};
 use crate::residency::Waiting;
 use crate::run::{Need, Progress};
@@ -307,29 +307,22 @@ impl Shard {
     fn read(&mut self, run_id: RunId, operation: Operation, reply: Reply) {
         self.stats.reads += 1;
         self.runs.windows.note_read(run_id);
-        let (answer, need) = match self.runs.get_mut(run_id) {
+        let (boot, limits) = (self.boot, &self.setup.limits);
+        let (outcome, need) = match self.runs.get_mut(run_id) {
             Some(run) => {
                 run.used = self.turn_number;
                 if let Some(index) = operation.needs_order() {
                     run.state.ensure_order(index);
                 }
-                let context = Context { now: self.now.max(run.state.timestamp()), boot: self.boot.number };
-                let mut draft = Draft::new(run.state.view());
-                (validate(operation, &mut draft, &context, &self.setup.limits), run.need)
+                let now = self.now.max(run.state.timestamp());
+                (answer(&run.state, boot, operation, now, limits), run.need)
             }
             None => {
                 let blank = self.runs.blank(run_id);
-                let context = Context { now: self.now, boot: self.boot.number };
-                (
-                    validate(operation, &mut Draft::new(blank.view()), &context, &self.setup.limits),
-                    Need::default(),
-                )
+                (answer(&blank, boot, operation, self.now, limits), Need::default())
             }
         };
-        let answer = answer.map(|validated| match validated {
-            Validated::Read(outcome) => Answer::Outcome(self.boot.tell_orphaned(outcome)),
-            Validated::Write(_) => unreachable!("a read has no effect"),
-        });
+        let answer = outcome.map(Answer::Outcome);
         self.withheld.answer(reply, answer, need, &self.progress);
     }
 

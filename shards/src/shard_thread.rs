@@ -46,6 +46,10 @@ pub(crate) struct ShardDisk {
 /// How long a shard that is short of memory leaves the CPU to who writes the image that it waits for.
 const SHORT_PAUSE: Duration = Duration::from_micros(200);
 
+/// How long a shard looks for a message before it sleeps: a client that is awake sends the next one sooner, and one that is not
+/// finds the shard asleep and looks for its answer for longer than that takes.
+const LOOK: Duration = Duration::from_micros(50);
+
 /// How long a shard looks for a message while the disk works for it: a completion that comes meanwhile is found at the
 /// end of the look.
 const LOOK_BESIDE_IO: Duration = Duration::from_micros(5);
@@ -204,10 +208,8 @@ impl ShardThread {
 
 /// How long a shard that found nothing to do looks for a message before it sleeps.
 fn look(shard: &Shard) -> Spin {
-    match shard.log.as_ref().is_some_and(|log| log.is_in_flight()) {
-        true => Spin::new(LOOK_BESIDE_IO),
-        false => Spin::default(),
-    }
+    let is_in_flight = shard.log.as_ref().is_some_and(|log| log.is_in_flight());
+    Spin::default().at_most(if is_in_flight { LOOK_BESIDE_IO } else { LOOK })
 }
 
 fn closed(index: u32) -> Error {

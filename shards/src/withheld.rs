@@ -62,7 +62,7 @@ impl Withheld {
         }
         while self.durable.front().is_some_and(|entry| entry.need.is_met(progress)) {
             let entry = self.durable.pop_front().expect("the front was just looked at");
-            entry.reply.send(entry.answer);
+            entry.reply.send_late(entry.answer);
         }
     }
 
