@@ -5,8 +5,8 @@ use std::sync::{Arc, mpsc};
 
 use strata_primitives::{
     Cause, Commit, Direction, Durability, Effect, EntityRef, ErasedVersions, Error, ErrorKind, EventRef,
-    FindKey, KeyKind, Limits, Operation, OperationId, Outcome, Retention, RunId, Value, Version, Versioned,
-    check_key,
+    FindKey, KeyKind, KeyRef, Limits, Operation, OperationId, Outcome, Retention, RunId, Value, Version,
+    Versioned, check_key,
 };
 use strata_shards::message::{CallOptions, SentOptions};
 use strata_shards::{BatchReceipt, Ending, Engine, Purpose, Reader, RetentionPreview, Shipped, repeated};
@@ -14,7 +14,10 @@ use strata_shards::{BatchReceipt, Ending, Engine, Purpose, Reader, RetentionPrev
 use crate::Result;
 use crate::batch::Batch;
 use crate::events::Appended;
-use crate::reads::{Reads, look_up_by_asking, request, unexpected, unexpected_effect, visit_by_asking};
+use crate::kv::KvScan;
+use crate::reads::{
+    Reads, look_up_by_asking, request, unexpected, unexpected_effect, visit_by_asking, visit_values_by_asking,
+};
 use crate::retry::Backoff;
 use crate::scope::Scope;
 use crate::snapshot::Snapshot;
@@ -468,6 +471,16 @@ impl Reads for RunHandle {
         match self.engine.visit_last_events(&self.reader, limit.min(self.limits.items_max), visit)? {
             Some(visited) => Ok(visited),
             None => visit_by_asking(self, operation, visit),
+        }
+    }
+
+    fn visit_values(&self, scan: &KvScan, visit: &mut dyn FnMut(KeyRef<'_>)) -> Result<Versioned<u64>> {
+        let operation = request(self).list(scan, true);
+        request(self).check_read(&operation)?;
+        let limit = scan.limit.min(self.limits.items_max);
+        match self.engine.visit_keys(&self.reader, &scan.range(), limit, visit)? {
+            Some(visited) => Ok(visited),
+            None => visit_values_by_asking(self, operation, visit),
         }
     }
 

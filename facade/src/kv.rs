@@ -1,6 +1,6 @@
 //! Lists of keys and cells.
 
-use strata_primitives::{Direction, KvItem, KvPage, Timestamp, Value, Version, Versioned};
+use strata_primitives::{Direction, KeyRange, KvItem, KvPage, Timestamp, Value, Version, Versioned};
 
 use crate::Result;
 
@@ -31,6 +31,11 @@ impl KvScan {
     /// All keys that begin with `prefix`, ascending.
     pub fn prefix(prefix: impl Into<String>) -> KvScan {
         KvScan { prefix: prefix.into(), ..KvScan::default() }
+    }
+
+    pub(crate) fn range(&self) -> KeyRange<'_> {
+        let KvScan { prefix, start_after, direction, .. } = self;
+        KeyRange { prefix, start_after: start_after.as_deref(), direction: *direction }
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use strata_primitives::{
     ChainReport, Direction, Effect, Encoded, EntityRef, Error, ErrorKind, EventPage as StoredPage, EventRef,
-    FindKey, KeyKind, Limits, Operation, OperationId, Outcome, Receipt, RecordedEffect, RunId, RunInfo,
-    Stamp, TraceFilter, TraceId, Value, Versioned,
+    FindKey, KeyKind, KeyRef, KvItem, KvPage, Limits, Operation, OperationId, Outcome, Receipt,
+    RecordedEffect, RunId, RunInfo, Stamp, TraceFilter, TraceId, Value, Versioned,
 };
 
 use crate::Result;
@@ -106,6 +106,29 @@ pub trait Reads {
             Outcome::Page(page) => ValuePage::decode(page),
             other => unexpected(&other),
         }
+    }
+
+    /// Hands the keys of one page to `visit`, in order, with their values, where they lie: nothing is copied, decoded or allocated for one
+    /// where the run is read without a message. Tells how many, and the version at which these are the keys; where it is the limit,
+    /// the next page [starts after](KvScan::start_after) the last of them. Values of
+    /// [16 KiB and more](Encoded::to_value) that are on disk stay there.
+    ///
+    /// ```
+    /// use strata::{Database, KvScan, Reads, RunSpec, Writes};
+    ///
+    /// # fn main() -> Result<(), strata::Error> {
+    /// let database = Database::in_memory()?;
+    /// let run = database.begin_run(RunSpec::named("trip"))?;
+    /// run.put_many([("cost/hotel", 340), ("cost/train", 120), ("days", 4)])?;
+    /// let mut sum = 0;
+    /// let costs = KvScan::prefix("cost/");
+    /// let seen = run.visit_values(&costs, &mut |found| sum += found.value.as_int().unwrap_or(0))?;
+    /// assert_eq!((seen.value, sum), (2, 460));
+    /// # database.close()
+    /// # }
+    /// ```
+    fn visit_values(&self, scan: &KvScan, visit: &mut dyn FnMut(KeyRef<'_>)) -> Result<Versioned<u64>> {
+        visit_values_by_asking(self, request(self).list(scan, true), visit)
     }
 
     /// How many keys begin with `prefix`; an empty one counts all, in O(1) while none has a deadline.
@@ -456,6 +479,24 @@ pub(crate) fn visit_by_asking<R: Reads + ?Sized>(
         Outcome::Events(StoredPage { events, version, timestamp, .. }) => {
             events.iter().for_each(|event| visit(event.as_event_ref()));
             Ok(Versioned { value: events.len() as u64, version, timestamp })
+        }
+        other => unexpected(&other),
+    }
+}
+
+/// The same of [`visit_values`](Reads::visit_values).
+pub(crate) fn visit_values_by_asking<R: Reads + ?Sized>(
+    reader: &R,
+    operation: Operation,
+    visit: &mut dyn FnMut(KeyRef<'_>),
+) -> Result<Versioned<u64>> {
+    match reader.ask(operation)? {
+        Outcome::Page(KvPage { items, version, timestamp, .. }) => {
+            for KvItem { key, value, version, timestamp } in &items {
+                let value = value.as_ref().expect("values were asked for");
+                visit(KeyRef { key, value, stamp: Stamp { version: *version, timestamp: *timestamp } });
+            }
+            Ok(Versioned { value: items.len() as u64, version, timestamp })
         }
         other => unexpected(&other),
     }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use strata_primitives::{
-    Direction, EntityRef, Error, ErrorKind, EventRef, FindKey, KeyKind, Limits, Operation, Outcome, RunId,
-    Stamp, Timestamp, Version, Versioned, check_key,
+    Direction, EntityRef, Error, ErrorKind, EventRef, FindKey, KeyKind, KeyRef, Limits, Operation, Outcome,
+    RunId, Stamp, Timestamp, Version, Versioned, check_key,
 };
 use strata_shards::{Pin, Purpose, TransactionId, TransactionStep};
 
 use crate::Result;
 use crate::handle::RunHandle;
-use crate::reads::{Reads, look_up_by_asking, request, unexpected, visit_by_asking};
+use crate::kv::KvScan;
+use crate::reads::{Reads, look_up_by_asking, request, unexpected, visit_by_asking, visit_values_by_asking};
 use crate::view::View;
 
 /// A picture of a run as it was when [`snapshot`](RunHandle::snapshot) was called, or at an older version that
@@ -158,6 +159,16 @@ impl Reads for Snapshot {
         };
         request(self).check_read(&operation)?;
         self.handle.engine().visit_last_events_of_pin(pin, limit.min(self.limits().items_max), visit)
+    }
+
+    fn visit_values(&self, scan: &KvScan, visit: &mut dyn FnMut(KeyRef<'_>)) -> Result<Versioned<u64>> {
+        let operation = request(self).list(scan, true);
+        let Source::Pinned(pin, now) = &self.source else {
+            return visit_values_by_asking(self, operation, visit);
+        };
+        request(self).check_read(&operation)?;
+        let limit = scan.limit.min(self.limits().items_max);
+        self.handle.engine().visit_keys_of_pin(pin, *now, &scan.range(), limit, visit)
     }
 
     fn look_up(&self, kind: KeyKind, name: &str, found: &mut FindKey<'_>) -> Result<()> {

@@ -4,7 +4,19 @@ use crate::encoded::Encoded;
 use crate::entry_log::EntryLog;
 use crate::event::{Event, EventRef};
 use crate::key_kind::{KeyKind, OrderIndex};
+use crate::key_range::KeyRange;
 use crate::version::{Stamp, Timestamp};
+
+/// A key of a run with what it holds, where both lie.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyRef<'a> {
+    /// The key.
+    pub key: &'a str,
+    /// Its value. Of a [string](Encoded::as_str) and of [bytes](Encoded::as_binary) the content is in it as it is.
+    pub value: &'a Encoded,
+    /// The commit that last wrote it.
+    pub stamp: Stamp,
+}
 
 impl RunState {
     /// Its events where they lie, newest first.
@@ -29,5 +41,16 @@ impl RunState {
     #[inline]
     pub fn key(&self, kind: KeyKind, key: &str) -> Option<(&Encoded, Stamp, Option<Timestamp>)> {
         self.content.keys(kind).get(key).map(|entry| (&entry.value, entry.stamp, entry.deadline))
+    }
+
+    /// The keys of a range that have not expired at `now`, in its order, where they lie.
+    pub fn keys_in_order(
+        &self,
+        kind: KeyKind,
+        range: &KeyRange<'_>,
+        now: Timestamp,
+    ) -> impl Iterator<Item = KeyRef<'_>> {
+        let live = self.view().keys(kind).walk(range).filter(move |(_, entry)| entry.is_live(now));
+        live.map(|(key, entry)| KeyRef { key, value: &entry.value, stamp: entry.stamp })
     }
 }

@@ -4,10 +4,13 @@ use std::ops::{Bound, RangeBounds};
 
 /// The keys that begin with `prefix` and lie behind `start_after` in the direction of the walk.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct KeyRange<'a> {
-    pub(crate) prefix: &'a str,
-    pub(crate) start_after: Option<&'a str>,
-    pub(crate) direction: Direction,
+pub struct KeyRange<'a> {
+    /// What they begin with; empty means all.
+    pub prefix: &'a str,
+    /// What they lie behind, in that direction.
+    pub start_after: Option<&'a str>,
+    /// Which way to walk.
+    pub direction: Direction,
 }
 
 /// The bounds of a walk: two texts between which every key of it lies.

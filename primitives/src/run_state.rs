@@ -590,6 +590,7 @@ mod adopted;
 mod fitting;
 #[path = "in_place.rs"]
 mod in_place;
+pub use in_place::KeyRef;
 
 #[cfg(test)]
 #[path = "run_state_tests.rs"]

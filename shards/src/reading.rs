@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strata_primitives::{
-    Error, EventRef, FindKey, KeyKind, Limits, Operation, Outcome, RunId, RunState, Stamp, Timestamp,
-    Versioned,
+    Error, EventRef, FindKey, KeyKind, KeyRange, KeyRef, Limits, Operation, OrderIndex, Outcome, RunId,
+    RunState, Stamp, Timestamp, Versioned,
 };
 use strata_runtime::Publication;
 
@@ -88,6 +88,36 @@ impl Engine {
     ) -> Result<Versioned<u64>, Error> {
         self.check_caller()?;
         pin.with_state(|state| visit_newest(state, pin.stamp(), limit, visit))
+    }
+
+    /// Hands the keys of a range with their values to `visit`, `limit` at most, without a message; tells how many, and the version at
+    /// which these are the keys. Nothing where they have to be asked for, as where nobody has asked for their order yet.
+    pub fn visit_keys(
+        &self,
+        reader: &Reader,
+        range: &KeyRange<'_>,
+        limit: usize,
+        visit: &mut dyn FnMut(KeyRef<'_>),
+    ) -> Result<Option<Versioned<u64>>, Error> {
+        self.look(reader, |publication| {
+            let (picture, now) = (publication.shown(), self.now_for(publication));
+            let has_order = picture.state().has_order(OrderIndex::Keys(KeyKind::Kv));
+            (has_order && publication.is_newest())
+                .then(|| visit_range(picture.state(), picture.pin().stamp(), range, now, limit, visit))
+        })
+    }
+
+    /// The same of such a picture that somebody keeps; without their order, keys are sorted for this walk alone.
+    pub fn visit_keys_of_pin(
+        &self,
+        pin: &Pin,
+        now: Timestamp,
+        range: &KeyRange<'_>,
+        limit: usize,
+        visit: &mut dyn FnMut(KeyRef<'_>),
+    ) -> Result<Versioned<u64>, Error> {
+        self.check_caller()?;
+        pin.with_state(|state| visit_range(state, pin.stamp(), range, now, limit, visit))
     }
 
     /// A picture of the run as it is now, with the time at which it judges deadlines; `None` where it has to be asked for by message.
@@ -176,9 +206,25 @@ fn visit_newest(
     limit: usize,
     visit: &mut dyn FnMut(EventRef<'_>),
 ) -> Versioned<u64> {
+    visit_all(state.events_from_newest().take(limit), stamp, visit)
+}
+
+fn visit_range(
+    state: &RunState,
+    stamp: Stamp,
+    range: &KeyRange<'_>,
+    now: Timestamp,
+    limit: usize,
+    visit: &mut dyn FnMut(KeyRef<'_>),
+) -> Versioned<u64> {
+    visit_all(state.keys_in_order(KeyKind::Kv, range, now).take(limit), stamp, visit)
+}
+
+/// Hands all of them over, and tells how many.
+fn visit_all<T>(all: impl Iterator<Item = T>, stamp: Stamp, visit: &mut dyn FnMut(T)) -> Versioned<u64> {
     let mut count = 0;
-    state.events_from_newest().take(limit).for_each(|event| {
-        visit(event);
+    all.for_each(|one| {
+        visit(one);
         count += 1;
     });
     Versioned { value: count, version: stamp.version, timestamp: stamp.timestamp }

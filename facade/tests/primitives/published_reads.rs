@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use strata::{
-    Database, Durability, EntityRef, ErasedVersions, Error, ErrorKind, KvScan, Limits, OperationId, Options,
-    Reads, RunHandle, RunSpec, Value, Writes,
+    Database, Direction, Durability, EntityRef, ErasedVersions, Error, ErrorKind, KvScan, Limits,
+    OperationId, Options, Reads, RunHandle, RunSpec, Stamp, Value, Versioned, Writes,
 };
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
 
@@ -378,4 +378,68 @@ fn the_newest_events_are_visited_where_they_lie_as_they_are_listed() {
     for reader in [&run as &dyn Reads, &snapshot] {
         assert_eq!(reader.visit_last_events(0, &mut |_| {}).unwrap_err().kind(), ErrorKind::InvalidArgument);
     }
+}
+
+/// What a reader is handed of a range, and what the same range is listed as.
+fn check_values(run: &dyn Reads, scan: &KvScan) {
+    let mut visited = Vec::new();
+    let seen = run
+        .visit_values(scan, &mut |found| {
+            let Stamp { version, timestamp } = found.stamp;
+            let value = found.value.to_value().unwrap();
+            visited.push((found.key.to_owned(), Versioned { value, version, timestamp }));
+        })
+        .unwrap();
+    let page = run.list_values(scan).unwrap();
+    assert_eq!(visited, page.items, "{scan:?}");
+    assert_eq!((seen.value, seen.version), (page.items.len() as u64, page.version));
+}
+
+#[test]
+fn values_are_visited_where_they_lie_as_they_are_listed() {
+    let clock = TestClock::at(1_000_000);
+    let (database, run) = one_run_on(&clock);
+    let scans = || {
+        let prefixes = ["", "key/1", "key/19", "none"].map(str::to_owned);
+        let with_ends = prefixes.into_iter().flat_map(|prefix| {
+            [None, Some("key/150".to_owned())].map(|start_after| (prefix.clone(), start_after))
+        });
+        with_ends.flat_map(|(prefix, start_after)| {
+            [(1, Direction::Forward), (64, Direction::Reverse), (1_000, Direction::Forward)].map(
+                |(limit, direction)| KvScan {
+                    prefix: prefix.clone(),
+                    start_after: start_after.clone(),
+                    limit,
+                    direction,
+                },
+            )
+        })
+    };
+    let check = |run: &dyn Reads| scans().for_each(|scan| check_values(run, &scan));
+    check(&run);
+    for number in 0..200 {
+        run.put(&format!("key/{number}"), number).unwrap();
+    }
+    run.put_with_ttl("key/13", 13, Duration::from_secs(1)).unwrap();
+    check(&run);
+    warm(&database, &run);
+    let snapshot = run.snapshot().unwrap();
+    let all = KvScan::default();
+    assert_eq!(reads_of(&database, || drop(run.visit_values(&all, &mut |_| {}).unwrap())), 0);
+    clock.advance(Duration::from_secs(2));
+    check(&run);
+    check(&snapshot);
+    run.delete("key/7").unwrap();
+    run.put("key/8", "eight").unwrap();
+    for reader in [&run as &dyn Reads, &snapshot, &run.snapshot().unwrap(), &snapshot.detach().unwrap()] {
+        check(reader);
+        let none = KvScan { limit: 0, ..KvScan::default() };
+        assert_eq!(reader.visit_values(&none, &mut |_| {}).unwrap_err().kind(), ErrorKind::InvalidArgument);
+    }
+    run.transaction(|tx| {
+        tx.put("key/17", "own")?;
+        check(tx);
+        Ok::<_, Error>(())
+    })
+    .unwrap();
 }

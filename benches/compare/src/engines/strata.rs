@@ -125,8 +125,12 @@ impl Session for Client<'_> {
 
     fn scan(&mut self, count: usize) -> usize {
         let scan = KvScan { limit: count, ..KvScan::default() };
-        let page = self.run.list_values(&scan).expect("strata scans");
-        page.items.iter().map(|(_, found)| found.value.as_str().map_or(0, |text| seen(text.as_bytes()))).sum()
+        let mut sum = 0;
+        let visited = self.run.visit_values(&scan, &mut |found| {
+            sum += found.value.as_str().map_or(0, |text| seen(text.as_bytes()));
+        });
+        assert_eq!(visited.expect("strata scans").value, count as u64);
+        sum
     }
 }
 

@@ -36,6 +36,7 @@ pub(crate) enum Call {
     Transaction,
     Execute,
     Scan,
+    Visit,
 }
 
 /// One kind of call on one kind of store.
@@ -80,14 +81,10 @@ pub(crate) const QUESTIONS: [Question; 19] = [
     },
     Question { name: "execute_of_4_in_memory", durability: InMemory, call: Call::Execute, count: 1000 },
     Question { name: "scan_1000_in_memory", durability: InMemory, call: Call::Scan, count: 50 },
+    Question { name: "visit_1000_in_memory", durability: InMemory, call: Call::Visit, count: 50 },
 ];
 
 impl Question {
-    /// Whether it puts or gets one key.
-    pub(crate) fn is_of_one_key(&self) -> bool {
-        matches!(self.call, Call::Get | Call::Put)
-    }
-
     /// Makes `count` calls on a store of its own.
     ///
     /// # Panics
@@ -178,6 +175,13 @@ impl Work {
             Call::Scan => {
                 let scan = KvScan { limit: KEY_COUNT, ..KvScan::default() };
                 drop(black_box(run.list_values(&scan).expect("a scan is answered")));
+            }
+            Call::Visit => {
+                let scan = KvScan { limit: KEY_COUNT, ..KvScan::default() };
+                let visited = run.visit_values(&scan, &mut |found| {
+                    black_box(found.value.len());
+                });
+                visited.expect("a scan is answered");
             }
         }
     }
