@@ -122,13 +122,17 @@ fn dropped_when_it_was_polled() {
     assert_eq!((drop_count.load(Ordering::SeqCst), Arc::strong_count(&token)), (1, 1));
 }
 
-/// The first responder may still be about to wake when its slot is asked for again.
+/// Whoever looks again before he is woken may have the answer while its responder is about to wake him.
 fn answered_twice_through_one_pool() {
     let pool = TaskReplyPool::new();
     let threads = [1, 2].map(|number| {
         let (mut awaited, responder) = pool.request();
         let thread = thread::spawn(move || responder.send(number));
-        assert_eq!(finish(&mut awaited), Ok(number));
+        let (_token, waker) = Token::new();
+        match poll(&mut awaited, &waker) {
+            Poll::Ready(answer) => assert_eq!(answer, Ok(number)),
+            Poll::Pending => assert_eq!(finish(&mut awaited), Ok(number)),
+        }
         pool.recycle(awaited);
         thread
     });
