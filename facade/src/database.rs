@@ -296,7 +296,7 @@ impl Database {
     /// # Errors
     /// `Closed` when the database has stopped.
     pub fn get_run(&self, id: RunId) -> Result<Option<RunInfo>> {
-        match self.engine.operate(id, Operation::RunGet, None)? {
+        match self.engine.caller(None).operate(id, Operation::RunGet, None)? {
             Outcome::Run(info) => Ok(info.map(|info| *info)),
             other => unreachable!("a question for a run was answered with {other:?}"),
         }
@@ -379,7 +379,7 @@ impl Database {
         let id = runs::id_of(&spec);
         let operation = operation(Box::new(spec));
         operation.check(id, &self.limits)?;
-        self.engine.operate(id, operation, None)?;
+        self.engine.caller(None).operate(id, operation, None)?;
         Ok(self.run(id))
     }
 }

@@ -138,7 +138,7 @@ impl RunHandle {
         depth: usize,
     ) -> Result<Option<Explanation>> {
         let through = match at.into() {
-            Moment::Time(time) => self.engine().stamp_at(self.id(), time)?.version,
+            Moment::Time(time) => self.caller().stamp_at(self.id(), time)?.version,
             Moment::Version(version) => {
                 self.check_committed(version, self.snapshot()?.version())?;
                 version

@@ -55,7 +55,7 @@ impl RunHandle {
         self.refuse_operation_id("a fork takes no operation id: it is a run of its own each time")?;
         let options = self.sent_options()?;
         let fork = id_beside(self.id());
-        self.engine().fork(self.id(), version, fork, options)?;
+        self.caller().fork(self.id(), version, fork, options)?;
         Ok(self.of_other(fork))
     }
 }

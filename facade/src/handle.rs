@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use strata_primitives::{
     Cause, Commit, Direction, Durability, Effect, EntityRef, ErasedVersions, Error, ErrorKind, EventRef,
@@ -9,7 +10,9 @@ use strata_primitives::{
     Versioned, check_key,
 };
 use strata_shards::message::{CallOptions, SentOptions};
-use strata_shards::{BatchReceipt, Ending, Engine, Purpose, Reader, RetentionPreview, Shipped, repeated};
+use strata_shards::{
+    BatchReceipt, Caller, Ending, Engine, Purpose, Reader, RetentionPreview, Shipped, repeated,
+};
 
 use crate::Result;
 use crate::batch::Batch;
@@ -37,13 +40,15 @@ pub struct RunHandle {
     pub(crate) limits: Arc<Limits>,
     id: RunId,
     options: CallOptions,
+    timeout: Option<Duration>,
     /// Where it reads without a message.
     reader: Arc<Reader>,
 }
 
 impl RunHandle {
     pub(crate) fn new(engine: Arc<Engine>, limits: Arc<Limits>, id: RunId) -> RunHandle {
-        RunHandle { engine, limits, id, options: CallOptions::default(), reader: Arc::default() }
+        let (options, timeout, reader) = (CallOptions::default(), None, Arc::default());
+        RunHandle { engine, limits, id, options, timeout, reader }
     }
 
     /// The run.
@@ -92,6 +97,37 @@ impl RunHandle {
         handle
     }
 
+    /// A handle that waits so long for each answer, and tells `TimedOut` then. That the answer did not come says nothing of a
+    /// write: it may still take effect, at any time until the shard has come to it. Who has to know sends it again with the
+    /// [operation id](Self::with_operation_id) that it had. What has found no room in the shard's mailbox until then is
+    /// `Busy` as ever: nothing happened.
+    ///
+    /// It bounds the wait for a shard, not what a call does on the caller's own thread; a call that asks several times, as
+    /// a transaction does, waits so long each time. Subscriptions are given a timeout when they are asked, and what is
+    /// asynchronous is timed by who awaits it. What the handle makes has the timeout too: a transaction,
+    /// a snapshot, but no handle to another run.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use strata::{Database, ErrorKind, Reads, RunSpec, Writes};
+    ///
+    /// # fn main() -> Result<(), strata::Error> {
+    /// let database = Database::in_memory()?;
+    /// let run = database.begin_run(RunSpec::named("trip"))?;
+    /// let hasty = run.with_timeout(Duration::from_secs(1));
+    /// match hasty.put("city", "Oslo") {
+    ///     Ok(_) => assert_eq!(run.get("city")?.unwrap().value.as_str(), Some("Oslo")),
+    ///     Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut),
+    /// }
+    /// # database.close()
+    /// # }
+    /// ```
+    pub fn with_timeout(&self, timeout: Duration) -> RunHandle {
+        let mut handle = self.clone();
+        handle.timeout = Some(timeout);
+        handle
+    }
+
     /// The same with a cause that they have unless they have one already.
     pub(crate) fn caused_by(&self, cause: Cause) -> RunHandle {
         let mut handle = self.clone();
@@ -115,7 +151,7 @@ impl RunHandle {
             return Err(Error::new(ErrorKind::InvalidArgument, message));
         }
         let options = self.sent_options()?;
-        self.engine.commit(self.id, batch.into_operations(), options)
+        self.caller().commit(self.id, batch.into_operations(), options)
     }
 
     /// Makes every commit of this run durable that was acknowledged before the call.
@@ -123,7 +159,7 @@ impl RunHandle {
     /// # Errors
     /// `LogFailed` when the log has failed, `Unsupported` for an in-memory database or run.
     pub fn sync(&self) -> Result<()> {
-        self.engine.sync_run(self.id)
+        self.caller().sync_run(self.id)
     }
 
     /// Deletes the run and all it holds, but not runs that name it as parent. A run created again
@@ -239,7 +275,7 @@ impl RunHandle {
     /// # Errors
     /// `NotFound`, `InvalidArgument` for keeping nothing, `Unsupported` for what lives in memory and has no history.
     pub fn preview_retention(&self, retention: impl Into<Option<Retention>>) -> Result<RetentionPreview> {
-        self.engine.preview_retention(self.id, retention.into())
+        self.caller().preview_retention(self.id, retention.into())
     }
 
     /// The run as its commit `version` left it, with everything that can be read of it.
@@ -399,11 +435,11 @@ impl RunHandle {
         let shipped = Shipped::new(move |turn| {
             let result = body(&Scope::new(turn));
             let ending = if result.is_ok() { ending } else { Ending::Discard };
-            // The caller waits until its closure has been answered, so the place is there and free.
+            // The place is there and free, unless the caller has given up waiting: then nobody wants it.
             let _ = sender.send(result);
             ending
         });
-        let receipt = self.engine.execute(self.id, shipped, self.sent_options()?);
+        let receipt = self.caller().execute(self.id, shipped, self.sent_options()?);
         // What the closure makes of what it saw is told only with the shard's word that it may be seen.
         match (receipt, result.try_recv()) {
             (Ok(receipt), Ok(value)) => value.map(|value| Transacted { value, receipt, attempts: 1 }),
@@ -436,6 +472,12 @@ impl RunHandle {
         &self.engine
     }
 
+    /// Who waits for its answers.
+    #[inline]
+    pub(crate) fn caller(&self) -> Caller<'_> {
+        self.engine.caller(self.timeout)
+    }
+
     pub(crate) fn reader(&self) -> &Arc<Reader> {
         &self.reader
     }
@@ -462,7 +504,7 @@ impl Reads for RunHandle {
 
     fn ask(&self, operation: Operation) -> Result<Outcome> {
         request(self).check_read(&operation)?;
-        self.engine.read(self.id, &self.reader, operation, &self.limits)
+        self.caller().read(self.id, &self.reader, operation, &self.limits)
     }
 
     fn visit_last_events(&self, limit: usize, visit: &mut dyn FnMut(EventRef<'_>)) -> Result<Versioned<u64>> {
@@ -499,7 +541,7 @@ impl Writes for RunHandle {
 
     fn write(&self, operation: Operation) -> Result<(Option<Commit>, Effect)> {
         request(self).check_write(&operation)?;
-        match self.engine.operate(self.id, operation, self.sent_options()?)? {
+        match self.caller().operate(self.id, operation, self.sent_options()?)? {
             Outcome::Written { commit, effect } => Ok((commit, effect)),
             other => unexpected(&other),
         }
@@ -532,6 +574,7 @@ impl fmt::Debug for RunHandle {
         f.debug_struct("RunHandle")
             .field("id", &self.id)
             .field("options", &self.options)
+            .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
 }

@@ -40,7 +40,7 @@ impl RunHandle {
     /// # Errors
     /// `VersionNotFound` when the run had no commit yet, and those of `at`.
     pub fn at_time(&self, time: Timestamp) -> Result<Snapshot> {
-        let stamp = self.engine().stamp_at(self.id(), time)?;
+        let stamp = self.caller().stamp_at(self.id(), time)?;
         Snapshot::open(self, Purpose::Past { version: stamp.version, judged_at: Some(time) })
     }
 
@@ -71,7 +71,7 @@ impl RunHandle {
     /// ```
     pub fn commits(&self, behind: Version, limit: usize) -> Result<CommitLog> {
         check_limit(limit)?;
-        let page = self.engine().commits(self.id(), HistoryQuery::Behind { version: behind, limit })?;
+        let page = self.caller().commits(self.id(), HistoryQuery::Behind { version: behind, limit })?;
         let CommitPage { commits, next, .. } = page;
         Ok(CommitLog { commits: decode(commits)?, next })
     }
@@ -126,7 +126,7 @@ impl RunHandle {
     /// One page of the commits up to a version that changed a thing; it says with which the next one begins.
     pub(crate) fn changes(&self, entity: &EntityRef, through: Version, limit: usize) -> Result<CommitPage> {
         self.check_own(entity)?;
-        self.engine().commits(self.id(), HistoryQuery::Of { entity: entity.clone(), through, limit })
+        self.caller().commits(self.id(), HistoryQuery::Of { entity: entity.clone(), through, limit })
     }
 
     /// Refuses a thing of another run.
@@ -142,7 +142,7 @@ impl RunHandle {
     pub(crate) fn commit_at(&self, version: Version) -> Result<CommitPage> {
         let Some(before) = version.0.checked_sub(1) else { return Ok(CommitPage::default()) };
         let query = HistoryQuery::Behind { version: Version(before), limit: 1 };
-        let mut page = self.engine().commits(self.id(), query)?;
+        let mut page = self.caller().commits(self.id(), query)?;
         page.commits.retain(|commit| commit.stamp.version == version);
         Ok(page)
     }

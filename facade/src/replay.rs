@@ -190,7 +190,7 @@ impl Replay {
         while self.arrived.is_empty() {
             let Some(version) = self.next.filter(|behind| *behind < self.through) else { return Ok(None) };
             let query = HistoryQuery::Behind { version, limit: PAGE_COUNT };
-            let page = self.handle.engine().commits(self.handle.id(), query)?;
+            let page = self.handle.caller().commits(self.handle.id(), query)?;
             self.arrived.extend(page.commits);
             self.next = page.next;
         }

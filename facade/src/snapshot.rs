@@ -66,7 +66,7 @@ impl Snapshot {
         // Made before the question is sent, so that dropping it closes what was opened whatever is answered.
         let source = Source::Shard(id);
         let mut snapshot = Snapshot { handle: handle.clone(), source, stamp: Stamp::default() };
-        match handle.engine().step(handle.id(), step)?.expect("what was asked is answered")? {
+        match handle.caller().step(handle.id(), step)?.expect("what was asked is answered")? {
             Outcome::Run(Some(info)) => {
                 snapshot.stamp = Stamp { version: info.version, timestamp: info.timestamp };
                 Ok((snapshot, true))
@@ -111,10 +111,9 @@ impl Snapshot {
     /// # }
     /// ```
     pub fn detach(&self) -> Result<View> {
-        let engine = self.handle.engine();
         let frozen = match &self.source {
-            Source::Shard(id) => engine.freeze(self.handle.id(), *id)?,
-            Source::Pinned(pin, now) => engine.freeze_pin(pin, *now)?,
+            Source::Shard(id) => self.handle.caller().freeze(self.handle.id(), *id)?,
+            Source::Pinned(pin, now) => self.handle.engine().freeze_pin(pin, *now)?,
         };
         Ok(View::new(frozen, Arc::clone(&self.handle.limits)))
     }
@@ -131,16 +130,16 @@ impl Reads for Snapshot {
 
     fn ask(&self, operation: Operation) -> Result<Outcome> {
         request(self).check_read(&operation)?;
-        let engine = self.handle.engine();
+        let caller = self.handle.caller();
         match &self.source {
             Source::Shard(id) => {
                 let step =
                     TransactionStep { id: *id, begins: None, writes: Vec::new(), ask: Some(operation) };
-                engine.step(self.run_id(), step)?.expect("what was asked is answered")
+                caller.step(self.run_id(), step)?.expect("what was asked is answered")
             }
             // What is published has no receipts; those of later commits are not the snapshot's.
             Source::Pinned(..) if matches!(operation, Operation::RunReceipt { .. }) => {
-                match engine.operate(self.run_id(), operation, None)? {
+                match caller.operate(self.run_id(), operation, None)? {
                     Outcome::Receipt(receipt) => {
                         let newest = self.stamp.version;
                         Ok(Outcome::Receipt(receipt.filter(|receipt| receipt.commit.version <= newest)))
@@ -148,7 +147,7 @@ impl Reads for Snapshot {
                     other => unexpected(&other),
                 }
             }
-            Source::Pinned(pin, now) => engine.read_pin(pin, *now, operation, self.limits()),
+            Source::Pinned(pin, now) => self.handle.engine().read_pin(pin, *now, operation, self.limits()),
         }
     }
 

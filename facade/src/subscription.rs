@@ -129,7 +129,7 @@ impl CommitSubscription {
 impl Followed {
     fn begin(handle: &RunHandle, from: NewsFrom) -> Result<Followed> {
         let followed = Followed { handle: handle.clone(), id: SubscriptionId::fresh() };
-        handle.engine().subscribe(handle.id(), followed.id, from)?;
+        handle.caller().subscribe(handle.id(), followed.id, from)?;
         Ok(followed)
     }
 

@@ -100,7 +100,7 @@ impl Transaction {
         let options = self.handle.sent_options()?;
         let id = has_begun.then_some(self.id);
         let unsent = std::mem::take(unsent);
-        let outcome = self.handle.engine().commit_transaction(self.handle.id(), id, unsent, options);
+        let outcome = self.handle.caller().commit_transaction(self.handle.id(), id, unsent, options);
         // A commit that has reached the shard ends the transaction there, whatever comes of it.
         *has_begun &= outcome.as_ref().is_err_and(has_not_arrived);
         outcome
@@ -120,7 +120,7 @@ impl Transaction {
         let writes = std::mem::take(&mut progress.unsent);
         let has_writes = !writes.is_empty();
         let step = TransactionStep { id: self.id, begins, writes, ask: Some(ask) };
-        match self.handle.engine().step(self.handle.id(), step) {
+        match self.handle.caller().step(self.handle.id(), step) {
             Ok(answer) => answer.expect("what was asked is answered"),
             Err(error) => {
                 if has_not_arrived(&error) {

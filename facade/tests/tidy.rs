@@ -25,8 +25,8 @@ const ARROWS: [(&str, &[&str]); 8] = [
 const UNSAFE_FILES: [&str; 6] = [
     "benches/compare/src/engines/lmdb.rs",
     "runtime/src/process.rs",
-    "runtime/src/reply.rs",
     "runtime/src/ring.rs",
+    "runtime/src/slot.rs",
     "runtime/tests/counting/mod.rs",
     "wal/src/uring.rs",
 ];

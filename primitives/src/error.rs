@@ -136,11 +136,13 @@ pub enum ErrorKind {
     Io = 17,
     /// A closure given to the store panicked; what it had written is dropped. Mend the closure.
     Panicked = 18,
+    /// The answer did not come in time. A write may still take effect; look, or send it again with its operation id.
+    TimedOut = 19,
 }
 
 impl ErrorKind {
     /// Every kind, by ascending code.
-    pub const ALL: [ErrorKind; 18] = [
+    pub const ALL: [ErrorKind; 19] = [
         Self::NotFound,
         Self::AlreadyExists,
         Self::Conflict,
@@ -159,6 +161,7 @@ impl ErrorKind {
         Self::Unsupported,
         Self::Io,
         Self::Panicked,
+        Self::TimedOut,
     ];
 
     /// The stable number of this kind, for the wire and for other languages.
@@ -187,6 +190,7 @@ impl ErrorKind {
             Self::Unsupported => "unsupported",
             Self::Io => "io",
             Self::Panicked => "panicked",
+            Self::TimedOut => "timed out",
         }
     }
 }

@@ -1,25 +1,13 @@
 //! The way back: one slot for one answer, used again and again by the thread that asks.
-//!
-//! This file holds unsafe code, and this is why it is sound. A slot is shared by exactly one
-//! [`Pending`] and one [`Responder`], through an `Arc`, so its memory outlives both. Its value is touched by the
-//! responder alone until the one swap with which it publishes an answer (Release), and by the waiter alone once it
-//! has seen that answer (Acquire); neither handle can be cloned, both are consumed by what they do, and a slot goes
-//! back to the pool only after its answer was taken. After its swap the responder still unparks the waiter, but that
-//! handle was written when the slot was made and never changes. A value that nobody takes is an ordinary `Option`
-//! inside the slot and is dropped with it, once, by whoever lets go last.
-#![expect(
-    unsafe_code,
-    reason = "the value changes hands by an atomic state, which the compiler cannot follow"
-)]
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::slot::Slot;
 use crate::spin::Spin;
-use crate::sync::{Arc, AtomicU32, Site, UnsafeCell, Waiter, ordering};
+use crate::sync::Arc;
 
 /// Slots a pool keeps; a thread with more requests under way at once allocates the rest.
 const POOLED_COUNT_MAX: usize = 64;
@@ -29,27 +17,6 @@ const REST: u8 = 16;
 
 /// How long a waiter sleeps before it asks whether to go on.
 const PARK_INTERVAL: Duration = Duration::from_millis(100);
-
-/// The life of one request, as its slot tells it.
-#[repr(u32)]
-enum State {
-    /// Nothing has come; the waiter is awake or elsewhere, and will look.
-    Waiting = 0,
-    /// Nothing has come; the waiter sleeps or is about to, and the responder must unpark it.
-    Parked = 1,
-    /// The value is in the slot. Set once, by the responder.
-    Answered = 2,
-    /// The responder was dropped: the waiter is told, never left hanging. Set once, by the responder.
-    Abandoned = 3,
-    /// As `Answered`, and the responder had to wait for something that is slower than threads are.
-    AnsweredLate = 4,
-}
-
-const WAITING: u32 = State::Waiting as u32;
-const PARKED: u32 = State::Parked as u32;
-const ANSWERED: u32 = State::Answered as u32;
-const ABANDONED: u32 = State::Abandoned as u32;
-const ANSWERED_LATE: u32 = State::AnsweredLate as u32;
 
 /// The responder was dropped without an answer: nobody will ever answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,8 +88,8 @@ impl<T> ReplyPool<T> {
     #[inline]
     pub fn request(&self) -> (Pending<T>, Responder<T>) {
         let pooled = self.free.borrow_mut().pop();
-        let slot = pooled.unwrap_or_else(|| Arc::new(Slot::new()));
-        let responder = Responder { slot: Some(slot.clone()) };
+        let slot = pooled.unwrap_or_else(|| Arc::new(Slot::for_thread()));
+        let responder = Responder::of(&slot);
         (Pending { slot, one_thread: PhantomData }, responder)
     }
 
@@ -237,23 +204,29 @@ pub struct Responder<T> {
 }
 
 impl<T> Responder<T> {
+    /// The one of the request that a slot serves now.
+    #[inline]
+    pub(crate) fn of(slot: &Arc<Slot<T>>) -> Responder<T> {
+        Responder { slot: Some(slot.clone()) }
+    }
+
     /// Answers, and wakes the waiter if it sleeps.
     #[inline]
     pub fn send(self, answer: T) {
-        self.settle(answer, ANSWERED);
+        self.settle(answer, false);
     }
 
     /// Answers after something that may be slower than threads are, as a disk: a waiter who has looked for it in vain does not look for
     /// the next ones.
     #[inline]
     pub fn send_late(self, answer: T) {
-        self.settle(answer, ANSWERED_LATE);
+        self.settle(answer, true);
     }
 
     #[inline]
-    fn settle(mut self, answer: T, outcome: u32) {
+    fn settle(mut self, answer: T, is_late: bool) {
         let slot = self.slot.take().expect("a responder answers once, and is consumed by it");
-        slot.answer(answer, outcome);
+        slot.answer(answer, is_late);
     }
 }
 
@@ -269,95 +242,6 @@ impl<T> Drop for Responder<T> {
 impl<T> fmt::Debug for Responder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Responder").finish_non_exhaustive()
-    }
-}
-
-fn is_outcome(state: u32) -> bool {
-    matches!(state, ANSWERED | ABANDONED | ANSWERED_LATE)
-}
-
-/// Where one answer changes hands.
-struct Slot<T> {
-    state: AtomicU32,
-    value: UnsafeCell<Option<T>>,
-    /// The thread of the pool, which is the only one that waits.
-    waiter: Waiter,
-}
-
-// SAFETY: the value is reached by one thread at a time, as the head of this file argues; it moves from the
-// responder's thread to the waiter's, for which `T: Send` is enough. Everything else in a slot is `Sync`.
-unsafe impl<T: Send> Sync for Slot<T> {}
-
-impl<T> Slot<T> {
-    fn new() -> Slot<T> {
-        Slot { state: AtomicU32::new(WAITING), value: UnsafeCell::new(None), waiter: Waiter::current() }
-    }
-
-    /// For the responder, once: publishes the answer; `outcome` tells whether it is late.
-    #[inline]
-    fn answer(&self, answer: T, outcome: u32) {
-        self.value.with_mut(|value| {
-            // SAFETY: the state is Waiting or Parked until the swap below, and the waiter touches the value in
-            // neither; the only responder is this one.
-            unsafe { *value = Some(answer) }
-        });
-        self.settle(outcome);
-    }
-
-    /// For the responder, once: says that nobody will answer.
-    #[cold]
-    fn abandon(&self) {
-        self.settle(ABANDONED);
-    }
-
-    #[inline]
-    fn settle(&self, outcome: u32) {
-        // Release pairs with the Acquire in `is_settled` and `take`: who sees the outcome sees the value.
-        let before = self.state.swap(outcome, ordering(Site::Answer, Ordering::Release));
-        debug_assert!(before == WAITING || before == PARKED, "a request is settled once");
-        if before == PARKED {
-            // The waiter may be gone, or have used the slot again: then it finds a token it did not need.
-            self.waiter.unpark();
-        }
-    }
-
-    #[inline]
-    fn is_settled(&self) -> bool {
-        is_outcome(self.state.load(ordering(Site::Take, Ordering::Acquire)))
-    }
-
-    /// For the waiter: sleeps until the request is settled, or until `nap` gives no more time; tells which.
-    #[cold]
-    #[inline(never)]
-    fn park_by(&self, nap: impl Fn() -> Option<Duration>) -> bool {
-        // Relaxed: the mark carries no data. An exchange, because a plain store could wipe out an answer. When it
-        // fails the answer has come, and the load below sees it.
-        let _ = self.state.compare_exchange(WAITING, PARKED, Ordering::Relaxed, Ordering::Relaxed);
-        while !self.is_settled() {
-            let Some(nap) = nap() else { return false };
-            self.waiter.park(nap);
-        }
-        true
-    }
-
-    /// For the waiter, once the request is settled: the answer, or none if it was abandoned; and whether it is late.
-    #[inline]
-    fn take(&self) -> (Option<T>, bool) {
-        let state = self.state.load(ordering(Site::Take, Ordering::Acquire));
-        assert!(is_outcome(state), "an answer is taken once the request is settled");
-        let answer = self.value.with_mut(|value| {
-            // SAFETY: the responder made its last touch of the value before the swap that stored this state
-            // (Release), and this thread saw it (Acquire); the pending that leads here is consumed.
-            unsafe { (*value).take() }
-        });
-        (answer, state == ANSWERED_LATE)
-    }
-
-    /// For the waiter, after `take`: makes the slot ready for another request.
-    #[inline]
-    fn reset(&self) {
-        // Relaxed: the next responder reaches another thread through something that publishes this.
-        self.state.store(WAITING, Ordering::Relaxed);
     }
 }
 

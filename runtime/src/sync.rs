@@ -35,6 +35,8 @@ pub enum Site {
     Answer,
     /// The waiter's load, which takes the value over.
     Take,
+    /// The exchange of a task that waits, which hands its waker to the responder.
+    Watch,
     /// A producer's look at a place of the ring, which takes over the emptied place.
     Claim,
     /// A producer's store, which publishes its message.

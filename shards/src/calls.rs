@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use strata_primitives::{Error, Operation, Outcome, RunId, Stamp, Timestamp, Version};
+use strata_primitives::{Error, Operation, Outcome, Retention, RunId, Stamp, Timestamp, Version};
 use strata_runtime::pinned::is_shard_thread;
 
 use crate::engine::{Engine, PATIENCE};
@@ -12,69 +12,30 @@ use crate::execute::Shipped;
 use crate::fork::ForkRequest;
 use crate::frozen::Frozen;
 use crate::history_query::{CommitPage, HistoryQuery, HistoryRequest};
-use crate::message::{Answer, BatchReceipt, Message, Reply, SentOptions};
+use crate::message::{Answer, BatchReceipt, Control, Message, Reply, SentOptions};
+use crate::report::RetentionPreview;
 use crate::subscription::{News, NewsFrom, SubscriptionId};
 use crate::transaction::{TransactionId, TransactionStep};
 
+/// Who asks something of a run, and how long he waits for the answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'e> {
+    pub(crate) engine: &'e Engine,
+    /// `None` as long as it takes.
+    pub(crate) timeout: Option<Duration>,
+}
+
 impl Engine {
-    /// Does one operation on one run.
-    pub fn operate(&self, run: RunId, operation: Operation, options: SentOptions) -> Result<Outcome, Error> {
-        let message = |reply| Message::Operate { run, operation, options, reply };
-        match self.ask(self.shard_of(run), message)? {
-            Answer::Outcome(outcome) => Ok(outcome),
-            other => unreachable!("an operation was answered with {other:?}"),
-        }
-    }
-
-    /// Does several operations on one run, all or nothing.
-    pub fn commit(
-        &self,
-        run: RunId,
-        operations: Vec<Operation>,
-        options: SentOptions,
-    ) -> Result<BatchReceipt, Error> {
-        self.ask_receipt(run, |reply| Message::Batch { run, operations, options, reply })
-    }
-
-    /// Takes a transaction or a snapshot one step further. The answer is there when something was asked; where that
-    /// was refused, the step was taken all the same.
-    ///
-    /// # Errors
-    /// The step was not taken: it could not be sent, or the transaction is over.
-    pub fn step(&self, run: RunId, step: TransactionStep) -> Result<Option<Result<Outcome, Error>>, Error> {
-        match self.ask(self.shard_of(run), |reply| Message::Step { run, step: Box::new(step), reply })? {
-            Answer::Outcome(outcome) => Ok(Some(Ok(outcome))),
-            Answer::Refused(refusal) => Ok(Some(Err(refusal))),
-            Answer::Done => Ok(None),
-            other => unreachable!("a step was answered with {other:?}"),
-        }
-    }
-
-    /// Commits a transaction, with what was written since its last step; one that took no step has no id yet.
-    pub fn commit_transaction(
-        &self,
-        run: RunId,
-        id: Option<TransactionId>,
-        writes: Vec<Operation>,
-        options: SentOptions,
-    ) -> Result<BatchReceipt, Error> {
-        self.ask_receipt(run, |reply| Message::Commit { run, id, writes, options, reply })
+    /// One who waits for each answer so long, and is told `TimedOut` then; without a timeout as long as it takes.
+    #[inline]
+    pub fn caller(&self, timeout: Option<Duration>) -> Caller<'_> {
+        Caller { engine: self, timeout }
     }
 
     /// Ends a transaction that is not to commit, or a snapshot, without waiting for the shard. If its mailbox stays
     /// full, the shard keeps what the snapshot shows until `snapshot_size_max` is reached.
     pub fn release(&self, run: RunId, id: TransactionId) {
         self.tell(run, Message::Release(id));
-    }
-
-    /// Runs a closure alone on a run, and commits what it wrote.
-    pub fn execute(&self, run: RunId, shipped: Shipped, options: SentOptions) -> Result<BatchReceipt, Error> {
-        self.ask_receipt(run, |reply| Message::Execute { run, shipped, options, reply })
-    }
-
-    /// Begins to follow a run.
-    pub fn subscribe(&self, run: RunId, id: SubscriptionId, from: NewsFrom) -> Result<(), Error> {
-        self.ask(self.shard_of(run), |reply| Message::Subscribe { run, id, from, reply }).map(drop)
     }
 
     /// What happened in a followed run; `None` when nothing did before the deadline.
@@ -106,6 +67,63 @@ impl Engine {
             let _ = self.shards[self.shard_of(run)].send(message, patience);
         }
     }
+}
+
+impl Caller<'_> {
+    /// Does one operation on one run.
+    pub fn operate(&self, run: RunId, operation: Operation, options: SentOptions) -> Result<Outcome, Error> {
+        let message = |reply| Message::Operate { run, operation, options, reply };
+        Ok(self.ask(self.engine.shard_of(run), message)?.into_outcome())
+    }
+
+    /// Does several operations on one run, all or nothing.
+    pub fn commit(
+        &self,
+        run: RunId,
+        operations: Vec<Operation>,
+        options: SentOptions,
+    ) -> Result<BatchReceipt, Error> {
+        self.ask_receipt(run, |reply| Message::Batch { run, operations, options, reply })
+    }
+
+    /// Takes a transaction or a snapshot one step further. The answer is there when something was asked; where that
+    /// was refused, the step was taken all the same.
+    ///
+    /// # Errors
+    /// The step was not taken: it could not be sent, or the transaction is over.
+    pub fn step(&self, run: RunId, step: TransactionStep) -> Result<Option<Result<Outcome, Error>>, Error> {
+        match self.ask(self.engine.shard_of(run), |reply| Message::Step {
+            run,
+            step: Box::new(step),
+            reply,
+        })? {
+            Answer::Outcome(outcome) => Ok(Some(Ok(outcome))),
+            Answer::Refused(refusal) => Ok(Some(Err(refusal))),
+            Answer::Done => Ok(None),
+            other => unreachable!("a step was answered with {other:?}"),
+        }
+    }
+
+    /// Commits a transaction, with what was written since its last step; one that took no step has no id yet.
+    pub fn commit_transaction(
+        &self,
+        run: RunId,
+        id: Option<TransactionId>,
+        writes: Vec<Operation>,
+        options: SentOptions,
+    ) -> Result<BatchReceipt, Error> {
+        self.ask_receipt(run, |reply| Message::Commit { run, id, writes, options, reply })
+    }
+
+    /// Runs a closure alone on a run, and commits what it wrote.
+    pub fn execute(&self, run: RunId, shipped: Shipped, options: SentOptions) -> Result<BatchReceipt, Error> {
+        self.ask_receipt(run, |reply| Message::Execute { run, shipped, options, reply })
+    }
+
+    /// Begins to follow a run.
+    pub fn subscribe(&self, run: RunId, id: SubscriptionId, from: NewsFrom) -> Result<(), Error> {
+        self.ask(self.engine.shard_of(run), |reply| Message::Subscribe { run, id, from, reply }).map(drop)
+    }
 
     /// Makes `fork`, a new run that begins as `run` is, or was at a version.
     ///
@@ -121,7 +139,11 @@ impl Engine {
         fork: RunId,
         options: SentOptions,
     ) -> Result<BatchReceipt, Error> {
-        assert_eq!(self.shard_of(run), self.shard_of(fork), "a fork lives beside the run that it began as");
+        assert_eq!(
+            self.engine.shard_of(run),
+            self.engine.shard_of(fork),
+            "a fork lives beside the run that it began as"
+        );
         self.ask_receipt(run, |reply| {
             Message::Fork(Box::new(ForkRequest { run, version, fork, options, base: None, reply }))
         })
@@ -132,7 +154,7 @@ impl Engine {
     /// # Errors
     /// `HistoryTrimmed` when the snapshot was given up, `Closed` when it is not known.
     pub fn freeze(&self, run: RunId, id: TransactionId) -> Result<Frozen, Error> {
-        match self.ask(self.shard_of(run), |reply| Message::Freeze { run, id, reply })? {
+        match self.ask(self.engine.shard_of(run), |reply| Message::Freeze { run, id, reply })? {
             Answer::Frozen(frozen) => Ok(*frozen),
             other => unreachable!("a question for what a snapshot shows was answered with {other:?}"),
         }
@@ -163,14 +185,39 @@ impl Engine {
         }
     }
 
-    pub(crate) fn query_history(&self, run: RunId, query: HistoryQuery) -> Result<Answer, Error> {
-        self.ask(self.shard_of(run), |reply| Message::History(Box::new(HistoryRequest { run, query, reply })))
+    /// Makes every commit of `run` durable that was acknowledged before the call.
+    pub fn sync_run(&self, run: RunId) -> Result<(), Error> {
+        let message = |reply| Message::Control(Control::Sync(Some(run)), reply);
+        self.ask(self.engine.shard_of(run), message).map(drop)
+    }
+
+    /// What the next checkpoint would give up of the history of a run if it kept this much.
+    pub fn preview_retention(
+        &self,
+        run: RunId,
+        retention: Option<Retention>,
+    ) -> Result<RetentionPreview, Error> {
+        match self.query_history(run, HistoryQuery::Kept(retention))? {
+            Answer::Retention(preview) => Ok(preview),
+            other => unreachable!("a question for what would go was answered with {other:?}"),
+        }
+    }
+
+    fn query_history(&self, run: RunId, query: HistoryQuery) -> Result<Answer, Error> {
+        self.ask(self.engine.shard_of(run), |reply| {
+            Message::History(Box::new(HistoryRequest { run, query, reply }))
+        })
     }
 
     fn ask_receipt(&self, run: RunId, message: impl FnOnce(Reply) -> Message) -> Result<BatchReceipt, Error> {
-        match self.ask(self.shard_of(run), message)? {
-            Answer::Batch(receipt) => Ok(*receipt),
-            other => unreachable!("a commit was answered with {other:?}"),
+        Ok(self.ask(self.engine.shard_of(run), message)?.into_receipt())
+    }
+    /// Sends one message to one shard and waits for the answer.
+    #[inline]
+    fn ask(&self, shard: usize, message: impl FnOnce(Reply) -> Message) -> Result<Answer, Error> {
+        match self.timeout {
+            None => self.engine.ask(shard, message),
+            Some(timeout) => self.engine.ask_within(shard, timeout, message),
         }
     }
 }

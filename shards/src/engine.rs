@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
-use strata_primitives::{Error, ErrorKind, Operation, Retention, RunFilter, RunId};
+use strata_primitives::{Error, ErrorKind, Operation, RunFilter, RunId};
 use strata_runtime::mailbox::{self, SendError};
 use strata_runtime::pinned::{Placement, is_shard_thread};
 use strata_runtime::process_number;
@@ -17,12 +17,9 @@ use strata_wal::storage::LockGuard;
 use crate::checkpoint_kind::CheckpointKind;
 use crate::clock::Clock;
 use crate::held_checkpoint::Holds;
-use crate::history_query::HistoryQuery;
 use crate::maintenance::Errand;
 use crate::message::{Answer, BatchReceipt, Control, Message, Reply, RunOrigin, RunPage};
-use crate::report::{
-    RecoveryReport, RetentionPreview, ShardCheckpoint, ShardRecovery, ShardState, ShardStats,
-};
+use crate::report::{RecoveryReport, ShardCheckpoint, ShardRecovery, ShardState, ShardStats};
 
 /// The shards of one open store.
 #[derive(Debug)]
@@ -188,18 +185,6 @@ impl Engine {
         Ok(answers.into_iter().map(of_shard).collect())
     }
 
-    /// What the next checkpoint would give up of the history of a run if it kept this much.
-    pub fn preview_retention(
-        &self,
-        run: RunId,
-        retention: Option<Retention>,
-    ) -> Result<RetentionPreview, Error> {
-        match self.query_history(run, HistoryQuery::Kept(retention))? {
-            Answer::Retention(preview) => Ok(preview),
-            other => unreachable!("a question for what would go was answered with {other:?}"),
-        }
-    }
-
     /// Asks every shard the same at once. The first refusal is the answer, when all have answered.
     pub(crate) fn ask_all(&self, control: impl Fn() -> Control) -> Result<Vec<Answer>, Error> {
         self.refuse_on_shard_thread()?;
@@ -212,11 +197,6 @@ impl Engine {
                 .collect();
             answers.into_iter().collect()
         })
-    }
-
-    /// Makes every commit of `run` that was acknowledged before the call durable.
-    pub fn sync_run(&self, run: RunId) -> Result<(), Error> {
-        self.ask(self.shard_of(run), |reply| Message::Control(Control::Sync(Some(run)), reply)).map(|_| ())
     }
 
     /// The counters of every shard.
@@ -363,16 +343,26 @@ impl Engine {
                 Err(error) if error.kind() == ErrorKind::Busy && left < PATIENCE => return Ok(None),
                 sent => sent?,
             };
-            match replies.wait_until(pending, deadline, || self.is_own_process()) {
-                Ok(answer) => answer.map(Some),
-                Err(Unanswered::GaveUp) if self.is_own_process() => Ok(None),
-                Err(Unanswered::GaveUp) => Err(forked_error()),
-                Err(Unanswered::Abandoned) => Err(abandoned_error(shard)),
-            }
+            self.wait_until(replies, shard, pending, deadline)
         })
     }
 
-    fn send(
+    /// The same for who has to know what came of it: no answer is an error.
+    pub(crate) fn ask_within(
+        &self,
+        shard: usize,
+        timeout: Duration,
+        message: impl FnOnce(Reply) -> Message,
+    ) -> Result<Answer, Error> {
+        self.refuse_on_shard_thread()?;
+        let deadline = deadline_in(timeout);
+        with_replies(|replies| {
+            let pending = self.send(replies, shard, timeout.min(PATIENCE), message)?;
+            self.wait_until(replies, shard, pending, deadline)?.ok_or_else(|| timed_out_error(shard, timeout))
+        })
+    }
+
+    pub(crate) fn send(
         &self,
         replies: &ReplyPool<Result<Answer, Error>>,
         shard: usize,
@@ -387,16 +377,26 @@ impl Engine {
         };
         match sent {
             Ok(()) => Ok(pending),
-            Err(SendError::Full(_)) => {
-                let message =
-                    format!("the mailbox of shard {shard} stayed full for {patience:?}: back off and retry");
-                Err(Error::new(ErrorKind::Busy, message))
-            }
-            Err(SendError::Closed(_)) => Err(closed_error()),
+            Err(error) => Err(unsent_error(shard, patience, &error)),
         }
     }
 
-    fn wait(
+    pub(crate) fn wait_until(
+        &self,
+        replies: &ReplyPool<Result<Answer, Error>>,
+        shard: usize,
+        pending: Pending<Result<Answer, Error>>,
+        deadline: Instant,
+    ) -> Result<Option<Answer>, Error> {
+        match replies.wait_until(pending, deadline, || self.is_own_process()) {
+            Ok(answer) => answer.map(Some),
+            Err(Unanswered::GaveUp) if self.is_own_process() => Ok(None),
+            Err(Unanswered::GaveUp) => Err(forked_error()),
+            Err(Unanswered::Abandoned) => Err(abandoned_error(shard)),
+        }
+    }
+
+    pub(crate) fn wait(
         &self,
         replies: &ReplyPool<Result<Answer, Error>>,
         shard: usize,
@@ -451,7 +451,7 @@ impl Drop for Engine {
     }
 }
 
-fn with_replies<T>(call: impl FnOnce(&ReplyPool<Result<Answer, Error>>) -> T) -> T {
+pub(crate) fn with_replies<T>(call: impl FnOnce(&ReplyPool<Result<Answer, Error>>) -> T) -> T {
     let mut call = Some(call);
     let mut once = |replies: &ReplyPool<_>| call.take().map(|call| call(replies));
     // A thread that is ending has lost its pool already: a store may be dropped by another of its locals.
@@ -465,7 +465,33 @@ pub(crate) fn forked_error() -> Error {
     Error::new(ErrorKind::Closed, message)
 }
 
-fn abandoned_error(shard: usize) -> Error {
+/// Why a message was not sent, although its sender has waited for room.
+pub(crate) fn unsent_error(shard: usize, patience: Duration, error: &SendError<Message>) -> Error {
+    if !error.is_full() {
+        return closed_error();
+    }
+    let message = match patience.is_zero() {
+        true => format!("the mailbox of shard {shard} is full: back off and retry"),
+        false => format!("the mailbox of shard {shard} stayed full for {patience:?}: back off and retry"),
+    };
+    Error::new(ErrorKind::Busy, message)
+}
+
+/// When a wait of this length ends; one beyond the end of the clock goes on for years.
+pub(crate) fn deadline_in(timeout: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(timeout).unwrap_or(now + Duration::from_secs(1 << 31))
+}
+
+pub(crate) fn timed_out_error(shard: usize, timeout: Duration) -> Error {
+    let message = format!(
+        "shard {shard} did not answer within {timeout:?}: a write may still take effect; look, or send it again with \
+         its operation id"
+    );
+    Error::new(ErrorKind::TimedOut, message)
+}
+
+pub(crate) fn abandoned_error(shard: usize) -> Error {
     let message = format!(
         "shard {shard} stopped before it answered, so whether a write took effect is unknown: if it panicked, \
          restart_shard({shard}) recovers a store on disk; if the store was closed, open it again"

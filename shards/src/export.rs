@@ -52,7 +52,7 @@ impl Engine {
     }
 
     fn export_run(&self, run: RunId, path: &Path, started: Instant) -> Result<ExportReport, Error> {
-        let Outcome::Run(info) = self.operate(run, Operation::RunGet, None)? else {
+        let Outcome::Run(info) = self.caller(None).operate(run, Operation::RunGet, None)? else {
             unreachable!("a question for a run is answered with one")
         };
         let missing = || Error::new(ErrorKind::NotFound, "the run does not exist");

@@ -76,7 +76,7 @@ impl Engine {
         let storage = Arc::clone(source.logs().first().expect("a store has a log").storage());
         let archive = Archive::open_at(&*storage, path).map_err(store_error)?;
         let run = archive.run();
-        if let Outcome::Run(Some(_)) = self.operate(run, Operation::RunGet, None)? {
+        if let Outcome::Run(Some(_)) = self.caller(None).operate(run, Operation::RunGet, None)? {
             return Err(exists(run));
         }
         let state = archive.verify(rand::random::<u64>() as usize).map_err(store_error)?;

@@ -8,7 +8,7 @@
 //! `transact`, `picture`, `window`, `publishing`, `reading`, `execute`, `subscription`, `subscribe`, `withheld`, `log_progress`, `shard_thread`; `checkpoint`, `checkpoint_kind`,
 //! `image_walk`, `retained`, `trail`, `image_directory`, `image_thread` and `restore`; `cold_run`, `loader`, `residency` and `eviction`;
 //! `history`, `pasts`, `reaches`, `retention_preview`, `record_walk`, `history_query`, `history_read`, `frozen`, `fork`, `base`, `forks`, `shared_memory` and `kin`; `archive`, `export` and `import`; then `maintenance`, `held_checkpoint`, `compaction`,
-//! `verify`, `open`, `resharding`, `engine` and `calls`, which start, reach and stop all of them; and `salvage` with its `salvage_index`, for
+//! `verify`, `open`, `resharding`, `engine`, `calls`, `awaiting` and `sending`, which start, reach and stop all of them; and `salvage` with its `salvage_index`, for
 //! stores that do not open any more.
 #![forbid(unsafe_code)]
 
@@ -28,6 +28,7 @@ pub mod transaction;
 pub mod verify;
 
 mod archive;
+mod awaiting;
 mod base;
 mod batches;
 mod boot;
@@ -72,6 +73,7 @@ mod rewrite;
 mod run;
 mod run_table;
 mod salvage_index;
+mod sending;
 mod setup;
 mod shard;
 mod shard_thread;
@@ -86,6 +88,7 @@ mod value_reads;
 mod window;
 mod withheld;
 
+pub use calls::Caller;
 pub use checkpoint_kind::CheckpointKind;
 pub use clock::Clock;
 pub use compaction::Compaction;
@@ -102,6 +105,7 @@ pub use report::{
     ShardRecovery, ShardState, ShardStats,
 };
 pub use salvage::{Damage, Salvaged, SalvagedStore, salvage};
+pub use sending::Sent;
 pub use stage::repeated;
 pub use subscription::{CommitNotice, News, NewsFrom, SubscriptionId};
 pub use transaction::{Purpose, TransactionId, TransactionStep};

@@ -137,6 +137,24 @@ pub enum Answer {
     Closed(Option<LogEnd>),
 }
 
+impl Answer {
+    /// What one operation is answered; anything else is our mistake.
+    pub(crate) fn into_outcome(self) -> Outcome {
+        match self {
+            Answer::Outcome(outcome) => outcome,
+            other => unreachable!("an operation was answered with {other:?}"),
+        }
+    }
+
+    /// What a commit is answered; anything else is our mistake.
+    pub(crate) fn into_receipt(self) -> BatchReceipt {
+        match self {
+            Answer::Batch(receipt) => *receipt,
+            other => unreachable!("a commit was answered with {other:?}"),
+        }
+    }
+}
+
 /// A reply slot as the shard sees it.
 pub type Reply = Responder<Result<Answer, Error>>;
 

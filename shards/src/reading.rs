@@ -9,13 +9,14 @@ use strata_primitives::{
 };
 use strata_runtime::Publication;
 
+use crate::calls::Caller;
 use crate::engine::{Engine, forked_error};
 use crate::frozen::Frozen;
 use crate::message::Message;
 use crate::picture::{Picture, Pin, Reach, answer};
 use crate::window::Reader;
 
-impl Engine {
+impl Caller<'_> {
     /// Answers a read: without a message, where what it looks at is as published.
     ///
     /// # Panics
@@ -27,24 +28,38 @@ impl Engine {
         operation: Operation,
         limits: &Limits,
     ) -> Result<Outcome, Error> {
-        let reach = Reach::of(&operation);
         let mut unanswered = Some(operation);
-        let answered = self.look(reader, |publication| {
-            let picture = publication.shown();
-            let operation = unanswered.take_if(|operation| {
-                let has_order = operation.needs_order().is_none_or(|index| picture.state().has_order(index));
-                has_order && reach.is_as_published(publication)
-            })?;
-            Some(answer(picture.state(), picture.boot(), operation, self.now_for(publication), limits))
-        });
-        match (answered?, unanswered) {
+        match (self.engine.read_published(reader, &mut unanswered, limits)?, unanswered) {
             (Some(answer), _) => answer,
             (None, Some(operation)) => {
-                self.note_asked(run, reader);
+                self.engine.note_asked(run, reader);
                 self.operate(run, operation, None)
             }
             (None, None) => unreachable!("what was taken was answered"),
         }
+    }
+}
+
+impl Engine {
+    /// Answers a read without a message, where what it looks at is as published: then the operation is taken.
+    ///
+    /// # Panics
+    /// If it is a write.
+    #[inline]
+    pub(crate) fn read_published(
+        &self,
+        reader: &Reader,
+        unanswered: &mut Option<Operation>,
+        limits: &Limits,
+    ) -> Result<Option<Result<Outcome, Error>>, Error> {
+        self.look(reader, |publication| {
+            let picture = publication.shown();
+            let operation = unanswered.take_if(|operation| {
+                let has_order = operation.needs_order().is_none_or(|index| picture.state().has_order(index));
+                has_order && Reach::of(operation).is_as_published(publication)
+            })?;
+            Some(answer(picture.state(), picture.boot(), operation, self.now_for(publication), limits))
+        })
     }
 
     /// Hands `found` what is under a key, or nothing, without a message. Whether it could: else it has to be asked for.

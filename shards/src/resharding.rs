@@ -91,7 +91,7 @@ fn mend(engine: &Engine) -> Result<(), Error> {
             }
             match readers.open(source, image.file).and_then(|reader| reader.slices(image.place, |_| true)) {
                 Err(WalError::Corrupt { .. }) => {
-                    engine.operate(run, Operation::RunGet, None)?;
+                    engine.caller(None).operate(run, Operation::RunGet, None)?;
                 }
                 read => read.map_err(store_error)?,
             }

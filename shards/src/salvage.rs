@@ -311,14 +311,9 @@ impl<'a> SalvagedLog<'a> {
     fn begin(&mut self, id: RunId, seen: &SeenRun) -> Building {
         let mut failures = Vec::new();
         let base = self.base_of(seen);
-        for SeenImage { image, is_over_origin, is_named, is_left_over } in &seen.images {
-            let base = if *is_over_origin { base.clone() } else { Ok(None) };
-            let read = match is_left_over {
-                true => Ok(left_of(id, image.stamp, &Arc::default())),
-                false => base.and_then(|base| {
-                    self.shelf.read(id, image, base.as_ref()).map_err(|error| damage_of(&error, self.path))
-                }),
-            };
+        for seen in &seen.images {
+            let SeenImage { image, is_named, .. } = seen;
+            let read = self.read_image(id, seen, &base);
             match read {
                 Ok(state) => {
                     let run = Run { place: image.record, logged: image.stamp, ..Run::new(state) };
@@ -332,6 +327,26 @@ impl<'a> SalvagedLog<'a> {
             Ok(Some(base)) => Building::of(Run::forked(id, base), failures),
             Ok(None) => Building::of(Run::new(self.shelf.blank(id)), failures),
             Err(damage) => Building::of(Run::new(self.shelf.blank(id)), vec![damage]),
+        }
+    }
+
+    /// The run as an image shows it. A run that was deleted and began anew has nothing of what it began as, whoever else needs that: an
+    /// image tells so itself, and one that is over what cannot be made is refused.
+    fn read_image(
+        &mut self,
+        id: RunId,
+        SeenImage { image, is_over_origin, is_left_over, .. }: &SeenImage,
+        base: &Result<Option<Arc<Base>>, Damage>,
+    ) -> Result<RunState, Damage> {
+        if *is_left_over {
+            return Ok(left_of(id, image.stamp, &Arc::default()));
+        }
+        match base {
+            Err(lost) if *is_over_origin => self.shelf.read(id, image, None).map_err(|_| lost.clone()),
+            base => {
+                let base = base.as_ref().ok().and_then(Option::as_ref).filter(|_| *is_over_origin);
+                self.shelf.read(id, image, base).map_err(|error| damage_of(&error, self.path))
+            }
         }
     }
 

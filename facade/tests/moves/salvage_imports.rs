@@ -11,8 +11,8 @@ use std::sync::Arc;
 use crate::support::options;
 use crate::support::versions::{disk, file, open_at};
 use strata::{
-    Compaction, Database, Durability, EntityRef, ErasedVersions, Options, Reads, Retention, RunHandle, RunId,
-    RunSpec, SalvageOutcome, Value, Writes, salvage_from,
+    Compaction, Database, Durability, EntityRef, ErasedVersions, ErrorKind, Options, Reads, Retention,
+    RunHandle, RunId, RunSpec, SalvageOutcome, Value, Writes, salvage_from,
 };
 use strata_wal::sim::SimDisk;
 use strata_wal::storage::Storage;
@@ -201,6 +201,46 @@ fn a_dump_shows_a_run_that_began_anew_behind_an_import_and_its_forks() {
             let lines = whole(&disk, id, version);
             assert!(lines.contains("ANEW") && !lines.contains("IMPORTED"), "{lines}");
         }
+    }
+}
+
+/// An image tells itself whether it is over what its run began as. The salvage went by the directory alone, which names that as long as any
+/// fork or older version needs it: so a run that had begun anew, and that the store still opened, was lost with an archive it needed no more.
+#[test]
+fn a_run_that_began_anew_is_salvaged_without_the_archive_of_its_earlier_life() {
+    for retention in RETENTIONS {
+        let disk = disk(8);
+        let database = open(&disk, retention);
+        let run = database.create_run(RunSpec::named("run")).unwrap();
+        run.put("key", "IMPORTED").unwrap();
+        run.export(file("run.arc")).unwrap();
+        run.delete_run().unwrap();
+        let run = database.import(file("run.arc")).unwrap();
+        disk.remove(&file("run.arc")).unwrap();
+        let fork = run.fork().unwrap();
+        fork.put("own", 1).unwrap();
+        drop(database.checkpoint().unwrap());
+        run.delete_run().unwrap();
+        drop(database.checkpoint().unwrap());
+        let run = database.create_run(RunSpec::named("run")).unwrap();
+        run.put("key", "ANEW").unwrap();
+        go_on(&database, &run);
+        let ((id, version), fork) = ((run.id(), version_of(&run)), fork.id());
+        database.close().unwrap();
+        let lines = whole(&disk, id, version);
+        let is_archive = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "arc");
+        let archives: Vec<PathBuf> = disk.files().into_iter().filter(is_archive).collect();
+        assert_eq!(archives.len(), 1, "the fork needs what it began as");
+        disk.remove(&archives[0]).unwrap();
+        let found = salvaged(&disk, id).unwrap();
+        assert_eq!((found.outcome, found.version), (SalvageOutcome::Whole, version), "{found:?}");
+        assert!(found.lines == lines && lines.contains("ANEW"), "{found:?}");
+        let found = salvaged(&disk, fork).unwrap();
+        assert_eq!(found.outcome, SalvageOutcome::Lost, "{found:?}");
+        let database = open(&disk, retention);
+        assert_eq!(text(&database.run(id), "key").unwrap(), "ANEW");
+        assert_eq!(database.run(fork).get("key").unwrap_err().kind(), ErrorKind::Corrupt);
+        database.close().unwrap();
     }
 }
 

@@ -5,6 +5,7 @@
 pub(crate) mod contents;
 pub(crate) mod counted;
 pub(crate) mod gate;
+pub(crate) mod held;
 pub(crate) mod history;
 pub(crate) mod hooked;
 pub(crate) mod model;

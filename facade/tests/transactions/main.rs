@@ -9,6 +9,7 @@ mod json_transactions;
 mod side_reads;
 mod snapshots;
 mod strict_transactions;
+mod timeouts;
 mod transaction_ids;
 mod transaction_limits;
 mod transactions;
