@@ -51,7 +51,7 @@ pub(crate) struct Question {
 }
 
 /// All questions. Where another mode would only repeat what a single put or get of it tells, there is one.
-pub(crate) const QUESTIONS: [Question; 19] = [
+pub(crate) const QUESTIONS: [Question; 20] = [
     Question { name: "get_in_memory", durability: InMemory, call: Call::Get, count: 2000 },
     Question { name: "get_buffered", durability: Buffered, call: Call::Get, count: 2000 },
     Question { name: "get_strict", durability: Strict, call: Call::Get, count: 2000 },
