@@ -170,8 +170,8 @@ impl Hashed {
         self.put_sorted(keys, |out, key, entry| {
             out.put_with(|bytes| {
                 entry.stamp.encode(bytes);
-                codec::put_u64(bytes, entry.written.0);
-                codec::put_u64(bytes, entry.deadline.map_or(0, |deadline| deadline.0));
+                codec::put_u64(bytes, entry.written().0);
+                codec::put_u64(bytes, entry.deadline().map_or(0, |deadline| deadline.0));
                 codec::put_str(bytes, key);
             });
             out.put_value(&entry.value).map_err(|error| error.with_entity(entity(key)))

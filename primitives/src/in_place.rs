@@ -40,7 +40,7 @@ impl RunState {
     /// What is under a key, whether its deadline has passed or not: the value, the commit that last wrote it, and the deadline.
     #[inline]
     pub fn key(&self, kind: KeyKind, key: &str) -> Option<(&Encoded, Stamp, Option<Timestamp>)> {
-        self.content.keys(kind).get(key).map(|entry| (&entry.value, entry.stamp, entry.deadline))
+        self.content.keys(kind).get(key).map(|entry| (&entry.value, entry.stamp, entry.deadline()))
     }
 
     /// The keys of a range that have not expired at `now`, in its order, where they lie.

@@ -17,20 +17,47 @@ pub(crate) struct Entry<V> {
     pub(crate) value: V,
     /// The commit that last wrote it.
     pub(crate) stamp: Stamp,
-    pub(crate) deadline: Option<Timestamp>,
-    /// The commit that wrote the value: an earlier one where the last has only moved the deadline.
-    pub(crate) written: Version,
+    /// What few entries have is not in the slots of all.
+    rare: Option<Box<Rare>>,
+}
+
+/// What is there for an entry with a deadline, or whose deadline was moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Rare {
+    deadline: Option<Timestamp>,
+    written: Version,
 }
 
 impl<V> Entry<V> {
     /// A value that is written by this commit.
     pub(crate) fn new(value: V, stamp: Stamp, deadline: Option<Timestamp>) -> Self {
-        Self { value, stamp, deadline, written: stamp.version }
+        Self::kept(value, stamp, deadline, stamp.version)
+    }
+
+    /// A value that an earlier commit wrote, of which this one has only moved the deadline.
+    pub(crate) fn kept(value: V, stamp: Stamp, deadline: Option<Timestamp>, written: Version) -> Self {
+        let is_plain = deadline.is_none() && written == stamp.version;
+        let rare = if is_plain { None } else { Some(Box::new(Rare { deadline, written })) };
+        Self { value, stamp, rare }
+    }
+
+    /// The same with another value in its place.
+    pub(crate) fn with_value(&self, value: V) -> Self {
+        Self { value, stamp: self.stamp, rare: self.rare.clone() }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        self.rare.as_ref()?.deadline
+    }
+
+    /// The commit that wrote the value: an earlier one where the last has only moved the deadline.
+    pub(crate) fn written(&self) -> Version {
+        self.rare.as_ref().map_or(self.stamp.version, |rare| rare.written)
     }
 
     /// Whether it is there for a reader at `now`.
     pub(crate) fn is_live(&self, now: Timestamp) -> bool {
-        !is_expired(self.deadline, now)
+        !is_expired(self.deadline(), now)
     }
 }
 
@@ -71,6 +98,14 @@ impl Stored for Document {
 
     fn elsewhere(&self) -> usize {
         0
+    }
+}
+
+impl<V: Stored> Entry<V> {
+    /// About how many bytes of memory it takes beside its slot.
+    fn memory(&self) -> usize {
+        let rare = self.rare.as_ref().map_or(0, |_| size_of::<Rare>() + ALLOCATION_SIZE);
+        self.value.memory() + rare
     }
 }
 
@@ -145,15 +180,15 @@ impl<V: Stored> KeyMap<V> {
 
     /// Sets a key and returns what it held.
     pub(crate) fn put(&mut self, key: &Arc<str>, entry: Entry<V>) -> Option<Entry<V>> {
-        let deadline = entry.deadline;
+        let deadline = entry.deadline();
         self.size += entry.value.size();
-        self.memory += entry.value.memory();
+        self.memory += entry.memory();
         self.elsewhere += entry.value.elsewhere();
         let replaced = self.entries.insert(Arc::clone(key), entry);
         match &replaced {
             Some(replaced) => {
                 self.size -= replaced.value.size();
-                self.memory -= replaced.value.memory();
+                self.memory -= replaced.memory();
                 self.elsewhere -= replaced.value.elsewhere();
             }
             None => {
@@ -164,7 +199,7 @@ impl<V: Stored> KeyMap<V> {
                 }
             }
         }
-        let earlier = replaced.as_ref().and_then(|replaced| replaced.deadline);
+        let earlier = replaced.as_ref().and_then(Entry::deadline);
         if earlier != deadline {
             self.move_deadline(key, earlier, deadline);
         }
@@ -175,13 +210,13 @@ impl<V: Stored> KeyMap<V> {
     pub(crate) fn remove(&mut self, key: &Arc<str>) -> Option<Entry<V>> {
         let removed = self.entries.remove(&**key)?;
         self.size -= key.len() + removed.value.size();
-        self.memory -= key.len() + ALLOCATION_SIZE + removed.value.memory();
+        self.memory -= key.len() + ALLOCATION_SIZE + removed.memory();
         self.elsewhere -= removed.value.elsewhere();
         if let Some(order) = &mut self.order {
             order.remove(key);
         }
-        if removed.deadline.is_some() {
-            self.move_deadline(key, removed.deadline, None);
+        if removed.deadline().is_some() {
+            self.move_deadline(key, removed.deadline(), None);
         }
         Some(removed)
     }

@@ -74,6 +74,7 @@ mod key_range;
 mod keys;
 mod memory;
 mod overlay;
+mod part;
 mod past;
 mod place;
 mod redacted;

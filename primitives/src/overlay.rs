@@ -79,7 +79,7 @@ impl Overlay {
                 Mutation::KvDeadline { key, deadline, .. } => {
                     let held = self.keys_over(KeyKind::Kv, view).get(key);
                     let held = held.expect("a deadline is given to a key that is there");
-                    let entry = Entry { stamp, deadline: *deadline, ..held.clone() };
+                    let entry = Entry::kept(held.value.clone(), stamp, *deadline, held.written());
                     self.kv.insert(Arc::clone(key), Some(entry));
                 }
                 Mutation::CellSet { name, value, deadline, .. } => {

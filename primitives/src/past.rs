@@ -103,7 +103,7 @@ impl Past {
 }
 
 fn redact_value(was: &mut Option<Entry<Encoded>>, erasure: &Erasure) -> bool {
-    let erased = was.as_mut().filter(|was| erasure.covers(was.written) && !was.value.is_erased());
+    let erased = was.as_mut().filter(|was| erasure.covers(was.written()) && !was.value.is_erased());
     erased.map(|was| was.value = Encoded::erased()).is_some()
 }
 
@@ -158,7 +158,8 @@ impl<K: Clone + Eq + Hash, T> Replacements<K, T> {
     /// is watched the first counts: it is what was there at that version.
     pub(crate) fn keep(&mut self, key: &K, keeper: Keeper, size: usize, was: impl FnOnce() -> T) -> bool {
         let Keeper { by, newest_watched } = keeper;
-        let chain = self.chains.get_or_insert_with(key.clone(), VecDeque::new);
+        // Most things are replaced once while somebody looks.
+        let chain = self.chains.get_or_insert_with(key.clone(), || VecDeque::with_capacity(1));
         if chain.back().is_some_and(|newest| newest.by > newest_watched) {
             return false;
         }

@@ -82,8 +82,8 @@ impl Content {
             Some(Was::Key { kind, key, entry }) => {
                 let held = self.keys(kind).get(&key).filter(|held| held.value.is_erased());
                 // Its deadline may have been moved.
-                let held = held.filter(|held| held.written == entry.written).cloned();
-                let whole = held.map(|held| Entry { value: entry.value, ..held });
+                let held = held.filter(|held| held.written() == entry.written());
+                let whole = held.map(|held| held.with_value(entry.value));
                 whole.into_iter().for_each(|whole| drop(self.put_key(kind, &key, Some(whole), None)));
             }
             Some(Was::Event { sequence, event }) => {
@@ -119,10 +119,10 @@ impl Content {
 
     fn redact_key(&mut self, kind: KeyKind, key: &Arc<str>, erasure: &Erasure) -> Option<Was> {
         let held = self.keys(kind).get(key)?;
-        if !erasure.covers(held.written) || held.value.is_erased() {
+        if !erasure.covers(held.written()) || held.value.is_erased() {
             return None;
         }
-        let erased = Entry { value: Encoded::erased(), ..held.clone() };
+        let erased = held.with_value(Encoded::erased());
         let (entry, _) = self.put_key(kind, key, Some(erased), None);
         Some(Was::Key { kind, key: Arc::clone(key), entry: entry? })
     }
@@ -132,7 +132,7 @@ impl Content {
         if !erasure.covers_document(name, &held.value) {
             return None;
         }
-        let erased = Entry { value: Document::erased(held.stamp), ..held.clone() };
+        let erased = held.with_value(Document::erased(held.stamp));
         let (entry, _) = self.put_document(name, Some(erased), None, |_| 0);
         Some(Was::Document { name: Arc::clone(name), entry: entry? })
     }

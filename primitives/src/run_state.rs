@@ -137,8 +137,8 @@ impl RunState {
             Mutation::KvDelete { key, .. } => self.put_key(KeyKind::Kv, key, None, stamp),
             Mutation::KvDeadline { key, deadline, .. } => {
                 let held = self.content.kv.get(&key).expect("a deadline is given to a key that is there");
-                let (value, written) = (held.value.clone(), held.written);
-                self.put_key(KeyKind::Kv, key, Some(Entry { value, stamp, deadline, written }), stamp)
+                let (value, written) = (held.value.clone(), held.written());
+                self.put_key(KeyKind::Kv, key, Some(Entry::kept(value, stamp, deadline, written)), stamp)
             }
             Mutation::CellSet { name, value, deadline, .. } => {
                 self.put_key(KeyKind::Cell, name, Some(Entry::new(value, stamp, deadline)), stamp)

@@ -7,15 +7,14 @@
 //!
 //! Copies of a map share the parts that neither has changed since (path copying: Driscoll, Sarnak, Sleator and Tarjan, "Making
 //! data structures persistent", 1989): a change copies one part of a hundred entries and the two lists of 64 around it.
-use hashbrown::HashTable;
-use hashbrown::hash_table::OccupiedEntry;
+use crate::part::Part;
 use rustc_hash::FxSeededState;
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
 /// Entries of a part on average when the next one is split. Parts that wait for their turn hold up to twice as many,
-/// and few of those more than the 224 that 256 slots take.
+/// and few of those more than the 224 whose places 256 slots take.
 const PART_MEAN: usize = 104;
 
 /// Bits of a hash below those that choose the part: they choose the slot in it.
@@ -25,8 +24,8 @@ const SLOT_BITS: u32 = 8;
 const GROUP_COUNT_MAX: usize = 64;
 const BRANCH_PART_COUNT: usize = GROUP_COUNT_MAX * GROUP_COUNT_MAX;
 
-/// What a part takes beside its entries: counts, the table, a pointer to it, what the allocator adds.
-const PART_SIZE: usize = 16 + size_of::<HashTable<()>>() + 8 + 8;
+/// What a part takes beside its entries and their places: counts, itself, a pointer to it, what the allocator adds.
+const PART_SIZE: usize = 16 + size_of::<Part<(), ()>>() + 8 + 3 * 8;
 
 /// Keys and values in no order.
 ///
@@ -47,7 +46,6 @@ pub struct SplitMap<K, V> {
     copy: Option<CopyPart<K, V>>,
 }
 
-type Part<K, V> = HashTable<(K, V)>;
 type CopyPart<K, V> = fn(&Part<K, V>) -> Part<K, V>;
 type Group<K, V> = Arc<Vec<Arc<Part<K, V>>>>;
 type Branch<K, V> = Arc<Vec<Group<K, V>>>;
@@ -112,7 +110,7 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
         }
         let hash = hash_of(self.hash_seed, key);
         let part = self.part_at(part_of(hash, self.part_count));
-        part.find(hash, |(held, _)| held.borrow() == key).map(|(_, value)| value)
+        part.find(hash, |held| held.borrow() == key)
     }
 
     /// The same, to be changed.
@@ -126,7 +124,7 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
         let hash = hash_of(self.hash_seed, key);
         let part =
             part_to_change(&mut self.branches, self.copy, &mut self.copied, part_of(hash, self.part_count));
-        part.find_mut(hash, |(held, _)| held.borrow() == key).map(|(_, value)| value)
+        part.find_mut(hash, |held| held.borrow() == key)
     }
 
     /// Whether something is under a key.
@@ -160,11 +158,10 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
         let hash = hash_of(*hash_seed, &key);
         let part = part_to_change(branches, *copy, copied, part_of(hash, *part_count));
         let before = part.allocation_size();
-        part.reserve(1, |(held, _)| hash_of(*hash_seed, held));
+        part.insert_new(key, value, |held| hash_of(*hash_seed, held));
         *allocated += part.allocation_size() - before;
         *len += 1;
-        let entry = part.insert_unique(hash, (key, value), |(held, _)| hash_of(*hash_seed, held));
-        &mut entry.into_mut().1
+        part.last_mut()
     }
 
     /// Takes out what is under a key.
@@ -177,8 +174,7 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
         let hash = hash_of(self.hash_seed, key);
         let part =
             part_to_change(&mut self.branches, self.copy, &mut self.copied, part_of(hash, self.part_count));
-        let found = part.find_entry(hash, |(held, _)| held.borrow() == key);
-        let ((_, value), _) = found.ok().map(OccupiedEntry::remove)?;
+        let value = part.remove(hash, |held| held.borrow() == key, |held| hash_of(self.hash_seed, held))?;
         self.len -= 1;
         Some(value)
     }
@@ -235,17 +231,16 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
         if *len < count * PART_MEAN {
             return;
         }
-        let mut part = HashTable::new();
-        if count > 0 {
-            let source = count - (1 << count.ilog2());
-            let moves = |(key, _): &mut (K, V)| part_of(hash_of(*hash_seed, &*key), count + 1) == count;
-            let source = part_to_change(branches, *copy, copied, source);
-            let moved: Vec<_> = source.extract_if(moves).collect();
-            part.reserve(moved.len(), |(key, _)| hash_of(*hash_seed, key));
-            for entry in moved {
-                part.insert_unique(hash_of(*hash_seed, &entry.0), entry, |(key, _)| hash_of(*hash_seed, key));
-            }
-        }
+        let hash_of = |key: &K| hash_of(*hash_seed, key);
+        let part = if count > 0 {
+            let source = part_to_change(branches, *copy, copied, count - (1 << count.ilog2()));
+            *allocated -= source.allocation_size();
+            let part = source.split(|key| part_of(hash_of(key), count + 1) == count, hash_of);
+            *allocated += source.allocation_size();
+            part
+        } else {
+            Part::new(Vec::new(), hash_of)
+        };
         *allocated += PART_SIZE + part.allocation_size();
         *part_count += 1;
         if count.is_multiple_of(BRANCH_PART_COUNT) {

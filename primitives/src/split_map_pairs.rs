@@ -74,7 +74,7 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
     ) {
         let mut ahead = of_other.iter().peekable();
         let (mut news, mut is_in_step) = (Vec::new(), true);
-        for (key, value) in own {
+        for (key, value) in own.iter() {
             if let Some((_, met)) = ahead.next_if(|(met, _)| is_same(met, key)) {
                 visit(key, Some(value), Some(met));
                 continue;
@@ -93,7 +93,7 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
             news.into_iter().chain(ahead).for_each(|(key, value)| visit(key, None, Some(value)));
             return;
         }
-        for (key, value) in of_other {
+        for (key, value) in of_other.iter() {
             if find(own, self.hash_seed, key).is_none() {
                 visit(key, None, Some(value));
             }
@@ -110,7 +110,7 @@ fn ancestor(mut part: usize, count: usize) -> usize {
 }
 
 fn find<'a, K: Eq + Hash, V>(part: &'a Part<K, V>, hash_seed: usize, key: &K) -> Option<&'a V> {
-    part.find(hash_of(hash_seed, key), |(held, _)| held == key).map(|(_, value)| value)
+    part.find(hash_of(hash_seed, key), |held| held == key)
 }
 
 /// Calls `visit` with each of the first `count` parts that two maps do not share, and its number.

@@ -85,7 +85,7 @@ fn is_known_same(
         (None, None) => return Some(true),
         _ => return Some(false),
     };
-    if before.deadline != after.deadline {
+    if before.deadline() != after.deadline() {
         return Some(false);
     }
     commits.is_known_same(written(before), written(after))
@@ -104,12 +104,12 @@ fn is_same(
 }
 
 fn written(entry: &Entry<Encoded>) -> Written<'_> {
-    Written::new(&entry.value, entry.written, entry.stamp)
+    Written::new(&entry.value, entry.written(), entry.stamp)
 }
 
 fn state(entry: &Entry<Encoded>) -> KeyState {
-    let Entry { value, stamp, deadline, written } = entry.clone();
-    KeyState { value, deadline, stamp, written }
+    let (value, deadline) = (entry.value.clone(), entry.deadline());
+    KeyState { value, deadline, stamp: entry.stamp, written: entry.written() }
 }
 
 fn entity(page: &Page<'_>, kind: KeyKind, key: &Arc<str>) -> EntityRef {

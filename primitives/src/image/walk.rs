@@ -291,8 +291,8 @@ impl ImageWalk {
         let step = |key: &Arc<str>, held: Option<&Entry<V>>| match (held, fork) {
             (Some(held), Some((fork, _))) if !fork.is_own(held.stamp.version) => Stepped::Nothing,
             // The value that it began with is not written again where only the deadline is its own.
-            (Some(held), Some((fork, _))) if what == Removed::Key && !fork.is_own(held.written) => {
-                let (stamp, deadline) = (held.stamp, held.deadline);
+            (Some(held), Some((fork, _))) if what == Removed::Key && !fork.is_own(held.written()) => {
+                let (stamp, deadline) = (held.stamp, held.deadline());
                 Stepped::Entry(ImageEntry::Deadline { stamp, deadline, key: Arc::clone(key) })
             }
             (Some(held), _) => Stepped::Entry(entry(key, held)),
@@ -351,8 +351,8 @@ fn first_own_trace(view: &RunView<'_>, changes: Option<&ForkChanges>) -> u64 {
 const LOOK_SIZE: usize = 32;
 
 fn key_entry(key: &Arc<str>, held: &Entry<Encoded>) -> ImageEntry {
-    let Entry { value, stamp, deadline, written } = held.clone();
-    let key = Arc::clone(key);
+    let (stamp, deadline, written) = (held.stamp, held.deadline(), held.written());
+    let (key, value) = (Arc::clone(key), held.value.clone());
     match written == stamp.version {
         true => ImageEntry::Key { stamp, deadline, key, value },
         false => ImageEntry::KeptKey { written, stamp, deadline, key, value },
@@ -360,7 +360,7 @@ fn key_entry(key: &Arc<str>, held: &Entry<Encoded>) -> ImageEntry {
 }
 
 fn cell_entry(name: &Arc<str>, held: &Entry<Encoded>) -> ImageEntry {
-    let Entry { value, stamp, deadline, .. } = held.clone();
+    let (stamp, deadline, value) = (held.stamp, held.deadline(), held.value.clone());
     ImageEntry::Cell { stamp, deadline, name: Arc::clone(name), value }
 }
 

@@ -193,18 +193,19 @@ impl Found {
 }
 
 fn found_key(held: Option<&Entry<Encoded>>, versions: ErasedVersions) -> Result<Option<Found>, Error> {
-    let Some(Entry { value, stamp, written, .. }) = held else { return Ok(None) };
+    let Some(held) = held else { return Ok(None) };
+    let written = held.written();
     match versions {
-        ErasedVersions::At(version) if version > *written && version == stamp.version => {
+        ErasedVersions::At(version) if version > written && version == held.stamp.version => {
             let message =
                 format!("commit {version} has moved the deadline: commit {written} wrote the value");
             Err(Error::new(ErrorKind::InvalidArgument, message))
         }
-        ErasedVersions::At(version) if version > *written => {
+        ErasedVersions::At(version) if version > written => {
             let message =
                 format!("commit {version} has not written it: its last value is of commit {written}");
             Err(Error::new(ErrorKind::VersionNotFound, message))
         }
-        _ => Ok(Some(Found { first: *written, written: *written, is_erased: value.is_erased() })),
+        _ => Ok(Some(Found { first: written, written, is_erased: held.value.is_erased() })),
     }
 }

@@ -37,7 +37,7 @@ impl Decision<'_, '_> {
     pub(super) fn ttl(&mut self, kind: KeyKind, key: &Arc<str>) -> Option<Versioned<Option<Ttl>>> {
         self.look_at(kind, key);
         let entry = self.entry(kind, key)?;
-        let ttl = entry.deadline.map(|deadline: Timestamp| {
+        let ttl = entry.deadline().map(|deadline: Timestamp| {
             let remaining = Duration::from_micros(deadline.0.saturating_sub(self.now.0));
             Ttl { deadline, remaining }
         });

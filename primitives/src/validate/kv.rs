@@ -53,7 +53,7 @@ impl Decision<'_, '_> {
         let (current, deadline) = match self.entry(KeyKind::Kv, &key) {
             None => (0, None),
             Some(entry) => match entry.value.as_int() {
-                Some(number) => (number, entry.deadline),
+                Some(number) => (number, entry.deadline()),
                 None => {
                     let kind = entry.value.kind();
                     let message = format!("an increment needs an int, the value is of kind {kind}");
@@ -87,7 +87,7 @@ impl Decision<'_, '_> {
         self.look_at(KeyKind::Kv, &key);
         let entry = self.entry(KeyKind::Kv, &key);
         let existed = entry.is_some();
-        if entry.is_some_and(|entry| entry.deadline.is_some()) {
+        if entry.is_some_and(|entry| entry.deadline().is_some()) {
             self.stage_deadline(key, None)?;
         }
         Ok(Answer::Write(Effect::Existed(existed)))

@@ -1,0 +1,110 @@
+//! A small hash map whose entries lie side by side: what a [`SplitMap`](crate::SplitMap) is made of.
+//!
+//! A table of slots has to leave a good part of them empty, so it holds only the places of entries here; the entries themselves are
+//! in a list that is as long as they need. A copy is the copy of two lists, and a walk passes no empty slots.
+use hashbrown::HashTable;
+
+/// Room is made for so many entries at a time: more of it is left unused, less of it moves the list more often.
+const ROOM: usize = 8;
+
+/// Entries in no order, each found by its hash.
+#[derive(Debug)]
+pub(crate) struct Part<K, V> {
+    entries: Vec<(K, V)>,
+    /// The place of each entry, under its hash.
+    places: HashTable<u32>,
+}
+
+/// With as much room: it takes as many bytes, and what is added to it moves nothing.
+impl<K: Clone, V: Clone> Clone for Part<K, V> {
+    fn clone(&self) -> Self {
+        let mut entries = Vec::with_capacity(self.entries.capacity());
+        entries.extend_from_slice(&self.entries);
+        Self { entries, places: self.places.clone() }
+    }
+}
+
+impl<K, V> Part<K, V> {
+    /// One of these entries; `hash_of` tells the hash of each.
+    pub(crate) fn new(mut entries: Vec<(K, V)>, hash_of: impl Fn(&K) -> u64) -> Self {
+        entries.shrink_to_fit();
+        let mut places = HashTable::with_capacity(entries.len());
+        for (place, (key, _)) in entries.iter().enumerate() {
+            places.insert_unique(hash_of(key), place as u32, |_| unreachable!("there is room for all"));
+        }
+        Self { entries, places }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, (K, V)> {
+        self.entries.iter()
+    }
+
+    /// Bytes that are allocated for entries and their places, used or not.
+    pub(crate) fn allocation_size(&self) -> usize {
+        self.entries.capacity() * size_of::<(K, V)>() + self.places.allocation_size()
+    }
+
+    /// The value of the entry with this hash whose key `is_it`.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, is_it: impl Fn(&K) -> bool) -> Option<&V> {
+        let place = self.places.find(hash, |place| is_it(&self.entries[*place as usize].0))?;
+        Some(&self.entries[*place as usize].1)
+    }
+
+    /// The same, to be changed.
+    #[inline]
+    pub(crate) fn find_mut(&mut self, hash: u64, is_it: impl Fn(&K) -> bool) -> Option<&mut V> {
+        let place = self.places.find(hash, |place| is_it(&self.entries[*place as usize].0))?;
+        Some(&mut self.entries[*place as usize].1)
+    }
+
+    /// Adds an entry whose key is not there; `hash_of` tells the hash of each.
+    pub(crate) fn insert_new(&mut self, key: K, value: V, hash_of: impl Fn(&K) -> u64) {
+        let Self { entries, places } = self;
+        let (hash, place) = (hash_of(&key), entries.len());
+        if entries.capacity() == place {
+            entries.reserve_exact(ROOM);
+        }
+        entries.push((key, value));
+        places.insert_unique(hash, place as u32, |place| hash_of(&entries[*place as usize].0));
+    }
+
+    /// The value of the entry that was added last.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub(crate) fn last_mut(&mut self) -> &mut V {
+        &mut self.entries.last_mut().expect("an entry was added").1
+    }
+
+    /// Takes out the entry with this hash whose key `is_it`; the last one takes its place.
+    pub(crate) fn remove(
+        &mut self,
+        hash: u64,
+        is_it: impl Fn(&K) -> bool,
+        hash_of: impl Fn(&K) -> u64,
+    ) -> Option<V> {
+        let Self { entries, places } = self;
+        let found = places.find_entry(hash, |place| is_it(&entries[*place as usize].0)).ok()?;
+        let (place, _) = found.remove();
+        let (_, value) = entries.swap_remove(place as usize);
+        if let Some((moved, _)) = entries.get(place as usize) {
+            let last = entries.len() as u32;
+            let moved = places.find_mut(hash_of(moved), |place| *place == last);
+            *moved.expect("every entry has its place") = place;
+        }
+        Some(value)
+    }
+
+    /// Takes out all entries that `moves` names; the others are packed.
+    pub(crate) fn split(&mut self, moves: impl Fn(&K) -> bool, hash_of: impl Fn(&K) -> u64) -> Self {
+        let entries = std::mem::take(&mut self.entries);
+        let (moved, kept) = entries.into_iter().partition(|(key, _)| moves(key));
+        *self = Self::new(kept, &hash_of);
+        Self::new(moved, &hash_of)
+    }
+}
