@@ -9,8 +9,9 @@ use strata_primitives::{
 use strata_shards::{Pin, Purpose, TransactionId, TransactionStep};
 
 use crate::Result;
+use crate::answers::unexpected;
 use crate::handle::RunHandle;
-use crate::reads::{Reads, look_up_by_asking, request, unexpected, visit_by_asking};
+use crate::reads::{Reads, look_up_by_asking, request, visit_by_asking};
 use crate::view::View;
 
 /// A picture of a run as it was when [`snapshot`](RunHandle::snapshot) was called, or at an older version that

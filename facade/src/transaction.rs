@@ -6,8 +6,9 @@ use strata_primitives::{Effect, Error, ErrorKind, Limits, Operation, Outcome, Ru
 use strata_shards::{BatchReceipt, Purpose, TransactionId, TransactionStep};
 
 use crate::Result;
+use crate::answers::unexpected;
 use crate::handle::RunHandle;
-use crate::reads::{Reads, request, unexpected};
+use crate::reads::{Reads, request};
 use crate::writes::Writes;
 
 /// A transaction under way: reads and writes of one run that take effect together, or not at all.
