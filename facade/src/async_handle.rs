@@ -11,15 +11,15 @@ use crate::async_reads::{AsyncReads, request};
 use crate::async_writes::AsyncWrites;
 use crate::batch::Batch;
 use crate::events::Appended;
-use crate::handle::{RunHandle, pack, unpacked};
-use crate::scope::Scope;
+use crate::handle::RunHandle;
+use crate::scope::{Scope, pack, unpacked};
 use crate::transaction::Transacted;
 
 /// A handle to one run whose calls are futures: cheap to clone, usable from any thread and in any executor.
 ///
 /// What it reads and writes are the methods of [`AsyncReads`] and [`AsyncWrites`]. It says of its writes what the handle
 /// said that it was made of, but for the [timeout](RunHandle::with_timeout): whoever awaits drops the future when he
-/// has waited enough. Snapshots, transactions and subscriptions wait for shards, as opening a database does: inside an
+/// has waited enough. Transactions, subscriptions and what looks into the history wait for shards, as opening a database does: inside an
 /// executor they belong on a thread for blocking work.
 ///
 /// ```

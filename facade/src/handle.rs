@@ -1,7 +1,7 @@
 //! A handle to one run.
 
 use std::fmt;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
 use strata_primitives::{
@@ -10,9 +10,7 @@ use strata_primitives::{
     check_key,
 };
 use strata_shards::message::{CallOptions, SentOptions};
-use strata_shards::{
-    BatchReceipt, Caller, Ending, Engine, Purpose, Reader, RetentionPreview, Shipped, repeated,
-};
+use strata_shards::{BatchReceipt, Caller, Ending, Engine, Purpose, Reader, RetentionPreview, repeated};
 
 use crate::Result;
 use crate::answers::{appended_of, written_of};
@@ -20,7 +18,7 @@ use crate::batch::Batch;
 use crate::events::Appended;
 use crate::reads::{Reads, look_up_by_asking, request, visit_by_asking};
 use crate::retry::Backoff;
-use crate::scope::Scope;
+use crate::scope::{Scope, pack, unpacked};
 use crate::snapshot::Snapshot;
 use crate::subscription::{CommitSubscription, EventSubscription};
 use crate::transaction::{Transacted, Transaction};
@@ -539,38 +537,6 @@ impl Writes for RunHandle {
     fn write_events(&self, operation: Operation) -> Result<Option<Appended>> {
         request(self).expect_append(&operation)?;
         Ok(appended_of(self.write(operation)?))
-    }
-}
-
-/// Packs a closure for its shard; its result comes out at the other end.
-pub(crate) fn pack<T, E>(
-    body: impl FnOnce(&Scope<'_, '_, '_>) -> std::result::Result<T, E> + Send + 'static,
-    ending: Ending,
-) -> (Shipped, mpsc::Receiver<std::result::Result<T, E>>)
-where
-    T: Send + 'static,
-    E: Send + 'static,
-{
-    let (sender, result) = mpsc::sync_channel(1);
-    let shipped = Shipped::new(move |turn| {
-        let result = body(&Scope::new(turn));
-        let ending = if result.is_ok() { ending } else { Ending::Discard };
-        // The place is there and free, unless the caller has given up waiting: then nobody wants it.
-        let _ = sender.send(result);
-        ending
-    });
-    (shipped, result)
-}
-
-/// What came of a packed closure. What it makes of what it saw is told only with the shard's word that it may be seen.
-pub(crate) fn unpacked<T, E: From<Error>>(
-    receipt: Result<BatchReceipt>,
-    result: &mpsc::Receiver<std::result::Result<T, E>>,
-) -> std::result::Result<Transacted<T>, E> {
-    match (receipt, result.try_recv()) {
-        (Ok(receipt), Ok(value)) => value.map(|value| Transacted { value, receipt, attempts: 1 }),
-        (Err(error), _) => Err(error.into()),
-        (Ok(_), Err(_)) => unreachable!("a closure that was answered has returned"),
     }
 }
 

@@ -25,6 +25,7 @@ mod answers;
 mod archives;
 mod async_handle;
 mod async_reads;
+mod async_snapshot;
 mod async_writes;
 mod batch;
 mod change;
@@ -67,6 +68,7 @@ mod writes;
 
 pub use async_handle::AsyncRunHandle;
 pub use async_reads::AsyncReads;
+pub use async_snapshot::AsyncSnapshot;
 pub use async_writes::AsyncWrites;
 pub use batch::Batch;
 pub use change::{Change, ChangeEffect, PastCommit};

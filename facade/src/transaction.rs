@@ -192,7 +192,7 @@ impl Writes for Transaction {
 impl Drop for Transaction {
     fn drop(&mut self) {
         if self.progress.get_mut().has_begun {
-            self.handle.engine().release(self.handle.id(), self.id);
+            self.handle.engine().release(self.handle.id(), self.id, true);
         }
     }
 }

@@ -13,7 +13,7 @@ use strata::{
 
 use crate::support::held::HeldShard;
 use crate::support::tasks::{Woken, join_all, poll_once};
-use crate::support::{eventually, one_run, one_run_with, options};
+use crate::support::{eventually, one_run, one_run_with, open_count, options};
 
 fn int(run: &impl Reads, key: &str) -> Option<i64> {
     run.get(key).unwrap().and_then(|found| found.value.as_int())
@@ -173,4 +173,31 @@ fn what_is_awaited_while_the_store_closes_is_answered_or_told() {
             assert_eq!(thread.join().unwrap(), ErrorKind::Closed);
         }
     }
+}
+
+#[test]
+fn a_snapshot_of_a_task_is_dropped_without_a_wait() {
+    let (database, run) = one_run_with(Options { mailbox_capacity: 4, ..options(Durability::InMemory, 1) });
+    let twin = run.to_async();
+    let snapshots: Vec<_> = (0..2).map(|_| block_on(twin.snapshot()).unwrap()).collect();
+    assert_eq!(open_count(&database), 2);
+    let held = HeldShard::of(&run);
+    let mut sent: Vec<_> = (0..8).map(|_| Box::pin(twin.increment("n", 1))).collect();
+    sent.retain_mut(|writing| poll_once(writing.as_mut()).is_pending());
+    let started = Instant::now();
+    drop(snapshots);
+    assert!(started.elapsed() < Duration::from_secs(4), "who waits for room gives up later");
+    held.let_go();
+    assert_eq!((join_all(sent).len(), open_count(&database)), (4, 2), "the shard could not be told");
+}
+
+#[test]
+fn a_snapshot_that_is_dropped_on_its_way_is_let_go_of() {
+    let (database, run) = one_run();
+    let twin = run.to_async();
+    let held = HeldShard::of(&run);
+    assert!(poll_once(pin!(twin.snapshot())).is_pending());
+    held.let_go();
+    run.info().unwrap();
+    assert_eq!(open_count(&database), 0);
 }

@@ -99,7 +99,7 @@ fn write_everything(run: &RunHandle, twin: &AsyncRunHandle) {
 }
 
 /// Every read, of what is there and of what is not.
-fn read_everything(run: &RunHandle, twin: &AsyncRunHandle) {
+fn read_everything(run: &impl Reads, twin: &impl AsyncReads) {
     same!(run, twin, get("a"));
     same!(run, twin, get("none"));
     same!(run, twin, get(""));
@@ -142,7 +142,7 @@ fn read_everything(run: &RunHandle, twin: &AsyncRunHandle) {
     same!(run, twin, trace_count(None));
     same!(run, twin, info());
     same!(run, twin, receipt(OperationId([7; 16])));
-    same!(run, twin, stat(&EntityRef::kv(run.id(), "a")));
+    same!(run, twin, stat(&EntityRef::kv(run.run_id(), "a")));
 }
 
 #[test]
@@ -195,6 +195,38 @@ fn batches_and_closures_are_awaited_as_they_are_waited_for() {
         same!(run, twin, execute(|_| -> Result<(), Error> { panic!("a closure of the test panics") }));
     assert!(refused.contains("panicked"), "{refused}");
     same!(run, twin, get("n"));
+}
+
+#[test]
+fn an_awaited_snapshot_is_read_as_another_whatever_is_committed_behind_it() {
+    let (_database, run) = one_run_on(&TestClock::at(NOW));
+    let twin = run.to_async();
+    run.with_operation_id(OperationId([7; 16])).put("a", 1).unwrap();
+    run.put_with_ttl("ttl", "x", Duration::from_secs(60)).unwrap();
+    run.append_many([("step", 1), ("step", 2), ("other", 3)]).unwrap();
+    run.cell_init("lease", 1).unwrap();
+    run.json_create(
+        "plan",
+        Value::from([("list", Value::Array(vec![Value::Int(1)])), ("at", Value::Int(1))]),
+    )
+    .unwrap();
+    run.trace_record(thought(1, "hm")).unwrap();
+    // Opened by the shard at first, and of what is published once it was asked for often enough.
+    for round in 0..20 {
+        let (waited, awaited) = (run.snapshot().unwrap(), block_on(twin.snapshot()).unwrap());
+        assert_eq!(waited.stamp(), awaited.stamp());
+        assert_eq!(awaited.version(), run.info().unwrap().version);
+        let before = format!("{:?}", waited.get("a"));
+        run.put("a", round).unwrap();
+        read_everything(&waited, &awaited);
+        assert_eq!(format!("{:?}", block_on(awaited.get("a"))), before);
+        let (waited, awaited) = (run.at(awaited.version()), block_on(twin.at(awaited.version())));
+        assert_eq!(format!("{:?}", waited.map(drop)), format!("{:?}", awaited.map(drop)));
+        (0..round).for_each(|_| drop(run.event_count()));
+    }
+    run.delete_run().unwrap();
+    let (waited, awaited) = (run.snapshot().unwrap_err(), block_on(twin.snapshot()).unwrap_err());
+    assert_eq!(format!("{waited:?}"), format!("{awaited:?}"));
 }
 
 trait Another {
