@@ -54,7 +54,10 @@ enum Source {
 
 impl Snapshot {
     pub(crate) fn open(handle: &RunHandle, purpose: Purpose) -> Result<Snapshot> {
-        Snapshot::existing(Snapshot::open_any(handle, purpose)?)
+        match Snapshot::published(handle, purpose)? {
+            Some(snapshot) => Ok(snapshot),
+            None => Snapshot::existing(Snapshot::open_by_asking(handle, purpose)?),
+        }
     }
 
     /// One of a run that exists.
@@ -69,9 +72,13 @@ impl Snapshot {
 
     /// The same, also where the run does not exist; whether it does. Which version it shows is known where it does.
     pub(crate) fn open_any(handle: &RunHandle, purpose: Purpose) -> Result<(Snapshot, bool)> {
-        if let Some(snapshot) = Snapshot::published(handle, purpose)? {
-            return Ok((snapshot, true));
+        match Snapshot::published(handle, purpose)? {
+            Some(snapshot) => Ok((snapshot, true)),
+            None => Snapshot::open_by_asking(handle, purpose),
         }
+    }
+
+    fn open_by_asking(handle: &RunHandle, purpose: Purpose) -> Result<(Snapshot, bool)> {
         let (mut snapshot, step) = Snapshot::asked_for(handle, purpose);
         let outcome = handle.caller().step(handle.id(), step)?.expect("what was asked is answered")?;
         let exists = snapshot.is_told(&outcome);
@@ -79,15 +86,15 @@ impl Snapshot {
     }
 
     /// One that the shard has published, if it has.
+    #[inline]
     pub(crate) fn published(handle: &RunHandle, purpose: Purpose) -> Result<Option<Snapshot>> {
         if purpose != Purpose::Snapshot {
             return Ok(None);
         }
-        let pinned = handle.engine().pin(handle.reader())?;
-        Ok(pinned.map(|(pin, now)| {
-            let stamp = pin.stamp();
-            Snapshot { handle: handle.clone(), source: Source::Pinned(pin, now), stamp, is_awaited: false }
-        }))
+        let Some((pin, now)) = handle.engine().pin(handle.reader())? else { return Ok(None) };
+        let stamp = pin.stamp();
+        let source = Source::Pinned(pin, now);
+        Ok(Some(Snapshot { handle: handle.clone(), source, stamp, is_awaited: false }))
     }
 
     /// One that the shard is to open, and what to send for that. It is made before that is sent, so that dropping it closes what was
