@@ -74,7 +74,7 @@ fn one_pipeline_serves_many_runs_and_stores() {
     let stores: Vec<_> =
         (0..2).map(|_| Database::in_memory_with(options(Durability::InMemory, 2)).unwrap()).collect();
     let runs: Vec<_> = (0..10)
-        .map(|number| stores[number % 2].create_run(RunSpec::named(format!("run/{number}"))).unwrap())
+        .map(|number| stores[number % 2].create_run(RunSpec::named(format!("run-{number}"))).unwrap())
         .collect();
     let mut pipeline = Pipeline::new(100);
     let mut received = 0;
