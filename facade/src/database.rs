@@ -28,7 +28,8 @@ use crate::runs;
 /// errors. Handles that are still alive afterwards answer `Closed`. In a child made by fork(2) every
 /// call answers `Closed`, and dropping there touches nothing. Dropped by a closure on a shard of another database,
 /// it is closed soon after by a thread of its own. Calls block the calling thread until
-/// the shard answers, so inside an async runtime they belong on a thread for blocking work.
+/// the shard answers, so inside an async runtime they belong on a thread for blocking work, but for those of
+/// [`to_async`](RunHandle::to_async).
 #[derive(Debug)]
 pub struct Database {
     engine: Arc<Engine>,

@@ -60,7 +60,7 @@ impl RunHandle {
     /// `NotFound` for an effect that is not recorded, `HistoryTrimmed` for one whose trace the run does not keep any more, and those
     /// of [`fork_at`](Self::fork_at): `Unsupported` for what lives in memory among them.
     pub fn fork_before_effect(&self, name: &str, ordinal: u64) -> Result<RunHandle> {
-        let Some(trace) = trace_of(self, name, ordinal)? else {
+        let Some(trace) = effect_trace(self, name, ordinal)? else {
             let message =
                 format!("effect {name:?} {ordinal} is not recorded: there is nothing to fork before");
             return Err(Error::new(ErrorKind::NotFound, message).with_entity(entity_of(self, name, ordinal)));
@@ -108,7 +108,7 @@ pub(crate) const TAKES_NO_OPERATION_ID: &str =
 
 /// Whether an effect is recorded, or was and its trace is not kept any more.
 fn is_recorded(run: &RunHandle, name: &str, ordinal: u64) -> Result<bool> {
-    match trace_of(run, name, ordinal) {
+    match effect_trace(run, name, ordinal) {
         Ok(found) => Ok(found.is_some()),
         Err(error) if error.kind() == ErrorKind::HistoryTrimmed => Ok(true),
         Err(error) => Err(error),
@@ -119,7 +119,7 @@ fn is_recorded(run: &RunHandle, name: &str, ordinal: u64) -> Result<bool> {
 ///
 /// # Errors
 /// `HistoryTrimmed` when it was recorded and the run does not keep it any more.
-pub(crate) fn trace_of<R: Reads + ?Sized>(reader: &R, name: &str, ordinal: u64) -> Result<Option<Trace>> {
+pub(crate) fn effect_trace<R: Reads + ?Sized>(reader: &R, name: &str, ordinal: u64) -> Result<Option<Trace>> {
     RecordedEffect::check_name(name, reader.limits())?;
     let id = RecordedEffect::id_of(name, ordinal);
     match reader.trace_get(id) {

@@ -9,7 +9,7 @@ use strata_primitives::{
 use strata_shards::Ending;
 
 use crate::Result;
-use crate::effects::{TAKES_NO_OPERATION_ID, entity_of, hash_of_input, recorded_in, trace_of};
+use crate::effects::{TAKES_NO_OPERATION_ID, effect_trace, entity_of, hash_of_input, recorded_in};
 use crate::handle::RunHandle;
 use crate::reads::Reads;
 use crate::tagged::hex;
@@ -192,7 +192,7 @@ impl<'a> Asked<'a> {
     /// What is recorded for it.
     fn recall(&self) -> Result<Option<Performed>> {
         let RecordedEffect { name, ordinal, input_hash, .. } = &self.effect;
-        let Some(trace) = trace_of(self.run, name, *ordinal)? else { return Ok(None) };
+        let Some(trace) = effect_trace(self.run, name, *ordinal)? else { return Ok(None) };
         let Versioned { value: recorded, version, timestamp } = recorded_in(self.run, trace)?;
         if recorded.input_hash != *input_hash {
             return Err(self.diverged(&recorded, version));

@@ -1,7 +1,7 @@
 //! A handle to one run.
 
 use std::fmt;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
 use strata_primitives::{
@@ -10,19 +10,16 @@ use strata_primitives::{
     Versioned, check_key,
 };
 use strata_shards::message::{CallOptions, SentOptions};
-use strata_shards::{
-    BatchReceipt, Caller, Ending, Engine, Purpose, Reader, RetentionPreview, Shipped, repeated,
-};
+use strata_shards::{BatchReceipt, Caller, Ending, Engine, Purpose, Reader, RetentionPreview, repeated};
 
 use crate::Result;
+use crate::answers::{appended_of, written_of};
 use crate::batch::Batch;
 use crate::events::Appended;
 use crate::kv::KvScan;
-use crate::reads::{
-    Reads, look_up_by_asking, request, unexpected, unexpected_effect, visit_by_asking, visit_values_by_asking,
-};
+use crate::reads::{Reads, look_up_by_asking, request, visit_by_asking, visit_values_by_asking};
 use crate::retry::Backoff;
-use crate::scope::Scope;
+use crate::scope::{Scope, pack, unpacked};
 use crate::snapshot::Snapshot;
 use crate::subscription::{CommitSubscription, EventSubscription};
 use crate::transaction::{Transacted, Transaction};
@@ -104,8 +101,8 @@ impl RunHandle {
     ///
     /// It bounds the wait for a shard, not what a call does on the caller's own thread; a call that asks several times, as
     /// a transaction does, waits so long each time. Subscriptions are given a timeout when they are asked, and what is
-    /// asynchronous is timed by who awaits it. What the handle makes has the timeout too: a transaction,
-    /// a snapshot, but no handle to another run.
+    /// [asynchronous](Self::to_async) is timed by who awaits it. What the handle makes has the timeout too: a transaction,
+    /// a snapshot, what is sent through a [`Pipeline`](crate::Pipeline), but no handle to another run.
     ///
     /// ```
     /// use std::time::Duration;
@@ -146,12 +143,17 @@ impl RunHandle {
     /// The first operation that fails, with its place in the batch and its entity;
     /// `InvalidArgument` for a batch of another run.
     pub fn commit(&self, batch: Batch) -> Result<BatchReceipt> {
+        let (operations, options) = self.unpack(batch)?;
+        self.caller().commit(self.id, operations, options)
+    }
+
+    /// What is sent of a batch.
+    pub(crate) fn unpack(&self, batch: Batch) -> Result<(Vec<Operation>, SentOptions)> {
         if batch.run() != self.id {
             let message = format!("a batch of run {} cannot be committed to run {}", batch.run(), self.id);
             return Err(Error::new(ErrorKind::InvalidArgument, message));
         }
-        let options = self.sent_options()?;
-        self.caller().commit(self.id, batch.into_operations(), options)
+        Ok((batch.into_operations(), self.sent_options()?))
     }
 
     /// Makes every commit of this run durable that was acknowledged before the call.
@@ -431,21 +433,10 @@ impl RunHandle {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let (sender, result) = mpsc::sync_channel(1);
-        let shipped = Shipped::new(move |turn| {
-            let result = body(&Scope::new(turn));
-            let ending = if result.is_ok() { ending } else { Ending::Discard };
-            // The place is there and free, unless the caller has given up waiting: then nobody wants it.
-            let _ = sender.send(result);
-            ending
-        });
-        let receipt = self.caller().execute(self.id, shipped, self.sent_options()?);
-        // What the closure makes of what it saw is told only with the shard's word that it may be seen.
-        match (receipt, result.try_recv()) {
-            (Ok(receipt), Ok(value)) => value.map(|value| Transacted { value, receipt, attempts: 1 }),
-            (Err(error), _) => Err(error.into()),
-            (Ok(_), Err(_)) => unreachable!("a closure that was answered has returned"),
-        }
+        let (shipped, result) = pack(body, ending);
+        let receipt =
+            self.sent_options().and_then(|options| self.caller().execute(self.id, shipped, options));
+        unpacked(receipt, &result)
     }
 
     /// Refuses a transaction that has been committed under its operation id. Its closure would see its own effects.
@@ -541,10 +532,7 @@ impl Writes for RunHandle {
 
     fn write(&self, operation: Operation) -> Result<(Option<Commit>, Effect)> {
         request(self).check_write(&operation)?;
-        match self.caller().operate(self.id, operation, self.sent_options()?)? {
-            Outcome::Written { commit, effect } => Ok((commit, effect)),
-            other => unexpected(&other),
-        }
+        Ok(written_of(self.caller().operate(self.id, operation, self.sent_options()?)?))
     }
 
     /// A transaction, so that it happens once under an operation id: sent again it would step on from its own result.
@@ -559,13 +547,7 @@ impl Writes for RunHandle {
 
     fn write_events(&self, operation: Operation) -> Result<Option<Appended>> {
         request(self).expect_append(&operation)?;
-        match self.write(operation)? {
-            (Some(commit), Effect::Sequence { first, count }) => {
-                Ok(Some(Appended { sequence: first, count, commit }))
-            }
-            (None, _) => Ok(None),
-            (_, effect) => unexpected_effect(&effect),
-        }
+        Ok(appended_of(self.write(operation)?))
     }
 }
 

@@ -17,10 +17,16 @@
 //! # }
 //! ```
 //!
-//! Read in this order: [`Database`], [`Options`], [`RunHandle`], [`Reads`], [`Writes`], [`Transaction`], [`Batch`].
+//! Read in this order: [`Database`], [`Options`], [`RunHandle`], [`Reads`], [`Writes`], [`Transaction`], [`Batch`], [`Pipeline`],
+//! [`AsyncRunHandle`].
 #![forbid(unsafe_code)]
 
+mod answers;
 mod archives;
+mod async_handle;
+mod async_reads;
+mod async_snapshot;
+mod async_writes;
 mod batch;
 mod change;
 mod conflict;
@@ -40,6 +46,7 @@ mod kv;
 mod lineage;
 mod merge;
 mod open_options;
+mod pipeline;
 mod planned;
 mod reads;
 mod replay;
@@ -59,6 +66,10 @@ mod transaction;
 mod view;
 mod writes;
 
+pub use async_handle::AsyncRunHandle;
+pub use async_reads::AsyncReads;
+pub use async_snapshot::AsyncSnapshot;
+pub use async_writes::AsyncWrites;
 pub use batch::Batch;
 pub use change::{Change, ChangeEffect, PastCommit};
 pub use conflict::{Conflict, KeyConflict, PlaceConflict, ThreeWayDifference, ThreeWayPage, TraceConflict};
@@ -79,6 +90,7 @@ pub use kv::{KeyPage, KvScan, ValuePage};
 pub use lineage::{ForkNode, Lineage};
 pub use merge::{Merge, MergeConflict, MergeReport};
 pub use open_options::Options;
+pub use pipeline::Pipeline;
 pub use reads::Reads;
 pub use replay::{Replay, ReplayReport};
 pub use salvage::{SalvageOutcome, SalvageReport, SalvagedRun, salvage, salvage_from};

@@ -3,15 +3,20 @@
 use std::time::Duration;
 
 use strata_primitives::{
-    ChainReport, Direction, Effect, Encoded, EntityRef, Error, ErrorKind, EventPage as StoredPage, EventRef,
-    FindKey, KeyKind, KeyRef, KvItem, KvPage, Limits, Operation, OperationId, Outcome, Receipt,
-    RecordedEffect, RunId, RunInfo, Stamp, TraceFilter, TraceId, Value, Versioned,
+    ChainReport, Direction, Encoded, EntityRef, EventPage as StoredPage, EventRef, FindKey, KeyKind, KeyRef,
+    KvItem, KvPage, Limits, Operation, OperationId, Outcome, Receipt, RecordedEffect, RunId, RunInfo, Stamp,
+    TraceFilter, TraceId, Value, Versioned,
 };
 
 use crate::Result;
-use crate::effects::{EffectPage, page_of, recorded_in, trace_of};
+use crate::answers::{
+    chain_of, count_of, decode_found, event_of, events_of, flag_of, info_of, keys_of, matches_in,
+    page_of_values, receipt_of, stat_of, trace_of, traces_of, tree_of, ttl_of, unexpected, value_of,
+    values_of,
+};
+use crate::effects::{EffectPage, effect_trace, page_of, recorded_in};
 use crate::events::{Event, EventPage};
-use crate::json_path::{JsonMatch, query};
+use crate::json_path::JsonMatch;
 use crate::kv::{KeyPage, KvScan, ValuePage};
 use crate::request::Request;
 use crate::traces::{Trace, TracePage, TraceTree};
@@ -70,21 +75,12 @@ pub trait Reads {
     /// The values of several keys, all true at one version, in the order asked.
     fn get_many(&self, keys: &[&str]) -> Result<Versioned<Vec<Option<Versioned<Value>>>>> {
         let keys = keys.iter().map(|key| (*key).into()).collect();
-        match self.ask(Operation::KvGetMany { keys })? {
-            Outcome::Values { items, version, timestamp } => {
-                let items = items.into_iter().map(|found| found.map(decode).transpose());
-                Ok(Versioned { value: items.collect::<Result<_>>()?, version, timestamp })
-            }
-            other => unexpected(&other),
-        }
+        values_of(self.ask(Operation::KvGetMany { keys })?)
     }
 
     /// Whether a key is there.
     fn exists(&self, key: &str) -> Result<Versioned<bool>> {
-        match self.ask(Operation::KvExists { key: key.into() })? {
-            Outcome::Flag(flag) => Ok(flag),
-            other => unexpected(&other),
-        }
+        flag_of(self.ask(Operation::KvExists { key: key.into() })?)
     }
 
     /// How long a key has left: `None` without the key, a value of `None` without a deadline.
@@ -94,18 +90,12 @@ pub trait Reads {
 
     /// One page of keys, in order.
     fn list(&self, scan: &KvScan) -> Result<KeyPage> {
-        match self.ask(request(self).list(scan, false))? {
-            Outcome::Page(page) => Ok(KeyPage::from(page)),
-            other => unexpected(&other),
-        }
+        keys_of(self.ask(request(self).list(scan, false))?)
     }
 
     /// One page of keys with their values, in order of keys.
     fn list_values(&self, scan: &KvScan) -> Result<ValuePage> {
-        match self.ask(request(self).list(scan, true))? {
-            Outcome::Page(page) => ValuePage::decode(page),
-            other => unexpected(&other),
-        }
+        page_of_values(self.ask(request(self).list(scan, true))?)
     }
 
     /// Hands the keys of one page to `visit`, in order, with their values, where they lie: nothing is copied, decoded or allocated for one
@@ -223,10 +213,7 @@ pub trait Reads {
 
     /// Recomputes the hash of every event that the run keeps, from that of the one before the first on.
     fn verify_chain(&self) -> Result<ChainReport> {
-        match self.ask(Operation::EventVerifyChain)? {
-            Outcome::Chain(report) => Ok(report),
-            other => unexpected(&other),
-        }
+        chain_of(self.ask(Operation::EventVerifyChain)?)
     }
 
     /// The value of a cell, with the commit that wrote it; `None` if the cell is not there or has expired.
@@ -241,10 +228,7 @@ pub trait Reads {
 
     /// One page of cells with their values, in order of names.
     fn cell_list(&self, scan: &KvScan) -> Result<ValuePage> {
-        match self.ask(request(self).cells(scan))? {
-            Outcome::Page(page) => ValuePage::decode(page),
-            other => unexpected(&other),
-        }
+        page_of_values(self.ask(request(self).cells(scan))?)
     }
 
     /// What is at a place of a document, which a JSON Pointer (RFC 6901) names; `""` is all of it. `None` without the
@@ -265,18 +249,12 @@ pub trait Reads {
     /// # Errors
     /// As [`query`](crate::query).
     fn json_query(&self, name: &str, path: &str) -> Result<Option<Versioned<Vec<JsonMatch>>>> {
-        let Some(Versioned { value, version, timestamp }) = self.json_get(name, "")? else {
-            return Ok(None);
-        };
-        Ok(Some(Versioned { value: query(&value, path)?, version, timestamp }))
+        matches_in(self.json_get(name, "")?, path)
     }
 
     /// One page of the names of documents, in order.
     fn json_list(&self, scan: &KvScan) -> Result<KeyPage> {
-        match self.ask(request(self).documents(scan))? {
-            Outcome::Page(page) => Ok(KeyPage::from(page)),
-            other => unexpected(&other),
-        }
+        keys_of(self.ask(request(self).documents(scan))?)
     }
 
     /// One trace; `None` if the run has none with this id.
@@ -285,10 +263,7 @@ pub trait Reads {
     /// `HistoryTrimmed` for an id that is not there in a run that has removed traces it does not
     /// [keep](crate::Writes::set_trace_retention): it may have been one of them. It names the place of the earliest that is there.
     fn trace_get(&self, id: TraceId) -> Result<Option<Trace>> {
-        match self.ask(Operation::TraceGet { id })? {
-            Outcome::Trace(found) => found.map(|trace| Trace::decode(*trace)).transpose(),
-            other => unexpected(&other),
-        }
+        trace_of(self.ask(Operation::TraceGet { id })?)
     }
 
     /// One page of the traces that `filter` wants, in commit order or against it; `start` is where a page before it
@@ -305,10 +280,7 @@ pub trait Reads {
         direction: Direction,
     ) -> Result<TracePage> {
         let filter = Box::new(filter.clone());
-        match self.ask(Operation::TraceList { filter, start, limit, direction })? {
-            Outcome::Traces(page) => TracePage::decode(page),
-            other => unexpected(&other),
-        }
+        traces_of(self.ask(Operation::TraceList { filter, start, limit, direction })?)
     }
 
     /// One page of the direct parts of a trace, in commit order; also of one that the run does not keep any more.
@@ -325,10 +297,7 @@ pub trait Reads {
     /// # Errors
     /// `HistoryTrimmed` as [`trace_get`](Self::trace_get).
     fn trace_tree(&self, id: TraceId, limit: usize) -> Result<TraceTree> {
-        match self.ask(Operation::TraceTree { id, limit })? {
-            Outcome::Traces(page) => TraceTree::decode(page),
-            other => unexpected(&other),
-        }
+        tree_of(self.ask(Operation::TraceTree { id, limit })?)
     }
 
     /// The place of the first trace that the run [keeps](crate::Writes::set_trace_retention), in O(1): 0 as long as it keeps all, the
@@ -349,7 +318,7 @@ pub trait Reads {
     /// `HistoryTrimmed` when the run does not [keep](crate::Writes::set_trace_retention) its trace any more, `WrongType` when that was erased,
     /// or is somebody else's under its id.
     fn effect_get(&self, name: &str, ordinal: u64) -> Result<Option<Versioned<RecordedEffect>>> {
-        trace_of(self, name, ordinal)?.map(|trace| recorded_in(self, trace)).transpose()
+        effect_trace(self, name, ordinal)?.map(|trace| recorded_in(self, trace)).transpose()
     }
 
     /// One page of the effects that are recorded in the run, in commit order; `start` is where a page before it stopped. Those that were
@@ -366,23 +335,12 @@ pub trait Reads {
     /// # Errors
     /// `NotFound` when the run was never created or is deleted.
     fn info(&self) -> Result<RunInfo> {
-        match self.ask(Operation::RunGet)? {
-            Outcome::Run(Some(info)) => Ok(*info),
-            Outcome::Run(None) => {
-                let run = self.run_id();
-                let message = format!("run {run} does not exist: create or begin it first");
-                Err(Error::new(ErrorKind::NotFound, message).with_entity(EntityRef::run(run)))
-            }
-            other => unexpected(&other),
-        }
+        info_of(self.ask(Operation::RunGet)?, self.run_id())
     }
 
     /// What the write with this operation id was first answered; `None` if the run does not remember one.
     fn receipt(&self, id: OperationId) -> Result<Option<Receipt>> {
-        match self.ask(Operation::RunReceipt { id })? {
-            Outcome::Receipt(receipt) => Ok(receipt.map(|receipt| *receipt)),
-            other => unexpected(&other),
-        }
+        receipt_of(self.ask(Operation::RunReceipt { id })?)
     }
 
     /// The bytes that one thing takes, name and encoded value, with the commit that last wrote it; `None` if it is
@@ -391,69 +349,13 @@ pub trait Reads {
     /// # Errors
     /// `InvalidArgument` for an entity of another run.
     fn stat(&self, entity: &EntityRef) -> Result<Option<Versioned<u64>>> {
-        match self.ask(Operation::EntityStat { entity: Box::new(entity.clone()) })? {
-            Outcome::Stat(stat) => Ok(stat),
-            other => unexpected(&other),
-        }
+        stat_of(self.ask(Operation::EntityStat { entity: Box::new(entity.clone()) })?)
     }
 }
 
 /// The operations of whoever asks.
 pub(crate) fn request<R: Reads + ?Sized>(reader: &R) -> Request<'_> {
     Request { run: reader.run_id(), limits: reader.limits() }
-}
-
-/// An operation is answered with its own outcome; anything else is our mistake.
-pub(crate) fn unexpected(outcome: &Outcome) -> ! {
-    unreachable!("an operation was answered with {outcome:?}")
-}
-
-/// A write reveals what its kind of write reveals; anything else is our mistake.
-pub(crate) fn unexpected_effect(effect: &Effect) -> ! {
-    unreachable!("a write revealed {effect:?}")
-}
-
-fn value_of(outcome: Outcome) -> Result<Option<Versioned<Value>>> {
-    match outcome {
-        Outcome::Value(found) => found.map(decode).transpose(),
-        other => unexpected(&other),
-    }
-}
-
-fn ttl_of(outcome: Outcome) -> Result<Option<Versioned<Option<Duration>>>> {
-    match outcome {
-        Outcome::Ttl(found) => Ok(found.map(|found| found.map(|ttl| ttl.map(|ttl| ttl.remaining)))),
-        other => unexpected(&other),
-    }
-}
-
-fn count_of(outcome: Outcome) -> Result<Versioned<u64>> {
-    match outcome {
-        Outcome::Count(count) => Ok(count),
-        other => unexpected(&other),
-    }
-}
-
-fn event_of(outcome: Outcome) -> Result<Option<Event>> {
-    match outcome {
-        Outcome::Event(found) => found.map(|event| Event::decode(*event)).transpose(),
-        other => unexpected(&other),
-    }
-}
-
-fn events_of(outcome: Outcome) -> Result<EventPage> {
-    match outcome {
-        Outcome::Events(page) => EventPage::decode(page),
-        other => unexpected(&other),
-    }
-}
-
-fn decode(found: Versioned<Encoded>) -> Result<Versioned<Value>> {
-    decode_found(&found.value, found.stamp())
-}
-
-fn decode_found(value: &Encoded, stamp: Stamp) -> Result<Versioned<Value>> {
-    Ok(Versioned { value: value.to_value()?, version: stamp.version, timestamp: stamp.timestamp })
 }
 
 /// The value under a key or of a cell, decoded where it lies.

@@ -6,7 +6,7 @@ use rand::RngCore;
 use strata_primitives::json::check_json;
 use strata_primitives::{
     Condition, Deadline, Direction, Encoded, EntityRef, Error, ErrorKind, Limits, NewEvent, Operation,
-    PatchOperation, Pointer, PutEntry, RunId, Value, Version,
+    PatchOperation, Pointer, PutEntry, RunId, RunStatus, Value, Version,
 };
 
 use crate::Result;
@@ -188,6 +188,15 @@ impl Request<'_> {
 
     pub(crate) fn json_merge(self, name: &str, path: &str, patch: Value) -> Result<Operation> {
         Ok(Operation::JsonMerge { name: name.into(), path: self.path(name, path)?, patch })
+    }
+
+    /// The end of a run.
+    pub(crate) fn end(self, status: RunStatus) -> Result<Operation> {
+        if matches!(status, RunStatus::Completed | RunStatus::Failed | RunStatus::Cancelled) {
+            return Ok(Operation::RunUpdateStatus { status });
+        }
+        let message = format!("a run ends as completed, failed or cancelled, not as {status:?}");
+        Err(self.about_run(ErrorKind::InvalidArgument, message))
     }
 
     pub(crate) fn json_append(self, name: &str, path: &str, value: &Value) -> Result<Operation> {

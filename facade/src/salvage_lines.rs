@@ -10,8 +10,8 @@ use strata_primitives::{
 };
 
 use crate::Result;
+use crate::answers::unexpected;
 use crate::json_text::json_line;
-use crate::reads::unexpected;
 use crate::tagged::{hex, tagged, tagged_number};
 
 /// How many things are asked for at once; each is decoded on its own.

@@ -9,9 +9,10 @@ use strata_primitives::{
 use strata_shards::{Pin, Purpose, TransactionId, TransactionStep};
 
 use crate::Result;
+use crate::answers::unexpected;
 use crate::handle::RunHandle;
 use crate::kv::KvScan;
-use crate::reads::{Reads, look_up_by_asking, request, unexpected, visit_by_asking, visit_values_by_asking};
+use crate::reads::{Reads, look_up_by_asking, request, visit_by_asking, visit_values_by_asking};
 use crate::view::View;
 
 /// A picture of a run as it was when [`snapshot`](RunHandle::snapshot) was called, or at an older version that
@@ -29,6 +30,18 @@ pub struct Snapshot {
     handle: RunHandle,
     source: Source,
     stamp: Stamp,
+    /// Whether a task has it, which must not wait when it drops it.
+    is_awaited: bool,
+}
+
+/// How a question is answered.
+pub(crate) enum Route {
+    /// It is, without a message.
+    Answered(Outcome),
+    /// By a step that is to be sent.
+    Step(TransactionStep),
+    /// By the run itself, as it is.
+    Receipt(Operation),
 }
 
 /// Where a snapshot is read.
@@ -42,38 +55,118 @@ enum Source {
 
 impl Snapshot {
     pub(crate) fn open(handle: &RunHandle, purpose: Purpose) -> Result<Snapshot> {
-        match Snapshot::open_any(handle, purpose)? {
-            (snapshot, true) => Ok(snapshot),
-            (_, false) => {
-                let message = format!("run {} does not exist: create or begin it first", handle.id());
-                Err(Error::new(ErrorKind::NotFound, message).with_entity(EntityRef::run(handle.id())))
-            }
+        match Snapshot::published(handle, purpose)? {
+            Some(snapshot) => Ok(snapshot),
+            None => Snapshot::existing(Snapshot::open_by_asking(handle, purpose)?),
         }
+    }
+
+    /// One of a run that exists.
+    pub(crate) fn existing((snapshot, exists): (Snapshot, bool)) -> Result<Snapshot> {
+        if exists {
+            return Ok(snapshot);
+        }
+        let run = snapshot.handle.id();
+        let message = format!("run {run} does not exist: create or begin it first");
+        Err(Error::new(ErrorKind::NotFound, message).with_entity(EntityRef::run(run)))
     }
 
     /// The same, also where the run does not exist; whether it does. Which version it shows is known where it does.
     pub(crate) fn open_any(handle: &RunHandle, purpose: Purpose) -> Result<(Snapshot, bool)> {
-        if purpose == Purpose::Snapshot
-            && let Some((pin, now)) = handle.engine().pin(handle.reader())?
-        {
-            let stamp = pin.stamp();
-            return Ok((Snapshot { handle: handle.clone(), source: Source::Pinned(pin, now), stamp }, true));
+        match Snapshot::published(handle, purpose)? {
+            Some(snapshot) => Ok((snapshot, true)),
+            None => Snapshot::open_by_asking(handle, purpose),
         }
+    }
+
+    fn open_by_asking(handle: &RunHandle, purpose: Purpose) -> Result<(Snapshot, bool)> {
+        let (mut snapshot, step) = Snapshot::asked_for(handle, purpose);
+        let outcome = handle.caller().step(handle.id(), step)?.expect("what was asked is answered")?;
+        let exists = snapshot.is_told(&outcome);
+        Ok((snapshot, exists))
+    }
+
+    /// One that the shard has published, if it has.
+    #[inline]
+    pub(crate) fn published(handle: &RunHandle, purpose: Purpose) -> Result<Option<Snapshot>> {
+        if purpose != Purpose::Snapshot {
+            return Ok(None);
+        }
+        let Some((pin, now)) = handle.engine().pin(handle.reader())? else { return Ok(None) };
+        let stamp = pin.stamp();
+        let source = Source::Pinned(pin, now);
+        Ok(Some(Snapshot { handle: handle.clone(), source, stamp, is_awaited: false }))
+    }
+
+    /// One that the shard is to open, and what to send for that. It is made before that is sent, so that dropping it closes what was
+    /// opened whatever is answered.
+    pub(crate) fn asked_for(handle: &RunHandle, purpose: Purpose) -> (Snapshot, TransactionStep) {
         handle.engine().note_asked(handle.id(), handle.reader());
         let id = TransactionId::fresh();
         let step =
             TransactionStep { id, begins: Some(purpose), writes: Vec::new(), ask: Some(Operation::RunGet) };
-        // Made before the question is sent, so that dropping it closes what was opened whatever is answered.
-        let source = Source::Shard(id);
-        let mut snapshot = Snapshot { handle: handle.clone(), source, stamp: Stamp::default() };
-        match handle.caller().step(handle.id(), step)?.expect("what was asked is answered")? {
+        let (source, stamp) = (Source::Shard(id), Stamp::default());
+        (Snapshot { handle: handle.clone(), source, stamp, is_awaited: false }, step)
+    }
+
+    /// Takes note of what was answered to that: whether the run exists.
+    pub(crate) fn is_told(&mut self, outcome: &Outcome) -> bool {
+        match outcome {
             Outcome::Run(Some(info)) => {
-                snapshot.stamp = Stamp { version: info.version, timestamp: info.timestamp };
-                Ok((snapshot, true))
+                self.stamp = Stamp { version: info.version, timestamp: info.timestamp };
+                true
             }
-            Outcome::Run(None) => Ok((snapshot, false)),
+            Outcome::Run(None) => false,
+            other => unexpected(other),
+        }
+    }
+
+    /// The same snapshot in the hands of a task: nothing that is done with it waits.
+    pub(crate) fn awaited(self) -> Snapshot {
+        let mut awaited = self;
+        awaited.is_awaited = true;
+        awaited
+    }
+
+    pub(crate) fn handle(&self) -> &RunHandle {
+        &self.handle
+    }
+
+    /// How a question is answered.
+    pub(crate) fn route(&self, operation: Operation) -> Result<Route> {
+        request(self).check_read(&operation)?;
+        match &self.source {
+            Source::Shard(id) => {
+                let step =
+                    TransactionStep { id: *id, begins: None, writes: Vec::new(), ask: Some(operation) };
+                Ok(Route::Step(step))
+            }
+            // What is published has no receipts; those of later commits are not the snapshot's.
+            Source::Pinned(..) if matches!(operation, Operation::RunReceipt { .. }) => {
+                Ok(Route::Receipt(operation))
+            }
+            Source::Pinned(pin, now) => {
+                self.handle.engine().read_pin(pin, *now, operation, self.limits()).map(Route::Answered)
+            }
+        }
+    }
+
+    /// Of a receipt, whether it is of a commit that the snapshot shows.
+    pub(crate) fn shown_receipt(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Receipt(receipt) => {
+                Outcome::Receipt(receipt.filter(|receipt| receipt.commit.version <= self.stamp.version))
+            }
             other => unexpected(&other),
         }
+    }
+
+    /// Hands `found` what is under a key, where it is known without asking; whether it is.
+    pub(crate) fn look_up_now(&self, kind: KeyKind, name: &str, found: &mut FindKey<'_>) -> Result<bool> {
+        let Source::Pinned(pin, now) = &self.source else { return Ok(false) };
+        check_key(kind, name, self.run_id(), self.limits())?;
+        self.handle.engine().read_key_of_pin(pin, *now, kind, name, found)?;
+        Ok(true)
     }
 
     /// The newest commit that it shows.
@@ -129,25 +222,13 @@ impl Reads for Snapshot {
     }
 
     fn ask(&self, operation: Operation) -> Result<Outcome> {
-        request(self).check_read(&operation)?;
         let caller = self.handle.caller();
-        match &self.source {
-            Source::Shard(id) => {
-                let step =
-                    TransactionStep { id: *id, begins: None, writes: Vec::new(), ask: Some(operation) };
-                caller.step(self.run_id(), step)?.expect("what was asked is answered")
+        match self.route(operation)? {
+            Route::Answered(outcome) => Ok(outcome),
+            Route::Step(step) => caller.step(self.run_id(), step)?.expect("what was asked is answered"),
+            Route::Receipt(operation) => {
+                Ok(self.shown_receipt(caller.operate(self.run_id(), operation, None)?))
             }
-            // What is published has no receipts; those of later commits are not the snapshot's.
-            Source::Pinned(..) if matches!(operation, Operation::RunReceipt { .. }) => {
-                match caller.operate(self.run_id(), operation, None)? {
-                    Outcome::Receipt(receipt) => {
-                        let newest = self.stamp.version;
-                        Ok(Outcome::Receipt(receipt.filter(|receipt| receipt.commit.version <= newest)))
-                    }
-                    other => unexpected(&other),
-                }
-            }
-            Source::Pinned(pin, now) => self.handle.engine().read_pin(pin, *now, operation, self.limits()),
         }
     }
 
@@ -171,18 +252,17 @@ impl Reads for Snapshot {
     }
 
     fn look_up(&self, kind: KeyKind, name: &str, found: &mut FindKey<'_>) -> Result<()> {
-        let Source::Pinned(pin, now) = &self.source else {
-            return look_up_by_asking(self, kind, name, found);
-        };
-        check_key(kind, name, self.run_id(), self.limits())?;
-        self.handle.engine().read_key_of_pin(pin, *now, kind, name, found)
+        match self.look_up_now(kind, name, found)? {
+            true => Ok(()),
+            false => look_up_by_asking(self, kind, name, found),
+        }
     }
 }
 
 impl Drop for Snapshot {
     fn drop(&mut self) {
         if let Source::Shard(id) = self.source {
-            self.handle.engine().release(self.handle.id(), id);
+            self.handle.engine().release(self.handle.id(), id, !self.is_awaited);
         }
     }
 }

@@ -8,8 +8,9 @@ use strata_primitives::{
 };
 
 use crate::Result;
+use crate::answers::unexpected;
 use crate::events::Event;
-use crate::reads::{Reads, unexpected};
+use crate::reads::Reads;
 use crate::traces::Trace;
 use crate::view::View;
 

@@ -6,8 +6,9 @@ use strata_primitives::{Effect, Error, ErrorKind, Limits, Operation, Outcome, Ru
 use strata_shards::{BatchReceipt, Purpose, TransactionId, TransactionStep};
 
 use crate::Result;
+use crate::answers::unexpected;
 use crate::handle::RunHandle;
-use crate::reads::{Reads, request, unexpected};
+use crate::reads::{Reads, request};
 use crate::writes::Writes;
 
 /// A transaction under way: reads and writes of one run that take effect together, or not at all.
@@ -191,7 +192,7 @@ impl Writes for Transaction {
 impl Drop for Transaction {
     fn drop(&mut self) {
         if self.progress.get_mut().has_begun {
-            self.handle.engine().release(self.handle.id(), self.id);
+            self.handle.engine().release(self.handle.id(), self.id, true);
         }
     }
 }

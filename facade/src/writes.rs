@@ -8,7 +8,8 @@ use strata_primitives::{
 };
 
 use crate::Result;
-use crate::reads::{Reads, request, unexpected_effect};
+use crate::answers::{always, appended_one, counted, summed};
+use crate::reads::{Reads, request};
 use crate::retry::Backoff;
 
 /// Writes of all primitives, the same of a [`RunHandle`](crate::RunHandle), of a [`Transaction`](crate::Transaction)
@@ -43,17 +44,17 @@ pub trait Writes: Reads {
 
     /// Sets a key. An earlier deadline of the key is cleared.
     fn put(&self, key: &str, value: impl Into<Value>) -> Result<Self::Receipt> {
-        always(self.write(request(self).put(key, &value.into(), Deadline::None)?))
+        Ok(always(self.write(request(self).put(key, &value.into(), Deadline::None)?)?))
     }
 
     /// Sets a key that expires `ttl` after the commit; at least a microsecond.
     fn put_with_ttl(&self, key: &str, value: impl Into<Value>, ttl: Duration) -> Result<Self::Receipt> {
-        always(self.write(request(self).put(key, &value.into(), Deadline::In(ttl))?))
+        Ok(always(self.write(request(self).put(key, &value.into(), Deadline::In(ttl))?)?))
     }
 
     /// Sets a key that expires at `deadline`, which must lie ahead.
     fn put_until(&self, key: &str, value: impl Into<Value>, deadline: Timestamp) -> Result<Self::Receipt> {
-        always(self.write(request(self).put(key, &value.into(), Deadline::At(deadline))?))
+        Ok(always(self.write(request(self).put(key, &value.into(), Deadline::At(deadline))?)?))
     }
 
     /// Sets several keys in one commit; no keys make no commit.
@@ -69,7 +70,7 @@ pub trait Writes: Reads {
     /// # Errors
     /// `Conflict` names the key and both versions when the condition does not hold; nothing is written.
     fn put_if(&self, key: &str, value: impl Into<Value>, condition: Condition) -> Result<Self::Receipt> {
-        always(self.write(request(self).put_if(key, &value.into(), condition)?))
+        Ok(always(self.write(request(self).put_if(key, &value.into(), condition)?)?))
     }
 
     /// Deletes a key; `None` if there was nothing to delete.
@@ -82,10 +83,7 @@ pub trait Writes: Reads {
     /// # Errors
     /// `InvalidArgument` when there are more keys than one commit may hold.
     fn delete_prefix(&self, prefix: &str) -> Result<(u64, Option<Self::Receipt>)> {
-        match self.write(Operation::KvDeletePrefix { prefix: prefix.into() })? {
-            (receipt, Effect::Count(count)) => Ok((count, receipt)),
-            (_, effect) => unexpected_effect(&effect),
-        }
+        Ok(counted(self.write(Operation::KvDeletePrefix { prefix: prefix.into() })?))
     }
 
     /// Adds to a whole number and returns the sum. A missing key counts from 0; a deadline stays.
@@ -93,10 +91,7 @@ pub trait Writes: Reads {
     /// # Errors
     /// `WrongType` when the key holds something else, `InvalidArgument` when the sum leaves i64.
     fn increment(&self, key: &str, by: i64) -> Result<(i64, Self::Receipt)> {
-        match self.write(Operation::KvIncrement { key: key.into(), by })? {
-            (Some(receipt), Effect::Integer(sum)) => Ok((sum, receipt)),
-            (_, effect) => unexpected_effect(&effect),
-        }
+        Ok(summed(self.write(Operation::KvIncrement { key: key.into(), by })?))
     }
 
     /// Gives a key a deadline, which must lie ahead; `None` if the key is not there.
@@ -114,8 +109,7 @@ pub trait Writes: Reads {
     /// changes or deletes an event afterwards; it goes with its run, or when the run does not
     /// [keep](Self::set_event_retention) it any more.
     fn append(&self, kind: &str, payload: impl Into<Value>) -> Result<Self::Appended> {
-        let appended = self.write_events(request(self).append(kind, &payload.into())?)?;
-        Ok(appended.expect("an append of one event appends"))
+        Ok(appended_one(self.write_events(request(self).append(kind, &payload.into())?)?))
     }
 
     /// Appends several events in one commit; no events make no commit.
@@ -144,7 +138,7 @@ pub trait Writes: Reads {
         value: impl Into<Value>,
         deadline: Deadline,
     ) -> Result<Self::Receipt> {
-        always(self.write(request(self).cell_init(name, &value.into(), deadline)?))
+        Ok(always(self.write(request(self).cell_init(name, &value.into(), deadline)?)?))
     }
 
     /// Sets a cell, whatever it holds. An earlier deadline is cleared.
@@ -159,7 +153,7 @@ pub trait Writes: Reads {
         value: impl Into<Value>,
         deadline: Deadline,
     ) -> Result<Self::Receipt> {
-        always(self.write(request(self).cell_set(name, &value.into(), deadline)?))
+        Ok(always(self.write(request(self).cell_set(name, &value.into(), deadline)?)?))
     }
 
     /// Sets a cell if it was last written by the commit `expected`. An earlier deadline is cleared.
@@ -181,7 +175,7 @@ pub trait Writes: Reads {
         value: impl Into<Value>,
         deadline: Deadline,
     ) -> Result<Self::Receipt> {
-        always(self.write(request(self).cell_cas(name, expected, &value.into(), deadline)?))
+        Ok(always(self.write(request(self).cell_cas(name, expected, &value.into(), deadline)?)?))
     }
 
     /// Sets a cell to what `step` makes of it, and returns that. The closure may run again when another commit came
@@ -221,7 +215,7 @@ pub trait Writes: Reads {
     /// # Errors
     /// `AlreadyExists` if it is there; `InvalidArgument` for what JSON cannot hold: bytes, NaN and infinities.
     fn json_create(&self, name: &str, value: impl Into<Value>) -> Result<Self::Receipt> {
-        always(self.write(request(self).json_create(name, &value.into())?))
+        Ok(always(self.write(request(self).json_create(name, &value.into())?)?))
     }
 
     /// Puts a value at a place of a document, which a JSON Pointer (RFC 6901) names: the whole document, a member, or
@@ -230,7 +224,7 @@ pub trait Writes: Reads {
     /// # Errors
     /// `NotFound` without the document or what is around the place, `WrongType` inside what holds nothing.
     fn json_set(&self, name: &str, path: &str, value: impl Into<Value>) -> Result<Self::Receipt> {
-        always(self.write(request(self).json_set(name, path, &value.into())?))
+        Ok(always(self.write(request(self).json_set(name, path, &value.into())?)?))
     }
 
     /// The same, if the document was last written by the commit `expected`.
@@ -244,7 +238,7 @@ pub trait Writes: Reads {
         path: &str,
         value: impl Into<Value>,
     ) -> Result<Self::Receipt> {
-        always(self.write(request(self).json_cas(name, expected, path, &value.into())?))
+        Ok(always(self.write(request(self).json_cas(name, expected, path, &value.into())?)?))
     }
 
     /// Takes out what is at a place of a document; `None` if nothing is there.
@@ -278,7 +272,7 @@ pub trait Writes: Reads {
     /// # Errors
     /// `WrongType` when something else is there; otherwise as [`json_set`](Self::json_set).
     fn json_append(&self, name: &str, path: &str, value: impl Into<Value>) -> Result<Self::Receipt> {
-        always(self.write(request(self).json_append(name, path, &value.into())?))
+        Ok(always(self.write(request(self).json_append(name, path, &value.into())?)?))
     }
 
     /// Deletes a document; `None` if it was not there.
@@ -294,7 +288,7 @@ pub trait Writes: Reads {
     /// not keep: that may have been one of them, and the trace is recorded below it.
     fn trace_record(&self, trace: NewTrace) -> Result<(TraceId, Self::Receipt)> {
         let (id, trace) = (trace.id, Box::new(trace));
-        Ok((id, always(self.write(Operation::TraceRecord { trace }))?))
+        Ok((id, always(self.write(Operation::TraceRecord { trace })?)))
     }
 
     /// Records a step that begins: a span, open until [`trace_end`](Self::trace_end). A crash in between leaves it
@@ -304,7 +298,7 @@ pub trait Writes: Reads {
     /// As [`trace_record`](Self::trace_record), and `InvalidArgument` for one that says how long it took.
     fn trace_begin(&self, trace: NewTrace) -> Result<(TraceId, Self::Receipt)> {
         let (id, trace) = (trace.id, Box::new(trace));
-        Ok((id, always(self.write(Operation::TraceBegin { trace }))?))
+        Ok((id, always(self.write(Operation::TraceBegin { trace })?)))
     }
 
     /// Ends a span with what came of it.
@@ -314,7 +308,7 @@ pub trait Writes: Reads {
     /// [keep](Self::set_trace_retention) it, `InvalidArgument` if it has ended, or if its content has no place for a
     /// result or an error: those of a tool call, a query and a custom content have.
     fn trace_end(&self, id: TraceId, end: TraceEnd) -> Result<Self::Receipt> {
-        always(self.write(Operation::TraceEnd { id, end: Box::new(end) }))
+        Ok(always(self.write(Operation::TraceEnd { id, end: Box::new(end) })?))
     }
 
     /// Ends the run as `Completed`, `Failed` or `Cancelled`.
@@ -322,12 +316,7 @@ pub trait Writes: Reads {
     /// # Errors
     /// `InvalidArgument` for a status that is no end, or that the run cannot go to from its own.
     fn end(&self, status: RunStatus) -> Result<Option<Self::Receipt>> {
-        if !matches!(status, RunStatus::Completed | RunStatus::Failed | RunStatus::Cancelled) {
-            let message = format!("a run ends as completed, failed or cancelled, not as {status:?}");
-            let error = Error::new(ErrorKind::InvalidArgument, message);
-            return Err(error.with_entity(EntityRef::run(self.run_id())));
-        }
-        self.update_status(status)
+        Ok(self.write(request(self).end(status)?)?.0)
     }
 
     /// Moves the run to another status; `None` if it has that status already.
@@ -444,9 +433,4 @@ pub trait Writes: Reads {
     fn set_trace_retention(&self, retention: impl Into<Option<Retention>>) -> Result<Option<Self::Receipt>> {
         Ok(self.write(Operation::RunSetTraceRetention { retention: retention.into() })?.0)
     }
-}
-
-/// The receipt of a write that always changes something.
-fn always<R>(written: Result<(Option<R>, Effect)>) -> Result<R> {
-    Ok(written?.0.expect("a write that always changes something has a receipt"))
 }

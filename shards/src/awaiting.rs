@@ -14,6 +14,7 @@ use strata_runtime::{Awaited, TaskReplyPool};
 use crate::engine::{Engine, abandoned_error, forked_error, unsent_error};
 use crate::execute::Shipped;
 use crate::message::{Answer, BatchReceipt, Control, Message, Reply, SentOptions};
+use crate::transaction::TransactionStep;
 use crate::window::Reader;
 
 thread_local! {
@@ -51,6 +52,19 @@ impl Engine {
         self.note_asked(run, reader);
         let operation = unanswered.expect("what was not answered was not taken");
         self.await_operate(run, operation, None).await
+    }
+
+    /// Takes a snapshot one step further, and answers what that asks.
+    ///
+    /// # Errors
+    /// What is refused, and whatever keeps the step from being taken.
+    ///
+    /// # Panics
+    /// If it asks nothing.
+    pub async fn await_step(&self, run: RunId, step: TransactionStep) -> Result<Outcome, Error> {
+        let message = |reply| Message::Step { run, step: Box::new(step), reply };
+        let answer = self.await_answer(self.shard_of(run), message).await?.into_step();
+        answer.expect("what was asked is answered")
     }
 
     /// Does several operations on one run, all or nothing.

@@ -32,10 +32,10 @@ impl Engine {
         Caller { engine: self, timeout }
     }
 
-    /// Ends a transaction that is not to commit, or a snapshot, without waiting for the shard. If its mailbox stays
-    /// full, the shard keeps what the snapshot shows until `snapshot_size_max` is reached.
-    pub fn release(&self, run: RunId, id: TransactionId) {
-        self.tell(run, Message::Release(id));
+    /// Ends a transaction that is not to commit, or a snapshot, without waiting for the answer; `is_patient` for room in the
+    /// mailbox at most. If that stays full, the shard keeps what the snapshot shows until `snapshot_size_max` is reached.
+    pub fn release(&self, run: RunId, id: TransactionId, is_patient: bool) {
+        self.tell(run, Message::Release(id), is_patient);
     }
 
     /// What happened in a followed run; `None` when nothing did before the deadline.
@@ -56,13 +56,13 @@ impl Engine {
 
     /// Ends a subscription, without waiting for the shard.
     pub fn unsubscribe(&self, run: RunId, id: SubscriptionId) {
-        self.tell(run, Message::Unsubscribe(id));
+        self.tell(run, Message::Unsubscribe(id), true);
     }
 
     /// Sends what needs no answer.
-    fn tell(&self, run: RunId, message: Message) {
+    fn tell(&self, run: RunId, message: Message, is_patient: bool) {
         // A shard's own thread must not wait for room in its own mailbox.
-        let patience = if is_shard_thread() { Duration::ZERO } else { PATIENCE };
+        let patience = if is_patient && !is_shard_thread() { PATIENCE } else { Duration::ZERO };
         if self.is_own_process() {
             let _ = self.shards[self.shard_of(run)].send(message, patience);
         }
@@ -92,16 +92,8 @@ impl Caller<'_> {
     /// # Errors
     /// The step was not taken: it could not be sent, or the transaction is over.
     pub fn step(&self, run: RunId, step: TransactionStep) -> Result<Option<Result<Outcome, Error>>, Error> {
-        match self.ask(self.engine.shard_of(run), |reply| Message::Step {
-            run,
-            step: Box::new(step),
-            reply,
-        })? {
-            Answer::Outcome(outcome) => Ok(Some(Ok(outcome))),
-            Answer::Refused(refusal) => Ok(Some(Err(refusal))),
-            Answer::Done => Ok(None),
-            other => unreachable!("a step was answered with {other:?}"),
-        }
+        let message = |reply| Message::Step { run, step: Box::new(step), reply };
+        Ok(self.ask(self.engine.shard_of(run), message)?.into_step())
     }
 
     /// Commits a transaction, with what was written since its last step; one that took no step has no id yet.

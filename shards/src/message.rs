@@ -146,6 +146,16 @@ impl Answer {
         }
     }
 
+    /// What a step is answered: where something was asked, that or why it is refused; anything else is our mistake.
+    pub(crate) fn into_step(self) -> Option<Result<Outcome, Error>> {
+        match self {
+            Answer::Outcome(outcome) => Some(Ok(outcome)),
+            Answer::Refused(refusal) => Some(Err(refusal)),
+            Answer::Done => None,
+            other => unreachable!("a step was answered with {other:?}"),
+        }
+    }
+
     /// What a commit is answered; anything else is our mistake.
     pub(crate) fn into_receipt(self) -> BatchReceipt {
         match self {

@@ -1,5 +1,7 @@
 //! What a run holds, primitive by primitive, and how runs are found, as an application sees it.
 
+mod async_handles;
+mod async_twins;
 mod documents;
 mod events;
 mod json_limits;

@@ -1,20 +1,24 @@
 //! Beginnings and ends: close, drop, fork, panic, and many of everything.
 
 use std::fs;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use pollster::block_on;
 use rustix::process::{WaitOptions, waitpid};
 use rustix::time::{ClockId, clock_gettime};
 use strata::{
-    Database, Direction, Durability, ErrorKind, KvScan, Options, Reads, RunFilter, RunHandle, RunSpec, Value,
-    Writes,
+    AsyncReads, AsyncWrites, Database, Direction, Durability, ErrorKind, KvScan, Options, Pipeline, Reads,
+    RunFilter, RunHandle, RunSpec, Value, Writes,
 };
 use strata_wal::sim::{FaultKind, Faults, SimDisk};
 
+use crate::support::held::HeldShard;
+use crate::support::tasks::poll_once;
 use crate::support::{eventually, open_on, options, process, script};
 
 #[test]
@@ -318,24 +322,31 @@ fn fork_with_an_open_store() {
     };
     eventually("the run is published", is_pinned);
     let snapshot = run.snapshot().unwrap();
+    let twin = database.begin_run(RunSpec::named("other")).unwrap().to_async();
+    let held = HeldShard::of(twin.handle());
+    let mut sent = Box::pin(twin.increment("sent before the fork", 1));
+    assert!(poll_once(sent.as_mut()).is_pending());
     let parent = std::process::id();
 
     std::env::set_current_dir("strata test: fork now").expect("the process forks");
 
     if std::process::id() != parent {
-        let passed = std::panic::catch_unwind(|| {
+        let passed = std::panic::catch_unwind(AssertUnwindSafe(|| {
             expect_closed(&run);
+            assert_eq!(block_on(sent.as_mut()).unwrap_err().kind(), ErrorKind::Closed);
             assert_eq!(snapshot.get("plan").unwrap_err().kind(), ErrorKind::Closed);
             assert_eq!(run.snapshot().unwrap_err().kind(), ErrorKind::Closed);
             assert_eq!(memory.create_run(RunSpec::named("run")).unwrap_err().kind(), ErrorKind::Closed);
             assert_eq!(database.sync().unwrap_err().kind(), ErrorKind::Closed);
             assert_eq!(database.stats().unwrap_err().kind(), ErrorKind::Closed);
-        });
+        }));
         drop((database, memory));
         std::process::exit(if passed.is_ok() { 0 } else { 17 });
     }
     let (_, status) = waitpid(None, WaitOptions::empty()).unwrap().expect("the child ends");
     assert_eq!(status.exit_status(), Some(0), "every call in the child was answered Closed");
+    held.let_go();
+    assert_eq!(block_on(sent).unwrap().0, 1);
     script::steps(&run, 11..=20);
     let second = Database::open(&path, Options::default()).unwrap_err();
     assert_eq!(second.kind(), ErrorKind::AlreadyOpen, "the child has not let go of the parent's lock");
@@ -373,7 +384,15 @@ fn expect_closed(run: &RunHandle) {
         run.sync(),
         run.commit(script::batch(run, 1).unwrap()).map(drop),
     ];
-    for error in errors {
+    let (twin, mut pipeline) = (run.to_async(), Pipeline::new(1));
+    let sent = pipeline.send(run, script::batch(run, 1).unwrap());
+    let ahead = [
+        block_on(twin.get("left")).map(drop),
+        block_on(twin.put("left", 1)).map(drop),
+        block_on(twin.snapshot()).map(drop),
+        sent.and_then(|()| pipeline.receive().unwrap().map(drop)),
+    ];
+    for error in errors.into_iter().chain(ahead) {
         assert_eq!(error.unwrap_err().kind(), ErrorKind::Closed);
     }
 }

@@ -14,6 +14,7 @@ pub(crate) mod script;
 pub(crate) mod serial;
 pub(crate) mod small_disk;
 pub(crate) mod sweep;
+pub(crate) mod tasks;
 pub(crate) mod versions;
 
 use std::collections::BTreeMap;

@@ -6,6 +6,7 @@ mod isolation;
 mod joins;
 mod json_conflicts;
 mod json_transactions;
+mod pipelines;
 mod side_reads;
 mod snapshots;
 mod strict_transactions;
