@@ -27,7 +27,8 @@ use crate::traces::{Trace, TracePage, TraceTree};
 /// A value that lies on disk because it is large is read there by the poll that has its answer.
 ///
 /// What goes through several answers of a shard is not here, but for documents that are queried: effects are asked for
-/// through [`Reads`](crate::Reads), on a thread for blocking work.
+/// through [`Reads`](crate::Reads), on a thread for blocking work. Nor is what hands over a thing where it lies, `visit_values` and
+/// `visit_last_events`.
 pub trait AsyncReads: Sync {
     /// The run.
     fn run_id(&self) -> RunId;

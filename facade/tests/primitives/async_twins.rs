@@ -251,7 +251,8 @@ fn a_call_inside_of_a_shard_is_refused_as_one_that_waits() {
 }
 
 /// What has no twin, each for a reason that its trait tells.
-const WITHOUT_TWIN: [&str; 5] = ["cell_transition", "effect_get", "effects", "look_up", "visit_last_events"];
+const WITHOUT_TWIN: [&str; 6] =
+    ["cell_transition", "effect_get", "effects", "look_up", "visit_last_events", "visit_values"];
 
 #[test]
 fn every_method_of_the_surface_has_a_twin_or_a_reason() {

@@ -425,7 +425,7 @@ fn values_are_visited_where_they_lie_as_they_are_listed() {
     warm(&database, &run);
     let snapshot = run.snapshot().unwrap();
     let all = KvScan::default();
-    assert_eq!(reads_of(&database, || drop(run.visit_values(&all, &mut |_| {}).unwrap())), 0);
+    assert_eq!(reads_of(&database, || _ = run.visit_values(&all, &mut |_| {}).unwrap()), 0);
     clock.advance(Duration::from_secs(2));
     check(&run);
     check(&snapshot);
