@@ -21,6 +21,9 @@ pub(crate) struct Entry<V> {
     rare: Option<Box<Rare>>,
 }
 
+// A byte more in it is a byte more of memory for every key there is.
+const _: () = assert!(size_of::<(Arc<str>, Entry<Encoded>)>() == 56);
+
 /// What is there for an entry with a deadline, or whose deadline was moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Rare {

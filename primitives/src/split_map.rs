@@ -441,6 +441,16 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_takes_little_more_room_than_it_has_bytes() {
+        let mut map = SplitMap::new(3);
+        for number in 0..100_000_u64 {
+            map.insert(number, [number; 6]);
+            let (size, count) = (map.allocated(), map.len());
+            assert!(count < 1_000 || size < 72 * count, "{size} bytes for {count} entries of 56");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_cloned_is_held_all_the_same() {
         struct Single(u64);
         let mut map = SplitMap::unshared(3);

@@ -204,6 +204,7 @@ impl Caller<'_> {
     fn ask_receipt(&self, run: RunId, message: impl FnOnce(Reply) -> Message) -> Result<BatchReceipt, Error> {
         Ok(self.ask(self.engine.shard_of(run), message)?.into_receipt())
     }
+
     /// Sends one message to one shard and waits for the answer.
     #[inline]
     fn ask(&self, shard: usize, message: impl FnOnce(Reply) -> Message) -> Result<Answer, Error> {
