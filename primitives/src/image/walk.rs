@@ -12,6 +12,7 @@ use crate::keys::Keys;
 use crate::trace_log::RemovedTraces;
 use crate::version::Version;
 use crate::view::RunView;
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -41,10 +42,10 @@ pub struct ImageWalk {
     place: u64,
     /// Where the section ends, if that was fixed when it began.
     end: Option<u64>,
-    /// The keys of one part of a map that are still to come.
-    keys: Vec<Arc<str>>,
+    /// The keys of one part of a map that are still to come, in its order: what is loaded has the order of its image, and makes the same one.
+    keys: VecDeque<Arc<str>>,
     /// How many events were removed of some types, or traces of some kinds, that are still to come.
-    removed: Vec<(Arc<str>, u64)>,
+    removed: VecDeque<(Arc<str>, u64)>,
     count: u64,
     /// All of a fork is written too.
     is_flat: bool,
@@ -266,7 +267,7 @@ impl ImageWalk {
         entry: fn(Arc<str>, u64) -> ImageEntry,
         part: impl FnOnce(usize, usize) -> I,
     ) -> Stepped {
-        if let Some((kind, count)) = self.removed.pop() {
+        if let Some((kind, count)) = self.removed.pop_front() {
             return Stepped::Entry(entry(kind, count));
         }
         let end = *self.end.get_or_insert(part_count as u64);
@@ -308,7 +309,7 @@ impl ImageWalk {
             Keyed::Touched => keys.touched_count(),
         });
         if keyed == Keyed::Untouched
-            && let Some(key) = self.keys.pop()
+            && let Some(key) = self.keys.pop_front()
         {
             return keys.untouched(&key).map_or(Stepped::Nothing, |held| step(&key, held));
         }
