@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use strata_primitives::{
-    ChainReport, Commit, Effect, Encoded, EntityRef, Error, ErrorKind, Outcome, Receipt, RunId, RunInfo,
-    Stamp, Value, Versioned,
+    ChainReport, Commit, Effect, Encoded, EntityRef, Error, ErrorKind, EventPage as StoredPage, EventRef,
+    KeyRef, KvItem, KvPage, Outcome, Receipt, RunId, RunInfo, Stamp, Value, Versioned,
 };
 
 use crate::Result;
@@ -146,9 +146,40 @@ pub(crate) fn tree_of(outcome: Outcome) -> Result<TraceTree> {
 pub(crate) fn info_of(outcome: Outcome, run: RunId) -> Result<RunInfo> {
     match outcome {
         Outcome::Run(Some(info)) => Ok(*info),
-        Outcome::Run(None) => {
-            let message = format!("run {run} does not exist: create or begin it first");
-            Err(Error::new(ErrorKind::NotFound, message).with_entity(EntityRef::run(run)))
+        Outcome::Run(None) => Err(not_found(run)),
+        other => unexpected(&other),
+    }
+}
+
+/// The refusal for a run that is not there.
+pub(crate) fn not_found(run: RunId) -> Error {
+    let message = format!("run {run} does not exist: create or begin it first");
+    Error::new(ErrorKind::NotFound, message).with_entity(EntityRef::run(run))
+}
+
+/// Hands the events of a page to `visit`, and tells how many.
+pub(crate) fn visit_events_of(
+    outcome: Outcome,
+    visit: &mut dyn FnMut(EventRef<'_>),
+) -> Result<Versioned<u64>> {
+    match outcome {
+        Outcome::Events(StoredPage { events, version, timestamp, .. }) => {
+            events.iter().for_each(|event| visit(event.as_event_ref()));
+            Ok(Versioned { value: events.len() as u64, version, timestamp })
+        }
+        other => unexpected(&other),
+    }
+}
+
+/// The same of the keys of a page that was asked for with their values.
+pub(crate) fn visit_values_of(outcome: Outcome, visit: &mut dyn FnMut(KeyRef<'_>)) -> Result<Versioned<u64>> {
+    match outcome {
+        Outcome::Page(KvPage { items, version, timestamp, .. }) => {
+            for KvItem { key, value, version, timestamp } in &items {
+                let value = value.as_ref().expect("values were asked for");
+                visit(KeyRef { key, value, stamp: Stamp { version: *version, timestamp: *timestamp } });
+            }
+            Ok(Versioned { value: items.len() as u64, version, timestamp })
         }
         other => unexpected(&other),
     }

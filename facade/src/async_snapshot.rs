@@ -65,7 +65,7 @@ impl AsyncSnapshot {
         let (snapshot, step) = Snapshot::asked_for(handle, purpose);
         let mut snapshot = snapshot.awaited();
         let outcome = handle.engine().await_step(handle.id(), step).await?;
-        let exists = snapshot.is_told(&outcome);
+        let exists = snapshot.note_opened(&outcome);
         Ok(AsyncSnapshot { snapshot: Snapshot::existing((snapshot, exists))? })
     }
 

@@ -13,11 +13,11 @@ use strata_shards::message::{CallOptions, SentOptions};
 use strata_shards::{BatchReceipt, Caller, Ending, Engine, Purpose, Reader, RetentionPreview, repeated};
 
 use crate::Result;
-use crate::answers::{appended_of, written_of};
+use crate::answers::{appended_of, visit_events_of, visit_values_of, written_of};
 use crate::batch::Batch;
 use crate::events::Appended;
 use crate::kv::KvScan;
-use crate::reads::{Reads, look_up_by_asking, request, visit_by_asking, visit_values_by_asking};
+use crate::reads::{Reads, look_up_by_asking, request};
 use crate::retry::Backoff;
 use crate::scope::{Scope, pack, unpacked};
 use crate::snapshot::Snapshot;
@@ -503,7 +503,7 @@ impl Reads for RunHandle {
         request(self).check_read(&operation)?;
         match self.engine.visit_last_events(&self.reader, limit.min(self.limits.items_max), visit)? {
             Some(visited) => Ok(visited),
-            None => visit_by_asking(self, operation, visit),
+            None => visit_events_of(self.ask(operation)?, visit),
         }
     }
 
@@ -513,7 +513,7 @@ impl Reads for RunHandle {
         let limit = scan.limit.min(self.limits.items_max);
         match self.engine.visit_keys(&self.reader, &scan.range(), limit, visit)? {
             Some(visited) => Ok(visited),
-            None => visit_values_by_asking(self, operation, visit),
+            None => visit_values_of(self.ask(operation)?, visit),
         }
     }
 

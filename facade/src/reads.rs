@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use strata_primitives::{
-    ChainReport, Direction, Encoded, EntityRef, EventPage as StoredPage, EventRef, FindKey, KeyKind, KeyRef,
-    KvItem, KvPage, Limits, Operation, OperationId, Outcome, Receipt, RecordedEffect, RunId, RunInfo, Stamp,
-    TraceFilter, TraceId, Value, Versioned,
+    ChainReport, Direction, Encoded, EntityRef, EventRef, FindKey, KeyKind, KeyRef, Limits, Operation,
+    OperationId, Outcome, Receipt, RecordedEffect, RunId, RunInfo, Stamp, TraceFilter, TraceId, Value,
+    Versioned,
 };
 
 use crate::Result;
 use crate::answers::{
     chain_of, count_of, decode_found, event_of, events_of, flag_of, info_of, keys_of, matches_in,
     page_of_values, receipt_of, stat_of, trace_of, traces_of, tree_of, ttl_of, unexpected, value_of,
-    values_of,
+    values_of, visit_events_of, visit_values_of,
 };
 use crate::effects::{EffectPage, effect_trace, page_of, recorded_in};
 use crate::events::{Event, EventPage};
@@ -118,7 +118,7 @@ pub trait Reads {
     /// # }
     /// ```
     fn visit_values(&self, scan: &KvScan, visit: &mut dyn FnMut(KeyRef<'_>)) -> Result<Versioned<u64>> {
-        visit_values_by_asking(self, request(self).list(scan, true), visit)
+        visit_values_of(self.ask(request(self).list(scan, true))?, visit)
     }
 
     /// How many keys begin with `prefix`; an empty one counts all, in O(1) while none has a deadline.
@@ -167,7 +167,7 @@ pub trait Reads {
     /// # }
     /// ```
     fn visit_last_events(&self, limit: usize, visit: &mut dyn FnMut(EventRef<'_>)) -> Result<Versioned<u64>> {
-        visit_by_asking(self, request(self).events(None, limit, Direction::Reverse), visit)
+        visit_events_of(self.ask(request(self).events(None, limit, Direction::Reverse))?, visit)
     }
 
     /// One page of the events of one type from sequence `start` on, which is included; forward from 0 is from the beginning.
@@ -369,39 +369,6 @@ fn value_of_key<R: Reads + ?Sized>(
         value = found.map(|(value, stamp)| decode_found(value, stamp)).transpose();
     })?;
     value
-}
-
-/// Hands the events of a page to `visit`.
-pub(crate) fn visit_by_asking<R: Reads + ?Sized>(
-    reader: &R,
-    operation: Operation,
-    visit: &mut dyn FnMut(EventRef<'_>),
-) -> Result<Versioned<u64>> {
-    match reader.ask(operation)? {
-        Outcome::Events(StoredPage { events, version, timestamp, .. }) => {
-            events.iter().for_each(|event| visit(event.as_event_ref()));
-            Ok(Versioned { value: events.len() as u64, version, timestamp })
-        }
-        other => unexpected(&other),
-    }
-}
-
-/// The same of [`visit_values`](Reads::visit_values).
-pub(crate) fn visit_values_by_asking<R: Reads + ?Sized>(
-    reader: &R,
-    operation: Operation,
-    visit: &mut dyn FnMut(KeyRef<'_>),
-) -> Result<Versioned<u64>> {
-    match reader.ask(operation)? {
-        Outcome::Page(KvPage { items, version, timestamp, .. }) => {
-            for KvItem { key, value, version, timestamp } in &items {
-                let value = value.as_ref().expect("values were asked for");
-                visit(KeyRef { key, value, stamp: Stamp { version: *version, timestamp: *timestamp } });
-            }
-            Ok(Versioned { value: items.len() as u64, version, timestamp })
-        }
-        other => unexpected(&other),
-    }
 }
 
 /// What [`look_up`](Reads::look_up) does where there is nothing to look at.

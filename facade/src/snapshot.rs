@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use strata_primitives::{
-    Direction, EntityRef, Error, ErrorKind, EventRef, FindKey, KeyKind, KeyRef, Limits, Operation, Outcome,
-    RunId, Stamp, Timestamp, Version, Versioned, check_key,
+    Direction, EventRef, FindKey, KeyKind, KeyRef, Limits, Operation, Outcome, RunId, Stamp, Timestamp,
+    Version, Versioned, check_key,
 };
 use strata_shards::{Pin, Purpose, TransactionId, TransactionStep};
 
 use crate::Result;
-use crate::answers::unexpected;
+use crate::answers::{not_found, unexpected, visit_events_of, visit_values_of};
 use crate::handle::RunHandle;
 use crate::kv::KvScan;
-use crate::reads::{Reads, look_up_by_asking, request, visit_by_asking, visit_values_by_asking};
+use crate::reads::{Reads, look_up_by_asking, request};
 use crate::view::View;
 
 /// A picture of a run as it was when [`snapshot`](RunHandle::snapshot) was called, or at an older version that
@@ -66,9 +66,7 @@ impl Snapshot {
         if exists {
             return Ok(snapshot);
         }
-        let run = snapshot.handle.id();
-        let message = format!("run {run} does not exist: create or begin it first");
-        Err(Error::new(ErrorKind::NotFound, message).with_entity(EntityRef::run(run)))
+        Err(not_found(snapshot.handle.id()))
     }
 
     /// The same, also where the run does not exist; whether it does. Which version it shows is known where it does.
@@ -82,7 +80,7 @@ impl Snapshot {
     fn open_by_asking(handle: &RunHandle, purpose: Purpose) -> Result<(Snapshot, bool)> {
         let (mut snapshot, step) = Snapshot::asked_for(handle, purpose);
         let outcome = handle.caller().step(handle.id(), step)?.expect("what was asked is answered")?;
-        let exists = snapshot.is_told(&outcome);
+        let exists = snapshot.note_opened(&outcome);
         Ok((snapshot, exists))
     }
 
@@ -109,8 +107,8 @@ impl Snapshot {
         (Snapshot { handle: handle.clone(), source, stamp, is_awaited: false }, step)
     }
 
-    /// Takes note of what was answered to that: whether the run exists.
-    pub(crate) fn is_told(&mut self, outcome: &Outcome) -> bool {
+    /// Notes which version the shard opened, as it answered to that; whether the run exists.
+    pub(crate) fn note_opened(&mut self, outcome: &Outcome) -> bool {
         match outcome {
             Outcome::Run(Some(info)) => {
                 self.stamp = Stamp { version: info.version, timestamp: info.timestamp };
@@ -235,7 +233,7 @@ impl Reads for Snapshot {
     fn visit_last_events(&self, limit: usize, visit: &mut dyn FnMut(EventRef<'_>)) -> Result<Versioned<u64>> {
         let operation = request(self).events(None, limit, Direction::Reverse);
         let Source::Pinned(pin, _) = &self.source else {
-            return visit_by_asking(self, operation, visit);
+            return visit_events_of(self.ask(operation)?, visit);
         };
         request(self).check_read(&operation)?;
         self.handle.engine().visit_last_events_of_pin(pin, limit.min(self.limits().items_max), visit)
@@ -244,7 +242,7 @@ impl Reads for Snapshot {
     fn visit_values(&self, scan: &KvScan, visit: &mut dyn FnMut(KeyRef<'_>)) -> Result<Versioned<u64>> {
         let operation = request(self).list(scan, true);
         let Source::Pinned(pin, now) = &self.source else {
-            return visit_values_by_asking(self, operation, visit);
+            return visit_values_of(self.ask(operation)?, visit);
         };
         request(self).check_read(&operation)?;
         let limit = scan.limit.min(self.limits().items_max);

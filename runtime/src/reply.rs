@@ -12,7 +12,7 @@ use crate::sync::Arc;
 /// Slots a pool keeps; a thread with more requests under way at once allocates the rest.
 const POOLED_COUNT_MAX: usize = 64;
 
-/// So many waits sleep at once after a look in vain for an answer that came late.
+/// So many waits in a row sleep at once after a look in vain for an answer that came late.
 const REST: u8 = 16;
 
 /// How long a waiter sleeps before it asks whether to go on.
@@ -56,7 +56,8 @@ impl std::error::Error for Unanswered {}
 /// responders unpark; keep it in a `thread_local!`.
 ///
 /// A wait looks for the answer before it sleeps. Where a look was in vain because the answer came [late](Responder::send_late), the
-/// next waits of the pool sleep at once; then one looks again, since what they wait for may have become faster.
+/// next waits of the pool sleep at once, until one gets an answer that is not late; after some, one looks again, since what they
+/// wait for may have become faster.
 ///
 /// ```
 /// let pool = strata_runtime::ReplyPool::new();
@@ -143,8 +144,11 @@ impl<T> ReplyPool<T> {
             return Err(Unanswered::GaveUp);
         }
         let (answer, is_late) = slot.take();
-        let is_in_vain = is_late && !has_come;
-        self.rest.set(if is_in_vain && rest == 0 { REST } else { rest.saturating_sub(1) });
+        self.rest.set(match (is_late, rest) {
+            (false, _) => 0,
+            (true, 0) if !has_come => REST,
+            (true, _) => rest.saturating_sub(1),
+        });
         self.recycle(slot);
         answer.ok_or(Unanswered::Abandoned)
     }
@@ -321,8 +325,11 @@ mod tests {
         assert_eq!(pool.rest.get(), 0, "it was asleep, and is not any more");
         answered_after(long, Responder::send_late);
         assert_eq!(pool.rest.get(), REST);
-        (0..REST).for_each(|_| answered_after(Duration::ZERO, Responder::send));
+        (0..REST).for_each(|_| answered_after(Duration::ZERO, Responder::send_late));
         assert_eq!(pool.rest.get(), 0, "it looks again");
+        answered_after(long, Responder::send_late);
+        answered_after(Duration::ZERO, Responder::send);
+        assert_eq!(pool.rest.get(), 0, "this one was not late, so the next is looked for");
     }
 
     #[test]

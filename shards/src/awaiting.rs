@@ -14,6 +14,7 @@ use strata_runtime::{Awaited, TaskReplyPool};
 use crate::engine::{Engine, abandoned_error, forked_error, unsent_error};
 use crate::execute::Shipped;
 use crate::message::{Answer, BatchReceipt, Control, Message, Reply, SentOptions};
+use crate::reading::Published;
 use crate::transaction::TransactionStep;
 use crate::window::Reader;
 
@@ -45,13 +46,10 @@ impl Engine {
         operation: Operation,
         limits: &Limits,
     ) -> Result<Outcome, Error> {
-        let mut unanswered = Some(operation);
-        if let Some(answer) = self.read_published(reader, &mut unanswered, limits)? {
-            return answer;
+        match self.read_published(run, reader, operation, limits)? {
+            Published::Answered(outcome) => Ok(outcome),
+            Published::NotKnown(operation) => self.await_operate(run, operation, None).await,
         }
-        self.note_asked(run, reader);
-        let operation = unanswered.expect("what was not answered was not taken");
-        self.await_operate(run, operation, None).await
     }
 
     /// Takes a snapshot one step further, and answers what that asks.

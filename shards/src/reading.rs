@@ -28,38 +28,49 @@ impl Caller<'_> {
         operation: Operation,
         limits: &Limits,
     ) -> Result<Outcome, Error> {
-        let mut unanswered = Some(operation);
-        match (self.engine.read_published(reader, &mut unanswered, limits)?, unanswered) {
-            (Some(answer), _) => answer,
-            (None, Some(operation)) => {
-                self.engine.note_asked(run, reader);
-                self.operate(run, operation, None)
-            }
-            (None, None) => unreachable!("what was taken was answered"),
+        match self.engine.read_published(run, reader, operation, limits)? {
+            Published::Answered(outcome) => Ok(outcome),
+            Published::NotKnown(operation) => self.operate(run, operation, None),
         }
     }
 }
 
+/// What a look at what is published tells of a read.
+pub(crate) enum Published {
+    Answered(Outcome),
+    /// It is to be asked by message.
+    NotKnown(Operation),
+}
+
 impl Engine {
-    /// Answers a read without a message, where what it looks at is as published: then the operation is taken.
+    /// Answers a read without a message, where what it looks at is as published; else it is noted that its reader asks.
     ///
     /// # Panics
     /// If it is a write.
     #[inline]
     pub(crate) fn read_published(
         &self,
-        reader: &Reader,
-        unanswered: &mut Option<Operation>,
+        run: RunId,
+        reader: &Arc<Reader>,
+        operation: Operation,
         limits: &Limits,
-    ) -> Result<Option<Result<Outcome, Error>>, Error> {
-        self.look(reader, |publication| {
+    ) -> Result<Published, Error> {
+        let mut unanswered = Some(operation);
+        let answer = self.look(reader, |publication| {
             let picture = publication.shown();
             let operation = unanswered.take_if(|operation| {
                 let has_order = operation.needs_order().is_none_or(|index| picture.state().has_order(index));
                 has_order && Reach::of(operation).is_as_published(publication)
             })?;
             Some(answer(picture.state(), picture.boot(), operation, self.now_for(publication), limits))
-        })
+        })?;
+        match (answer, unanswered) {
+            (Some(answer), _) => answer.map(Published::Answered),
+            (None, operation) => {
+                self.note_asked(run, reader);
+                Ok(Published::NotKnown(operation.expect("what was not answered was not taken")))
+            }
+        }
     }
 
     /// Hands `found` what is under a key, or nothing, without a message. Whether it could: else it has to be asked for.
@@ -115,10 +126,10 @@ impl Engine {
         visit: &mut dyn FnMut(KeyRef<'_>),
     ) -> Result<Option<Versioned<u64>>, Error> {
         self.look(reader, |publication| {
-            let (picture, now) = (publication.shown(), self.now_for(publication));
-            let has_order = picture.state().has_order(OrderIndex::Keys(KeyKind::Kv));
-            (has_order && publication.is_newest())
-                .then(|| visit_range(picture.state(), picture.pin().stamp(), range, now, limit, visit))
+            let picture = publication.shown();
+            let (state, stamp) = (picture.state(), picture.pin().stamp());
+            let is_known = state.has_order(OrderIndex::Keys(KeyKind::Kv)) && publication.is_newest();
+            is_known.then(|| visit_range(state, stamp, range, self.now_for(publication), limit, visit))
         })
     }
 

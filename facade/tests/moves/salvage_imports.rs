@@ -102,6 +102,25 @@ fn images(disk: &SimDisk) -> BTreeSet<PathBuf> {
     disk.files().into_iter().filter(|file| file.starts_with("/agent/store/SNAPSHOTS")).collect()
 }
 
+/// A run that came back from its archive.
+fn import_one(database: &Database) -> RunHandle {
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    run.put("key", "IMPORTED").unwrap();
+    run.export(file("run.arc")).unwrap();
+    run.delete_run().unwrap();
+    database.import(file("run.arc")).unwrap()
+}
+
+/// The run of the same id, once the other is deleted for good.
+fn begin_anew(database: &Database, run: RunHandle) -> RunHandle {
+    run.delete_run().unwrap();
+    drop(database.checkpoint().unwrap());
+    let run = database.create_run(RunSpec::named("run")).unwrap();
+    run.put("key", "ANEW").unwrap();
+    go_on(database, &run);
+    run
+}
+
 #[test]
 fn a_dump_shows_what_an_import_brought_back_whatever_an_earlier_life_erased() {
     for (is_kept, retention) in
@@ -180,17 +199,9 @@ fn a_dump_shows_a_run_that_began_anew_behind_an_import_and_its_forks() {
     for retention in RETENTIONS {
         let disk = disk(4);
         let database = open(&disk, retention);
-        let run = database.create_run(RunSpec::named("run")).unwrap();
-        run.put("key", "IMPORTED").unwrap();
-        run.export(file("run.arc")).unwrap();
-        run.delete_run().unwrap();
-        let run = database.import(file("run.arc")).unwrap();
+        let run = import_one(&database);
         keep_an_image(&database);
-        run.delete_run().unwrap();
-        drop(database.checkpoint().unwrap());
-        let run = database.create_run(RunSpec::named("run")).unwrap();
-        run.put("key", "ANEW").unwrap();
-        go_on(&database, &run);
+        let run = begin_anew(&database, run);
         let fork = run.fork().unwrap();
         go_on(&database, &fork);
         go_on(&database, &run);
@@ -211,20 +222,12 @@ fn a_run_that_began_anew_is_salvaged_without_the_archive_of_its_earlier_life() {
     for retention in RETENTIONS {
         let disk = disk(8);
         let database = open(&disk, retention);
-        let run = database.create_run(RunSpec::named("run")).unwrap();
-        run.put("key", "IMPORTED").unwrap();
-        run.export(file("run.arc")).unwrap();
-        run.delete_run().unwrap();
-        let run = database.import(file("run.arc")).unwrap();
+        let run = import_one(&database);
         disk.remove(&file("run.arc")).unwrap();
         let fork = run.fork().unwrap();
         fork.put("own", 1).unwrap();
         drop(database.checkpoint().unwrap());
-        run.delete_run().unwrap();
-        drop(database.checkpoint().unwrap());
-        let run = database.create_run(RunSpec::named("run")).unwrap();
-        run.put("key", "ANEW").unwrap();
-        go_on(&database, &run);
+        let run = begin_anew(&database, run);
         let ((id, version), fork) = ((run.id(), version_of(&run)), fork.id());
         database.close().unwrap();
         let lines = whole(&disk, id, version);
