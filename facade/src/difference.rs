@@ -179,7 +179,7 @@ impl Difference {
                 Self::Cell(KeyDifference::decode(difference, |name| EntityRef::cell(run, name))?)
             }
             diff::Difference::Document(difference) => {
-                let entity = EntityRef::json(run, std::sync::Arc::clone(&difference.name));
+                let entity = EntityRef::json(run, difference.name.clone());
                 let decoded = DocumentDifference::decode(difference);
                 Self::Document(decoded.map_err(|error| error.with_entity(entity))?)
             }

@@ -1,7 +1,5 @@
 //! What a caller gives, as operations, checked on the caller's own thread where the run need not be looked at.
 
-use std::sync::Arc;
-
 use rand::RngCore;
 use strata_primitives::json::check_json;
 use strata_primitives::{
@@ -74,7 +72,8 @@ impl Request<'_> {
     }
 
     pub(crate) fn put(self, key: &str, value: &Value, deadline: Deadline) -> Result<Operation> {
-        Ok(Operation::KvPut { key: key.into(), value: self.value_of_key(key, value)?, deadline })
+        let value = self.value_of_key(key, value)?;
+        Ok(Operation::KvPut { key: value.key(), value, deadline })
     }
 
     pub(crate) fn put_many<K: AsRef<str>, V: Into<Value>>(
@@ -83,19 +82,15 @@ impl Request<'_> {
     ) -> Result<Operation> {
         let entries = entries.into_iter().map(|(key, value)| {
             let value = self.value_of_key(key.as_ref(), &value.into())?;
-            Ok(PutEntry { key: key.as_ref().into(), value, deadline: Deadline::None })
+            Ok(PutEntry { key: value.key(), value, deadline: Deadline::None })
         });
         Ok(Operation::KvPutMany { entries: entries.collect::<Result<_>>()? })
     }
 
     pub(crate) fn put_if(self, key: &str, value: &Value, condition: Condition) -> Result<Operation> {
         let value = self.value_of_key(key, value)?;
-        Ok(Operation::KvPutIf {
-            key: key.into(),
-            value,
-            deadline: Deadline::None,
-            expected: condition.expected(),
-        })
+        let (key, expected) = (value.key(), condition.expected());
+        Ok(Operation::KvPutIf { key, value, deadline: Deadline::None, expected })
     }
 
     pub(crate) fn list(self, scan: &KvScan, values: bool) -> Operation {
@@ -122,11 +117,13 @@ impl Request<'_> {
     }
 
     pub(crate) fn cell_init(self, name: &str, value: &Value, deadline: Deadline) -> Result<Operation> {
-        Ok(Operation::CellInit { name: name.into(), value: self.value_of_cell(name, value)?, deadline })
+        let value = self.value_of_cell(name, value)?;
+        Ok(Operation::CellInit { name: value.key(), value, deadline })
     }
 
     pub(crate) fn cell_set(self, name: &str, value: &Value, deadline: Deadline) -> Result<Operation> {
-        Ok(Operation::CellSet { name: name.into(), value: self.value_of_cell(name, value)?, deadline })
+        let value = self.value_of_cell(name, value)?;
+        Ok(Operation::CellSet { name: value.key(), value, deadline })
     }
 
     pub(crate) fn cell_cas(
@@ -137,7 +134,7 @@ impl Request<'_> {
         deadline: Deadline,
     ) -> Result<Operation> {
         let value = self.value_of_cell(name, value)?;
-        Ok(Operation::CellCas { name: name.into(), value, deadline, expected })
+        Ok(Operation::CellCas { name: value.key(), value, deadline, expected })
     }
 
     pub(crate) fn cells(self, scan: &KvScan) -> Operation {
@@ -224,17 +221,17 @@ impl Request<'_> {
     }
 
     fn value_of_key(self, key: &str, value: &Value) -> Result<Encoded> {
-        Encoded::from_value(value, self.limits, || EntityRef::kv(self.run, key))
+        Encoded::from_value_under(key, value, self.limits, || EntityRef::kv(self.run, key))
     }
 
     fn value_of_cell(self, name: &str, value: &Value) -> Result<Encoded> {
-        Encoded::from_value(value, self.limits, || EntityRef::cell(self.run, name))
+        Encoded::from_value_under(name, value, self.limits, || EntityRef::cell(self.run, name))
     }
 
     fn event(self, kind: &str, payload: &Value) -> Result<NewEvent> {
         // The sequence is not known before the shard assigns it; the entity of a refusal is the run.
-        let payload = Encoded::from_value(payload, self.limits, || EntityRef::run(self.run))?;
-        Ok(NewEvent { kind: Arc::from(kind), payload, salt: fresh_salt() })
+        let payload = Encoded::from_value_under(kind, payload, self.limits, || EntityRef::run(self.run))?;
+        Ok(NewEvent { kind: payload.key(), payload, salt: fresh_salt() })
     }
 }
 

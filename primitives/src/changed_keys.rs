@@ -2,17 +2,17 @@
 //!
 //! A transaction may have looked at very many ranges while very many keys changed. So the changed ones are sorted once,
 //! and each range finds its first one by bisection.
+use crate::key::Key;
 use crate::key_range::KeyBounds;
 use std::ops::Bound;
-use std::sync::Arc;
 
 /// Changed keys of one kind.
 #[derive(Debug)]
 pub(crate) struct ChangedKeys<'a> {
     /// Those that hold something else, or came, or went.
-    changed: Vec<&'a Arc<str>>,
+    changed: Vec<&'a Key>,
     /// Those that came or went.
-    moved: Vec<&'a Arc<str>>,
+    moved: Vec<&'a Key>,
 }
 
 /// What has become of a key.
@@ -27,8 +27,8 @@ pub(crate) enum KeyChange {
 impl<'a> ChangedKeys<'a> {
     /// Sorts `touched` keys, which may repeat and be as they were: `change_of` tells.
     pub(crate) fn new(
-        touched: impl Iterator<Item = &'a Arc<str>>,
-        change_of: impl Fn(&Arc<str>) -> Option<KeyChange>,
+        touched: impl Iterator<Item = &'a Key>,
+        change_of: impl Fn(&Key) -> Option<KeyChange>,
     ) -> Self {
         let mut touched: Vec<_> = touched.collect();
         touched.sort_unstable();
@@ -45,9 +45,9 @@ impl<'a> ChangedKeys<'a> {
     }
 
     /// The first within `bounds` that changed; with `presence_only`, the first that came or went.
-    pub(crate) fn first_within(&self, bounds: &KeyBounds, presence_only: bool) -> Option<&'a Arc<str>> {
+    pub(crate) fn first_within(&self, bounds: &KeyBounds, presence_only: bool) -> Option<&'a Key> {
         let keys = if presence_only { &self.moved } else { &self.changed };
-        let is_before = |key: &&Arc<str>| match &bounds.lower {
+        let is_before = |key: &&Key| match &bounds.lower {
             Bound::Included(lower) => ***key < **lower,
             Bound::Excluded(lower) => ***key <= **lower,
             Bound::Unbounded => false,
@@ -67,8 +67,8 @@ mod tests {
 
     #[test]
     fn a_range_finds_its_first_changed_key() {
-        let touched: Vec<Arc<str>> = ["d", "b", "b", "same", "e"].map(Arc::from).into();
-        let change_of = |key: &Arc<str>| match &**key {
+        let touched: Vec<Key> = ["d", "b", "b", "same", "e"].map(Key::from).into();
+        let change_of = |key: &Key| match &**key {
             "same" => None,
             "d" => Some(KeyChange::Moved),
             _ => Some(KeyChange::Changed),

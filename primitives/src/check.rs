@@ -5,6 +5,7 @@ use crate::erasure::ERASURE_REASON_SIZE_MAX;
 use crate::error::{Error, ErrorKind};
 use crate::id::RunId;
 use crate::json::{Pointer, check_json};
+use crate::key::Key;
 use crate::key_kind::KeyKind;
 use crate::limits::Limits;
 use crate::operation::Operation;
@@ -12,7 +13,6 @@ use crate::retention::Retention;
 use crate::run_meta::RunSpec;
 use crate::trace_id::TraceId;
 use crate::value::Value;
-use std::sync::Arc;
 
 impl Operation {
     /// Refuses what breaks a limit. Callers do so before anything is sent; validation does it again.
@@ -66,7 +66,7 @@ impl Operation {
             Self::JsonGet { name, path } | Self::JsonDelete { name, path } => check.place(name, path, None),
             Self::JsonMerge { name, path, patch } => {
                 check.place(name, path, None)?;
-                check_json(patch).map_err(|error| error.with_entity(EntityRef::json(run, Arc::clone(name))))
+                check_json(patch).map_err(|error| error.with_entity(EntityRef::json(run, name.clone())))
             }
             Self::JsonPatch { name, patch } => {
                 check.document(name, None)?;
@@ -141,18 +141,18 @@ impl Operation {
         };
         match self {
             Self::KvPut { key, value, .. } | Self::KvPutIf { key, value, .. } => {
-                decoded(value, EntityRef::kv(run, Arc::clone(key)))
+                decoded(value, EntityRef::kv(run, key.clone()))
             }
             Self::KvPutMany { entries } => entries
                 .iter()
-                .try_for_each(|entry| decoded(&entry.value, EntityRef::kv(run, Arc::clone(&entry.key)))),
+                .try_for_each(|entry| decoded(&entry.value, EntityRef::kv(run, entry.key.clone()))),
             Self::CellInit { name, value, .. }
             | Self::CellSet { name, value, .. }
-            | Self::CellCas { name, value, .. } => decoded(value, EntityRef::cell(run, Arc::clone(name))),
+            | Self::CellCas { name, value, .. } => decoded(value, EntityRef::cell(run, name.clone())),
             Self::JsonCreate { name, value }
             | Self::JsonSet { name, value, .. }
             | Self::JsonCas { name, value, .. }
-            | Self::JsonAppend { name, value, .. } => decoded(value, EntityRef::json(run, Arc::clone(name))),
+            | Self::JsonAppend { name, value, .. } => decoded(value, EntityRef::json(run, name.clone())),
             Self::EventAppend { payload, .. } => decoded(payload, EntityRef::run(run)),
             Self::EventAppendMany { events } => {
                 events.iter().try_for_each(|event| decoded(&event.payload, EntityRef::run(run)))
@@ -223,16 +223,16 @@ impl Check<'_> {
             .map_err(|error| error.with_entity(EntityRef::cell(self.run, name)))
     }
 
-    fn document(&self, name: &Arc<str>, value: Option<&Encoded>) -> Result<(), Error> {
+    fn document(&self, name: &Key, value: Option<&Encoded>) -> Result<(), Error> {
         self.of_run(self.limits.check_document_name(name))?;
         let checked = value.map_or(Ok(()), |value| value.check(self.limits));
-        checked.map_err(|error| error.with_entity(EntityRef::json(self.run, Arc::clone(name))))
+        checked.map_err(|error| error.with_entity(EntityRef::json(self.run, name.clone())))
     }
 
-    fn place(&self, name: &Arc<str>, path: &Pointer, value: Option<&Encoded>) -> Result<(), Error> {
+    fn place(&self, name: &Key, path: &Pointer, value: Option<&Encoded>) -> Result<(), Error> {
         self.document(name, value)?;
         let checked = self.limits.check_path(path.token_count());
-        checked.map_err(|error| error.with_entity(EntityRef::json(self.run, Arc::clone(name))))
+        checked.map_err(|error| error.with_entity(EntityRef::json(self.run, name.clone())))
     }
 
     /// What is asked about has to be of this run, and has to have a name that something could have.

@@ -8,7 +8,6 @@ use crate::trace_content::TraceContent;
 use crate::trace_end::TraceEnd;
 use crate::trace_filter::TraceFilter;
 use crate::version::Version;
-use std::sync::Arc;
 use std::time::Duration;
 
 fn run() -> RunId {
@@ -32,7 +31,7 @@ fn value(size: usize) -> Encoded {
 }
 
 fn of_key(key: &str) -> Vec<Operation> {
-    let key: Arc<str> = key.into();
+    let key: Key = key.into();
     let deadline = Deadline::None;
     vec![
         Operation::KvGet { key: key.clone() },
@@ -94,7 +93,7 @@ fn lists_in_requests_are_bounded() {
 fn pages_hold_at_least_one_item_and_prefixes_fit_a_key() {
     let list = |prefix: &str, start: Option<&str>, limit| Operation::KvList {
         prefix: prefix.into(),
-        start_after: start.map(Arc::from),
+        start_after: start.map(Key::from),
         limit,
         direction: Direction::Forward,
         values: false,

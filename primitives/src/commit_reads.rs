@@ -2,6 +2,7 @@
 use crate::codec::{self, DecodeError, put_option, take_option};
 use crate::entity::EntityRef;
 use crate::id::{OperationId, RunId};
+use crate::key::Key;
 use crate::key_kind::KeyKind;
 use crate::key_range::KeyBounds;
 use crate::place::Place;
@@ -13,7 +14,6 @@ use crate::view::RunView;
 use rustc_hash::FxHashSet;
 use std::fmt;
 use std::ops::Bound;
-use std::sync::Arc;
 
 /// Most places that are kept of what one transaction had read.
 pub const COMMIT_READS_COUNT_MAX: usize = 1_000;
@@ -56,21 +56,21 @@ pub enum ReadPlace {
     /// A key, or whether it is there.
     Key {
         /// The key.
-        key: Arc<str>,
+        key: Key,
         /// The version it had.
         version: Version,
     },
     /// A cell, or whether it is there.
     Cell {
         /// Its name.
-        name: Arc<str>,
+        name: Key,
         /// The version it had.
         version: Version,
     },
     /// A place of a document.
     Document {
         /// The name of the document.
-        name: Arc<str>,
+        name: Key,
         /// The place, a JSON Pointer (RFC 6901). It has words of the document in it: once something of that was erased it is that of
         /// all of it, which is empty.
         path: String,
@@ -170,7 +170,7 @@ impl CommitReads {
     }
 
     /// The same without the paths in those documents; nothing where it stays as it is.
-    pub(crate) fn without_paths(&self, is_one: impl Fn(&Arc<str>) -> bool) -> Option<Self> {
+    pub(crate) fn without_paths(&self, is_one: impl Fn(&Key) -> bool) -> Option<Self> {
         let mut without = self.clone();
         let mut is_changed = false;
         for place in &mut without.places {
@@ -211,9 +211,9 @@ impl ReadPlace {
     /// The thing that was read, where it is a single one of the run.
     pub fn entity(&self, run: RunId) -> Option<EntityRef> {
         Some(match self {
-            Self::Key { key, .. } => EntityRef::kv(run, Arc::clone(key)),
-            Self::Cell { name, .. } => EntityRef::cell(run, Arc::clone(name)),
-            Self::Document { name, .. } => EntityRef::json(run, Arc::clone(name)),
+            Self::Key { key, .. } => EntityRef::kv(run, key.clone()),
+            Self::Cell { name, .. } => EntityRef::cell(run, name.clone()),
+            Self::Document { name, .. } => EntityRef::json(run, name.clone()),
             Self::Trace { id, .. } => EntityRef::trace(run, *id),
             Self::Run { .. } => EntityRef::run(run),
             _ => return None,
@@ -236,7 +236,7 @@ impl ReadPlace {
         let version_of = |entity: EntityRef| view.version_of(&entity, began);
         Some(match place {
             Place::Key { kind, key, .. } => {
-                let (key, version) = (Arc::clone(key), version_of(kind.entity(view.id(), key)));
+                let (key, version) = (key.clone(), version_of(kind.entity(view.id(), key)));
                 match kind {
                     KeyKind::Kv => Self::Key { key, version },
                     KeyKind::Cell => Self::Cell { name: key, version },
@@ -256,7 +256,7 @@ impl ReadPlace {
             Place::Region { name, path } => {
                 let region = view.documents().get(name).and_then(|entry| entry.value.region(path));
                 let version = region.map_or(Version::NEVER, |stamp| stamp.version);
-                Self::Document { name: Arc::clone(name), path: path.to_string(), version }
+                Self::Document { name: name.clone(), path: path.to_string(), version }
             }
             Place::EventsFrom { kind, from } => {
                 let kind = kind.as_ref().map(|kind| kind.to_string());

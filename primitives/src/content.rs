@@ -5,8 +5,10 @@ use crate::erasure::Erasure;
 use crate::event_log::{Anchor, EventLog};
 use crate::fork::{ForkChanges, ForkPoint, Names, Shared};
 use crate::json::Document;
+use crate::key::Key;
 use crate::key_kind::KeyKind;
 use crate::key_map::{Entry, KeyMap};
+use crate::memory::ALLOCATION_SIZE;
 use crate::past::{Keeper, Past, ReplacedKeys, kept_by};
 use crate::run_meta::RunMeta;
 use crate::trace_log::{RemovedTraces, TraceLog};
@@ -114,7 +116,7 @@ impl Content {
     }
 
     /// The keys that commits behind `version` have touched.
-    pub(crate) fn replaced_since(&self, kind: KeyKind, version: Version) -> impl Iterator<Item = &Arc<str>> {
+    pub(crate) fn replaced_since(&self, kind: KeyKind, version: Version) -> impl Iterator<Item = &Key> {
         self.replaced(kind).since(version).map(|(key, _)| key)
     }
 
@@ -123,7 +125,7 @@ impl Content {
     pub(crate) fn put_key(
         &mut self,
         kind: KeyKind,
-        key: &Arc<str>,
+        key: &Key,
         entry: Option<Entry<Encoded>>,
         keeper: Option<Keeper>,
     ) -> (Option<Entry<Encoded>>, Option<Version>) {
@@ -138,8 +140,10 @@ impl Content {
         if let Some(fork) = &mut self.fork {
             fork.note_key(kind, key, map.get(key), was.as_ref());
         }
-        let size = key.len() + was.as_ref().map_or(0, |entry| entry.value.len() - entry.value.elsewhere());
-        let kept = kept_by(keeper, |keeper| past.keep(key, keeper, size, || was.clone()));
+        let size = 2 * key.len()
+            + ALLOCATION_SIZE
+            + was.as_ref().map_or(0, |entry| entry.value.len() - entry.value.elsewhere());
+        let kept = kept_by(keeper, |keeper| past.keep(&**key, keeper, size, || (key.alone(), was.clone())));
         (was, kept)
     }
 
@@ -147,7 +151,7 @@ impl Content {
     pub(crate) fn restore_key(
         &mut self,
         kind: KeyKind,
-        key: &Arc<str>,
+        key: &Key,
         was: Option<Entry<Encoded>>,
         kept: Option<Version>,
     ) {
@@ -162,7 +166,7 @@ impl Content {
     /// Puts a document into the place of another, or takes it out, as [`put_key`](Self::put_key) does with a key.
     pub(crate) fn put_document(
         &mut self,
-        name: &Arc<str>,
+        name: &Key,
         entry: Option<Entry<Document>>,
         keeper: Option<Keeper>,
         detached_size: impl FnOnce(&Document) -> usize,
@@ -178,7 +182,7 @@ impl Content {
         let kept = kept_by(keeper, |keeper| {
             let detached_size = was.as_ref().map_or(0, |was| detached_size(&was.value));
             let size = name.len() + DOCUMENT_PATH_SIZE + detached_size;
-            self.past.documents.keep(name, keeper, size, || was.clone())
+            self.past.documents.keep(&**name, keeper, size, || (name.alone(), was.clone()))
         });
         (was, kept)
     }
@@ -186,7 +190,7 @@ impl Content {
     /// Takes back a [`put_document`](Self::put_document).
     pub(crate) fn restore_document(
         &mut self,
-        name: &Arc<str>,
+        name: &Key,
         was: Option<Entry<Document>>,
         kept: Option<Version>,
     ) {

@@ -17,7 +17,6 @@ use crate::run_summary::RunCounts;
 use crate::traces::TracesOver;
 use crate::version::{Stamp, Timestamp, Version};
 use crate::view::RunView;
-use std::sync::Arc;
 
 /// A picture of a run with the mutations of one commit staged over it. Validation reads both and writes only the
 /// second.
@@ -393,7 +392,7 @@ impl<'a> Draft<'a> {
         let Mutation::EventAppend { kind, payload, salt, hash, .. } = &mutations[place] else {
             unreachable!("only places of events are noted");
         };
-        let (kind, payload) = (Arc::clone(kind), payload.clone());
+        let (kind, payload) = (kind.clone(), payload.clone());
         Some(Event { kind, payload, seal: Seal::Salt(*salt), hash: *hash, stamp: self.stamp(now) })
     }
 }

@@ -13,7 +13,9 @@
 use crate::codec::{self, DecodeError, size_u32};
 use crate::entity::EntityRef;
 use crate::error::{Error, ErrorKind};
+use crate::key::Key;
 use crate::limits::{Limits, VALUE_DEPTH_MAX};
+use crate::pair::Pair;
 use crate::unread::{LARGE_VALUE_SIZE, ReadValue, UNREAD_SIZE, Unread, hash_of};
 use crate::value::{Value, canonical_bits};
 use crate::version::Stamp;
@@ -37,6 +39,8 @@ pub(crate) const HEAD_SIZE: usize = 1 + 4;
 
 /// A value in its canonical encoding, shared and cheap to clone. Equal values have equal bytes.
 ///
+/// One that stands [under a key](Self::from_value_under) lies in one allocation with that.
+///
 /// A large value of a run that came from an image may be *unread*: its bytes are read when it is [decoded](Self::to_value), by
 /// whoever does that, each time.
 #[derive(Clone)]
@@ -44,7 +48,7 @@ pub struct Encoded(Bytes);
 
 #[derive(Clone)]
 enum Bytes {
-    Here(Arc<[u8]>),
+    Here(Pair),
     Unread(Arc<Unread>),
 }
 
@@ -52,7 +56,7 @@ enum Bytes {
 pub type FindKey<'a> = dyn FnMut(Option<(&Encoded, Stamp)>) + 'a;
 
 // What a key holds is as large as if all values were here.
-const _: () = assert!(size_of::<Encoded>() == size_of::<Arc<[u8]>>());
+const _: () = assert!(size_of::<Encoded>() == size_of::<Pair>());
 
 impl Encoded {
     /// Encodes `value` with one allocation of exactly its size.
@@ -68,13 +72,30 @@ impl Encoded {
         Self::within(value, limits).map_err(|error| error.with_entity(entity()))
     }
 
-    /// The same for a caller that names the entity itself.
+    /// Encodes `value`, which is to stand under `key`, in one allocation with that.
+    ///
+    /// # Errors
+    /// As [`from_value`](Self::from_value).
+    pub fn from_value_under(
+        key: &str,
+        value: &Value,
+        limits: &Limits,
+        entity: impl FnOnce() -> EntityRef,
+    ) -> Result<Self, Error> {
+        Self::within_under(key, value, limits).map_err(|error| error.with_entity(entity()))
+    }
+
+    /// The same without a key, for a caller that names the entity itself.
     pub(crate) fn within(value: &Value, limits: &Limits) -> Result<Self, Error> {
+        Self::within_under("", value, limits)
+    }
+
+    fn within_under(key: &str, value: &Value, limits: &Limits) -> Result<Self, Error> {
         let size = measure(value, limits, limits.depth_max.min(VALUE_DEPTH_MAX))?;
         if size > limits.value_size_max.saturating_add(HEAD_SIZE) {
             return Err(too_large(limits, size - HEAD_SIZE));
         }
-        Ok(Self::fill(size, |out| put_value(out, value)))
+        Ok(Self(Bytes::Here(Pair::new(key, size, |out| put_value(out, value)))))
     }
 
     /// The encoding of a whole number.
@@ -99,7 +120,35 @@ impl Encoded {
     ///
     /// [`to_value`](Self::to_value) reports bytes that are not.
     pub fn from_canonical(bytes: &[u8]) -> Self {
-        Self(Bytes::Here(Arc::from(bytes)))
+        Self::from_canonical_under("", bytes)
+    }
+
+    /// The same of a value that is to stand under `key`, in one allocation with that.
+    pub fn from_canonical_under(key: &str, bytes: &[u8]) -> Self {
+        Self(Bytes::Here(Pair::new(key, bytes.len(), |out| put(out, bytes))))
+    }
+
+    /// The key that it lies in one allocation with, which is shared; an empty one where it lies alone, or elsewhere.
+    #[inline]
+    pub fn key(&self) -> Key {
+        match &self.0 {
+            Bytes::Here(pair) => Key(pair.clone()),
+            Bytes::Unread(_) => Key::from(""),
+        }
+    }
+
+    /// The same value in one allocation with the key that it is to stand under, and that key; as it is, if it lies there already. One
+    /// that is elsewhere has a key of its own.
+    #[inline]
+    pub(crate) fn under(self, key: &Key) -> (Key, Self) {
+        match &self.0 {
+            Bytes::Here(pair) if pair.is_same(&key.0) || pair.key() == key.as_str() => (self.key(), self),
+            Bytes::Here(pair) => {
+                let value = Self::from_canonical_under(key, pair.value());
+                (value.key(), value)
+            }
+            Bytes::Unread(_) => (key.alone(), self),
+        }
     }
 
     /// This value, read by `read` whenever it is decoded. `digest` is what it was hashed to, where it is the payload of an event.
@@ -112,6 +161,7 @@ impl Encoded {
     }
 
     /// Whether its bytes are elsewhere.
+    #[inline]
     pub fn is_unread(&self) -> bool {
         matches!(self.0, Bytes::Unread(_))
     }
@@ -131,7 +181,9 @@ impl Encoded {
     /// too; of the other, where it is here, that is computed.
     pub(crate) fn is_known_same(&self, other: &Self) -> Option<bool> {
         match (&self.0, &other.0) {
-            (Bytes::Here(one), Bytes::Here(other)) => Some(Arc::ptr_eq(one, other) || one == other),
+            (Bytes::Here(one), Bytes::Here(other)) => {
+                Some(one.is_same(other) || one.value() == other.value())
+            }
             (Bytes::Unread(one), Bytes::Unread(other)) if Arc::ptr_eq(one, other) => Some(true),
             (Bytes::Unread(one), Bytes::Unread(other)) if one.hash != other.hash => Some(false),
             _ if (self.len(), self.tag()) != (other.len(), other.tag()) => Some(false),
@@ -166,9 +218,10 @@ impl Encoded {
     }
 
     /// The first byte of the encoding.
+    #[inline]
     pub(crate) fn tag(&self) -> Option<u8> {
         match &self.0 {
-            Bytes::Here(bytes) => bytes.first().copied(),
+            Bytes::Here(pair) => pair.value().first().copied(),
             Bytes::Unread(unread) => Some(unread.tag),
         }
     }
@@ -232,9 +285,10 @@ impl Encoded {
     }
 
     /// The size of the encoding in bytes.
+    #[inline]
     pub fn len(&self) -> usize {
         match &self.0 {
-            Bytes::Here(bytes) => bytes.len(),
+            Bytes::Here(pair) => pair.value().len(),
             Bytes::Unread(unread) => unread.size,
         }
     }
@@ -253,14 +307,16 @@ impl Encoded {
     ///
     /// # Panics
     /// If it is unread: then it is to be [read](Self::read) first.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         self.here().expect("a value is read before its bytes are looked at")
     }
 
     /// The encoding, unless it is elsewhere.
+    #[inline]
     pub(crate) fn here(&self) -> Option<&[u8]> {
         match &self.0 {
-            Bytes::Here(bytes) => Some(bytes),
+            Bytes::Here(pair) => Some(pair.value()),
             Bytes::Unread(_) => None,
         }
     }
@@ -284,12 +340,7 @@ impl Encoded {
 
     /// An encoding of `size` bytes, all of them put by `fill`.
     pub(crate) fn fill(size: usize, fill: impl FnOnce(&mut &mut [u8])) -> Self {
-        // An iterator of known length fills a shared slice in place; collecting a `Vec` first would copy it.
-        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, size).collect();
-        let mut rest = Arc::get_mut(&mut bytes).expect("nobody else has seen the new slice");
-        fill(&mut rest);
-        assert!(rest.is_empty(), "a value is as large as it was measured");
-        Self(Bytes::Here(bytes))
+        Self(Bytes::Here(Pair::new("", size, fill)))
     }
 }
 

@@ -2,10 +2,10 @@
 use crate::codec::{self, DecodeError};
 use crate::error::{Error, ErrorKind};
 use crate::id::RunId;
+use crate::key::Key;
 use crate::trace_id::TraceId;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 const TAG_RUN: u8 = 1;
 const TAG_KV: u8 = 2;
@@ -30,7 +30,7 @@ pub enum EntityRef {
         /// The run.
         run: RunId,
         /// The key.
-        key: Arc<str>,
+        key: Key,
     },
     /// An event of a run.
     Event {
@@ -44,7 +44,7 @@ pub enum EntityRef {
         /// The run.
         run: RunId,
         /// The cell's name.
-        name: Arc<str>,
+        name: Key,
     },
     /// A trace of a run.
     Trace {
@@ -58,7 +58,7 @@ pub enum EntityRef {
         /// The run.
         run: RunId,
         /// The document's name.
-        name: Arc<str>,
+        name: Key,
     },
     /// A run itself.
     Run {
@@ -69,17 +69,17 @@ pub enum EntityRef {
 
 impl EntityRef {
     /// The address of a key.
-    pub fn kv(run: RunId, key: impl Into<Arc<str>>) -> Self {
+    pub fn kv(run: RunId, key: impl Into<Key>) -> Self {
         Self::Kv { run, key: key.into() }
     }
 
     /// The address of a state cell.
-    pub fn cell(run: RunId, name: impl Into<Arc<str>>) -> Self {
+    pub fn cell(run: RunId, name: impl Into<Key>) -> Self {
         Self::Cell { run, name: name.into() }
     }
 
     /// The address of a document.
-    pub fn json(run: RunId, name: impl Into<Arc<str>>) -> Self {
+    pub fn json(run: RunId, name: impl Into<Key>) -> Self {
         Self::Json { run, name: name.into() }
     }
 

@@ -61,7 +61,7 @@ pub(crate) fn trim<L: EntryLog>(
 ) -> (TrimmedOf<L>, Option<Version>) {
     // What it takes beside what was removed since: the chunks that are copied to be changed.
     let size = 2 * CHUNK_COUNT_MAX * size_of::<L::Entry>();
-    let kept = kept_by(keeper, |keeper| past.keep(&(), keeper, size, || log.clone()));
+    let kept = kept_by(keeper, |keeper| past.keep(&(), keeper, size, || ((), log.clone())));
     let trimmed = log.trim(before);
     if let Some(fork) = fork {
         trimmed.entries.iter().for_each(|entry| fork.unshare(L::version_of(entry), L::memory_of(entry)));

@@ -2,9 +2,9 @@
 use crate::entity::EntityRef;
 use crate::erasure::Erasure;
 use crate::id::RunId;
+use crate::key::Key;
 use crate::version::Version;
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::sync::Arc;
 
 /// The erasures that show in a run. Those of another run are inherited from that.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Erasures {
     }
 
     /// Documents of which the run inherited something that is erased, and those erasures.
-    pub(crate) fn inherited_documents(&self) -> impl Iterator<Item = (&Arc<str>, &Erasure)> {
+    pub(crate) fn inherited_documents(&self) -> impl Iterator<Item = (&Key, &Erasure)> {
         let documents = self.of.iter().filter_map(|(entity, erasures)| match entity {
             EntityRef::Json { name, .. } => Some((name, erasures)),
             _ => None,

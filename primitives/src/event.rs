@@ -1,7 +1,7 @@
 //! An event of a run, hashed onto the one before.
 use crate::encoded::Encoded;
+use crate::key::Key;
 use crate::version::{Stamp, Timestamp, Version};
-use std::sync::Arc;
 
 /// What the first event is hashed onto.
 pub(crate) const CHAIN_START: [u8; 32] = [0; 32];
@@ -12,7 +12,7 @@ pub struct StoredEvent {
     /// Its number in the run, from 0 without gaps.
     pub sequence: u64,
     /// Its type.
-    pub kind: Arc<str>,
+    pub kind: Key,
     /// What happened.
     pub payload: Encoded,
     /// The commit that appended it.
@@ -112,7 +112,7 @@ pub(crate) enum Seal {
 /// An event as it is kept; its sequence is its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Event {
-    pub(crate) kind: Arc<str>,
+    pub(crate) kind: Key,
     pub(crate) payload: Encoded,
     pub(crate) seal: Seal,
     pub(crate) hash: [u8; 32],
@@ -123,7 +123,7 @@ impl Event {
     pub(crate) fn stored(&self, sequence: u64) -> StoredEvent {
         StoredEvent {
             sequence,
-            kind: Arc::clone(&self.kind),
+            kind: self.kind.clone(),
             payload: self.payload.clone(),
             version: self.stamp.version,
             timestamp: self.stamp.timestamp,
@@ -159,7 +159,7 @@ impl Event {
 
     /// The same without its payload.
     pub(crate) fn erased(&self) -> Self {
-        let (kind, seal) = (Arc::clone(&self.kind), Seal::Digest(Box::new(self.digest())));
+        let (kind, seal) = (self.kind.clone(), Seal::Digest(Box::new(self.digest())));
         Self { kind, payload: Encoded::erased(), seal, hash: self.hash, stamp: self.stamp }
     }
 }

@@ -3,15 +3,15 @@ use crate::chunks::{Ascending, CHUNK_COUNT_MAX, Chunks};
 use crate::entry_log::{EntryLog, PLACE_MAX, Trimmed};
 use crate::erasure::Erasure;
 use crate::event::{CHAIN_START, Event};
+use crate::key::Key;
 use crate::split_map::SplitMap;
 use crate::version::{Timestamp, Version};
-use std::sync::Arc;
 
 /// The events of one type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct OfKind {
     /// The text that all of them share.
-    kind: Arc<str>,
+    kind: Key,
     sequences: Chunks<u64>,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct EventLog {
     size: u64,
     /// What payloads do not take in memory because it is elsewhere, bytes.
     elsewhere: usize,
-    by_kind: SplitMap<Arc<str>, OfKind>,
+    by_kind: SplitMap<Key, OfKind>,
 }
 
 impl EventLog {
@@ -109,7 +109,7 @@ impl EventLog {
         &self,
         part: usize,
         count: usize,
-    ) -> impl Iterator<Item = (&Arc<str>, u64)> + use<'_> {
+    ) -> impl Iterator<Item = (&Key, u64)> + use<'_> {
         let kinds = self.by_kind.part(part, count).map(|(kind, of_kind)| (kind, of_kind.sequences.first()));
         kinds.filter(|(_, removed)| *removed > 0)
     }
@@ -123,11 +123,12 @@ impl EventLog {
         let sequence = self.end();
         self.size += event.size();
         self.elsewhere += event.payload.elsewhere();
-        let of_kind = self.by_kind.get_or_insert_with(Arc::clone(&event.kind), || OfKind {
-            kind: Arc::clone(&event.kind),
-            sequences: Chunks::new(),
-        });
-        event.kind = Arc::clone(&of_kind.kind);
+        if !self.by_kind.contains_key(&*event.kind) {
+            let kind = event.kind.alone();
+            self.by_kind.insert(kind.clone(), OfKind { kind, sequences: Chunks::new() });
+        }
+        let of_kind = self.by_kind.get_mut(&*event.kind).expect("every type has its place");
+        event.kind = of_kind.kind.clone();
         of_kind.sequences.push(sequence);
         self.events.push(event);
     }
@@ -142,7 +143,7 @@ impl EventLog {
             (held.hash, held.stamp) == (event.hash, event.stamp),
             "an event keeps its hash and its commit"
         );
-        event.kind = Arc::clone(&held.kind);
+        event.kind = held.kind.clone();
         self.size = self.size - held.size() + event.size();
         self.elsewhere = self.elsewhere - held.payload.elsewhere() + event.payload.elsewhere();
         std::mem::replace(held, event)
@@ -161,7 +162,7 @@ impl EventLog {
         self.size -= event.size();
         self.elsewhere -= event.payload.elsewhere();
         let OfKind { sequences, .. } =
-            self.by_kind.get_mut(&event.kind).expect("every event is found by its type");
+            self.by_kind.get_mut(&*event.kind).expect("every event is found by its type");
         sequences.pop();
         if sequences.end() == 0 {
             self.by_kind.remove(&event.kind);
@@ -191,8 +192,8 @@ impl EventLog {
     }
 
     /// Takes over from an image how many events of a type were removed; fewer are known of those it began with.
-    pub(crate) fn load_removed_of_kind(&mut self, kind: Arc<str>, removed: u64) -> Result<(), String> {
-        let text = Arc::clone(&kind);
+    pub(crate) fn load_removed_of_kind(&mut self, kind: Key, removed: u64) -> Result<(), String> {
+        let text = kind.clone();
         let of_kind =
             self.by_kind.get_or_insert_with(kind, || OfKind { kind: text, sequences: Chunks::new() });
         let sequences = &mut of_kind.sequences;
@@ -261,7 +262,7 @@ impl EntryLog for EventLog {
             self.size -= event.size();
             self.elsewhere -= event.payload.elsewhere();
             self.released += event.memory();
-            let of_kind = self.by_kind.get_mut(&event.kind).expect("every event is found by its type");
+            let of_kind = self.by_kind.get_mut(&*event.kind).expect("every event is found by its type");
             of_kind.sequences.drop_front(1);
         }
         if let (Some(first), Some(last)) = (trimmed.entries.first(), trimmed.entries.last()) {
@@ -280,7 +281,7 @@ impl EntryLog for EventLog {
             self.elsewhere += event.payload.elsewhere();
             self.released -= event.memory();
             let of_kind =
-                self.by_kind.get_mut(&event.kind).expect("a type stays when its events are removed");
+                self.by_kind.get_mut(&*event.kind).expect("a type stays when its events are removed");
             of_kind.sequences.put_back_front(vec![sequence]);
         }
         self.events.put_back_front(entries);
@@ -324,7 +325,7 @@ mod tests {
         assert_eq!(log.of_kind("odd").to_vec()[..2], [1, 3]);
         assert_eq!(log.of_kind("other").to_vec(), [0; 0]);
         assert_eq!(log.iter().count() as u64, count);
-        assert!(Arc::ptr_eq(&log.get(0).unwrap().kind, &log.get(2).unwrap().kind), "types are shared");
+        assert!(log.get(0).unwrap().kind.0.is_same(&log.get(2).unwrap().kind.0), "types are shared");
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! A run that began as another one was at some version, and what it has changed of that since.
 use crate::id::RunId;
 use crate::json::Document;
+use crate::key::Key;
 use crate::key_kind::KeyKind;
 use crate::key_map::{Entry, Stored};
 use crate::memory::ALLOCATION_SIZE;
 use crate::split_map::SplitMap;
 use crate::version::Version;
-use std::sync::Arc;
 
 /// The version of a run that another one began as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,7 +19,7 @@ pub struct ForkPoint {
 
 /// Names under which a fork has put something, or taken away what it began with; each with whether it began with something
 /// under it.
-pub(crate) type Names = SplitMap<Arc<str>, bool>;
+pub(crate) type Names = SplitMap<Key, bool>;
 
 /// What a fork has changed of what it began with, so that its image is as small as that.
 ///
@@ -80,14 +80,14 @@ impl ForkChanges {
     pub(crate) fn note_key<V: Stored>(
         &mut self,
         kind: KeyKind,
-        key: &Arc<str>,
+        key: &Key,
         entry: Option<&Entry<V>>,
         was: Option<&Entry<V>>,
     ) {
         let point = self.point.version;
         let own = |entry: Option<&Entry<V>>| {
             let own = entry.filter(|entry| entry.stamp.version > point);
-            own.map_or(0, |own| own.value.memory() + key.len())
+            own.map_or(0, |own| own.value.memory() + key.len() + ALLOCATION_SIZE)
         };
         self.own_memory = self.own_memory + own(entry) - own(was);
         let began_with = was.is_some_and(|was| was.stamp.version <= point);
@@ -99,7 +99,7 @@ impl ForkChanges {
     }
 
     /// Takes note of a document that `is_there` and was `was`.
-    pub(crate) fn note_document(&mut self, name: &Arc<str>, is_there: bool, was: Option<&Entry<Document>>) {
+    pub(crate) fn note_document(&mut self, name: &Key, is_there: bool, was: Option<&Entry<Document>>) {
         let began_with = was.is_some_and(|was| !self.is_own(was.stamp.version));
         note(&mut self.documents, name, is_there, began_with);
     }
@@ -112,12 +112,12 @@ impl ForkChanges {
     }
 }
 
-fn note(names: &mut Names, name: &Arc<str>, is_there: bool, began_with: bool) {
+fn note(names: &mut Names, name: &Key, is_there: bool, began_with: bool) {
     match names.get(&**name) {
         // It came and went in the fork alone.
         Some(false) if !is_there => drop(names.remove(&**name)),
         Some(_) => {}
         None if !is_there && !began_with => {}
-        None => drop(names.insert(Arc::clone(name), began_with)),
+        None => drop(names.insert(name.alone(), began_with)),
     }
 }

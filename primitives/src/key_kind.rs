@@ -1,7 +1,7 @@
 //! What a run finds by a name, and in the order of names.
 use crate::entity::EntityRef;
 use crate::id::RunId;
-use std::sync::Arc;
+use crate::key::Key;
 
 /// The two kinds of things that a run finds by a key and replaces as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,10 +23,10 @@ pub enum OrderIndex {
 
 impl KeyKind {
     /// The address of one of them.
-    pub fn entity(self, run: RunId, key: &Arc<str>) -> EntityRef {
+    pub fn entity(self, run: RunId, key: &Key) -> EntityRef {
         match self {
-            Self::Kv => EntityRef::kv(run, Arc::clone(key)),
-            Self::Cell => EntityRef::cell(run, Arc::clone(key)),
+            Self::Kv => EntityRef::kv(run, key.alone()),
+            Self::Cell => EntityRef::cell(run, key.alone()),
         }
     }
 }

@@ -3,13 +3,13 @@
 //! Keys and values, state cells and documents are each one such map.
 use crate::encoded::Encoded;
 use crate::json::Document;
+use crate::key::Key;
 use crate::key_range::KeyRange;
 use crate::memory::{ALLOCATION_SIZE, DEADLINE_SIZE, NODE_SIZE, ORDER_SIZE};
 use crate::operation::Direction;
 use crate::split_map::SplitMap;
 use crate::version::{Stamp, Timestamp, Version};
 use imbl::OrdSet;
-use std::sync::Arc;
 
 /// What a key holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(crate) struct Entry<V> {
 }
 
 // A byte more in it is a byte more of memory for every key there is.
-const _: () = assert!(size_of::<(Arc<str>, Entry<Encoded>)>() == 56);
+const _: () = assert!(size_of::<(Key, Entry<Encoded>)>() == 56);
 
 /// What is there for an entry with a deadline, or whose deadline was moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,8 +69,11 @@ pub(crate) trait Stored: PartialEq + Clone {
     /// What it takes, bytes.
     fn size(&self) -> usize;
 
-    /// About how many bytes of memory it takes beside the place it stands in.
+    /// About how many bytes of memory it takes beside the place it stands in, and its key.
     fn memory(&self) -> usize;
+
+    /// It with the key that it is to stand under, which holds no other value.
+    fn joined(self, key: &Key) -> (Key, Self);
 
     /// How many bytes it does not take because they are elsewhere.
     fn elsewhere(&self) -> usize;
@@ -82,7 +85,11 @@ impl Stored for Encoded {
     }
 
     fn memory(&self) -> usize {
-        self.len() - self.elsewhere() + ALLOCATION_SIZE
+        self.len() - self.elsewhere()
+    }
+
+    fn joined(self, key: &Key) -> (Key, Self) {
+        self.under(key)
     }
 
     fn elsewhere(&self) -> usize {
@@ -99,6 +106,10 @@ impl Stored for Document {
         Document::size(self) + self.node_count() * NODE_SIZE
     }
 
+    fn joined(self, key: &Key) -> (Key, Self) {
+        (key.alone(), self)
+    }
+
     fn elsewhere(&self) -> usize {
         0
     }
@@ -112,6 +123,11 @@ impl<V: Stored> Entry<V> {
     }
 }
 
+/// What a key takes that lies alone.
+fn alone_size(key: &Key) -> usize {
+    key.len() + ALLOCATION_SIZE
+}
+
 /// Whether something with this deadline is gone at `now`.
 pub(crate) fn is_expired(deadline: Option<Timestamp>, now: Timestamp) -> bool {
     deadline.is_some_and(|deadline| deadline <= now)
@@ -121,12 +137,14 @@ pub(crate) fn is_expired(deadline: Option<Timestamp>, now: Timestamp) -> bool {
 /// shares everything until either is changed.
 #[derive(Debug, Clone)]
 pub(crate) struct KeyMap<V> {
-    entries: SplitMap<Arc<str>, Entry<V>>,
-    order: Option<OrdSet<Arc<str>>>,
-    deadlines: OrdSet<(Timestamp, Arc<str>)>,
+    entries: SplitMap<Key, Entry<V>>,
+    order: Option<OrdSet<Key>>,
+    deadlines: OrdSet<(Timestamp, Key)>,
     size: usize,
     /// What keys and values take beside their slots.
     memory: usize,
+    /// What the keys take that stand alone in the order and with deadlines.
+    alone: usize,
     /// What values do not take because it is elsewhere.
     elsewhere: usize,
 }
@@ -134,7 +152,7 @@ pub(crate) struct KeyMap<V> {
 impl<V: Stored> KeyMap<V> {
     pub(crate) fn new(hash_seed: usize) -> Self {
         let (entries, deadlines) = (SplitMap::new(hash_seed), OrdSet::new());
-        Self { entries, order: None, deadlines, size: 0, memory: 0, elsewhere: 0 }
+        Self { entries, order: None, deadlines, size: 0, memory: 0, alone: 0, elsewhere: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -159,7 +177,7 @@ impl<V: Stored> KeyMap<V> {
     /// The same without keys and values themselves.
     pub(crate) fn slot_memory(&self) -> usize {
         let order = self.order.as_ref().map_or(0, OrdSet::len);
-        self.entries.allocated() + order * ORDER_SIZE + self.deadlines.len() * DEADLINE_SIZE
+        self.entries.allocated() + order * ORDER_SIZE + self.deadlines.len() * DEADLINE_SIZE + self.alone
     }
 
     /// About how many bytes of slots a clone has of its own, because it changed what it shared.
@@ -181,13 +199,16 @@ impl<V: Stored> KeyMap<V> {
         self.entries.get(key)
     }
 
-    /// Sets a key and returns what it held.
-    pub(crate) fn put(&mut self, key: &Arc<str>, entry: Entry<V>) -> Option<Entry<V>> {
+    /// Sets a key and returns what it held. A value that does not lie in one allocation with its key is copied there.
+    pub(crate) fn put(&mut self, key: &Key, entry: Entry<V>) -> Option<Entry<V>> {
         let deadline = entry.deadline();
+        let Entry { value, stamp, rare } = entry;
+        let (joined, value) = value.joined(key);
+        let entry = Entry { value, stamp, rare };
         self.size += entry.value.size();
         self.memory += entry.memory();
         self.elsewhere += entry.value.elsewhere();
-        let replaced = self.entries.insert(Arc::clone(key), entry);
+        let replaced = self.entries.insert(joined, entry);
         match &replaced {
             Some(replaced) => {
                 self.size -= replaced.value.size();
@@ -198,7 +219,8 @@ impl<V: Stored> KeyMap<V> {
                 self.size += key.len();
                 self.memory += key.len() + ALLOCATION_SIZE;
                 if let Some(order) = &mut self.order {
-                    order.insert(Arc::clone(key));
+                    order.insert(key.alone());
+                    self.alone += alone_size(key);
                 }
             }
         }
@@ -210,13 +232,14 @@ impl<V: Stored> KeyMap<V> {
     }
 
     /// Removes a key and returns what it held.
-    pub(crate) fn remove(&mut self, key: &Arc<str>) -> Option<Entry<V>> {
+    pub(crate) fn remove(&mut self, key: &Key) -> Option<Entry<V>> {
         let removed = self.entries.remove(&**key)?;
         self.size -= key.len() + removed.value.size();
         self.memory -= key.len() + ALLOCATION_SIZE + removed.memory();
         self.elsewhere -= removed.value.elsewhere();
         if let Some(order) = &mut self.order {
             order.remove(key);
+            self.alone -= alone_size(key);
         }
         if removed.deadline().is_some() {
             self.move_deadline(key, removed.deadline(), None);
@@ -230,14 +253,15 @@ impl<V: Stored> KeyMap<V> {
     }
 
     /// The keys of one part, as it was when there were `count` of them.
-    pub(crate) fn part(&self, part: usize, count: usize) -> impl Iterator<Item = &Arc<str>> + use<'_, V> {
+    pub(crate) fn part(&self, part: usize, count: usize) -> impl Iterator<Item = &Key> + use<'_, V> {
         self.entries.part(part, count).map(|(key, _)| key)
     }
 
     /// Builds the ordered index if there is none.
     pub(crate) fn ensure_order(&mut self) {
         if self.order.is_none() {
-            self.order = Some(self.entries.keys().cloned().collect());
+            self.alone += self.entries.keys().map(alone_size).sum::<usize>();
+            self.order = Some(self.entries.keys().map(Key::alone).collect());
         }
     }
 
@@ -252,25 +276,21 @@ impl<V: Stored> KeyMap<V> {
     }
 
     /// The keys whose deadline is not after `now`, first deadline first.
-    pub(crate) fn expired(&self, now: Timestamp) -> impl Iterator<Item = &Arc<str>> {
+    pub(crate) fn expired(&self, now: Timestamp) -> impl Iterator<Item = &Key> {
         self.deadlines.iter().take_while(move |(deadline, _)| *deadline <= now).map(|(_, key)| key)
     }
 
     /// The keys whose deadline lies behind `after` and not behind `now`.
-    pub(crate) fn expired_between(
-        &self,
-        after: Timestamp,
-        now: Timestamp,
-    ) -> impl Iterator<Item = &Arc<str>> {
+    pub(crate) fn expired_between(&self, after: Timestamp, now: Timestamp) -> impl Iterator<Item = &Key> {
         // The empty text sorts before every key, so the whole of `after` is left out and the whole of `now` taken in.
-        let first = (Timestamp(after.0.saturating_add(1)), Arc::from(""));
-        let behind = (Timestamp(now.0.saturating_add(1)), Arc::from(""));
+        let first = (Timestamp(after.0.saturating_add(1)), Key::from(""));
+        let behind = (Timestamp(now.0.saturating_add(1)), Key::from(""));
         let keys = (first < behind).then(|| self.deadlines.range(first..behind));
         keys.into_iter().flatten().map(|(_, key)| key)
     }
 
     /// The keys inside `range` in its direction; without the ordered index they are sorted for this walk alone.
-    pub(crate) fn walk<'a>(&'a self, range: &KeyRange<'_>) -> Box<dyn Iterator<Item = &'a Arc<str>> + 'a> {
+    pub(crate) fn walk<'a>(&'a self, range: &KeyRange<'_>) -> Box<dyn Iterator<Item = &'a Key> + 'a> {
         let Some(bounds) = range.bounds() else { return Box::new(std::iter::empty()) };
         let Some(order) = &self.order else {
             let mut keys: Vec<_> = self.entries.keys().filter(|key| range.contains(key)).collect();
@@ -291,11 +311,9 @@ impl<V: Stored> KeyMap<V> {
     pub(crate) fn pairs<'a>(
         &'a self,
         other: &'a Self,
-        visit: impl FnMut(&'a Arc<str>, Option<&'a Entry<V>>, Option<&'a Entry<V>>),
+        visit: impl FnMut(&'a Key, Option<&'a Entry<V>>, Option<&'a Entry<V>>),
     ) {
-        // Most keys are the same place, and need not be looked at.
-        let is_same = |one: &Arc<str>, other: &Arc<str>| Arc::ptr_eq(one, other) || one == other;
-        self.entries.pairs(&other.entries, is_same, visit);
+        self.entries.pairs(&other.entries, visit);
     }
 
     /// Whether two maps hold the same, and their indexes agree with what they hold.
@@ -312,12 +330,14 @@ impl<V: Stored> KeyMap<V> {
             && is_ordered(other)
     }
 
-    fn move_deadline(&mut self, key: &Arc<str>, from: Option<Timestamp>, to: Option<Timestamp>) {
+    fn move_deadline(&mut self, key: &Key, from: Option<Timestamp>, to: Option<Timestamp>) {
         if let Some(from) = from {
-            self.deadlines.remove(&(from, Arc::clone(key)));
+            self.deadlines.remove(&(from, key.clone()));
+            self.alone -= alone_size(key);
         }
         if let Some(to) = to {
-            self.deadlines.insert((to, Arc::clone(key)));
+            self.deadlines.insert((to, key.alone()));
+            self.alone += alone_size(key);
         }
     }
 }
@@ -336,6 +356,10 @@ mod tests {
             8
         }
 
+        fn joined(self, key: &Key) -> (Key, Self) {
+            (key.alone(), self)
+        }
+
         fn elsewhere(&self) -> usize {
             0
         }
@@ -349,7 +373,7 @@ mod tests {
     fn map(keys: &[&str]) -> KeyMap<u64> {
         let mut map = KeyMap::new(7);
         for key in keys {
-            map.put(&Arc::from(*key), entry(1, None));
+            map.put(&Key::from(*key), entry(1, None));
         }
         map
     }
@@ -361,7 +385,7 @@ mod tests {
     #[test]
     fn a_later_put_replaces_an_earlier_one() {
         let mut map = map(&[]);
-        let key = Arc::from("plan");
+        let key = Key::from("plan");
         assert_eq!(map.put(&key, entry(1, None)), None);
         assert_eq!(map.put(&key, entry(2, None)), Some(entry(1, None)));
         assert_eq!((map.get("plan"), map.len(), map.size()), (Some(&entry(2, None)), 1, 12));
@@ -372,7 +396,7 @@ mod tests {
     #[test]
     fn deadlines_follow_their_keys() {
         let mut map = map(&[]);
-        let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+        let (a, b): (Key, Key) = ("a".into(), "b".into());
         map.put(&a, entry(1, Some(30)));
         map.put(&b, entry(1, Some(20)));
         assert_eq!(map.next_deadline(), Some(Timestamp(20)));
@@ -393,10 +417,10 @@ mod tests {
         let mut ordered = map(&keys[..4]);
         ordered.ensure_order();
         for key in &keys[4..] {
-            ordered.put(&Arc::from(*key), entry(1, None));
+            ordered.put(&Key::from(*key), entry(1, None));
         }
-        ordered.put(&Arc::from("gone"), entry(1, None));
-        ordered.remove(&Arc::from("gone"));
+        ordered.put(&Key::from("gone"), entry(1, None));
+        ordered.remove(&Key::from("gone"));
         assert!(plain.is_same(&ordered));
         for prefix in ["", "a", "a/", "c", "\u{d7ff}", "\u{10ffff}"] {
             for start in [None, Some(""), Some("a"), Some("a/2"), Some("a/9"), Some("b"), Some("\u{10ffff}z")]

@@ -1,4 +1,5 @@
 //! One key map as a reader sees it: at present, at an older version, or with a commit's own writes staged over it.
+use crate::key::Key;
 use crate::key_map::{Entry, KeyMap, Stored};
 use crate::key_range::KeyRange;
 use crate::operation::Direction;
@@ -7,15 +8,14 @@ use crate::version::{Timestamp, Version};
 use rustc_hash::FxHashMap;
 use std::cmp::Ordering;
 use std::iter::Peekable;
-use std::sync::Arc;
 
 /// What a commit would leave under each key it touches; nothing where it deletes.
-pub(crate) type StagedKeys<V> = FxHashMap<Arc<str>, Option<Entry<V>>>;
+pub(crate) type StagedKeys<V> = FxHashMap<Key, Option<Entry<V>>>;
 
-type KeyEntry<'a, V> = (&'a Arc<str>, &'a Entry<V>);
+type KeyEntry<'a, V> = (&'a Key, &'a Entry<V>);
 
 /// A key with what it holds for a reader who sees past others; nothing where it is not there.
-type HidingEntry<'a, V> = (&'a Arc<str>, Option<&'a Entry<V>>);
+type HidingEntry<'a, V> = (&'a Key, Option<&'a Entry<V>>);
 
 /// A key map at one version.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl<'a, V: Stored> Keys<'a, V> {
     }
 
     /// The keys that one of `count` parts had and has, wherever they are in a map that has more parts by now.
-    pub(crate) fn part(&self, part: u64, count: u64) -> impl Iterator<Item = &'a Arc<str>> + use<'a, V> {
+    pub(crate) fn part(&self, part: u64, count: u64) -> impl Iterator<Item = &'a Key> + use<'a, V> {
         self.map.part(part as usize, count as usize)
     }
 
@@ -109,7 +109,7 @@ impl<'a, V: Stored> Keys<'a, V> {
     }
 
     /// The keys that are expired at `now`, of the map as it is.
-    pub(crate) fn expired(&self, now: Timestamp) -> impl Iterator<Item = &'a Arc<str>> + use<'a, V> {
+    pub(crate) fn expired(&self, now: Timestamp) -> impl Iterator<Item = &'a Key> + use<'a, V> {
         self.map.expired(now)
     }
 }
@@ -191,7 +191,7 @@ impl<'d, V: Stored> StagedOver<'d, V> {
     }
 
     /// The keys that expired below the staged writes and are not among them.
-    pub(crate) fn expired(&self, now: Timestamp) -> impl Iterator<Item = &'d Arc<str>> {
+    pub(crate) fn expired(&self, now: Timestamp) -> impl Iterator<Item = &'d Key> {
         let staged = self.staged;
         let keys = self.base.map(|base| base.expired(now)).into_iter().flatten();
         keys.filter(move |key| !staged.contains_key(*key))
@@ -238,7 +238,7 @@ impl<'a, V, I: Iterator<Item = KeyEntry<'a, V>>> Iterator for Merged<'a, V, I> {
     }
 }
 
-fn in_order<T>(mut keys: Vec<(&Arc<str>, T)>, direction: Direction) -> Vec<(&Arc<str>, T)> {
+fn in_order<T>(mut keys: Vec<(&Key, T)>, direction: Direction) -> Vec<(&Key, T)> {
     keys.sort_unstable_by_key(|(key, _)| *key);
     if direction == Direction::Reverse {
         keys.reverse();

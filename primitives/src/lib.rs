@@ -6,7 +6,7 @@
 //! `outcome`, `mutation`, `run_state` and `content`; `view`, `draft` and `validate`; `past`, `snapshot` and
 //! `read_set` with `commit_reads`; then what a run holds: `key_map` on its `split_map`, `event_log` and `trace_log` on `entry_log` and `chunks`, `event`, `trace`, `recorded_effect`, `json`, `run_meta` with `run_status`; what
 //! it shares with others, `fork`; what is taken out of it, `erasure` and `redaction`; what differs between two of them, how one takes over what was done to another, and what one of them comes to: `diff`, `merge`, `digest`; and how all of it becomes bytes at once, and what is known without it: `image`, `run_summary`.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod cause;
 pub mod check;
@@ -69,11 +69,13 @@ mod content;
 mod entry_log;
 mod event_log;
 mod fork;
+mod key;
 mod key_map;
 mod key_range;
 mod keys;
 mod memory;
 mod overlay;
+mod pair;
 mod part;
 mod past;
 mod place;
@@ -100,6 +102,7 @@ pub use fork::ForkPoint;
 pub use id::{Namespace, OperationId, RunId};
 pub use image::{Filled, GAP_HEAD_SIZE, ImageEntry, ImageLoad, ImageSlice, ImageWalk, Removed};
 pub use json::{Document, JsonWrite, PatchOperation, PlaceDifference, Pointer};
+pub use key::Key;
 pub use key_kind::{KeyKind, OrderIndex};
 pub use key_range::KeyRange;
 pub use limits::Limits;

@@ -40,6 +40,7 @@ use crate::entity::EntityRef;
 use crate::fork::ForkPoint;
 use crate::id::RunId;
 use crate::json::JsonWrite;
+use crate::key::Key;
 use crate::retention::Retention;
 use crate::run_meta::{RunMeta, decode_metadata, decode_tags, encode_tags};
 use crate::run_status::RunStatus;
@@ -54,13 +55,13 @@ use std::sync::Arc;
 #[expect(missing_docs, reason = "fields are named for what they are; each variant says what it does")]
 pub enum Mutation {
     /// A key has this value and deadline.
-    KvPut { key: Arc<str>, value: Encoded, deadline: Option<Timestamp>, previous: Version },
+    KvPut { key: Key, value: Encoded, deadline: Option<Timestamp>, previous: Version },
     /// A key is gone.
-    KvDelete { key: Arc<str>, previous: Version },
+    KvDelete { key: Key, previous: Version },
     /// A key has this deadline; its value stays.
-    KvDeadline { key: Arc<str>, deadline: Option<Timestamp>, previous: Version },
+    KvDeadline { key: Key, deadline: Option<Timestamp>, previous: Version },
     /// The event with this sequence happened.
-    EventAppend { sequence: u64, kind: Arc<str>, payload: Encoded, salt: [u8; 16], hash: [u8; 32] },
+    EventAppend { sequence: u64, kind: Key, payload: Encoded, salt: [u8; 16], hash: [u8; 32] },
     /// The run is there, with this description.
     RunCreate { meta: Box<RunMeta>, previous: Version },
     /// The run is active in this boot of the store.
@@ -74,13 +75,13 @@ pub enum Mutation {
     /// The run and everything in it is gone.
     RunDelete { previous: Version },
     /// A cell has this value and deadline.
-    CellSet { name: Arc<str>, value: Encoded, deadline: Option<Timestamp>, previous: Version },
+    CellSet { name: Key, value: Encoded, deadline: Option<Timestamp>, previous: Version },
     /// A cell is gone.
-    CellDelete { name: Arc<str>, previous: Version },
+    CellDelete { name: Key, previous: Version },
     /// A document is changed in one place, or is there as a whole.
-    JsonWrite { name: Arc<str>, write: JsonWrite, previous: Version },
+    JsonWrite { name: Key, write: JsonWrite, previous: Version },
     /// A document is gone.
-    JsonDestroy { name: Arc<str>, previous: Version },
+    JsonDestroy { name: Key, previous: Version },
     /// A trace is there. Its stamps are those of the commit.
     TraceRecord { trace: Box<Trace> },
     /// A trace ended, and this is its body since.
@@ -93,7 +94,7 @@ pub enum Mutation {
     Erase { entity: Box<EntityRef>, from: Version, through: Version, reason: Arc<str> },
     /// The event with this sequence happened, and its payload was erased: what is left of an
     /// [`EventAppend`](Self::EventAppend) in a record that was rewritten.
-    EventErased { sequence: u64, kind: Arc<str>, digest: [u8; 32], hash: [u8; 32] },
+    EventErased { sequence: u64, kind: Key, digest: [u8; 32], hash: [u8; 32] },
     /// The run, which holds what it held elsewhere behind its commit `version`, is there with this description. Of its commits
     /// before that, those from `floor` on came with it.
     RunImport { version: Version, floor: Version, meta: Box<RunMeta> },
@@ -229,11 +230,9 @@ impl Mutation {
     pub fn entity(&self, run: RunId) -> EntityRef {
         match self {
             Self::KvPut { key, .. } | Self::KvDelete { key, .. } | Self::KvDeadline { key, .. } => {
-                EntityRef::kv(run, Arc::clone(key))
+                EntityRef::kv(run, key.alone())
             }
-            Self::CellSet { name, .. } | Self::CellDelete { name, .. } => {
-                EntityRef::cell(run, Arc::clone(name))
-            }
+            Self::CellSet { name, .. } | Self::CellDelete { name, .. } => EntityRef::cell(run, name.alone()),
             Self::EventAppend { sequence, .. } | Self::EventErased { sequence, .. } => {
                 EntityRef::event(run, *sequence)
             }
@@ -241,7 +240,7 @@ impl Mutation {
             Self::TraceRecord { trace } => EntityRef::trace(run, trace.id),
             Self::TraceEnd { id, .. } => EntityRef::trace(run, *id),
             Self::JsonWrite { name, .. } | Self::JsonDestroy { name, .. } => {
-                EntityRef::json(run, Arc::clone(name))
+                EntityRef::json(run, name.clone())
             }
             Self::RunCreate { .. }
             | Self::RunBegin { .. }
@@ -436,8 +435,8 @@ impl Mutation {
         Ok(match tag {
             KV_PUT => {
                 let deadline = take_deadline(input)?;
-                let key = codec::take_str(input)?.into();
-                Self::KvPut { key, value: take_encoded(input)?, deadline, previous }
+                let value = take_encoded_under(codec::take_str(input)?, input)?;
+                Self::KvPut { key: value.key(), value, deadline, previous }
             }
             KV_DELETE => Self::KvDelete { key: codec::take_str(input)?.into(), previous },
             KV_DEADLINE => {
@@ -452,8 +451,8 @@ impl Mutation {
             RUN_DELETE => Self::RunDelete { previous },
             CELL_SET => {
                 let deadline = take_deadline(input)?;
-                let name = codec::take_str(input)?.into();
-                Self::CellSet { name, value: take_encoded(input)?, deadline, previous }
+                let value = take_encoded_under(codec::take_str(input)?, input)?;
+                Self::CellSet { name: value.key(), value, deadline, previous }
             }
             CELL_DELETE => Self::CellDelete { name: codec::take_str(input)?.into(), previous },
             JSON_WRITE => {
@@ -497,13 +496,10 @@ impl Mutation {
 }
 
 fn take_event(input: &mut &[u8]) -> Result<Mutation, DecodeError> {
-    Ok(Mutation::EventAppend {
-        sequence: codec::take_u64(input)?,
-        salt: codec::take_array(input)?,
-        hash: codec::take_array(input)?,
-        kind: codec::take_str(input)?.into(),
-        payload: take_encoded(input)?,
-    })
+    let sequence = codec::take_u64(input)?;
+    let (salt, hash) = (codec::take_array(input)?, codec::take_array(input)?);
+    let payload = take_encoded_under(codec::take_str(input)?, input)?;
+    Ok(Mutation::EventAppend { sequence, salt, hash, kind: payload.key(), payload })
 }
 
 fn take_erased_event(input: &mut &[u8]) -> Result<Mutation, DecodeError> {
@@ -526,7 +522,12 @@ fn take_erase(input: &mut &[u8]) -> Result<Mutation, DecodeError> {
 
 /// A value is stored as it came and decoded by who asks for it.
 fn take_encoded(input: &mut &[u8]) -> Result<Encoded, DecodeError> {
-    Ok(Encoded::from_canonical(codec::take_bytes(input)?))
+    take_encoded_under("", input)
+}
+
+/// The same of a value under a key, in one allocation with that.
+fn take_encoded_under(key: &str, input: &mut &[u8]) -> Result<Encoded, DecodeError> {
+    Ok(Encoded::from_canonical_under(key, codec::take_bytes(input)?))
 }
 
 /// Deadlines lie in the future of a commit, so 0 is free to say "none".

@@ -6,6 +6,7 @@ use crate::erasure::ErasedVersions;
 use crate::error::{Error, ErrorKind};
 use crate::id::{OperationId, RunId};
 use crate::json::{PatchOperation, Pointer};
+use crate::key::Key;
 use crate::key_kind::{KeyKind, OrderIndex};
 use crate::new_trace::NewTrace;
 use crate::retention::Retention;
@@ -23,43 +24,37 @@ use std::sync::Arc;
 #[expect(missing_docs, reason = "fields are named for what they are; each variant says what it asks")]
 pub enum Operation {
     /// The value of a key.
-    KvGet { key: Arc<str> },
+    KvGet { key: Key },
     /// The values of several keys at one version.
-    KvGetMany { keys: Vec<Arc<str>> },
+    KvGetMany { keys: Vec<Key> },
     /// Whether a key is there.
-    KvExists { key: Arc<str> },
+    KvExists { key: Key },
     /// The deadline of a key.
-    KvTtl { key: Arc<str> },
+    KvTtl { key: Key },
     /// A page of keys in order, with or without values, behind `start_after`.
-    KvList {
-        prefix: Arc<str>,
-        start_after: Option<Arc<str>>,
-        limit: usize,
-        direction: Direction,
-        values: bool,
-    },
+    KvList { prefix: Key, start_after: Option<Key>, limit: usize, direction: Direction, values: bool },
     /// How many keys begin with a prefix.
-    KvCount { prefix: Arc<str> },
+    KvCount { prefix: Key },
     /// Sets a key; without a deadline an earlier one is cleared.
-    KvPut { key: Arc<str>, value: Encoded, deadline: Deadline },
+    KvPut { key: Key, value: Encoded, deadline: Deadline },
     /// Sets several keys at once.
     KvPutMany { entries: Vec<PutEntry> },
     /// Sets a key if it was last written by the commit named, or is missing where that is `NEVER`; else `Conflict`.
-    KvPutIf { key: Arc<str>, value: Encoded, deadline: Deadline, expected: Version },
+    KvPutIf { key: Key, value: Encoded, deadline: Deadline, expected: Version },
     /// Deletes a key; reveals whether it was there.
-    KvDelete { key: Arc<str> },
+    KvDelete { key: Key },
     /// Deletes every key with a prefix; reveals how many.
-    KvDeletePrefix { prefix: Arc<str> },
+    KvDeletePrefix { prefix: Key },
     /// Adds to a whole number; a missing key counts from 0. Keeps the deadline; reveals the sum.
-    KvIncrement { key: Arc<str>, by: i64 },
+    KvIncrement { key: Key, by: i64 },
     /// Gives a key a deadline; reveals whether the key was there.
-    KvSetDeadline { key: Arc<str>, deadline: Deadline },
+    KvSetDeadline { key: Key, deadline: Deadline },
     /// Takes a key's deadline away; reveals whether the key was there.
-    KvClearDeadline { key: Arc<str> },
+    KvClearDeadline { key: Key },
     /// Deletes up to `limit` expired keys and cells. The cleaner's own, never a caller's.
     Expire { limit: usize },
     /// Appends an event; reveals its sequence.
-    EventAppend { kind: Arc<str>, payload: Encoded, salt: [u8; 16] },
+    EventAppend { kind: Key, payload: Encoded, salt: [u8; 16] },
     /// Appends several events; reveals the first sequence.
     EventAppendMany { events: Vec<NewEvent> },
     /// One event.
@@ -91,19 +86,19 @@ pub enum Operation {
     /// What the write with an operation id was first answered.
     RunReceipt { id: OperationId },
     /// Creates a cell; `AlreadyExists` if it is there.
-    CellInit { name: Arc<str>, value: Encoded, deadline: Deadline },
+    CellInit { name: Key, value: Encoded, deadline: Deadline },
     /// The value of a cell.
-    CellRead { name: Arc<str> },
+    CellRead { name: Key },
     /// The deadline of a cell.
-    CellTtl { name: Arc<str> },
+    CellTtl { name: Key },
     /// Sets a cell; without a deadline an earlier one is cleared.
-    CellSet { name: Arc<str>, value: Encoded, deadline: Deadline },
+    CellSet { name: Key, value: Encoded, deadline: Deadline },
     /// Sets a cell if it was last written by the commit named, else `Conflict`.
-    CellCas { name: Arc<str>, value: Encoded, deadline: Deadline, expected: Version },
+    CellCas { name: Key, value: Encoded, deadline: Deadline, expected: Version },
     /// Deletes a cell; reveals whether it was there.
-    CellDelete { name: Arc<str> },
+    CellDelete { name: Key },
     /// A page of cells in order of their names, with their values.
-    CellList { prefix: Arc<str>, start_after: Option<Arc<str>>, limit: usize, direction: Direction },
+    CellList { prefix: Key, start_after: Option<Key>, limit: usize, direction: Direction },
     /// Whether one thing is there, its version and its size.
     EntityStat { entity: Box<EntityRef> },
     /// Records a step that is over; `AlreadyExists` if its id is taken, `NotFound` if its parent is missing.
@@ -123,25 +118,25 @@ pub enum Operation {
     /// How many traces there ever were, or how many of a kind.
     TraceCount { kind: Option<Arc<str>> },
     /// Creates a document; `AlreadyExists` if it is there.
-    JsonCreate { name: Arc<str>, value: Encoded },
+    JsonCreate { name: Key, value: Encoded },
     /// What is at a place of a document.
-    JsonGet { name: Arc<str>, path: Pointer },
+    JsonGet { name: Key, path: Pointer },
     /// Puts a value at a place of a document; what is around it must be there.
-    JsonSet { name: Arc<str>, path: Pointer, value: Encoded },
+    JsonSet { name: Key, path: Pointer, value: Encoded },
     /// The same if the document was last written by the commit named, else `Conflict`.
-    JsonCas { name: Arc<str>, path: Pointer, value: Encoded, expected: Version },
+    JsonCas { name: Key, path: Pointer, value: Encoded, expected: Version },
     /// Takes out what is at a place of a document; reveals whether something was.
-    JsonDelete { name: Arc<str>, path: Pointer },
+    JsonDelete { name: Key, path: Pointer },
     /// Applies a JSON Patch (RFC 6902), all of it or nothing.
-    JsonPatch { name: Arc<str>, patch: Vec<PatchOperation> },
+    JsonPatch { name: Key, patch: Vec<PatchOperation> },
     /// Applies a JSON Merge Patch (RFC 7396) at a place.
-    JsonMerge { name: Arc<str>, path: Pointer, patch: Value },
+    JsonMerge { name: Key, path: Pointer, patch: Value },
     /// Puts a value behind the last item of an array.
-    JsonAppend { name: Arc<str>, path: Pointer, value: Encoded },
+    JsonAppend { name: Key, path: Pointer, value: Encoded },
     /// A page of the names of documents, in order.
-    JsonList { prefix: Arc<str>, start_after: Option<Arc<str>>, limit: usize, direction: Direction },
+    JsonList { prefix: Key, start_after: Option<Key>, limit: usize, direction: Direction },
     /// Deletes a document; reveals whether it was there.
-    JsonDestroy { name: Arc<str> },
+    JsonDestroy { name: Key },
     /// Replaces what the run says of the history that is kept of it.
     RunSetRetention { retention: Option<Retention> },
     /// Erases what the run has written of one thing.
@@ -163,7 +158,7 @@ pub const TRACE_SCAN_MAX: usize = 4_096;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PutEntry {
     /// The key.
-    pub key: Arc<str>,
+    pub key: Key,
     /// Its new value.
     pub value: Encoded,
     /// When it expires.
@@ -174,7 +169,7 @@ pub struct PutEntry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEvent {
     /// The type of the event.
-    pub kind: Arc<str>,
+    pub kind: Key,
     /// What happened.
     pub payload: Encoded,
     /// Random bytes, so that the hash of an erased payload cannot be guessed.
@@ -239,13 +234,13 @@ impl Operation {
             | Self::KvDelete { key }
             | Self::KvIncrement { key, .. }
             | Self::KvSetDeadline { key, .. }
-            | Self::KvClearDeadline { key } => EntityRef::kv(run, Arc::clone(key)),
+            | Self::KvClearDeadline { key } => EntityRef::kv(run, key.alone()),
             Self::CellInit { name, .. }
             | Self::CellRead { name }
             | Self::CellTtl { name }
             | Self::CellSet { name, .. }
             | Self::CellCas { name, .. }
-            | Self::CellDelete { name } => EntityRef::cell(run, Arc::clone(name)),
+            | Self::CellDelete { name } => EntityRef::cell(run, name.alone()),
             Self::JsonCreate { name, .. }
             | Self::JsonGet { name, .. }
             | Self::JsonSet { name, .. }
@@ -254,7 +249,7 @@ impl Operation {
             | Self::JsonPatch { name, .. }
             | Self::JsonMerge { name, .. }
             | Self::JsonAppend { name, .. }
-            | Self::JsonDestroy { name } => EntityRef::json(run, Arc::clone(name)),
+            | Self::JsonDestroy { name } => EntityRef::json(run, name.clone()),
             Self::EventRead { sequence } => EntityRef::event(run, *sequence),
             Self::EntityStat { entity } | Self::RunErase { entity, .. } => (**entity).clone(),
             Self::TraceRecord { trace } | Self::TraceBegin { trace } => EntityRef::trace(run, trace.id),

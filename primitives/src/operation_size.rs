@@ -15,8 +15,8 @@ impl Operation {
             | Self::CellInit { name: key, value, .. }
             | Self::CellSet { name: key, value, .. }
             | Self::CellCas { name: key, value, .. }
-            | Self::EventAppend { kind: key, payload: value, .. }
             | Self::JsonCreate { name: key, value } => key.len() + value.len(),
+            Self::EventAppend { kind, payload, .. } => kind.len() + payload.len(),
             Self::KvPutMany { entries } => {
                 entries.iter().map(|entry| size_of_val(entry) + entry.key.len() + entry.value.len()).sum()
             }

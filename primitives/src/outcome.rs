@@ -2,11 +2,11 @@
 pub use crate::effect::Effect;
 use crate::encoded::Encoded;
 pub use crate::event::{ChainReport, StoredEvent};
+use crate::key::Key;
 use crate::receipt::Receipt;
 use crate::run_meta::RunInfo;
 use crate::trace::Trace;
 use crate::version::{Commit, Timestamp, Version, Versioned};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The answer to one operation. At most 64 bytes, so that a reply slot is small.
@@ -78,7 +78,7 @@ pub struct KvPage {
     /// The keys of this page.
     pub items: Vec<KvItem>,
     /// The `start_after` of the next page, if more keys follow.
-    pub next: Option<Arc<str>>,
+    pub next: Option<Key>,
     /// The version the page is true at.
     pub version: Version,
     /// The time of that version.
@@ -89,7 +89,7 @@ pub struct KvPage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KvItem {
     /// The key.
-    pub key: Arc<str>,
+    pub key: Key,
     /// Its value, if values were asked for.
     pub value: Option<Encoded>,
     /// The commit that last wrote the key; `NEVER` where only names were asked for, which a rewritten key does not change.

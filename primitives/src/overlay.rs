@@ -10,7 +10,6 @@ use crate::run_state::{described, written};
 use crate::traces::{StagedTraces, TracesOver};
 use crate::version::Stamp;
 use crate::view::RunView;
-use std::sync::Arc;
 
 /// Indexes over staged mutations, so that reads of a draft see them.
 #[derive(Debug, Default)]
@@ -73,26 +72,26 @@ impl Overlay {
             match mutation {
                 Mutation::KvPut { key, value, deadline, .. } => {
                     let entry = Entry::new(value.clone(), stamp, *deadline);
-                    self.kv.insert(Arc::clone(key), Some(entry));
+                    self.kv.insert(key.clone(), Some(entry));
                 }
-                Mutation::KvDelete { key, .. } => drop(self.kv.insert(Arc::clone(key), None)),
+                Mutation::KvDelete { key, .. } => drop(self.kv.insert(key.clone(), None)),
                 Mutation::KvDeadline { key, deadline, .. } => {
                     let held = self.keys_over(KeyKind::Kv, view).get(key);
                     let held = held.expect("a deadline is given to a key that is there");
                     let entry = Entry::kept(held.value.clone(), stamp, *deadline, held.written());
-                    self.kv.insert(Arc::clone(key), Some(entry));
+                    self.kv.insert(key.clone(), Some(entry));
                 }
                 Mutation::CellSet { name, value, deadline, .. } => {
                     let entry = Entry::new(value.clone(), stamp, *deadline);
-                    self.cells.insert(Arc::clone(name), Some(entry));
+                    self.cells.insert(name.clone(), Some(entry));
                 }
-                Mutation::CellDelete { name, .. } => drop(self.cells.insert(Arc::clone(name), None)),
+                Mutation::CellDelete { name, .. } => drop(self.cells.insert(name.clone(), None)),
                 Mutation::JsonWrite { name, write, .. } => {
                     let held = self.documents_over(view).get(name);
                     let value = written(held.map(|entry| &entry.value), write, stamp);
-                    self.documents.insert(Arc::clone(name), Some(Entry::new(value, stamp, None)));
+                    self.documents.insert(name.clone(), Some(Entry::new(value, stamp, None)));
                 }
-                Mutation::JsonDestroy { name, .. } => drop(self.documents.insert(Arc::clone(name), None)),
+                Mutation::JsonDestroy { name, .. } => drop(self.documents.insert(name.clone(), None)),
                 Mutation::EventAppend { .. } => self.events.push(index),
                 Mutation::TraceRecord { trace } => {
                     self.traces.get_or_insert_default().record(trace, stamp);

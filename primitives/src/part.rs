@@ -55,11 +55,11 @@ impl<K, V> Part<K, V> {
         Some(&self.entries[*place as usize].1)
     }
 
-    /// The same, to be changed.
+    /// The entry itself, to be changed: its key by an equal one.
     #[inline]
-    pub(crate) fn find_mut(&mut self, hash: u64, is_it: impl Fn(&K) -> bool) -> Option<&mut V> {
+    pub(crate) fn find_mut(&mut self, hash: u64, is_it: impl Fn(&K) -> bool) -> Option<&mut (K, V)> {
         let place = self.places.find(hash, |place| is_it(&self.entries[*place as usize].0))?;
-        Some(&mut self.entries[*place as usize].1)
+        Some(&mut self.entries[*place as usize])
     }
 
     /// Adds an entry whose key is not there; `hash_of` tells the hash of each.

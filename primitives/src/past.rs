@@ -9,6 +9,7 @@ use crate::entry_log::EntryLog;
 use crate::erasure::Erasure;
 use crate::event_log::EventLog;
 use crate::json::Document;
+use crate::key::Key;
 use crate::key_map::Entry;
 use crate::run_meta::RunMeta;
 use crate::split_map::SplitMap;
@@ -18,7 +19,6 @@ use crate::version::Version;
 use std::borrow::Borrow;
 use std::collections::VecDeque;
 use std::hash::Hash;
-use std::sync::Arc;
 
 /// Everything that commits replaced in one run, from its creation to its deletion.
 #[derive(Debug)]
@@ -108,7 +108,7 @@ fn redact_value(was: &mut Option<Entry<Encoded>>, erasure: &Erasure) -> bool {
 }
 
 /// What keys held; nothing where a commit put a new one.
-pub(crate) type ReplacedKeys<V> = Replacements<Arc<str>, Option<Entry<V>>>;
+pub(crate) type ReplacedKeys<V> = Replacements<Key, Option<Entry<V>>>;
 
 /// What traces were before they ended, by their place.
 pub(crate) type ReplacedTraces = Replacements<u64, Trace>;
@@ -133,7 +133,7 @@ struct Link<T> {
 
 /// The memory of so many parts is kept for what comes next.
 const FEW_PARTS: usize = 16;
-/// What a link takes beside the thing itself, bytes.
+/// What a link takes beside the thing itself and its key, bytes.
 const LINK_SIZE: usize = 96;
 
 /// A commit that keeps what it replaces, for the snapshots that were open when it was made.
@@ -154,18 +154,28 @@ impl<K: Clone + Eq + Hash, T> Replacements<K, T> {
         Self { chains: SplitMap::unshared(hash_seed), order: VecDeque::new(), size: 0, hash_seed }
     }
 
-    /// Keeps what a commit replaced; false if nobody will look for it. Of all replacements behind the newest version that
+    /// Keeps what a commit replaced, under a key of its own; false if nobody will look for it. Of all replacements behind the newest version that
     /// is watched the first counts: it is what was there at that version.
-    pub(crate) fn keep(&mut self, key: &K, keeper: Keeper, size: usize, was: impl FnOnce() -> T) -> bool {
+    pub(crate) fn keep<Q: Eq + Hash + ?Sized>(
+        &mut self,
+        key: &Q,
+        keeper: Keeper,
+        size: usize,
+        kept: impl FnOnce() -> (K, T),
+    ) -> bool
+    where
+        K: Borrow<Q>,
+    {
         let Keeper { by, newest_watched } = keeper;
-        // Most things are replaced once while somebody looks.
-        let chain = self.chains.get_or_insert_with(key.clone(), || VecDeque::with_capacity(1));
-        if chain.back().is_some_and(|newest| newest.by > newest_watched) {
+        let newest = self.chains.get(key).and_then(VecDeque::back);
+        if newest.is_some_and(|newest| newest.by > newest_watched) {
             return false;
         }
-        let size = size + LINK_SIZE;
-        chain.push_back(Link { by, was: was(), size });
-        self.order.push_back((by, key.clone()));
+        let (size, (key, was)) = (size + LINK_SIZE, kept());
+        // Most things are replaced once while somebody looks.
+        let chain = self.chains.get_or_insert_with(key.clone(), || VecDeque::with_capacity(1));
+        chain.push_back(Link { by, was, size });
+        self.order.push_back((by, key));
         self.size += size;
         true
     }
@@ -308,7 +318,7 @@ mod tests {
     fn replaced(links: &[(&'static str, u64, i32)]) -> Replacements<&'static str, i32> {
         let mut replaced = Replacements::new(3);
         for (key, by, was) in links {
-            replaced.keep(key, keeper(*by), 0, || *was);
+            replaced.keep(*key, keeper(*by), 0, || (*key, *was));
         }
         replaced
     }
@@ -332,10 +342,10 @@ mod tests {
     fn what_lies_between_two_commits_that_nobody_watches_is_not_kept() {
         let mut past = Replacements::new(3);
         for by in 3..1_000 {
-            past.keep(&"a", Keeper { by: Version(by), newest_watched: Version(2) }, 0, || by as i32);
+            past.keep("a", Keeper { by: Version(by), newest_watched: Version(2) }, 0, || ("a", by as i32));
         }
         assert_eq!((past.at("a", Version(2)), past.order.len(), past.size), (Some(&3), 1, LINK_SIZE));
-        assert!(past.keep(&"a", keeper(1_000), 0, || 1_000), "somebody looks at commit 999 now");
+        assert!(past.keep("a", keeper(1_000), 0, || ("a", 1_000)), "somebody looks at commit 999 now");
         assert_eq!((past.at("a", Version(2)), past.at("a", Version(999))), (Some(&3), Some(&1_000)));
     }
 
@@ -355,7 +365,7 @@ mod tests {
         past.take_back(&"b", Version(4));
         past.take_back(&"a", Version(4));
         assert_eq!((past.at::<str>("a", Version(2)), past.at::<str>("a", Version(3))), (Some(&1), None));
-        assert!(past.keep(&"a", keeper(4), 0, || 5) && !past.keep(&"a", keeper(4), 0, || 6));
+        assert!(past.keep("a", keeper(4), 0, || ("a", 5)) && !past.keep("a", keeper(4), 0, || ("a", 6)));
         past.trim(Version(4), &mut 100);
         past.take_back(&"a", Version(4));
         assert_eq!((past.order.len(), past.chains.len(), past.size), (0, 0, 0));

@@ -1,6 +1,7 @@
 //! One place of a run that a transaction has looked at.
 use crate::id::OperationId;
 use crate::json::Pointer;
+use crate::key::Key;
 use crate::key_kind::KeyKind;
 use crate::key_range::KeyBounds;
 use crate::trace_filter::TraceFilter;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
     /// What a key holds, or that it is not there; only the latter if no more was asked for.
-    Key { kind: KeyKind, key: Arc<str>, presence_only: bool },
+    Key { kind: KeyKind, key: Key, presence_only: bool },
     /// Which keys lie between two bounds; and what they hold, unless only their presence was asked for.
     Range { kind: KeyKind, bounds: KeyBounds, presence_only: bool },
     /// That no event, or none of a type, stands at `from` or behind it.
@@ -23,7 +24,7 @@ pub(crate) enum Place {
     /// That no trace from this place on was removed.
     TracesKept { from: u64 },
     /// What is at a place of a document, or that nothing is.
-    Region { name: Arc<str>, path: Pointer },
+    Region { name: Key, path: Pointer },
     /// Which documents lie between two bounds.
     Documents { bounds: KeyBounds },
     /// A trace, or that it is not there.

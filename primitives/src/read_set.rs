@@ -9,6 +9,7 @@ use crate::entity::EntityRef;
 use crate::error::{Error, ErrorKind};
 use crate::id::OperationId;
 use crate::json::{Document, Pointer};
+use crate::key::Key;
 use crate::key_kind::KeyKind;
 use crate::key_map::Entry;
 use crate::key_range::KeyBounds;
@@ -24,7 +25,6 @@ use crate::version::{Stamp, Timestamp, Version};
 use crate::view::RunView;
 use std::cell::OnceCell;
 use std::cmp::Ordering;
-use std::sync::Arc;
 
 /// The places that a transaction has looked at.
 #[derive(Debug, Default)]
@@ -239,7 +239,7 @@ impl<'a> Check<'a> {
     }
 
     /// The versions of a key when the transaction began and now; `NEVER` where it is not there.
-    fn key_versions(&self, kind: KeyKind, key: &Arc<str>) -> (Version, Version) {
+    fn key_versions(&self, kind: KeyKind, key: &Key) -> (Version, Version) {
         let Interval { began, now } = self.interval;
         let version_of = |entry: Option<&Entry<_>>, at| {
             entry.filter(|entry| entry.is_live(at)).map_or(Version::NEVER, |entry| entry.stamp.version)
@@ -248,7 +248,7 @@ impl<'a> Check<'a> {
         (seen, version_of(self.state.view().keys(kind).get(key), now))
     }
 
-    fn changed_key(&self, kind: KeyKind, key: &Arc<str>, presence_only: bool) -> Option<Changed> {
+    fn changed_key(&self, kind: KeyKind, key: &Key, presence_only: bool) -> Option<Changed> {
         let (seen, found) = self.key_versions(kind, key);
         let is_changed =
             change_of((seen, found)).is_some_and(|change| change == KeyChange::Moved || !presence_only);
@@ -265,7 +265,7 @@ impl<'a> Check<'a> {
         self.changed_key(kind, changed.first_within(bounds, presence_only)?, presence_only)
     }
 
-    fn changed_region(&self, name: &Arc<str>, path: &Pointer) -> Option<Changed> {
+    fn changed_region(&self, name: &Key, path: &Pointer) -> Option<Changed> {
         let (then, now) = (self.view.documents().get(name), self.state.view().documents().get(name));
         let footing = |entry: Option<&Entry<Document>>| Some(entry?.value.footing(path));
         if footing(then) == footing(now) {
@@ -280,10 +280,10 @@ impl<'a> Check<'a> {
             // Nothing was there both times: what changed lies around it.
             (seen, found) = (of_document(then), of_document(now));
         }
-        Some(Changed { entity: EntityRef::json(self.state.id(), Arc::clone(name)), seen, found })
+        Some(Changed { entity: EntityRef::json(self.state.id(), name.clone()), seen, found })
     }
 
-    fn document_versions(&self, name: &Arc<str>) -> (Version, Version) {
+    fn document_versions(&self, name: &Key) -> (Version, Version) {
         let version_of = |view: &RunView<'_>| {
             view.documents().get(name).map_or(Version::NEVER, |entry| entry.stamp.version)
         };
@@ -297,7 +297,7 @@ impl<'a> Check<'a> {
         });
         let name = moved.first_within(bounds, true)?;
         let (seen, found) = self.document_versions(name);
-        Some(Changed { entity: EntityRef::json(self.state.id(), Arc::clone(name)), seen, found })
+        Some(Changed { entity: EntityRef::json(self.state.id(), name.clone()), seen, found })
     }
 
     fn new_event(&self, kind: Option<&str>, from: u64) -> Option<Changed> {

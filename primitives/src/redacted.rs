@@ -5,11 +5,11 @@ use crate::entity::EntityRef;
 use crate::erasure::Erasure;
 use crate::event::Event;
 use crate::json::Document;
+use crate::key::Key;
 use crate::key_kind::KeyKind;
 use crate::key_map::Entry;
 use crate::trace::Trace;
 use crate::version::Version;
-use std::sync::Arc;
 
 /// What an erasure took out of a run.
 #[derive(Debug, Default)]
@@ -18,10 +18,10 @@ pub struct Redacted(Option<Was>);
 
 #[derive(Debug)]
 enum Was {
-    Key { kind: KeyKind, key: Arc<str>, entry: Entry<Encoded> },
+    Key { kind: KeyKind, key: Key, entry: Entry<Encoded> },
     Event { sequence: u64, event: Box<Event> },
     Trace { place: u64, trace: Box<Trace> },
-    Document { name: Arc<str>, entry: Entry<Document> },
+    Document { name: Key, entry: Entry<Document> },
 }
 
 impl Redacted {
@@ -117,23 +117,23 @@ impl Content {
         }
     }
 
-    fn redact_key(&mut self, kind: KeyKind, key: &Arc<str>, erasure: &Erasure) -> Option<Was> {
+    fn redact_key(&mut self, kind: KeyKind, key: &Key, erasure: &Erasure) -> Option<Was> {
         let held = self.keys(kind).get(key)?;
         if !erasure.covers(held.written()) || held.value.is_erased() {
             return None;
         }
         let erased = held.with_value(Encoded::erased());
         let (entry, _) = self.put_key(kind, key, Some(erased), None);
-        Some(Was::Key { kind, key: Arc::clone(key), entry: entry? })
+        Some(Was::Key { kind, key: key.clone(), entry: entry? })
     }
 
-    fn redact_document(&mut self, name: &Arc<str>, erasure: &Erasure) -> Option<Was> {
+    fn redact_document(&mut self, name: &Key, erasure: &Erasure) -> Option<Was> {
         let held = self.documents.get(name)?;
         if !erasure.covers_document(name, &held.value) {
             return None;
         }
         let erased = held.with_value(Document::erased(held.stamp));
         let (entry, _) = self.put_document(name, Some(erased), None, |_| 0);
-        Some(Was::Document { name: Arc::clone(name), entry: entry? })
+        Some(Was::Document { name: name.clone(), entry: entry? })
     }
 }

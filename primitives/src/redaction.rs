@@ -8,6 +8,7 @@ use crate::event::payload_digest;
 use crate::id::RunId;
 use crate::image::ImageEntry;
 use crate::json::{Document, JsonWrite};
+use crate::key::Key;
 use crate::mutation::Mutation;
 use crate::run_state::RunState;
 use crate::version::Version;
@@ -22,9 +23,9 @@ use std::sync::Arc;
 pub struct Redaction {
     erasures: Arc<Erasures>,
     /// Versions at which it is known which documents are erased, the oldest first.
-    known: VecDeque<(Version, FxHashSet<Arc<str>>)>,
+    known: VecDeque<(Version, FxHashSet<Key>)>,
     /// Documents that were erased at the last of these, and not put whole since: what is written in them may be a copy of their parts.
-    derived_documents: FxHashSet<Arc<str>>,
+    derived_documents: FxHashSet<Key>,
     /// Which event the next one of an image is, where that is known.
     next_event: Option<u64>,
     /// Images have all of the run, whatever it began as.
@@ -58,7 +59,7 @@ impl Redaction {
     pub fn know(&mut self, version: Version, was: &RunState) {
         let inherited = self.erasures.inherited_documents();
         let erased = inherited.filter(|(name, erasure)| was.is_document_erased(name, erasure));
-        let erased = erased.map(|(name, _)| Arc::clone(name)).collect();
+        let erased = erased.map(|(name, _)| name.clone()).collect();
         self.known.push_back((version, erased));
     }
 
@@ -66,7 +67,7 @@ impl Redaction {
     /// for one.
     pub fn know_nothing(&mut self) {
         let inherited = self.erasures.inherited_documents();
-        self.derived_documents = inherited.map(|(name, _)| Arc::clone(name)).collect();
+        self.derived_documents = inherited.map(|(name, _)| name.clone()).collect();
     }
 
     /// A document was put whole, or was not there, where its mutations begin.
@@ -89,18 +90,18 @@ impl Redaction {
         match mutation {
             Mutation::KvPut { key, value, deadline, previous } => {
                 let value = marker_for(value, is_erased)?;
-                let (key, deadline, previous) = (Arc::clone(key), *deadline, *previous);
+                let (key, deadline, previous) = (key.clone(), *deadline, *previous);
                 Some(Mutation::KvPut { key, value, deadline, previous })
             }
             Mutation::CellSet { name, value, deadline, previous } => {
                 let value = marker_for(value, is_erased)?;
-                let (name, deadline, previous) = (Arc::clone(name), *deadline, *previous);
+                let (name, deadline, previous) = (name.clone(), *deadline, *previous);
                 Some(Mutation::CellSet { name, value, deadline, previous })
             }
             Mutation::EventAppend { sequence, kind, payload, salt, hash } => {
                 is_erased.then(|| Mutation::EventErased {
                     sequence: *sequence,
-                    kind: Arc::clone(kind),
+                    kind: kind.alone(),
                     digest: payload_digest(payload, salt),
                     hash: *hash,
                 })
@@ -125,7 +126,7 @@ impl Redaction {
                 let is_whole_marker = matches!(write, JsonWrite::Put { value } if value.is_erased());
                 let write = JsonWrite::Put { value: Encoded::erased() };
                 ((is_erased || is_derived) && !is_whole_marker).then(|| Mutation::JsonWrite {
-                    name: Arc::clone(name),
+                    name: name.clone(),
                     write,
                     previous: *previous,
                 })
@@ -141,9 +142,7 @@ impl Redaction {
     /// What a commit had read without the paths in documents of which something is erased: they are words of these. Nothing where it
     /// stays as it is.
     pub fn reads(&self, reads: &CommitReads) -> Option<CommitReads> {
-        reads.without_paths(|name| {
-            !self.erasures.of(&EntityRef::json(self.run(), Arc::clone(name))).is_empty()
-        })
+        reads.without_paths(|name| !self.erasures.of(&EntityRef::json(self.run(), name.clone())).is_empty())
     }
 
     /// The same entry of an image without what is erased of it; nothing where it stays as it is. Those of an image come in their
@@ -153,27 +152,27 @@ impl Redaction {
         let (run, erasures) = (self.run(), &self.erasures);
         match entry {
             ImageEntry::Key { stamp, deadline, key, value } => {
-                let is_erased = erasures.covers(&EntityRef::kv(run, Arc::clone(key)), stamp.version);
+                let is_erased = erasures.covers(&EntityRef::kv(run, key.clone()), stamp.version);
                 let value = marker_for(value, is_erased)?;
-                Some(ImageEntry::Key { stamp: *stamp, deadline: *deadline, key: Arc::clone(key), value })
+                Some(ImageEntry::Key { stamp: *stamp, deadline: *deadline, key: key.clone(), value })
             }
             ImageEntry::KeptKey { written, stamp, deadline, key, value } => {
-                let is_erased = erasures.covers(&EntityRef::kv(run, Arc::clone(key)), *written);
+                let is_erased = erasures.covers(&EntityRef::kv(run, key.clone()), *written);
                 let value = marker_for(value, is_erased)?;
-                let (written, stamp, deadline, key) = (*written, *stamp, *deadline, Arc::clone(key));
+                let (written, stamp, deadline, key) = (*written, *stamp, *deadline, key.clone());
                 Some(ImageEntry::KeptKey { written, stamp, deadline, key, value })
             }
             ImageEntry::Cell { stamp, deadline, name, value } => {
-                let is_erased = erasures.covers(&EntityRef::cell(run, Arc::clone(name)), stamp.version);
+                let is_erased = erasures.covers(&EntityRef::cell(run, name.clone()), stamp.version);
                 let value = marker_for(value, is_erased)?;
-                Some(ImageEntry::Cell { stamp: *stamp, deadline: *deadline, name: Arc::clone(name), value })
+                Some(ImageEntry::Cell { stamp: *stamp, deadline: *deadline, name: name.clone(), value })
             }
             ImageEntry::Document { stamp, name, document } => {
                 let is_erased = |erasure: &Erasure| erasure.covers_document(name, document);
-                let of_it = erasures.of(&EntityRef::json(run, Arc::clone(name)));
+                let of_it = erasures.of(&EntityRef::json(run, name.clone()));
                 of_it.iter().any(is_erased).then(|| ImageEntry::Document {
                     stamp: *stamp,
-                    name: Arc::clone(name),
+                    name: name.clone(),
                     document: Document::erased(*stamp),
                 })
             }
@@ -187,7 +186,7 @@ impl Redaction {
                     stamp: *stamp,
                     digest: payload_digest(payload, salt),
                     hash: *hash,
-                    kind: Arc::clone(kind),
+                    kind: kind.alone(),
                 })
             }
             ImageEntry::Trace { trace } => {

@@ -9,6 +9,7 @@ use crate::event_log::{Anchor, EventLog};
 use crate::fork::ForkPoint;
 use crate::id::{OperationId, RunId};
 use crate::json::{Document, JsonWrite};
+use crate::key::Key;
 use crate::key_kind::{KeyKind, OrderIndex};
 use crate::key_map::{Entry, Stored};
 use crate::memory::NODE_SIZE;
@@ -52,8 +53,8 @@ pub struct Replaced(Undo);
 #[derive(Debug)]
 enum Undo {
     // `kept` is the commit that what was replaced is kept for, where it is.
-    Key { kind: KeyKind, key: Arc<str>, entry: Option<Entry<Encoded>>, kept: Option<Version> },
-    Document { name: Arc<str>, was: Option<Entry<Document>>, kept: Option<Version> },
+    Key { kind: KeyKind, key: Key, entry: Option<Entry<Encoded>>, kept: Option<Version> },
+    Document { name: Key, was: Option<Entry<Document>>, kept: Option<Version> },
     Event,
     EventTrim { trimmed: TrimmedOf<EventLog>, kept: Option<Version> },
     TraceTrim { trimmed: TrimmedOf<TraceLog>, kept: Option<Version> },
@@ -205,14 +206,14 @@ impl RunState {
                 let (meta, version) = (held.replace(meta), std::mem::replace(meta_version, stamp.version));
                 let keeper = self.snapshots.keeper(stamp.version);
                 let kept = kept_by(keeper, |keeper| {
-                    past.meta.keep(&(), keeper, META_SIZE, || (meta.clone(), version))
+                    past.meta.keep(&(), keeper, META_SIZE, || ((), (meta.clone(), version)))
                 });
                 Undo::Meta { meta, version, kept }
             }
         })
     }
 
-    fn put_key(&mut self, kind: KeyKind, key: Arc<str>, entry: Option<Entry<Encoded>>, stamp: Stamp) -> Undo {
+    fn put_key(&mut self, kind: KeyKind, key: Key, entry: Option<Entry<Encoded>>, stamp: Stamp) -> Undo {
         let keeper = self.snapshots.keeper(stamp.version);
         let (entry, kept) = self.content.put_key(kind, &key, entry, keeper);
         Undo::Key { kind, key, entry, kept }
@@ -230,14 +231,14 @@ impl RunState {
         let was = Box::new(traces.replace(place, trace));
         let keeper = self.snapshots.keeper(stamp.version);
         let kept = kept_by(keeper, |keeper| {
-            past.traces.keep(&place, keeper, was.size() as usize, || (*was).clone())
+            past.traces.keep(&place, keeper, was.size() as usize, || (place, (*was).clone()))
         });
         Undo::TraceEnd { place, was, kept }
     }
 
     fn put_document(
         &mut self,
-        name: Arc<str>,
+        name: Key,
         entry: Option<Entry<Document>>,
         stamp: Stamp,
         detached_size: impl FnOnce(&Document) -> usize,
@@ -248,7 +249,7 @@ impl RunState {
     }
 
     /// Puts a document of an image, with the commits that wrote its parts, which no mutation can tell.
-    pub(crate) fn load_document(&mut self, name: Arc<str>, document: Document, stamp: Stamp) {
+    pub(crate) fn load_document(&mut self, name: Key, document: Document, stamp: Stamp) {
         if let Some(fork) = &mut self.content.fork {
             fork.document_memory += document.memory();
         }
@@ -262,7 +263,7 @@ impl RunState {
     }
 
     /// Takes over from an image how many of them were of a type.
-    pub(crate) fn load_removed_of_kind(&mut self, kind: Arc<str>, removed: u64) -> Result<(), String> {
+    pub(crate) fn load_removed_of_kind(&mut self, kind: Key, removed: u64) -> Result<(), String> {
         self.content.events.load_removed_of_kind(kind, removed)
     }
 

@@ -118,6 +118,13 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
     where
         K: Borrow<Q>,
     {
+        self.entry_mut(key).map(|(_, value)| value)
+    }
+
+    fn entry_mut<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut (K, V)>
+    where
+        K: Borrow<Q>,
+    {
         if self.len == 0 {
             return None;
         }
@@ -135,10 +142,11 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
         self.get(key).is_some()
     }
 
-    /// Puts a value under a key and returns what was there. A key that is there stays the one it was.
+    /// Puts a value under a key and returns what was there. A key that is there is replaced too.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
-        if let Some(held) = self.get_mut(&key) {
-            return Some(std::mem::replace(held, value));
+        if let Some(held) = self.entry_mut(&key) {
+            let (_, was) = std::mem::replace(held, (key, value));
+            return Some(was);
         }
         self.insert_new(key, value);
         None

@@ -7,12 +7,10 @@ use std::sync::Arc;
 impl<K: Eq + Hash, V> SplitMap<K, V> {
     /// Calls `visit` once with every key of either map that does not lie in a part which both share, and with what they hold.
     ///
-    /// Of a map and its clone it takes as long as the parts that were changed since; else, as both. `is_same` says whether two keys
-    /// are equal, and may do so without looking at what they point to.
+    /// Of a map and its clone it takes as long as the parts that were changed since; else, as both.
     pub(crate) fn pairs<'a>(
         &'a self,
         other: &'a Self,
-        is_same: impl Fn(&K, &K) -> bool,
         mut visit: impl FnMut(&'a K, Option<&'a V>, Option<&'a V>),
     ) {
         if self.hash_seed != other.hash_seed || self.part_count.min(other.part_count) == 0 {
@@ -34,7 +32,7 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
         }
         for_each_unshared_part(self, other, count, |part, own, of_other| {
             if !families.contains_key(&part) {
-                self.pairs_of_parts(own, other, of_other, &is_same, &mut visit);
+                self.pairs_of_parts(own, other, of_other, &mut visit);
             }
         });
     }
@@ -69,13 +67,12 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
         own: &'a Part<K, V>,
         other: &'a Self,
         of_other: &'a Part<K, V>,
-        is_same: &impl Fn(&K, &K) -> bool,
         visit: &mut impl FnMut(&'a K, Option<&'a V>, Option<&'a V>),
     ) {
         let mut ahead = of_other.iter().peekable();
         let (mut news, mut is_in_step) = (Vec::new(), true);
         for (key, value) in own.iter() {
-            if let Some((_, met)) = ahead.next_if(|(met, _)| is_same(met, key)) {
+            if let Some((_, met)) = ahead.next_if(|(met, _)| met == key) {
                 visit(key, Some(value), Some(met));
                 continue;
             }
@@ -85,7 +82,7 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
                 // What only the other has stands in between.
                 let is_new = |entry: &&(K, V)| find(own, self.hash_seed, &entry.0).is_none();
                 news.extend(std::iter::from_fn(|| ahead.next_if(is_new)));
-                is_in_step = ahead.next_if(|(met, _)| is_same(met, key)).is_some();
+                is_in_step = ahead.next_if(|(met, _)| met == key).is_some();
             }
         }
         if is_in_step {
@@ -148,7 +145,7 @@ mod tests {
     /// All pairs that are visited, each once.
     fn visited(own: &SplitMap<u64, u64>, other: &SplitMap<u64, u64>) -> Pairs {
         let mut pairs = Pairs::new();
-        own.pairs(other, u64::eq, |key, own, other| {
+        own.pairs(other, |key, own, other| {
             assert!(pairs.insert(*key, (own.copied(), other.copied())).is_none(), "{key} is visited twice");
         });
         pairs

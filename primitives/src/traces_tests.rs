@@ -41,7 +41,7 @@ fn end(log: &mut TraceLog, past: &mut Past, place: u64, version: u64) {
     let ended = log.get(place).unwrap().with_end(Timestamp(99), body, stamp(version));
     let was = log.replace(place, ended);
     let keeper = Keeper { by: Version(version), newest_watched: Version(version - 1) };
-    past.traces.keep(&place, keeper, 0, || was.clone());
+    past.traces.keep(&place, keeper, 0, || (place, was.clone()));
 }
 
 fn tree(traces: TracesOver<'_>, root: u64) -> Vec<u64> {

@@ -11,13 +11,13 @@ use crate::event_log::{Anchor, EventLog};
 use crate::fork::ForkChanges;
 use crate::id::{OperationId, RunId};
 use crate::json::Document;
+use crate::key::Key;
 use crate::key_kind::KeyKind;
 use crate::keys::Keys;
 use crate::receipt::{Receipt, Receipts};
 use crate::run_meta::RunMeta;
 use crate::traces::Traces;
 use crate::version::{Stamp, Timestamp, Version};
-use std::sync::Arc;
 
 /// A read-only picture of a whole run at one version.
 #[derive(Debug, Clone, Copy)]
@@ -171,7 +171,7 @@ impl<'a> RunView<'a> {
         &self,
         part: usize,
         count: usize,
-    ) -> impl Iterator<Item = (&'a Arc<str>, u64)> + use<'a> {
+    ) -> impl Iterator<Item = (&'a Key, u64)> + use<'a> {
         self.event_log().removed_of_kinds(part, count)
     }
 

@@ -3,6 +3,7 @@ use super::RunView;
 use crate::content::Content;
 use crate::entry_log::EntryLog;
 use crate::event_log::EventLog;
+use crate::key::Key;
 use crate::key_map::{Entry, KeyMap, Stored};
 use std::sync::Arc;
 
@@ -40,7 +41,7 @@ impl RunView<'_> {
 
 fn put_back<'a, V: Stored + 'a>(
     map: &mut KeyMap<V>,
-    replaced: impl Iterator<Item = (&'a Arc<str>, &'a Option<Entry<V>>)>,
+    replaced: impl Iterator<Item = (&'a Key, &'a Option<Entry<V>>)>,
 ) {
     for (key, was) in replaced {
         match was {

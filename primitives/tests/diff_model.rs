@@ -3,7 +3,6 @@ mod support;
 
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use strata_primitives::diff::*;
 use strata_primitives::*;
 use support::history::{Change, Step, history};
@@ -13,11 +12,11 @@ use support::world::{World, entries_of, loaded};
 /// What a state holds for a reader at its time.
 #[derive(Debug, Default)]
 struct Plain {
-    keys: BTreeMap<Arc<str>, (Encoded, Option<Timestamp>)>,
-    cells: BTreeMap<Arc<str>, (Encoded, Option<Timestamp>)>,
-    documents: BTreeMap<Arc<str>, Encoded>,
+    keys: BTreeMap<Key, (Encoded, Option<Timestamp>)>,
+    cells: BTreeMap<Key, (Encoded, Option<Timestamp>)>,
+    documents: BTreeMap<Key, Encoded>,
     /// Of each event its sequence, hash, type, and payload.
-    events: Vec<(u64, [u8; 32], Arc<str>, Encoded)>,
+    events: Vec<(u64, [u8; 32], Key, Encoded)>,
     traces: Vec<Trace>,
     /// How many were removed in front of them.
     removed_traces: u64,
@@ -83,10 +82,10 @@ fn all(before: &RunState, after: &RunState) -> Vec<Difference> {
 
 /// The keys of two maps that differ, with what both hold.
 fn differing<'a, V: PartialEq>(
-    before: &'a BTreeMap<Arc<str>, V>,
-    after: &'a BTreeMap<Arc<str>, V>,
+    before: &'a BTreeMap<Key, V>,
+    after: &'a BTreeMap<Key, V>,
 ) -> BTreeMap<&'a str, (Option<&'a V>, Option<&'a V>)> {
-    let keys: BTreeSet<&Arc<str>> = before.keys().chain(after.keys()).collect();
+    let keys: BTreeSet<&Key> = before.keys().chain(after.keys()).collect();
     let pairs = keys.into_iter().map(|key| (&**key, (before.get(key), after.get(key))));
     pairs.filter(|(_, (before, after))| before != after).collect()
 }

@@ -21,7 +21,7 @@ fn filled(id: RunId) -> World {
     let mut world = World::under(id);
     let content = TraceContent::Thought { text: "t".repeat(LARGE_VALUE_SIZE), confidence: None };
     let trace = NewTrace { began: Some(Timestamp(5)), ..NewTrace::new(trace_id(1), content) };
-    let (name, value, deadline): (Arc<str>, _, _) = ("cell".into(), text("cell"), Deadline::None);
+    let (name, value, deadline): (Key, _, _) = ("cell".into(), text("cell"), Deadline::None);
     world
         .write(vec![
             Operation::RunCreate { spec: Box::default() },
@@ -113,7 +113,7 @@ fn values_of_runs_that_have_nothing_in_common_are_read_where_size_and_kind_are_t
 fn values_of_another_size_or_hash_are_not_read_to_be_different() {
     let (one, mut other) = (filled(run_id()), filled(RunId::from_bytes([8; 16])));
     let turned = |name: &str| encoded(format!(":{name}").repeat(LARGE_VALUE_SIZE / name.len()));
-    let (name, value, deadline): (Arc<str>, _, _) = ("cell".into(), text("longer"), Deadline::None);
+    let (name, value, deadline): (Key, _, _) = ("cell".into(), text("longer"), Deadline::None);
     other.write(vec![put("key", turned("key")), Operation::CellSet { name, value, deadline }]).unwrap();
     let reads = Arc::default();
     let (one, other) = (left(&one.state, &reads, false), left(&other.state, &reads, false));

@@ -22,11 +22,10 @@ fn content_bytes(state: &RunState) -> Vec<u8> {
         <(Vec<_>, Vec<_>, Vec<_>, Vec<_>, Vec<_>)>::default();
     let (mut removed, mut kinds) = ([0; 3], BTreeMap::new());
     let mut begin = (0, [[0; 32].to_vec(), number(0), number(0)].concat());
-    let entry =
-        |written: Version, at: Stamp, deadline: Option<Timestamp>, name: &Arc<str>, value: &Encoded| {
-            let deadline = number(deadline.map_or(0, |deadline| deadline.0));
-            [stamp(at), number(written.0), deadline, text(name.as_bytes()), text(value.as_bytes())].concat()
-        };
+    let entry = |written: Version, at: Stamp, deadline: Option<Timestamp>, name: &Key, value: &Encoded| {
+        let deadline = number(deadline.map_or(0, |deadline| deadline.0));
+        [stamp(at), number(written.0), deadline, text(name.as_bytes()), text(value.as_bytes())].concat()
+    };
     for found in entries_of(state) {
         match found {
             ImageEntry::Key { stamp, deadline, key, value } => {
@@ -84,7 +83,7 @@ fn content_bytes(state: &RunState) -> Vec<u8> {
 /// A run with something of everything.
 fn filled() -> World {
     let mut world = World::new();
-    let (at, value, name): (_, _, Arc<str>) =
+    let (at, value, name): (_, _, Key) =
         (Deadline::At(Timestamp(9_000)), Encoded::from_int(3), "cell".into());
     let thought = TraceContent::Thought { text: "hm".into(), confidence: Some(0.5) };
     let spec = RunSpec { name: None, tags: vec!["tag".into()], ..RunSpec::default() };
@@ -229,7 +228,7 @@ fn the_boot_and_the_answers_that_are_remembered_are_no_part_of_it() {
 fn large_values_on_disk_are_read_and_one_that_cannot_be_is_named() {
     let mut world = filled();
     let text = |text: &str| support::encoded(text.repeat(LARGE_VALUE_SIZE));
-    let (key, value): (Arc<str>, _) = ("large".into(), text("v"));
+    let (key, value): (Key, _) = ("large".into(), text("v"));
     let content = TraceContent::Thought { text: "t".repeat(LARGE_VALUE_SIZE), confidence: None };
     let trace = Box::new(NewTrace::new(support::trace_id(9), content));
     let (deadline, payload) = (Deadline::None, text("e"));

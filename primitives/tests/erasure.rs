@@ -84,7 +84,7 @@ struct World {
     created: u64,
 }
 
-fn name(number: u8) -> std::sync::Arc<str> {
+fn name(number: u8) -> Key {
     format!("n{number}").into()
 }
 

@@ -4,7 +4,6 @@ mod support;
 use proptest::prelude::*;
 use proptest::strategy::Strategy;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use strata_primitives::diff::*;
 use strata_primitives::merge::*;
 use strata_primitives::*;
@@ -16,11 +15,11 @@ type Held = (Encoded, Option<Timestamp>);
 /// What a state holds for a reader at a time, without versions.
 #[derive(Debug, Default, Clone, PartialEq)]
 struct Plain {
-    keys: BTreeMap<Arc<str>, Held>,
-    cells: BTreeMap<Arc<str>, Held>,
-    documents: BTreeMap<Arc<str>, Value>,
+    keys: BTreeMap<Key, Held>,
+    cells: BTreeMap<Key, Held>,
+    documents: BTreeMap<Key, Value>,
     /// Of each event its salt, type and payload.
-    events: Vec<([u8; 16], Arc<str>, Encoded)>,
+    events: Vec<([u8; 16], Key, Encoded)>,
     /// Of each trace its id, parent, whether it is open, and its content.
     traces: Vec<(TraceId, Option<TraceId>, bool, Encoded)>,
 }
@@ -228,9 +227,9 @@ const OF_OURS: Strategies = Strategies {
 };
 
 fn assert_keys(
-    [base, ours, theirs]: [&BTreeMap<Arc<str>, Held>; 3],
-    merged: &BTreeMap<Arc<str>, Held>,
-    contested: &BTreeSet<Arc<str>>,
+    [base, ours, theirs]: [&BTreeMap<Key, Held>; 3],
+    merged: &BTreeMap<Key, Held>,
+    contested: &BTreeSet<Key>,
     strategy: merge::Strategy,
 ) -> Result<(), TestCaseError> {
     let names: BTreeSet<_> = base.keys().chain(ours.keys()).chain(theirs.keys()).collect();
@@ -271,19 +270,19 @@ proptest! {
             return Ok(());
         }
         let merged = trio.merged(&found);
-        let of = |kind: fn(&Conflict) -> Option<&Arc<str>>| conflicts.iter().filter_map(kind).cloned().collect();
-        let contested: BTreeSet<Arc<str>> = of(|conflict| match conflict {
+        let of = |kind: fn(&Conflict) -> Option<&Key>| conflicts.iter().filter_map(kind).cloned().collect();
+        let contested: BTreeSet<Key> = of(|conflict| match conflict {
             Conflict::Key(found) => Some(&found.key),
             _ => None,
         });
         assert_keys([&base.keys, &ours.keys, &theirs.keys], &merged.keys, &contested, strategies.keys)?;
-        let contested: BTreeSet<Arc<str>> = of(|conflict| match conflict {
+        let contested: BTreeSet<Key> = of(|conflict| match conflict {
             Conflict::Cell(found) => Some(&found.key),
             _ => None,
         });
         assert_keys([&base.cells, &ours.cells, &theirs.cells], &merged.cells, &contested, strategies.cells)?;
         assert_documents([&base, &ours, &theirs], &merged, &conflicts, strategies.documents)?;
-        let new = |side: u8| move |event: &&([u8; 16], Arc<str>, Encoded)| event.0[0] == side;
+        let new = |side: u8| move |event: &&([u8; 16], Key, Encoded)| event.0[0] == side;
         let (own, other) = (ours.events.iter().filter(new(OURS)), theirs.events.iter().filter(new(THEIRS)));
         let has_conflict = own.clone().count() > 0 && other.clone().count() > 0;
         prop_assert_eq!(has_conflict, conflicts.iter().any(|conflict| matches!(conflict, Conflict::Events(_))));
@@ -413,9 +412,9 @@ proptest! {
         prop_assert_eq!((&is.events, &is.traces), (&plain.events, &plain.traces));
         prop_assert_eq!(&trio.ours.state.meta().unwrap().tags, &trio.base.meta().unwrap().tags);
         // Of one thing alone.
-        let key = Arc::<str>::from(support::history::name(only % 6));
+        let key = Key::from(support::history::name(only % 6));
         let mut world = World { state: whole, now: trio.now.0, log: Vec::new() };
-        let entity = EntityRef::kv(world.state.id(), Arc::clone(&key));
+        let entity = EntityRef::kv(world.state.id(), key.clone());
         let operations = revert(trio.seen(&world.state), &trio.base, Some(&entity)).unwrap();
         world.write(operations).unwrap();
         let one = Plain::of(&world.state, trio.now);

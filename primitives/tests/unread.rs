@@ -20,7 +20,7 @@ fn trace(number: u8, name: &str) -> Box<NewTrace> {
 fn filled() -> Driver {
     let mut driver = Driver::created();
     for (name, value) in [("large", text("value")), ("small", encoded("value"))] {
-        let (key, deadline): (Arc<str>, _) = (name.into(), Deadline::None);
+        let (key, deadline): (Key, _) = (name.into(), Deadline::None);
         driver.write(Operation::KvPut { key: key.clone(), value: value.clone(), deadline });
         driver.write(Operation::CellSet { name: key.clone(), value: value.clone(), deadline });
         driver.write(Operation::EventAppend { kind: key, payload: value, salt: [7; 16] });

@@ -2,11 +2,9 @@
 //!
 //! The shard says where the commits are logged, and its loader reads them, so that nobody else waits.
 
-use std::sync::Arc;
-
 use strata_primitives::{
-    Cause, CommitReads, Durability, EntityRef, Erasure, Error, Mutation, OperationId, Redaction, Retention,
-    RunId, Stamp, Timestamp, Version,
+    Cause, CommitReads, Durability, EntityRef, Erasure, Error, Key, Mutation, OperationId, Redaction,
+    Retention, RunId, Stamp, Timestamp, Version,
 };
 
 use crate::calls::fresh_id;
@@ -75,7 +73,7 @@ pub struct CommitPage {
     /// Set where older commits are no longer kept: the version of which they are behind.
     pub trimmed: Option<Version>,
     /// Documents that runs had put whole, or taken away, before what is told of them here.
-    pub(crate) whole: Vec<(RunId, Arc<str>)>,
+    pub(crate) whole: Vec<(RunId, Key)>,
 }
 
 impl CommitPage {

@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
 
 use strata_primitives::{
     Before, EntityRef, Erasure, Error, ErrorKind, JsonWrite, Mutation, RunId, Stamp, Timestamp, Version,
@@ -133,7 +132,7 @@ impl Reading {
     fn without_erased(self, mut page: CommitPage, reader: &mut Reader<'_>) -> Result<CommitPage, Error> {
         let erased = self.erasures.iter().flat_map(|(_, erasures)| erasures);
         let documents = erased.filter_map(|erasure| match &erasure.entity {
-            EntityRef::Json { name, .. } => Some(Arc::clone(name)),
+            EntityRef::Json { name, .. } => Some(name.clone()),
             _ => None,
         });
         let documents: BTreeSet<_> = documents.collect();

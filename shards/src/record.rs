@@ -362,7 +362,6 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use strata_primitives::{Encoded, EntityRef, Erasure, ReadPlace};
 
@@ -392,12 +391,7 @@ mod tests {
     }
 
     fn put(key: &str) -> Mutation {
-        Mutation::KvPut {
-            key: Arc::from(key),
-            value: Encoded::from_int(7),
-            deadline: None,
-            previous: Version(2),
-        }
+        Mutation::KvPut { key: key.into(), value: Encoded::from_int(7), deadline: None, previous: Version(2) }
     }
 
     #[test]

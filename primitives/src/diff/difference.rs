@@ -2,13 +2,13 @@
 use crate::encoded::Encoded;
 use crate::id::{Namespace, RunId};
 use crate::json::PlaceDifference;
+use crate::key::Key;
 use crate::retention::Retention;
 use crate::run_status::RunStatus;
 use crate::trace::Trace;
 use crate::value::Value;
 use crate::version::{Durability, Stamp, Timestamp, Version};
 use std::ops::Range;
-use std::sync::Arc;
 
 /// One thing that is not the same in two states.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,11 +37,11 @@ pub enum DiffPlace {
     /// Something the run says of itself.
     Run(RunField),
     /// A key.
-    Key(Arc<str>),
+    Key(Key),
     /// A cell.
-    Cell(Arc<str>),
+    Cell(Key),
     /// A document.
-    Document(Arc<str>),
+    Document(Key),
     /// An event that both have, by its sequence.
     EventErased(u64),
     /// Where events part.
@@ -105,7 +105,7 @@ pub enum RunDifference {
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeyDifference {
     /// The key, or the name of the cell.
-    pub key: Arc<str>,
+    pub key: Key,
     /// What it held; `None` if it was not there.
     pub before: Option<KeyState>,
     /// What it holds now; `None` if it is not there.
@@ -129,7 +129,7 @@ pub struct KeyState {
 #[derive(Debug, Clone, PartialEq)]
 pub struct DocumentDifference {
     /// Its name.
-    pub name: Arc<str>,
+    pub name: Key,
     /// The commit that had last written it; `None` if it was not there.
     pub before: Option<Stamp>,
     /// The commit that has last written it; `None` if it is not there.
@@ -200,9 +200,9 @@ impl Difference {
     pub fn place(&self) -> DiffPlace {
         match self {
             Self::Run(difference) => DiffPlace::Run(difference.field()),
-            Self::Key(difference) => DiffPlace::Key(Arc::clone(&difference.key)),
-            Self::Cell(difference) => DiffPlace::Cell(Arc::clone(&difference.key)),
-            Self::Document(difference) => DiffPlace::Document(Arc::clone(&difference.name)),
+            Self::Key(difference) => DiffPlace::Key(difference.key.clone()),
+            Self::Cell(difference) => DiffPlace::Cell(difference.key.clone()),
+            Self::Document(difference) => DiffPlace::Document(difference.name.clone()),
             Self::EventErased(event) => DiffPlace::EventErased(event.sequence),
             Self::Events(_) => DiffPlace::Events,
             Self::Trace(difference) => DiffPlace::Trace(difference.place),

@@ -3,8 +3,8 @@ use super::difference::{DiffPlace, Difference, DocumentChange, DocumentDifferenc
 use super::page::Page;
 use crate::encoded::Encoded;
 use crate::json::{Document, Pointer};
+use crate::key::Key;
 use crate::key_map::Entry;
-use std::sync::Arc;
 
 pub(super) fn find(page: &mut Page<'_>) {
     // The first place behind all documents.
@@ -15,7 +15,7 @@ pub(super) fn find(page: &mut Page<'_>) {
     let mut found = Vec::new();
     before.pairs(after, |name, was, is| {
         let is_shared = was.zip(is).is_some_and(|(was, is)| was.value.is_shared_with(&is.value));
-        if !is_shared && page.wants(&DiffPlace::Document(Arc::clone(name))) {
+        if !is_shared && page.wants(&DiffPlace::Document(name.clone())) {
             found.push((name, was, is));
         }
     });
@@ -29,20 +29,14 @@ pub(super) fn find(page: &mut Page<'_>) {
 }
 
 /// The same for one document.
-pub(super) fn find_of(page: &mut Page<'_>, name: &Arc<str>) {
+pub(super) fn find_of(page: &mut Page<'_>, name: &Key) {
     let (was, is) = (page.before.content().documents.get(name), page.after.content().documents.get(name));
     compare(page, name, was, is);
 }
 
-fn compare(
-    page: &mut Page<'_>,
-    name: &Arc<str>,
-    was: Option<&Entry<Document>>,
-    is: Option<&Entry<Document>>,
-) {
+fn compare(page: &mut Page<'_>, name: &Key, was: Option<&Entry<Document>>, is: Option<&Entry<Document>>) {
     if let Some(change) = change(was, is) {
-        let (name, before, after) =
-            (Arc::clone(name), was.map(|entry| entry.stamp), is.map(|entry| entry.stamp));
+        let (name, before, after) = (name.clone(), was.map(|entry| entry.stamp), is.map(|entry| entry.stamp));
         page.put(Difference::Document(DocumentDifference { name, before, after, change }));
     }
 }

@@ -5,18 +5,18 @@ use super::page::Page;
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
 use crate::error::Error;
+use crate::key::Key;
 use crate::key_kind::KeyKind;
 use crate::key_map::Entry;
-use std::sync::Arc;
 
 /// A key with what it holds in both states for a reader at the time of each.
-type Pair<'a> = (&'a Arc<str>, Option<&'a Entry<Encoded>>, Option<&'a Entry<Encoded>>);
+type Pair<'a> = (&'a Key, Option<&'a Entry<Encoded>>, Option<&'a Entry<Encoded>>);
 
 pub(super) fn find(page: &mut Page<'_>, kind: KeyKind) -> Result<(), Error> {
     // The last place that a key of this kind could have: behind it this kind is over.
-    let (place, behind_all): (fn(Arc<str>) -> DiffPlace, _) = match kind {
-        KeyKind::Kv => (DiffPlace::Key, DiffPlace::Cell(Arc::from(""))),
-        KeyKind::Cell => (DiffPlace::Cell, DiffPlace::Document(Arc::from(""))),
+    let (place, behind_all): (fn(Key) -> DiffPlace, _) = match kind {
+        KeyKind::Kv => (DiffPlace::Key, DiffPlace::Cell(Key::from(""))),
+        KeyKind::Cell => (DiffPlace::Cell, DiffPlace::Document(Key::from(""))),
     };
     if !page.wants(&behind_all) {
         return Ok(());
@@ -31,7 +31,7 @@ pub(super) fn find(page: &mut Page<'_>, kind: KeyKind) -> Result<(), Error> {
 }
 
 /// The same for one key or cell.
-pub(super) fn find_of(page: &mut Page<'_>, kind: KeyKind, key: &Arc<str>) -> Result<(), Error> {
+pub(super) fn find_of(page: &mut Page<'_>, kind: KeyKind, key: &Key) -> Result<(), Error> {
     let before = page.before.content().keys(kind).get(key).filter(|entry| entry.is_live(page.then));
     let after = page.after.content().keys(kind).get(key).filter(|entry| entry.is_live(page.now));
     compare(page, kind, (key, before, after))
@@ -41,7 +41,7 @@ fn compare(page: &mut Page<'_>, kind: KeyKind, (key, before, after): Pair<'_>) -
     let is_same = is_same(page.commits, before, after);
     if !is_same.map_err(|error| error.with_entity(entity(page, kind, key)))? {
         let (before, after) = (before.map(state), after.map(state));
-        let difference = KeyDifference { key: Arc::clone(key), before, after };
+        let difference = KeyDifference { key: key.clone(), before, after };
         page.put(match kind {
             KeyKind::Kv => Difference::Key(difference),
             KeyKind::Cell => Difference::Cell(difference),
@@ -51,14 +51,14 @@ fn compare(page: &mut Page<'_>, kind: KeyKind, (key, before, after): Pair<'_>) -
 }
 
 /// All that may differ behind where the page begins, in order.
-fn candidates<'a>(page: &Page<'a>, kind: KeyKind, place: fn(Arc<str>) -> DiffPlace) -> Vec<Pair<'a>> {
+fn candidates<'a>(page: &Page<'a>, kind: KeyKind, place: fn(Key) -> DiffPlace) -> Vec<Pair<'a>> {
     let (before, after) = (page.before.content().keys(kind), page.after.content().keys(kind));
     let (then, now) = (page.then, page.now);
     let mut found = Vec::new();
-    let mut look = |key: &'a Arc<str>, was: Option<&'a Entry<Encoded>>, is: Option<&'a Entry<Encoded>>| {
+    let mut look = |key: &'a Key, was: Option<&'a Entry<Encoded>>, is: Option<&'a Entry<Encoded>>| {
         let was = was.filter(|entry| entry.is_live(then));
         let is = is.filter(|entry| entry.is_live(now));
-        if is_known_same(page.commits, was, is) != Some(true) && page.wants(&place(Arc::clone(key))) {
+        if is_known_same(page.commits, was, is) != Some(true) && page.wants(&place(key.clone())) {
             found.push((key, was, is));
         }
     };
@@ -112,9 +112,9 @@ fn state(entry: &Entry<Encoded>) -> KeyState {
     KeyState { value, deadline, stamp: entry.stamp, written: entry.written() }
 }
 
-fn entity(page: &Page<'_>, kind: KeyKind, key: &Arc<str>) -> EntityRef {
+fn entity(page: &Page<'_>, kind: KeyKind, key: &Key) -> EntityRef {
     match kind {
-        KeyKind::Kv => EntityRef::kv(page.after.id(), Arc::clone(key)),
-        KeyKind::Cell => EntityRef::cell(page.after.id(), Arc::clone(key)),
+        KeyKind::Kv => EntityRef::kv(page.after.id(), key.clone()),
+        KeyKind::Cell => EntityRef::cell(page.after.id(), key.clone()),
     }
 }

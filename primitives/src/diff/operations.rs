@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Seal};
 use crate::id::RunId;
 use crate::json::PlaceDifference;
+use crate::key::Key;
 use crate::key_kind::KeyKind;
 use crate::key_map::is_expired;
 use crate::new_trace::NewTrace;
@@ -22,7 +23,6 @@ use crate::trace_content::TraceContent;
 use crate::trace_end::TraceEnd;
 use crate::value::Value;
 use crate::version::Timestamp;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The operations that make of the run `before` what `after` is, as one commit at `now`, in the order in which they are done.
@@ -162,11 +162,11 @@ impl<'a> OperationPlan<'a> {
                 Operation::KvSetDeadline { key, deadline: Deadline::At(deadline) }
             }
             (KeyKind::Kv, deadline) => {
-                let value = written(&after.value, || EntityRef::kv(self.run(), Arc::clone(&key)))?;
+                let value = written(&after.value, || EntityRef::kv(self.run(), key.clone()))?;
                 Operation::KvPut { key, value, deadline: deadline.map_or(Deadline::None, Deadline::At) }
             }
             (KeyKind::Cell, deadline) => {
-                let value = written(&after.value, || EntityRef::cell(self.run(), Arc::clone(&key)))?;
+                let value = written(&after.value, || EntityRef::cell(self.run(), key.clone()))?;
                 Operation::CellSet {
                     name: key,
                     value,
@@ -177,8 +177,8 @@ impl<'a> OperationPlan<'a> {
         Ok(())
     }
 
-    pub(crate) fn take_document(&mut self, name: Arc<str>, change: DocumentChange) -> Result<(), Error> {
-        let entity = || EntityRef::json(self.after.id(), Arc::clone(&name));
+    pub(crate) fn take_document(&mut self, name: Key, change: DocumentChange) -> Result<(), Error> {
+        let entity = || EntityRef::json(self.after.id(), name.clone());
         match change {
             DocumentChange::Added(value) => {
                 let value = written(&value, entity)?;
@@ -191,11 +191,10 @@ impl<'a> OperationPlan<'a> {
                 // What goes goes first, so that the document is at no moment larger than before or behind; last items first, so that those
                 // before them keep their places.
                 let gone = gone.into_iter().rev().map(|place| place.path);
-                self.operations
-                    .extend(gone.map(|path| Operation::JsonDelete { name: Arc::clone(&name), path }));
+                self.operations.extend(gone.map(|path| Operation::JsonDelete { name: name.clone(), path }));
                 for PlaceDifference { path, after, .. } in there {
                     let value = written(&after.expect("it is there"), entity)?;
-                    self.operations.push(Operation::JsonSet { name: Arc::clone(&name), path, value });
+                    self.operations.push(Operation::JsonSet { name: name.clone(), path, value });
                 }
             }
         }
@@ -212,7 +211,7 @@ impl<'a> OperationPlan<'a> {
         let event = self.after.content().events.get(sequence);
         let Event { kind, payload, seal, .. } = event.expect("an event that is taken is there");
         let Seal::Salt(salt) = *seal else { return Err(erased("an event", entity())) };
-        let (kind, payload) = (Arc::clone(kind), written(payload, entity)?);
+        let (kind, payload) = (kind.clone(), written(payload, entity)?);
         self.operations.push(Operation::EventAppend { kind, payload, salt });
         Ok(())
     }

@@ -43,6 +43,7 @@ use crate::erasure::Erasure;
 use crate::fingerprint::Fingerprint;
 use crate::id::OperationId;
 use crate::json::Document;
+use crate::key::Key;
 use crate::receipt::Receipt;
 use crate::run_meta::RunMeta;
 use crate::trace::Trace;
@@ -60,17 +61,17 @@ pub enum ImageEntry {
     /// The run itself: the commit it is at, its description, and the commit that wrote that.
     Head { stamp: Stamp, meta_version: Version, meta: Option<Box<RunMeta>> },
     /// A key.
-    Key { stamp: Stamp, deadline: Option<Timestamp>, key: Arc<str>, value: Encoded },
+    Key { stamp: Stamp, deadline: Option<Timestamp>, key: Key, value: Encoded },
     /// A cell.
-    Cell { stamp: Stamp, deadline: Option<Timestamp>, name: Arc<str>, value: Encoded },
+    Cell { stamp: Stamp, deadline: Option<Timestamp>, name: Key, value: Encoded },
     /// A document.
-    Document { stamp: Stamp, name: Arc<str>, document: Document },
+    Document { stamp: Stamp, name: Key, document: Document },
     /// The next event.
-    Event { stamp: Stamp, salt: [u8; 16], hash: [u8; 32], kind: Arc<str>, payload: Encoded },
+    Event { stamp: Stamp, salt: [u8; 16], hash: [u8; 32], kind: Key, payload: Encoded },
     /// The next trace, with its stamps.
     Trace { trace: Box<Trace> },
     /// Something that a fork began with and has no more.
-    Removed { what: Removed, name: Arc<str> },
+    Removed { what: Removed, name: Key },
     /// A trace that a fork began with, and ended; `NEVER` where an older image does not tell which commit had recorded it.
     Ended { stamp: Stamp, recorded: Version, id: TraceId, ended: Timestamp, body: Encoded },
     /// What a write with an operation id was answered.
@@ -78,11 +79,11 @@ pub enum ImageEntry {
     /// Something that was erased by a commit of the run.
     Erasure { erasure: Box<Erasure> },
     /// The next event, the payload of which is erased.
-    EventErased { stamp: Stamp, digest: [u8; 32], hash: [u8; 32], kind: Arc<str> },
+    EventErased { stamp: Stamp, digest: [u8; 32], hash: [u8; 32], kind: Key },
     /// A key, the value of which is of an earlier commit than its deadline.
-    KeptKey { written: Version, stamp: Stamp, deadline: Option<Timestamp>, key: Arc<str>, value: Encoded },
+    KeptKey { written: Version, stamp: Stamp, deadline: Option<Timestamp>, key: Key, value: Encoded },
     /// Of a key that a fork began with, the deadline that it gave it.
-    Deadline { stamp: Stamp, deadline: Option<Timestamp>, key: Arc<str> },
+    Deadline { stamp: Stamp, deadline: Option<Timestamp>, key: Key },
     /// Which event is the first that is there, and what is left of those before it; and which one the next entry of an event is.
     EventsBegin { first: u64, hash: [u8; 32], from: Version, through: Version, next: u64 },
     /// So many events of a type were removed.
@@ -311,13 +312,13 @@ impl ImageEntry {
                 name: codec::take_str(input)?.into(),
                 document: Document::decode_tree(input)?,
             },
-            EVENT => Self::Event {
-                stamp: Stamp::decode(input)?,
-                salt: codec::take_array(input)?,
-                hash: codec::take_array(input)?,
-                kind: codec::take_str(input)?.into(),
-                payload: Encoded::from_canonical(codec::take_bytes(input)?),
-            },
+            EVENT => {
+                let stamp = Stamp::decode(input)?;
+                let (salt, hash) = (codec::take_array(input)?, codec::take_array(input)?);
+                let kind = codec::take_str(input)?;
+                let payload = Encoded::from_canonical_under(kind, codec::take_bytes(input)?);
+                Self::Event { stamp, salt, hash, kind: payload.key(), payload }
+            }
             TRACE => {
                 let (stamp, recorded) = (Stamp::decode(input)?, Stamp::decode(input)?);
                 Self::Trace { trace: Box::new(Trace { stamp, recorded, ..Trace::decode(input)? }) }
@@ -340,7 +341,7 @@ impl ImageEntry {
             }
             DEADLINE => {
                 let (stamp, deadline, key) = take_key_fields(input)?;
-                Self::Deadline { stamp, deadline, key }
+                Self::Deadline { stamp, deadline, key: key.into() }
             }
             EVENTS_BEGIN => Self::EventsBegin {
                 first: codec::take_u64(input)?,
@@ -422,17 +423,18 @@ fn put_key_fields(out: &mut Vec<u8>, stamp: Stamp, deadline: Option<Timestamp>, 
     codec::put_str(out, key);
 }
 
-type Key = (Stamp, Option<Timestamp>, Arc<str>, Encoded);
+type KeyFields = (Stamp, Option<Timestamp>, Key, Encoded);
 
-fn take_key(input: &mut &[u8]) -> Result<Key, DecodeError> {
+fn take_key(input: &mut &[u8]) -> Result<KeyFields, DecodeError> {
     let (stamp, deadline, key) = take_key_fields(input)?;
-    Ok((stamp, deadline, key, Encoded::from_canonical(codec::take_bytes(input)?)))
+    let value = Encoded::from_canonical_under(key, codec::take_bytes(input)?);
+    Ok((stamp, deadline, value.key(), value))
 }
 
-fn take_key_fields(input: &mut &[u8]) -> Result<(Stamp, Option<Timestamp>, Arc<str>), DecodeError> {
+fn take_key_fields<'a>(input: &mut &'a [u8]) -> Result<(Stamp, Option<Timestamp>, &'a str), DecodeError> {
     let stamp = Stamp::decode(input)?;
     let deadline = Some(codec::take_u64(input)?).filter(|micros| *micros != 0).map(Timestamp);
-    Ok((stamp, deadline, codec::take_str(input)?.into()))
+    Ok((stamp, deadline, codec::take_str(input)?))
 }
 
 fn take_ended(input: &mut &[u8], recorded: Version) -> Result<ImageEntry, DecodeError> {

@@ -4,6 +4,7 @@ use crate::erasure::Erasure;
 use crate::event::payload_digest;
 use crate::event_log::Anchor;
 use crate::id::RunId;
+use crate::key::Key;
 use crate::mutation::Mutation;
 use crate::run_meta::RunMeta;
 use crate::run_state::RunState;
@@ -12,7 +13,6 @@ use crate::trace_log::RemovedTraces;
 use crate::unread::ReadValue;
 use crate::version::{Stamp, Version};
 use std::ops::Range;
-use std::sync::Arc;
 
 /// A run under way from its image.
 ///
@@ -186,7 +186,7 @@ impl ImageLoad {
                     ));
                 }
                 let put = Stamp { version: written, ..stamp };
-                self.apply(Mutation::KvPut { key: Arc::clone(&key), value, deadline: None, previous }, put)?;
+                self.apply(Mutation::KvPut { key: key.clone(), value, deadline: None, previous }, put)?;
                 self.apply(Mutation::KvDeadline { key, deadline, previous }, stamp)
             }
             ImageEntry::Deadline { stamp, deadline, key } => {
@@ -210,7 +210,9 @@ impl ImageLoad {
             ImageEntry::EventsRemoved { kind, .. } if self.events != Told::Begin => {
                 Err(format!("removed events of type {kind:?} do not stand where events begin"))
             }
-            ImageEntry::EventsRemoved { kind, count } => self.run.load_removed_of_kind(kind, count),
+            ImageEntry::EventsRemoved { kind, count } => {
+                self.run.load_removed_of_kind(Key::from(&*kind), count)
+            }
             ImageEntry::TracesBegin { first, from, through, next } => {
                 check_age(Stamp { version: through, ..Stamp::default() }, head)?;
                 self.begin_traces(first, RemovedTraces { from, through }, next)
@@ -367,7 +369,7 @@ impl ImageLoad {
         }
     }
 
-    fn take_removed(&mut self, what: Removed, name: Arc<str>, head: Stamp) -> Result<(), String> {
+    fn take_removed(&mut self, what: Removed, name: Key, head: Stamp) -> Result<(), String> {
         if self.run.fork_point().is_none() {
             return Err(format!("{name:?} is removed from a run that is no fork"));
         }

@@ -2,6 +2,7 @@
 use super::*;
 use crate::encoded::Encoded;
 use crate::version::Timestamp;
+use std::sync::Arc;
 
 fn stamp(version: u64) -> Stamp {
     Stamp { version: Version(version), timestamp: Timestamp(version) }

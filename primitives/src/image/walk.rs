@@ -6,6 +6,7 @@ use crate::event::Seal;
 use crate::event_log::Anchor;
 use crate::fork::{ForkChanges, Names};
 use crate::json::Document;
+use crate::key::Key;
 use crate::key_kind::KeyKind;
 use crate::key_map::{Entry, Stored};
 use crate::keys::Keys;
@@ -43,7 +44,7 @@ pub struct ImageWalk {
     /// Where the section ends, if that was fixed when it began.
     end: Option<u64>,
     /// The keys of one part of a map that are still to come, in its order: what is loaded has the order of its image, and makes the same one.
-    keys: VecDeque<Arc<str>>,
+    keys: VecDeque<Key>,
     /// How many events were removed of some types, or traces of some kinds, that are still to come.
     removed: VecDeque<(Arc<str>, u64)>,
     count: u64,
@@ -179,12 +180,12 @@ impl ImageWalk {
                 let part_count = view.event_kind_part_count();
                 let entry = |kind, count| ImageEntry::EventsRemoved { kind, count };
                 self.step_removed(view.first_event() > 0, part_count, entry, |part, count| {
-                    view.removed_of_kinds(part, count)
+                    view.removed_of_kinds(part, count).map(|(kind, count)| (Arc::from(&**kind), count))
                 })
             }
             Section::Events => self.step_list(first_own_event(view, changes)..view.event_count(), |place| {
                 let event = view.event(place)?;
-                let (kind, payload) = (Arc::clone(&event.kind), event.payload.clone());
+                let (kind, payload) = (event.kind.clone(), event.payload.clone());
                 let (stamp, hash) = (event.stamp, event.hash);
                 Some(match &event.seal {
                     Seal::Salt(salt) => ImageEntry::Event { stamp, salt: *salt, hash, kind, payload },
@@ -201,7 +202,7 @@ impl ImageWalk {
                 let traces = view.traces();
                 let entry = |kind, count| ImageEntry::TracesRemoved { kind, count };
                 self.step_removed(traces.first() > 0, traces.kind_part_count(), entry, |part, count| {
-                    traces.removed_of_kinds(part, count)
+                    traces.removed_of_kinds(part, count).map(|(kind, count)| (Arc::clone(kind), count))
                 })
             }
             Section::Traces => {
@@ -260,7 +261,7 @@ impl ImageWalk {
     }
 
     /// While it goes on, more entries are removed from what another log shows, if the view is of an older commit.
-    fn step_removed<'k, I: Iterator<Item = (&'k Arc<str>, u64)>>(
+    fn step_removed<I: Iterator<Item = (Arc<str>, u64)>>(
         &mut self,
         is_any: bool,
         part_count: usize,
@@ -276,7 +277,7 @@ impl ImageWalk {
         }
         self.place += 1;
         let part = part(self.place as usize - 1, end as usize);
-        self.removed.extend(part.map(|(kind, count)| (Arc::clone(kind), count)));
+        self.removed.extend(part);
         Stepped::Nothing
     }
 
@@ -286,20 +287,20 @@ impl ImageWalk {
         keys: Keys<'_, V>,
         fork: Option<(&ForkChanges, &Names)>,
         what: Removed,
-        entry: fn(&Arc<str>, &Entry<V>) -> ImageEntry,
+        entry: fn(&Key, &Entry<V>) -> ImageEntry,
     ) -> Stepped {
         // Of a fork what it put itself is written, and what it has no more; of others all there is.
-        let step = |key: &Arc<str>, held: Option<&Entry<V>>| match (held, fork) {
+        let step = |key: &Key, held: Option<&Entry<V>>| match (held, fork) {
             (Some(held), Some((fork, _))) if !fork.is_own(held.stamp.version) => Stepped::Nothing,
             // The value that it began with is not written again where only the deadline is its own.
             (Some(held), Some((fork, _))) if what == Removed::Key && !fork.is_own(held.written()) => {
                 let (stamp, deadline) = (held.stamp, held.deadline());
-                Stepped::Entry(ImageEntry::Deadline { stamp, deadline, key: Arc::clone(key) })
+                Stepped::Entry(ImageEntry::Deadline { stamp, deadline, key: key.clone() })
             }
             (Some(held), _) => Stepped::Entry(entry(key, held)),
             // What came and went in the fork alone leaves nothing.
             (None, Some((_, names))) if names.get(&**key) == Some(&true) => {
-                Stepped::Entry(ImageEntry::Removed { what, name: Arc::clone(key) })
+                Stepped::Entry(ImageEntry::Removed { what, name: key.clone() })
             }
             (None, _) => Stepped::Nothing,
         };
@@ -324,7 +325,7 @@ impl ImageWalk {
                     None => self.keys.extend(keys.part(part, end).cloned()),
                     Some((_, names)) => {
                         let part = names.part(part as usize, end as usize);
-                        self.keys.extend(part.map(|(name, _)| Arc::clone(name)));
+                        self.keys.extend(part.map(|(name, _)| name.clone()));
                     }
                 }
                 Stepped::Nothing
@@ -351,20 +352,20 @@ fn first_own_trace(view: &RunView<'_>, changes: Option<&ForkChanges>) -> u64 {
 /// What looking at something that is not written counts for, in bytes of a slice.
 const LOOK_SIZE: usize = 32;
 
-fn key_entry(key: &Arc<str>, held: &Entry<Encoded>) -> ImageEntry {
+fn key_entry(key: &Key, held: &Entry<Encoded>) -> ImageEntry {
     let (stamp, deadline, written) = (held.stamp, held.deadline(), held.written());
-    let (key, value) = (Arc::clone(key), held.value.clone());
+    let (key, value) = (key.clone(), held.value.clone());
     match written == stamp.version {
         true => ImageEntry::Key { stamp, deadline, key, value },
         false => ImageEntry::KeptKey { written, stamp, deadline, key, value },
     }
 }
 
-fn cell_entry(name: &Arc<str>, held: &Entry<Encoded>) -> ImageEntry {
+fn cell_entry(name: &Key, held: &Entry<Encoded>) -> ImageEntry {
     let (stamp, deadline, value) = (held.stamp, held.deadline(), held.value.clone());
-    ImageEntry::Cell { stamp, deadline, name: Arc::clone(name), value }
+    ImageEntry::Cell { stamp, deadline, name: name.clone(), value }
 }
 
-fn document_entry(name: &Arc<str>, held: &Entry<Document>) -> ImageEntry {
-    ImageEntry::Document { stamp: held.stamp, name: Arc::clone(name), document: held.value.clone() }
+fn document_entry(name: &Key, held: &Entry<Document>) -> ImageEntry {
+    ImageEntry::Document { stamp: held.stamp, name: name.clone(), document: held.value.clone() }
 }

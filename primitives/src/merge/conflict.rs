@@ -2,9 +2,9 @@
 use crate::diff::{DiffPlace, KeyState};
 use crate::encoded::Encoded;
 use crate::json::Pointer;
+use crate::key::Key;
 use crate::trace::Trace;
 use std::ops::Range;
-use std::sync::Arc;
 
 /// Something that ours and theirs have both changed since the base, and not to the same.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,7 +28,7 @@ pub enum Conflict {
 #[expect(missing_docs, reason = "base, ours and theirs are what the three states hold")]
 pub struct KeyConflict {
     /// The key, or the name of the cell.
-    pub key: Arc<str>,
+    pub key: Key,
     pub base: Option<KeyState>,
     pub ours: Option<KeyState>,
     pub theirs: Option<KeyState>,
@@ -40,7 +40,7 @@ pub struct KeyConflict {
 #[expect(missing_docs, reason = "base, ours and theirs are what the three states hold there")]
 pub struct PlaceConflict {
     /// The document.
-    pub name: Arc<str>,
+    pub name: Key,
     /// The place.
     pub path: Pointer,
     pub base: Option<Encoded>,
@@ -72,9 +72,9 @@ impl Conflict {
     /// Where it stands among all differences.
     pub fn place(&self) -> DiffPlace {
         match self {
-            Self::Key(conflict) => DiffPlace::Key(Arc::clone(&conflict.key)),
-            Self::Cell(conflict) => DiffPlace::Cell(Arc::clone(&conflict.key)),
-            Self::Place(conflict) => DiffPlace::Document(Arc::clone(&conflict.name)),
+            Self::Key(conflict) => DiffPlace::Key(conflict.key.clone()),
+            Self::Cell(conflict) => DiffPlace::Cell(conflict.key.clone()),
+            Self::Place(conflict) => DiffPlace::Document(conflict.name.clone()),
             Self::Events(_) => DiffPlace::Events,
             Self::Trace(conflict) => DiffPlace::Trace(conflict.place),
             Self::Traces(_) => DiffPlace::Traces,

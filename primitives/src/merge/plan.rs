@@ -14,7 +14,6 @@ use crate::operation::Operation;
 use crate::recorded_effect::RecordedEffect;
 use crate::trace_id::TraceId;
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::sync::Arc;
 
 /// What becomes of a key, a cell or a place of a document that both sides have changed, each in its own way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -202,7 +201,7 @@ impl Merge<'_> {
             (None, Some(theirs)) if is_whole => DocumentChange::Added(theirs),
             (before, after) => DocumentChange::Changed(vec![PlaceDifference { path, before, after }]),
         };
-        self.plan.take_document(Arc::clone(&name), change)
+        self.plan.take_document(name.clone(), change)
     }
 
     /// Those of theirs that ours has not.

@@ -11,7 +11,6 @@ use crate::encoded::Encoded;
 use crate::error::Error;
 use crate::json::{ContestedPlace, Document, Pointer, ThreeWayPlaces};
 use crate::trace::Trace;
-use std::sync::Arc;
 
 /// Three states, judged at one time.
 #[derive(Debug, Clone, Copy)]
@@ -106,7 +105,7 @@ impl<'a> Sides<'a> {
         if self.is_same_key(&ours.after, &theirs.after)? {
             return Ok(Verdict::default());
         }
-        let (base, key) = (theirs.before.clone(), Arc::clone(&theirs.key));
+        let (base, key) = (theirs.before.clone(), theirs.key.clone());
         let (ours, theirs) = (ours.after.clone(), theirs.after.clone());
         Ok(Verdict::conflict(conflict(KeyConflict { key, base, ours, theirs })))
     }
@@ -133,7 +132,7 @@ impl<'a> Sides<'a> {
         if let (Some(base), Some(own), Some(other)) = (base, own, other) {
             let ThreeWayPlaces { taken, contested } = base.three_way(own, other);
             let conflict = |ContestedPlace { path, base, ours, theirs }| {
-                Conflict::Place(PlaceConflict { name: Arc::clone(name), path, base, ours, theirs })
+                Conflict::Place(PlaceConflict { name: name.clone(), path, base, ours, theirs })
             };
             let is_taken = !taken.is_empty();
             let difference = DocumentDifference { change: DocumentChange::Changed(taken), ..theirs.clone() };
@@ -145,7 +144,7 @@ impl<'a> Sides<'a> {
         if ours == theirs {
             return Verdict::default();
         }
-        let (name, path) = (Arc::clone(name), Pointer::root());
+        let (name, path) = (name.clone(), Pointer::root());
         Verdict::conflict(Conflict::Place(PlaceConflict { name, path, base, ours, theirs }))
     }
 

@@ -4,14 +4,14 @@ use crate::deadline::Deadline;
 use crate::effect::Effect;
 use crate::encoded::Encoded;
 use crate::error::{Error, ErrorKind};
+use crate::key::Key;
 use crate::key_kind::KeyKind;
 use crate::version::Version;
-use std::sync::Arc;
 
 impl Decision<'_, '_> {
     pub(super) fn cell_init(
         &mut self,
-        name: Arc<str>,
+        name: Key,
         value: Encoded,
         deadline: Deadline,
     ) -> Result<Answer, Error> {
@@ -25,7 +25,7 @@ impl Decision<'_, '_> {
 
     pub(super) fn cell_set(
         &mut self,
-        name: Arc<str>,
+        name: Key,
         value: Encoded,
         deadline: Deadline,
     ) -> Result<Answer, Error> {
@@ -36,7 +36,7 @@ impl Decision<'_, '_> {
 
     pub(super) fn cell_cas(
         &mut self,
-        name: Arc<str>,
+        name: Key,
         value: Encoded,
         deadline: Deadline,
         expected: Version,

@@ -4,6 +4,7 @@ use crate::effect::Effect;
 use crate::encoded::Encoded;
 use crate::error::Error;
 use crate::event::{ChainReport, StoredEvent, event_hash};
+use crate::key::Key;
 use crate::mutation::Mutation;
 use crate::operation::{Direction, NewEvent};
 use crate::outcome::{EventPage, Outcome};
@@ -12,12 +13,7 @@ use crate::version::Versioned;
 use std::sync::Arc;
 
 impl Decision<'_, '_> {
-    pub(super) fn append(
-        &mut self,
-        kind: Arc<str>,
-        payload: Encoded,
-        salt: [u8; 16],
-    ) -> Result<Answer, Error> {
+    pub(super) fn append(&mut self, kind: Key, payload: Encoded, salt: [u8; 16]) -> Result<Answer, Error> {
         let first = self.draft.event_count();
         self.stage_event(kind, payload, salt)?;
         Ok(Answer::Write(Effect::Sequence { first, count: 1 }))
@@ -224,7 +220,7 @@ impl Decision<'_, '_> {
         Outcome::Events(EventPage { events, next, version, timestamp })
     }
 
-    fn stage_event(&mut self, kind: Arc<str>, payload: Encoded, salt: [u8; 16]) -> Result<(), Error> {
+    fn stage_event(&mut self, kind: Key, payload: Encoded, salt: [u8; 16]) -> Result<(), Error> {
         let sequence = self.draft.event_count();
         let hash = event_hash(&self.draft.head_hash(), sequence, &kind, self.now, &payload, &salt);
         self.draft.stage(Mutation::EventAppend { sequence, kind, payload, salt, hash }, self.limits)

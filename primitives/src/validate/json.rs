@@ -5,6 +5,7 @@ use crate::encoded::Encoded;
 use crate::entity::EntityRef;
 use crate::error::{Error, ErrorKind};
 use crate::json::{self, Change, Document, Found, JsonWrite, PatchOperation, Pointer, Terms};
+use crate::key::Key;
 use crate::key_map::Entry;
 use crate::key_range::{KeyBounds, KeyRange};
 use crate::mutation::Mutation;
@@ -14,16 +15,15 @@ use crate::read_set::conflict;
 use crate::value::Value;
 use crate::version::{Stamp, Version, Versioned};
 use std::ops::Bound;
-use std::sync::Arc;
 
 /// A place in a document.
 pub(super) struct At<'a> {
-    pub(super) name: &'a Arc<str>,
+    pub(super) name: &'a Key,
     pub(super) path: &'a Pointer,
 }
 
 impl Decision<'_, '_> {
-    pub(super) fn json_create(&mut self, name: Arc<str>, value: Encoded) -> Result<Answer, Error> {
+    pub(super) fn json_create(&mut self, name: Key, value: Encoded) -> Result<Answer, Error> {
         if let Some(entry) = self.document(&name) {
             let version = entry.stamp.version;
             let message =
@@ -48,7 +48,7 @@ impl Decision<'_, '_> {
         // Inside a transaction its own writes are read as pending; when it commits they have a number.
         let expected = if expected == Version::PENDING { self.draft.own_version(self.now) } else { expected };
         if found != expected {
-            return Err(conflict(EntityRef::json(self.draft.run_id(), Arc::clone(at.name)), expected, found));
+            return Err(conflict(EntityRef::json(self.draft.run_id(), at.name.clone()), expected, found));
         }
         self.json_set(at, value)
     }
@@ -65,7 +65,7 @@ impl Decision<'_, '_> {
         }
     }
 
-    pub(super) fn json_patch(&mut self, name: &Arc<str>, patch: &[PatchOperation]) -> Result<Answer, Error> {
+    pub(super) fn json_patch(&mut self, name: &Key, patch: &[PatchOperation]) -> Result<Answer, Error> {
         self.change(name, |document, terms| json::patch(document, patch, terms))
     }
 
@@ -77,7 +77,7 @@ impl Decision<'_, '_> {
         self.change(at.name, |document, terms| json::append(document, at.path, value, terms))
     }
 
-    pub(super) fn json_destroy(&mut self, name: Arc<str>) -> Result<Answer, Error> {
+    pub(super) fn json_destroy(&mut self, name: Key) -> Result<Answer, Error> {
         self.look_at_document(&name);
         let existed = self.document(&name).is_some();
         if existed {
@@ -94,7 +94,7 @@ impl Decision<'_, '_> {
     }
 
     /// The size of a document with the commit that last wrote it.
-    pub(super) fn stat_document(&mut self, name: &Arc<str>) -> Option<Versioned<u64>> {
+    pub(super) fn stat_document(&mut self, name: &Key) -> Option<Versioned<u64>> {
         self.look_at_region(&At { name, path: &Pointer::root() });
         let entry = self.document(name)?;
         let (value, Stamp { version, timestamp }) = ((name.len() + entry.value.size()) as u64, entry.stamp);
@@ -106,18 +106,18 @@ impl Decision<'_, '_> {
         let (mut items, mut first_left_out) = (Vec::new(), None);
         for (name, _) in self.draft.documents().walk(range, self.now) {
             if items.len() == limit {
-                first_left_out = Some(Arc::clone(name));
+                first_left_out = Some(name.clone());
                 break;
             }
             let Stamp { version, timestamp } = Stamp::default();
-            items.push(KvItem { key: Arc::clone(name), value: None, version, timestamp });
+            items.push(KvItem { key: name.clone(), value: None, version, timestamp });
         }
         if self.draft.is_recording()
             && let Some(bounds) = range.bounds_to(first_left_out.as_deref())
         {
             self.draft.record(Place::Documents { bounds });
         }
-        let next = first_left_out.and_then(|_| items.last().map(|item: &KvItem| Arc::clone(&item.key)));
+        let next = first_left_out.and_then(|_| items.last().map(|item: &KvItem| item.key.clone()));
         let Versioned { version, timestamp, .. } = self.at_present(());
         Outcome::Page(KvPage { items, next, version, timestamp })
     }
@@ -125,7 +125,7 @@ impl Decision<'_, '_> {
     /// Decides a change of a document that is there, and stages its writes.
     fn change(
         &mut self,
-        name: &Arc<str>,
+        name: &Key,
         decide: impl FnOnce(&Document, Terms<'_>) -> Result<Change, Error>,
     ) -> Result<Answer, Error> {
         let decided = decide(self.document_to_change(name)?, self.terms());
@@ -136,10 +136,10 @@ impl Decision<'_, '_> {
         self.stage_writes(name, writes)
     }
 
-    fn stage_writes(&mut self, name: &Arc<str>, writes: Vec<JsonWrite>) -> Result<Answer, Error> {
+    fn stage_writes(&mut self, name: &Key, writes: Vec<JsonWrite>) -> Result<Answer, Error> {
         let previous = self.replaced_document(name);
         for write in writes {
-            self.draft.stage(Mutation::JsonWrite { name: Arc::clone(name), write, previous }, self.limits)?;
+            self.draft.stage(Mutation::JsonWrite { name: name.clone(), write, previous }, self.limits)?;
         }
         Ok(Answer::Write(Effect::None))
     }
@@ -154,7 +154,7 @@ impl Decision<'_, '_> {
         self.draft.documents().get(name)
     }
 
-    fn document_to_change(&self, name: &Arc<str>) -> Result<&Document, Error> {
+    fn document_to_change(&self, name: &Key) -> Result<&Document, Error> {
         self.document(name).map(|entry| &entry.value).ok_or_else(|| {
             let message = "the document does not exist: create it first";
             self.of_document(name, Error::new(ErrorKind::NotFound, message))
@@ -176,12 +176,12 @@ impl Decision<'_, '_> {
         if self.draft.is_recording()
             && let Some(path) = self.draft.place_below(at.name, at.path, writes)
         {
-            self.draft.record(Place::Region { name: Arc::clone(at.name), path });
+            self.draft.record(Place::Region { name: at.name.clone(), path });
         }
     }
 
     /// Records that no more was learnt than whether a document is there, unless that is the transaction's own doing.
-    fn look_at_document(&mut self, name: &Arc<str>) {
+    fn look_at_document(&mut self, name: &Key) {
         if self.draft.is_recording() && !self.draft.documents().is_staged(name) {
             let only = || Bound::Included(name.to_string());
             self.draft.record(Place::Documents { bounds: KeyBounds { lower: only(), upper: only() } });
@@ -189,7 +189,7 @@ impl Decision<'_, '_> {
     }
 
     #[cold]
-    fn of_document(&self, name: &Arc<str>, error: Error) -> Error {
-        error.with_entity(EntityRef::json(self.draft.run_id(), Arc::clone(name)))
+    fn of_document(&self, name: &Key, error: Error) -> Error {
+        error.with_entity(EntityRef::json(self.draft.run_id(), name.clone()))
     }
 }

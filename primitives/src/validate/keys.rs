@@ -4,6 +4,7 @@ use crate::deadline::Deadline;
 use crate::effect::Effect;
 use crate::encoded::Encoded;
 use crate::error::{Error, ErrorKind};
+use crate::key::Key;
 use crate::key_kind::KeyKind;
 use crate::key_map::Entry;
 use crate::key_range::KeyRange;
@@ -12,7 +13,6 @@ use crate::outcome::{KvItem, KvPage, Outcome, Ttl};
 use crate::place::Place;
 use crate::read_set::conflict;
 use crate::version::{Stamp, Timestamp, Version, Versioned};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// A page of a list as it is asked for.
@@ -23,18 +23,18 @@ pub(super) struct Page<'a> {
 }
 
 impl Decision<'_, '_> {
-    pub(super) fn get(&mut self, kind: KeyKind, key: &Arc<str>) -> Option<Versioned<Encoded>> {
+    pub(super) fn get(&mut self, kind: KeyKind, key: &Key) -> Option<Versioned<Encoded>> {
         self.look_at(kind, key);
         self.entry(kind, key).map(|entry| of_entry(entry, entry.value.clone()))
     }
 
     /// A key that is there answers with its own version, one that is not with the run's.
-    pub(super) fn exists(&mut self, kind: KeyKind, key: &Arc<str>) -> Versioned<bool> {
+    pub(super) fn exists(&mut self, kind: KeyKind, key: &Key) -> Versioned<bool> {
         self.look_at(kind, key);
         self.entry(kind, key).map_or_else(|| self.at_present(false), |entry| of_entry(entry, true))
     }
 
-    pub(super) fn ttl(&mut self, kind: KeyKind, key: &Arc<str>) -> Option<Versioned<Option<Ttl>>> {
+    pub(super) fn ttl(&mut self, kind: KeyKind, key: &Key) -> Option<Versioned<Option<Ttl>>> {
         self.look_at(kind, key);
         let entry = self.entry(kind, key)?;
         let ttl = entry.deadline().map(|deadline: Timestamp| {
@@ -50,20 +50,20 @@ impl Decision<'_, '_> {
         let mut first_left_out = None;
         for (key, entry) in self.draft.keys(kind).walk(&page.range, self.now) {
             if items.len() == limit {
-                first_left_out = Some(Arc::clone(key));
+                first_left_out = Some(key.clone());
                 break;
             }
             let value = page.values.then(|| entry.value.clone());
             let Stamp { version, timestamp } = if page.values { entry.stamp } else { Stamp::default() };
-            items.push(KvItem { key: Arc::clone(key), value, version, timestamp });
+            items.push(KvItem { key: key.clone(), value, version, timestamp });
         }
         self.look_at_range(kind, &page.range, first_left_out.as_deref(), !page.values);
-        let next = first_left_out.and_then(|_| items.last().map(|item| Arc::clone(&item.key)));
+        let next = first_left_out.and_then(|_| items.last().map(|item| item.key.clone()));
         let Versioned { version, timestamp, .. } = self.at_present(());
         Outcome::Page(KvPage { items, next, version, timestamp })
     }
 
-    pub(super) fn delete_key(&mut self, kind: KeyKind, key: Arc<str>) -> Result<Answer, Error> {
+    pub(super) fn delete_key(&mut self, kind: KeyKind, key: Key) -> Result<Answer, Error> {
         self.look_at_presence(kind, &key);
         let existed = self.entry(kind, &key).is_some();
         if existed {
@@ -76,16 +76,11 @@ impl Decision<'_, '_> {
     pub(super) fn expire_keys(&mut self, kind: KeyKind, limit: usize) -> u64 {
         let keys: Vec<_> = self.draft.keys(kind).expired(self.now).take(limit).cloned().collect();
         // What does not fit into one commit is left to the next: cleaning is never refused for its size.
-        keys.into_iter().take_while(|key| self.stage_delete(kind, Arc::clone(key)).is_ok()).count() as u64
+        keys.into_iter().take_while(|key| self.stage_delete(kind, key.clone()).is_ok()).count() as u64
     }
 
     /// Refuses unless the key was last written by the commit expected; 0 expects that it is not there.
-    pub(super) fn expect_version(
-        &self,
-        kind: KeyKind,
-        key: &Arc<str>,
-        expected: Version,
-    ) -> Result<(), Error> {
+    pub(super) fn expect_version(&self, kind: KeyKind, key: &Key, expected: Version) -> Result<(), Error> {
         let found = self.entry(kind, key).map_or(Version::NEVER, |entry| entry.stamp.version);
         // Inside a transaction its own writes are read as pending; when it commits they have a number.
         let expected = if expected == Version::PENDING { self.draft.own_version(self.now) } else { expected };
@@ -102,7 +97,7 @@ impl Decision<'_, '_> {
     pub(super) fn resolve(
         &self,
         kind: KeyKind,
-        key: &Arc<str>,
+        key: &Key,
         deadline: Deadline,
     ) -> Result<Option<Timestamp>, Error> {
         deadline.resolve(self.now).map_err(|error| error.with_entity(kind.entity(self.draft.run_id(), key)))
@@ -111,7 +106,7 @@ impl Decision<'_, '_> {
     pub(super) fn stage_put(
         &mut self,
         kind: KeyKind,
-        key: Arc<str>,
+        key: Key,
         value: Encoded,
         deadline: Option<Timestamp>,
     ) -> Result<(), Error> {
@@ -123,7 +118,7 @@ impl Decision<'_, '_> {
         self.draft.stage(mutation, self.limits)
     }
 
-    pub(super) fn stage_delete(&mut self, kind: KeyKind, key: Arc<str>) -> Result<(), Error> {
+    pub(super) fn stage_delete(&mut self, kind: KeyKind, key: Key) -> Result<(), Error> {
         let previous = self.replaced_version(kind, &key);
         let mutation = match kind {
             KeyKind::Kv => Mutation::KvDelete { key, previous },
@@ -138,18 +133,18 @@ impl Decision<'_, '_> {
     }
 
     /// Records that a key was read, unless what was read is the transaction's own.
-    pub(super) fn look_at(&mut self, kind: KeyKind, key: &Arc<str>) {
+    pub(super) fn look_at(&mut self, kind: KeyKind, key: &Key) {
         self.look_at_key(kind, key, false);
     }
 
     /// The same where no more was learnt than whether the key is there.
-    fn look_at_presence(&mut self, kind: KeyKind, key: &Arc<str>) {
+    fn look_at_presence(&mut self, kind: KeyKind, key: &Key) {
         self.look_at_key(kind, key, true);
     }
 
-    fn look_at_key(&mut self, kind: KeyKind, key: &Arc<str>, presence_only: bool) {
+    fn look_at_key(&mut self, kind: KeyKind, key: &Key, presence_only: bool) {
         if self.draft.is_recording() && !self.draft.keys(kind).is_staged(key) {
-            self.draft.record(Place::Key { kind, key: Arc::clone(key), presence_only });
+            self.draft.record(Place::Key { kind, key: key.clone(), presence_only });
         }
     }
 
@@ -170,7 +165,7 @@ impl Decision<'_, '_> {
     }
 
     #[cold]
-    pub(super) fn about(&self, kind: KeyKind, key: &Arc<str>, error: ErrorKind, message: String) -> Error {
+    pub(super) fn about(&self, kind: KeyKind, key: &Key, error: ErrorKind, message: String) -> Error {
         Error::new(error, message).with_entity(kind.entity(self.draft.run_id(), key))
     }
 }

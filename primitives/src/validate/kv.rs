@@ -4,16 +4,16 @@ use crate::deadline::Deadline;
 use crate::effect::Effect;
 use crate::encoded::Encoded;
 use crate::error::{Error, ErrorKind};
+use crate::key::Key;
 use crate::key_kind::KeyKind;
 use crate::key_range::KeyRange;
 use crate::mutation::Mutation;
 use crate::operation::PutEntry;
 use crate::outcome::Outcome;
 use crate::version::{Timestamp, Version, Versioned};
-use std::sync::Arc;
 
 impl Decision<'_, '_> {
-    pub(super) fn put(&mut self, key: Arc<str>, value: Encoded, deadline: Deadline) -> Result<Answer, Error> {
+    pub(super) fn put(&mut self, key: Key, value: Encoded, deadline: Deadline) -> Result<Answer, Error> {
         let deadline = self.resolve(KeyKind::Kv, &key, deadline)?;
         self.stage_put(KeyKind::Kv, key, value, deadline)?;
         Ok(Answer::Write(Effect::None))
@@ -28,7 +28,7 @@ impl Decision<'_, '_> {
 
     pub(super) fn put_if(
         &mut self,
-        key: Arc<str>,
+        key: Key,
         value: Encoded,
         deadline: Deadline,
         expected: Version,
@@ -42,13 +42,13 @@ impl Decision<'_, '_> {
         // One more than may be staged is enough for the refusal to come from there.
         let count_max = self.limits.transaction_mutations_max.saturating_add(1);
         let walk = self.draft.keys(KeyKind::Kv).walk(&KeyRange::prefix(prefix), self.now);
-        let keys: Vec<_> = walk.take(count_max).map(|(key, _)| Arc::clone(key)).collect();
+        let keys: Vec<_> = walk.take(count_max).map(|(key, _)| key.clone()).collect();
         let count = keys.len() as u64;
         keys.into_iter().try_for_each(|key| self.stage_delete(KeyKind::Kv, key))?;
         Ok(Answer::Write(Effect::Count(count)))
     }
 
-    pub(super) fn increment(&mut self, key: Arc<str>, by: i64) -> Result<Answer, Error> {
+    pub(super) fn increment(&mut self, key: Key, by: i64) -> Result<Answer, Error> {
         self.look_at(KeyKind::Kv, &key);
         let (current, deadline) = match self.entry(KeyKind::Kv, &key) {
             None => (0, None),
@@ -69,7 +69,7 @@ impl Decision<'_, '_> {
         Ok(Answer::Write(Effect::Integer(sum)))
     }
 
-    pub(super) fn set_deadline(&mut self, key: Arc<str>, deadline: Deadline) -> Result<Answer, Error> {
+    pub(super) fn set_deadline(&mut self, key: Key, deadline: Deadline) -> Result<Answer, Error> {
         let deadline = self.resolve(KeyKind::Kv, &key, deadline)?;
         if deadline.is_none() {
             return self.clear_deadline(key);
@@ -83,7 +83,7 @@ impl Decision<'_, '_> {
         Ok(Answer::Write(Effect::Existed(existed)))
     }
 
-    pub(super) fn clear_deadline(&mut self, key: Arc<str>) -> Result<Answer, Error> {
+    pub(super) fn clear_deadline(&mut self, key: Key) -> Result<Answer, Error> {
         self.look_at(KeyKind::Kv, &key);
         let entry = self.entry(KeyKind::Kv, &key);
         let existed = entry.is_some();
@@ -93,7 +93,7 @@ impl Decision<'_, '_> {
         Ok(Answer::Write(Effect::Existed(existed)))
     }
 
-    pub(super) fn get_many(&mut self, keys: &[Arc<str>]) -> Outcome {
+    pub(super) fn get_many(&mut self, keys: &[Key]) -> Outcome {
         let items = keys.iter().map(|key| self.get(KeyKind::Kv, key)).collect();
         let Versioned { value: items, version, timestamp } = self.at_present(items);
         Outcome::Values { items, version, timestamp }
@@ -111,7 +111,7 @@ impl Decision<'_, '_> {
         self.at_present(count)
     }
 
-    fn stage_deadline(&mut self, key: Arc<str>, deadline: Option<Timestamp>) -> Result<(), Error> {
+    fn stage_deadline(&mut self, key: Key, deadline: Option<Timestamp>) -> Result<(), Error> {
         let previous = self.replaced_version(KeyKind::Kv, &key);
         self.draft.stage(Mutation::KvDeadline { key, deadline, previous }, self.limits)
     }

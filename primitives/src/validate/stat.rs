@@ -2,10 +2,10 @@
 use super::Decision;
 use crate::entity::EntityRef;
 use crate::error::Error;
+use crate::key::Key;
 use crate::key_kind::KeyKind;
 use crate::run_meta::RunInfo;
 use crate::version::Versioned;
-use std::sync::Arc;
 
 impl Decision<'_, '_> {
     /// The size of one thing in bytes, with the commit that last wrote it; `None` if it is not there.
@@ -34,7 +34,7 @@ impl Decision<'_, '_> {
         })
     }
 
-    fn stat_key(&mut self, kind: KeyKind, key: &Arc<str>) -> Option<Versioned<u64>> {
+    fn stat_key(&mut self, kind: KeyKind, key: &Key) -> Option<Versioned<u64>> {
         let found = self.get(kind, key)?;
         Some(found.map(|value| (key.len() + value.len()) as u64))
     }

@@ -1,7 +1,6 @@
 //! Random histories of a run, and every read there is of what they leave.
 use super::{append, encoded, list, put, run_id, trace_id};
 use proptest::prelude::*;
-use std::sync::Arc;
 use std::time::Duration;
 use strata_primitives::*;
 
@@ -68,7 +67,7 @@ fn document(value: i64) -> Value {
     Value::from([("a", inner), ("b", Value::Int(value)), ("list", Value::Array(vec![Value::Int(1)]))])
 }
 
-fn change_document(name: Arc<str>, path: Pointer, value: i64, how: How) -> Operation {
+fn change_document(name: Key, path: Pointer, value: i64, how: How) -> Operation {
     let number = Encoded::from_int(value);
     match how {
         How::Create => Operation::JsonCreate { name, value: encoded(document(value)) },
@@ -240,7 +239,7 @@ pub(crate) fn reads() -> Vec<Operation> {
         reads.push(Operation::EntityStat { entity: Box::new(EntityRef::trace(run_id(), id)) });
     }
     for document in (0..2).map(name) {
-        let name: Arc<str> = document.as_str().into();
+        let name: Key = document.as_str().into();
         reads.extend(PATHS.map(|path| Operation::JsonGet { name: name.clone(), path: pointer(path) }));
         reads.push(Operation::EntityStat { entity: Box::new(EntityRef::json(run_id(), name)) });
     }
