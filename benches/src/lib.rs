@@ -6,6 +6,7 @@
 //! | binary | question |
 //! |---|---|
 //! | `speed` | what does one call cost, and one call of 64, in each durability mode? |
+//! | `layers` | what does each layer of a put cost, and where does the time of a call go? |
 //! | `transactions` | what does a transaction of four operations cost, through each of its doors? |
 //! | `primitives` | what does one call on each primitive cost, and beside documents? |
 //! | `recovery` | how many records a second does a shard replay? |

@@ -38,6 +38,11 @@ impl Report {
         eprintln!("{}", figure.to_row());
     }
 
+    /// Tells one figure to programs alone, where people get a table.
+    pub fn note(&mut self, figure: &Figure) {
+        println!("{}", figure.to_json(self.bench));
+    }
+
     /// Tells one figure whose goal is a promise: missing it in every round fails the bench.
     ///
     /// A neighbour on the machine can spoil a round and the middle one with it, but makes none better, so a

@@ -153,6 +153,7 @@ impl Database {
                 traces: options.trace_retention,
             },
             record_reads: options.record_reads,
+            measure_layers: options.measure_layers,
             limits: options.limits,
             clock,
             storage,

@@ -115,8 +115,8 @@ pub use strata_primitives::{
 };
 pub use strata_shards::{
     BatchReceipt, Clock, CommitNotice, CompactReport, Compaction, Damage, ExportReport,
-    HeldCheckpoint as Checkpoint, ImportReport, RecoveryReport, RetentionPreview, RunPage, ShardCheckpoint,
-    ShardRecovery, ShardState, ShardStats, VerifyProgress, VerifyReport,
+    HeldCheckpoint as Checkpoint, ImportReport, LayerTimes, RecoveryReport, RetentionPreview, RunPage,
+    ShardCheckpoint, ShardRecovery, ShardState, ShardStats, VerifyProgress, VerifyReport,
 };
 pub use strata_wal::{Cut, Durations, LogRecovery, LogStatistics, Lsn, Sizes};
 
@@ -127,3 +127,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The same of the page on observing a store.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/observing.md")]
+struct Observing;

@@ -20,6 +20,7 @@ use strata_primitives::{Durability, Limits, Retention};
 /// | `event_retention` | keep all |
 /// | `trace_retention` | keep all |
 /// | `record_reads` | `false` |
+/// | `measure_layers` | `false` |
 /// | `pin` | `true` |
 /// | `io_uring` | `true` |
 /// | `limits` | `Limits::default()` |
@@ -76,6 +77,9 @@ pub struct Options {
     /// [`PastCommit::reads`](crate::PastCommit::reads): names and versions, 1,000 places and 64 KiB at most. A single write, a batch and
     /// a closure that is [executed](crate::RunHandle::execute) keep nothing: they saw the run as the commit before theirs left it. Not stored: it holds for what is committed from now on.
     pub record_reads: bool,
+    /// Whether each request that reads or writes a run by message tells how long it lay in the queue, in the shard, in the log and in
+    /// the reply, as [`ShardStats::layers`](crate::ShardStats::layers). Without it no clock is read for that.
+    pub measure_layers: bool,
     /// What is refused for its size.
     pub limits: Limits,
 }
@@ -97,6 +101,7 @@ impl Default for Options {
             event_retention: Retention::KeepAll,
             trace_retention: Retention::KeepAll,
             record_reads: false,
+            measure_layers: false,
             limits: Limits::default(),
         }
     }

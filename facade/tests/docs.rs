@@ -27,6 +27,7 @@ fn the_documented_options_are_the_default_ones() {
         ("event_retention", options.event_retention.to_string()),
         ("trace_retention", options.trace_retention.to_string()),
         ("record_reads", format!("`{}`", options.record_reads)),
+        ("measure_layers", format!("`{}`", options.measure_layers)),
         ("pin", format!("`{}`", options.pin)),
         ("io_uring", format!("`{}`", options.io_uring)),
         ("limits", "`Limits::default()`".to_string()),
@@ -206,6 +207,7 @@ fn every_counter_is_on_the_page_of_observing() {
     for (heading, file, name) in [
         ("| shard | unit | what it counts |", "shards/src/report.rs", "ShardStats"),
         ("| log | unit | what it counts |", "wal/src/log.rs", "LogStatistics"),
+        ("| layers | unit | what it counts |", "shards/src/layers.rs", "LayerTimes"),
     ] {
         let rows = rows(&document, heading);
         let told: Vec<&str> = rows.iter().map(|row| row[0].trim_matches('`')).collect();

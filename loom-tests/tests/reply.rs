@@ -115,6 +115,32 @@ fn given_up_then_answered() {
     second.join().unwrap();
 }
 
+/// The slot's next request has no timeline, or one of its own.
+fn timed_then_untimed_through_one_slot() {
+    let pool = ReplyPool::new();
+    let (pending, mut responder) = pool.request();
+    responder.mark_sent();
+    let first = thread::spawn(move || {
+        responder.mark_taken();
+        responder.mark_withheld();
+        responder.send(1);
+    });
+    assert_eq!(pool.wait(pending), Ok(1));
+    let timeline = pool.take_timeline().expect("it was timed");
+    assert!(timeline.taken.is_some() && timeline.withheld.is_some() && timeline.answered.is_some());
+    let (pending, responder) = pool.request();
+    let second = thread::spawn(move || responder.send(2));
+    assert_eq!(pool.wait(pending), Ok(2));
+    assert_eq!(pool.take_timeline(), None);
+    first.join().unwrap();
+    second.join().unwrap();
+}
+
+#[test]
+fn a_timeline_is_touched_by_one_end_at_a_time_and_stays_with_its_request() {
+    explore_bounded("reply: timed, then untimed (3 preemptions)", 3, timed_then_untimed_through_one_slot);
+}
+
 #[test]
 fn an_answer_always_arrives_and_is_dropped_once() {
     explore("reply: answer", answered);

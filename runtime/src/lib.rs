@@ -2,7 +2,7 @@
 //!
 //! Nothing here knows what is said: a message is a `T` that is moved in, a reply is a `T` that is moved out.
 //! Read in this order: `mailbox` (the way in), `ring` (its queue), `reply` (the way back), `task_reply` (the same to a
-//! task), `slot` (where both change hands), `wake` (how a thread sleeps without
+//! task), `slot` (where both change hands), `timeline` (when they did), `wake` (how a thread sleeps without
 //! missing either), `spin` (how long it looks before it sleeps), `pinned` (where it runs), `published` and `board` (what is read
 //! without asking), `process` (which process this is). `sync` is the one place
 //! that knows whether these run on the machine or inside a model checker.
@@ -21,6 +21,7 @@ pub mod spin;
 #[doc(hidden)]
 pub mod sync;
 pub mod task_reply;
+pub mod timeline;
 pub mod wake;
 
 pub use board::{Board, Publication};
@@ -31,4 +32,5 @@ pub use published::Published;
 pub use reply::{Abandoned, Pending, ReplyPool, Responder, Unanswered};
 pub use spin::{Habit, SPIN_BUDGET_MAX, Spin};
 pub use task_reply::{Awaited, TaskReplyPool};
+pub use timeline::Timeline;
 pub use wake::WakeWord;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::slot::Slot;
 use crate::spin::Spin;
 use crate::sync::Arc;
+use crate::timeline::Timeline;
 
 /// Slots a pool keeps; a thread with more requests under way at once allocates the rest.
 const POOLED_COUNT_MAX: usize = 64;
@@ -70,6 +71,8 @@ pub struct ReplyPool<T> {
     spin: Spin,
     /// Waits that are still to sleep at once.
     rest: Cell<u8>,
+    /// Of the last wait for a request that has one.
+    timeline: Cell<Option<Timeline>>,
     one_thread: PhantomData<*const ()>,
 }
 
@@ -82,7 +85,7 @@ impl<T> ReplyPool<T> {
     /// An empty pool whose waits look for as long as `spin` says before they sleep.
     pub fn with_spin(spin: Spin) -> ReplyPool<T> {
         let free = RefCell::new(Vec::with_capacity(POOLED_COUNT_MAX));
-        ReplyPool { free, spin, rest: Cell::new(0), one_thread: PhantomData }
+        ReplyPool { free, spin, rest: Cell::new(0), timeline: Cell::new(None), one_thread: PhantomData }
     }
 
     /// Both ends of a new request.
@@ -144,6 +147,9 @@ impl<T> ReplyPool<T> {
             return Err(Unanswered::GaveUp);
         }
         let (answer, is_late) = slot.take();
+        if slot.is_timed() {
+            self.keep_timeline(&slot);
+        }
         self.rest.set(match (is_late, rest) {
             (false, _) => 0,
             (true, 0) if !has_come => REST,
@@ -151,6 +157,17 @@ impl<T> ReplyPool<T> {
         });
         self.recycle(slot);
         answer.ok_or(Unanswered::Abandoned)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn keep_timeline(&self, slot: &Slot<T>) {
+        self.timeline.set(slot.take_timeline());
+    }
+
+    /// The timeline of the last request that was waited for and has one; none a second time.
+    pub fn take_timeline(&self) -> Option<Timeline> {
+        self.timeline.take()
     }
 
     /// Keeps a settled slot for the next request.
@@ -212,6 +229,28 @@ impl<T> Responder<T> {
     #[inline]
     pub(crate) fn of(slot: &Arc<Slot<T>>) -> Responder<T> {
         Responder { slot: Some(slot.clone()) }
+    }
+
+    /// Begins the [timeline](Timeline) of the request: it is sent now. Without one the other marks do nothing.
+    pub fn mark_sent(&mut self) {
+        self.slot().begin_timeline();
+    }
+
+    /// Notes in the timeline that the request was taken by who answers it.
+    pub fn mark_taken(&mut self) {
+        self.slot().mark(|timeline| &mut timeline.taken);
+    }
+
+    /// Notes in the timeline that the answer is known and cannot be given yet.
+    #[inline]
+    pub fn mark_withheld(&mut self) {
+        self.slot().mark(|timeline| &mut timeline.withheld);
+    }
+
+    /// By a mutable reference, so that two threads with the same responder cannot touch its slot at once.
+    #[inline]
+    fn slot(&mut self) -> &Slot<T> {
+        self.slot.as_ref().expect("a responder has its slot until it answers")
     }
 
     /// Answers, and wakes the waiter if it sleeps.
@@ -288,6 +327,44 @@ mod tests {
         assert_eq!(Arc::as_ptr(&pending.slot), first);
         responder.send(2);
         assert_eq!(pool.wait(pending), Ok(2));
+    }
+
+    #[test]
+    fn a_timeline_is_that_of_one_request_and_tells_what_it_passed() {
+        let pool = ReplyPool::new();
+        let (pending, mut responder) = pool.request();
+        let before = Instant::now();
+        responder.mark_sent();
+        responder.mark_taken();
+        responder.mark_withheld();
+        responder.send(1);
+        pool.wait(pending).unwrap();
+        let timeline = pool.take_timeline().unwrap();
+        let stations = [timeline.taken, timeline.withheld, timeline.answered].map(Option::unwrap);
+        assert!(before <= timeline.sent && timeline.sent <= stations[0] && stations.is_sorted());
+        assert!(stations[2] <= Instant::now());
+        assert_eq!(pool.take_timeline(), None, "it is told once");
+
+        let (pending, mut responder) = pool.request();
+        responder.mark_taken();
+        responder.mark_withheld();
+        responder.send(2);
+        pool.wait(pending).unwrap();
+        assert_eq!(pool.take_timeline(), None, "nobody has begun one, in the same slot");
+    }
+
+    #[test]
+    fn the_timeline_of_a_request_that_is_abandoned_does_not_stay_in_its_slot() {
+        let pool = ReplyPool::new();
+        let (pending, mut responder) = pool.request();
+        responder.mark_sent();
+        drop(responder);
+        pool.wait(pending).unwrap_err();
+        assert_eq!(pool.take_timeline().unwrap().answered, None);
+        let (pending, responder) = pool.request();
+        responder.send(2);
+        pool.wait(pending).unwrap();
+        assert_eq!(pool.take_timeline(), None);
     }
 
     #[test]

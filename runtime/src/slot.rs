@@ -6,7 +6,8 @@
 //!
 //! **The value** is touched by the responder alone until the one swap with which it publishes an answer (Release), and by
 //! the waiting end alone once it has seen that answer (Acquire). A value that nobody takes is an ordinary `Option` inside the
-//! slot and is dropped with it, once, by whoever lets go last.
+//! slot and is dropped with it, once, by whoever lets go last. The timeline goes the same way: the responder's until its swap,
+//! from the thread that asks on, then the waiting end's, which leaves none behind.
 //!
 //! **Who is woken** is the thread that a slot was made for, which never changes, or a task. The waker of a task belongs
 //! to the waiting end in every state but `Parked`. It goes over to the responder with the exchange to `Parked`
@@ -24,9 +25,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::sync::{Arc, AtomicU32, Site, UnsafeCell, Waiter, ordering};
+use crate::timeline::Timeline;
 
 /// The life of one request, as its slot tells it.
 #[repr(u32)]
@@ -57,6 +59,8 @@ fn is_outcome(state: u32) -> bool {
 pub(crate) struct Slot<T> {
     state: AtomicU32,
     value: UnsafeCell<Option<T>>,
+    /// None for a request that nobody times.
+    timeline: UnsafeCell<Option<Timeline>>,
     sleeper: Sleeper,
 }
 
@@ -68,9 +72,9 @@ enum Sleeper {
     Task(UnsafeCell<Option<Waker>>),
 }
 
-// SAFETY: value and waker are reached by one thread at a time, as the head of this file argues; the value moves from the
-// responder's thread to the waiter's, for which `T: Send` is enough, and wakers are `Send`. Everything else in a slot is
-// `Sync`.
+// SAFETY: value, timeline and waker are reached by one thread at a time, as the head of this file argues; the value moves from
+// the responder's thread to the waiter's, for which `T: Send` is enough, and timelines and wakers are `Send`. Everything else in
+// a slot is `Sync`.
 unsafe impl<T: Send> Sync for Slot<T> {}
 
 impl<T> Slot<T> {
@@ -85,7 +89,48 @@ impl<T> Slot<T> {
     }
 
     fn new(sleeper: Sleeper) -> Slot<T> {
-        Slot { state: AtomicU32::new(WAITING), value: UnsafeCell::new(None), sleeper }
+        let (value, timeline) = (UnsafeCell::new(None), UnsafeCell::new(None));
+        Slot { state: AtomicU32::new(WAITING), value, timeline, sleeper }
+    }
+
+    /// For the responder, before it answers: begins the timeline of the request.
+    pub(crate) fn begin_timeline(&self) {
+        // SAFETY: the responder has not swapped, and the waiting end touches the timeline in no state before.
+        self.timeline.with_mut(|timeline| unsafe { *timeline = Some(Timeline::begin()) });
+    }
+
+    /// For the responder, before it answers: notes that a station is passed now, if the request has a timeline.
+    #[inline]
+    pub(crate) fn mark(&self, station: fn(&mut Timeline) -> &mut Option<Instant>) {
+        if self.is_timed() {
+            self.mark_now(station);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn mark_now(&self, station: fn(&mut Timeline) -> &mut Option<Instant>) {
+        self.timeline.with_mut(|timeline| {
+            // SAFETY: as in `begin_timeline`. The reference ends here.
+            if let Some(timeline) = unsafe { &mut *timeline } {
+                *station(timeline) = Some(Instant::now());
+            }
+        });
+    }
+
+    /// For whoever may touch the timeline: whether there is one.
+    #[inline]
+    pub(crate) fn is_timed(&self) -> bool {
+        // SAFETY: as in `begin_timeline` for the responder, as in `take_timeline` for the waiting end.
+        self.timeline.with_mut(|timeline| unsafe { (*timeline).is_some() })
+    }
+
+    /// For the waiting end, behind `take`: the timeline of the request, if it has one. The slot has none afterwards.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn take_timeline(&self) -> Option<Timeline> {
+        // SAFETY: as in `take`: the responder made its last touch before its swap, and this thread has seen that.
+        self.timeline.with_mut(|timeline| unsafe { (*timeline).take() })
     }
 
     /// For the responder, once: publishes the answer.
@@ -96,6 +141,7 @@ impl<T> Slot<T> {
             // neither; the only responder is this one.
             unsafe { *value = Some(answer) }
         });
+        self.mark(|timeline| &mut timeline.answered);
         self.settle(if is_late { ANSWERED_LATE } else { ANSWERED });
     }
 
@@ -228,6 +274,9 @@ impl<T> Slot<T> {
     /// responder has let go of it.
     pub(crate) fn reset_alone(slot: &mut Arc<Slot<T>>) -> bool {
         let Some(alone) = Arc::get_mut(slot) else { return false };
+        if alone.is_timed() {
+            alone.take_timeline();
+        }
         alone.reset();
         true
     }

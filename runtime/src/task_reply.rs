@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use crate::reply::{Abandoned, Responder};
 use crate::slot::Slot;
 use crate::sync::Arc;
+use crate::timeline::Timeline;
 
 /// Slots a pool keeps; a thread with more requests under way at once allocates the rest.
 const POOLED_COUNT_MAX: usize = 256;
@@ -95,6 +96,13 @@ impl<T> fmt::Debug for TaskReplyPool<T> {
 pub struct Awaited<T> {
     slot: Arc<Slot<T>>,
     is_taken: bool,
+}
+
+impl<T> Awaited<T> {
+    /// The [timeline](Timeline) of a request whose answer was taken, if it has one; none a second time.
+    pub fn take_timeline(&mut self) -> Option<Timeline> {
+        if self.is_taken { self.slot.take_timeline() } else { None }
+    }
 }
 
 impl<T> Future for Awaited<T> {
@@ -192,6 +200,31 @@ mod tests {
         assert!(poll(&mut awaited, &waker).is_pending());
         drop(responder);
         assert_eq!((woken.count(), poll(&mut awaited, &waker)), (1, Poll::Ready(Err(Abandoned))));
+    }
+
+    #[test]
+    fn a_timeline_is_told_behind_its_answer_and_does_not_stay_in_the_slot() {
+        let pool = TaskReplyPool::new();
+        let (mut awaited, mut responder) = pool.request();
+        responder.mark_sent();
+        responder.mark_taken();
+        responder.send(7);
+        assert_eq!(awaited.take_timeline(), None, "its answer was not taken");
+        assert_eq!(poll(&mut awaited, Waker::noop()), Poll::Ready(Ok(7)));
+        let timeline = awaited.take_timeline().unwrap();
+        assert!(timeline.taken.is_some() && timeline.withheld.is_none() && timeline.answered.is_some());
+
+        let (mut awaited, mut responder) = pool.request();
+        responder.mark_sent();
+        responder.send(8);
+        assert_eq!(poll(&mut awaited, Waker::noop()), Poll::Ready(Ok(8)));
+        let first = Arc::as_ptr(&awaited.slot);
+        pool.recycle(awaited);
+        let (mut awaited, responder) = pool.request();
+        assert_eq!(Arc::as_ptr(&awaited.slot), first);
+        responder.send(9);
+        assert_eq!(poll(&mut awaited, Waker::noop()), Poll::Ready(Ok(9)));
+        assert_eq!(awaited.take_timeline(), None, "nobody had asked for that of the one before");
     }
 
     #[test]

@@ -112,8 +112,11 @@ impl Engine {
             return Err(forked_error());
         }
         // A thread that is ending has lost its pool already.
-        let (awaited, reply) =
+        let (awaited, mut reply) =
             REPLIES.try_with(TaskReplyPool::request).unwrap_or_else(|_| TaskReplyPool::new().request());
+        if self.layers.is_some() {
+            reply.mark_sent();
+        }
         match self.shards[shard].try_send(message(reply)) {
             Ok(()) => Ok(Asked { engine: self, shard, awaited: Some(awaited) }),
             Err(error) => Err(unsent_error(shard, Duration::ZERO, &error)),
@@ -139,7 +142,8 @@ impl Future for Asked<'_> {
         }
         let awaited = self.awaited.as_mut().expect("an answer is taken once");
         let Poll::Ready(answer) = Pin::new(awaited).poll(context) else { return Poll::Pending };
-        if let Some(awaited) = self.awaited.take() {
+        if let Some(mut awaited) = self.awaited.take() {
+            self.engine.note_received(self.shard, || awaited.take_timeline());
             let _ = REPLIES.try_with(|replies| replies.recycle(awaited));
         }
         Poll::Ready(answer.unwrap_or_else(|_| Err(abandoned_error(self.shard))))

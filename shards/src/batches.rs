@@ -29,6 +29,11 @@ impl Batches {
         self.results.push((result.map(receipt_of), need));
     }
 
+    /// Whether all have come as far as they were promised.
+    fn is_told(&self, progress: &Progress) -> bool {
+        self.results.iter().all(|(_, need)| need.is_met(progress))
+    }
+
     /// The log has failed: what has not come as far as it was promised was taken back.
     pub(crate) fn fail_unseen(&mut self, progress: &Progress, failure: &Error) {
         for (result, need) in &mut self.results {
@@ -53,6 +58,9 @@ impl Shard {
                 stalled @ Step::Stalled(_) => return self.carry(stalled, Then::Batches(batches)),
             }
         }
+        if !batches.is_told(&self.progress) {
+            batches.reply.mark_withheld();
+        }
         self.done_batches.push(*batches);
         self.answer_batches();
     }
@@ -60,8 +68,7 @@ impl Shard {
     /// Answers the batches that are done and have come as far as they were promised.
     pub(crate) fn answer_batches(&mut self) {
         let Self { done_batches, progress, .. } = self;
-        let is_told = |batches: &mut Batches| batches.results.iter().all(|(_, need)| need.is_met(progress));
-        for batches in done_batches.extract_if(.., is_told) {
+        for batches in done_batches.extract_if(.., |batches| batches.is_told(progress)) {
             let results = batches.results.into_iter().map(|(result, _)| result).collect();
             batches.reply.send(Ok(Answer::Batches(results)));
         }

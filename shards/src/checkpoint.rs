@@ -398,7 +398,7 @@ impl Shard {
                 self.set_stage(Stage::Noting { noted: noted.into_iter(), moved, unnecessary });
                 self.stats.images += 1;
                 self.stats.image_bytes.record(size);
-                self.stats.image_times.record(image_time.as_micros() as u64);
+                self.stats.image_times.record(image_time.as_nanos() as u64);
                 let now = Instant::now();
                 self.stats.checkpoint_times.record_between(begun_at, now);
                 let NamedImage { number, through, .. } = image;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
 use strata_primitives::{Error, ErrorKind, Operation, RunFilter, RunId};
+use strata_runtime::Timeline;
 use strata_runtime::mailbox::{self, SendError};
 use strata_runtime::pinned::{Placement, is_shard_thread};
 use strata_runtime::process_number;
@@ -17,6 +18,7 @@ use strata_wal::storage::LockGuard;
 use crate::checkpoint_kind::CheckpointKind;
 use crate::clock::Clock;
 use crate::held_checkpoint::Holds;
+use crate::layers::Layers;
 use crate::maintenance::Errand;
 use crate::message::{Answer, BatchReceipt, Control, Message, Reply, RunOrigin, RunPage};
 use crate::report::{RecoveryReport, ShardCheckpoint, ShardRecovery, ShardState, ShardStats};
@@ -30,6 +32,8 @@ pub struct Engine {
     pub(crate) process: u64,
     pub(crate) clock: Clock,
     pub(crate) is_read_only: bool,
+    /// Where the time of requests goes, where that is measured.
+    pub(crate) layers: Option<Layers>,
     /// Who keeps files where they are.
     pub(crate) holds: Holds,
     /// Held by a compaction, and by who closes the store.
@@ -203,7 +207,10 @@ impl Engine {
     pub fn stats(&self) -> Result<Vec<ShardStats>, Error> {
         (0..self.shards.len())
             .map(|shard| match self.ask(shard, |reply| Message::Control(Control::Stats, reply)) {
-                Ok(Answer::Stats(stats)) => Ok(*stats),
+                Ok(Answer::Stats(stats)) => {
+                    let layers = self.layers.as_ref().map(|layers| layers.of_shard(shard));
+                    Ok(ShardStats { layers, ..*stats })
+                }
                 Ok(other) => unreachable!("a question for counters was answered with {other:?}"),
                 Err(error) if error.kind() == ErrorKind::Closed && self.is_open() => {
                     Ok(ShardStats { state: ShardState::Closed, ..ShardStats::new(shard as u32) })
@@ -220,7 +227,12 @@ impl Engine {
             return Err(Error::new(ErrorKind::InvalidArgument, message));
         }
         match self.ask(shard, |reply| Message::Control(Control::Restart, reply))? {
-            Answer::Recovery(recovery) => Ok(*recovery),
+            Answer::Recovery(recovery) => {
+                if let Some(layers) = &self.layers {
+                    layers.begin(shard);
+                }
+                Ok(*recovery)
+            }
             other => unreachable!("a restart was answered with {other:?}"),
         }
     }
@@ -369,7 +381,10 @@ impl Engine {
         patience: Duration,
         message: impl FnOnce(Reply) -> Message,
     ) -> Result<Pending<Result<Answer, Error>>, Error> {
-        let (pending, reply) = replies.request();
+        let (pending, mut reply) = replies.request();
+        if self.layers.is_some() {
+            reply.mark_sent();
+        }
         let sent = match self.shards[shard].try_send(message(reply)) {
             Err(SendError::Full(_)) if !self.is_own_process() => return Err(forked_error()),
             Err(SendError::Full(message)) => self.shards[shard].send(message, patience),
@@ -388,7 +403,9 @@ impl Engine {
         pending: Pending<Result<Answer, Error>>,
         deadline: Instant,
     ) -> Result<Option<Answer>, Error> {
-        match replies.wait_until(pending, deadline, || self.is_own_process()) {
+        let received = replies.wait_until(pending, deadline, || self.is_own_process());
+        self.note_received(shard, || replies.take_timeline());
+        match received {
             Ok(answer) => answer.map(Some),
             Err(Unanswered::GaveUp) if self.is_own_process() => Ok(None),
             Err(Unanswered::GaveUp) => Err(forked_error()),
@@ -402,10 +419,20 @@ impl Engine {
         shard: usize,
         pending: Pending<Result<Answer, Error>>,
     ) -> Result<Answer, Error> {
-        match replies.wait_while(pending, || self.is_own_process()) {
+        let received = replies.wait_while(pending, || self.is_own_process());
+        self.note_received(shard, || replies.take_timeline());
+        match received {
             Ok(answer) => answer,
             Err(Unanswered::GaveUp) => Err(forked_error()),
             Err(Unanswered::Abandoned) => Err(abandoned_error(shard)),
+        }
+    }
+
+    /// Notes where the time of a request went whose answer has just been received, if it has come all the way.
+    #[inline]
+    pub(crate) fn note_received(&self, shard: usize, timeline: impl FnOnce() -> Option<Timeline>) {
+        if let Some(layers) = &self.layers {
+            layers.record(shard, timeline);
         }
     }
 

@@ -8,7 +8,7 @@
 //! `transact`, `picture`, `window`, `publishing`, `reading`, `execute`, `subscription`, `subscribe`, `withheld`, `log_progress`, `shard_thread`; `checkpoint`, `checkpoint_kind`,
 //! `image_walk`, `retained`, `trail`, `image_directory`, `image_thread` and `restore`; `cold_run`, `loader`, `residency` and `eviction`;
 //! `history`, `pasts`, `reaches`, `retention_preview`, `record_walk`, `history_query`, `history_read`, `frozen`, `fork`, `base`, `forks`, `shared_memory` and `kin`; `archive`, `export` and `import`; then `maintenance`, `held_checkpoint`, `compaction`,
-//! `verify`, `open`, `resharding`, `engine`, `calls`, `awaiting` and `sending`, which start, reach and stop all of them; and `salvage` with its `salvage_index`, for
+//! `verify`, `open`, `resharding`, `engine`, `calls`, `awaiting`, `sending` and `layers`, which start, reach and stop all of them; and `salvage` with its `salvage_index`, for
 //! stores that do not open any more.
 #![forbid(unsafe_code)]
 
@@ -51,6 +51,7 @@ mod image_thread;
 mod image_walk;
 mod import;
 mod kin;
+mod layers;
 mod lines;
 mod loader;
 mod log_progress;
@@ -97,6 +98,7 @@ pub use execute::{Ending, Shipped, Turn};
 pub use frozen::Frozen;
 pub use held_checkpoint::HeldCheckpoint;
 pub use history_query::{CommitPage, HistoryQuery, LoggedCommit};
+pub use layers::LayerTimes;
 pub use message::{BatchReceipt, CallOptions, ParentLife, RunOrigin, RunPage};
 pub use open::EngineOptions;
 pub use picture::Pin;

@@ -302,6 +302,22 @@ pub enum Message {
 }
 
 impl Message {
+    /// Notes that a request was taken from the mailbox, if it reads or writes a run as it is: the way of these is timed. All others
+    /// wait for what is no part of it: news, files, an image.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn mark_taken(&mut self) {
+        match self {
+            Message::Operate { reply, .. }
+            | Message::Batch { reply, .. }
+            | Message::Batches { reply, .. }
+            | Message::Step { reply, .. }
+            | Message::Commit { reply, .. }
+            | Message::Execute { reply, .. } => reply.mark_taken(),
+            _ => {}
+        }
+    }
+
     /// Where the answer goes, if one is expected.
     pub(crate) fn into_reply(self) -> Option<Reply> {
         match self {

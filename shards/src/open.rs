@@ -20,6 +20,7 @@ use crate::cold_run::ImageShelf;
 use crate::engine::{Engine, Running, closed_error};
 use crate::held_checkpoint::Holds;
 use crate::image_thread::ImageNews;
+use crate::layers::Layers;
 use crate::loader::Loader;
 use crate::maintenance::{Delivery, Maintenance, Prepared};
 use crate::message::{Control, Message};
@@ -65,6 +66,8 @@ pub struct EngineOptions {
     pub entry_retention: EntryRetention,
     /// Whether what a transaction has read is kept with its commit.
     pub record_reads: bool,
+    /// Whether the time of requests is measured where it goes.
+    pub measure_layers: bool,
     /// What is refused for its size.
     pub limits: Limits,
     /// Where time comes from.
@@ -241,6 +244,7 @@ impl<'a> Start<'a> {
             retention: options.retention,
             entry_retention: options.entry_retention,
             record_reads: options.record_reads,
+            measure_layers: options.measure_layers,
         };
         let placement = options.pin.then(|| Placement::claim(count));
         let recovery = RecoveryReport {
@@ -258,6 +262,7 @@ impl<'a> Start<'a> {
             process: strata_runtime::process_number(),
             clock: options.clock.clone(),
             is_read_only: options.is_read_only,
+            layers: options.measure_layers.then(|| Layers::of(count)),
             holds: Holds::default(),
             compacting: Mutex::new(()),
             importing: Mutex::new(()),

@@ -6,6 +6,8 @@ use std::time::Duration;
 use strata_primitives::{RunId, Version};
 use strata_wal::{Durations, LogRecovery, LogStatistics, Lsn, Sizes};
 
+use crate::layers::LayerTimes;
+
 /// What opening a store found and did.
 #[derive(Clone, Debug)]
 pub struct RecoveryReport {
@@ -218,6 +220,8 @@ pub struct ShardStats {
     pub image_failures: u64,
     /// The log's own counters; `None` for an in-memory database.
     pub log: Option<LogStatistics>,
+    /// Where the time of its requests went; `None` unless that is measured.
+    pub layers: Option<LayerTimes>,
 }
 
 impl ShardStats {

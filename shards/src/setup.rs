@@ -32,6 +32,8 @@ pub(crate) struct Setup {
     pub(crate) entry_retention: EntryRetention,
     /// What a transaction has read is kept with its commit.
     pub(crate) record_reads: bool,
+    /// Requests have a timeline.
+    pub(crate) measure_layers: bool,
 }
 
 impl Setup {

@@ -196,7 +196,11 @@ impl Shard {
         }
         let is_short = self.is_short_of_memory();
         while !is_short && self.held.is_none() && self.ending.is_none() && served < TURN_MESSAGES_MAX {
-            let Some(message) = mailbox.receive() else { break };
+            let mut received = mailbox.receive();
+            if self.setup.measure_layers {
+                received.iter_mut().for_each(Message::mark_taken);
+            }
+            let Some(message) = received else { break };
             // Read when the message is there, not once a turn: whoever was answered in this turn, saw a deadline pass
             // and asks again, is told so. It costs some 20 ns.
             self.now = self.setup.clock.now();
@@ -225,7 +229,8 @@ impl Shard {
         self.runs.publish_due(&self.progress, self.boot, self.erasure_mark);
         let was_busy = loaded || was_ready > 0 || served > 0 || expired || imaged || forgot || moved;
         if was_busy {
-            self.stats.turns.record(self.setup.clock.now().0.saturating_sub(began.0));
+            let micros = self.setup.clock.now().0.saturating_sub(began.0);
+            self.stats.turns.record(micros.saturating_mul(1000));
         }
         was_busy
     }

@@ -38,7 +38,8 @@ impl Withheld {
         if need.is_met(progress) {
             return reply.send(answer);
         }
-        let entry = Entry { need, reply, answer };
+        let mut entry = Entry { need, reply, answer };
+        entry.reply.mark_withheld();
         if need.durable <= progress.durable {
             self.written.push(entry);
         } else {

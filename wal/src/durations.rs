@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-/// A distribution of durations from a microsecond to a minute, each known to two digits: a histogram with buckets that grow
+/// A distribution of durations from a nanosecond to a minute, each known to two digits: a histogram with buckets that grow
 /// with what they hold (Tene, HdrHistogram). Adding one allocates nothing and takes some nanoseconds.
 #[derive(Clone, PartialEq)]
 pub struct Durations(Histogram<u32>);
@@ -14,8 +14,8 @@ pub struct Durations(Histogram<u32>);
 #[derive(Clone, PartialEq)]
 pub struct Sizes(Histogram<u32>);
 
-/// Longer durations count as this long, microseconds.
-const LONGEST: u64 = 60_000_000;
+/// Longer durations count as this long, nanoseconds.
+const LONGEST: u64 = 60_000_000_000;
 /// Larger sizes count as this large.
 const LARGEST: u64 = 1 << 30;
 
@@ -28,22 +28,22 @@ impl Durations {
     /// The duration that the share `quantile` of all do not exceed, 0.999 for one in a thousand above it; zero when there
     /// are none.
     pub fn quantile(&self, quantile: f64) -> Duration {
-        Duration::from_micros(self.0.value_at_quantile(quantile))
+        Duration::from_nanos(self.0.value_at_quantile(quantile))
     }
 
     /// The longest one; zero when there are none.
     pub fn max(&self) -> Duration {
-        Duration::from_micros(self.0.max())
+        Duration::from_nanos(self.0.max())
     }
 
-    /// Adds one, in microseconds.
-    pub fn record(&mut self, micros: u64) {
-        self.0.saturating_record(micros.min(LONGEST));
+    /// Adds one, in nanoseconds.
+    pub fn record(&mut self, nanos: u64) {
+        self.0.saturating_record(nanos.min(LONGEST));
     }
 
     /// Adds one that began at `since` and ends at `now`.
     pub fn record_between(&mut self, since: Instant, now: Instant) {
-        self.record(now.saturating_duration_since(since).as_micros() as u64);
+        self.record(now.saturating_duration_since(since).as_nanos() as u64);
     }
 }
 
@@ -113,15 +113,15 @@ mod tests {
             (durations.count(), durations.quantile(0.5), durations.max()),
             (0, Duration::ZERO, Duration::ZERO)
         );
-        (1..=1_000).for_each(|micros| durations.record(micros));
+        (1..=1_000).for_each(|nanos| durations.record(nanos));
         durations.record(u64::MAX);
-        let near = |quantile: f64, micros: f64| {
-            let found = durations.quantile(quantile).as_micros() as f64;
-            assert!((found / micros - 1.0).abs() < 0.01, "{found} for {micros}");
+        let near = |quantile: f64, nanos: f64| {
+            let found = durations.quantile(quantile).as_nanos() as f64;
+            assert!((found / nanos - 1.0).abs() < 0.01, "{found} for {nanos}");
         };
         near(0.5, 500.0);
         near(0.99, 990.0);
-        near(1.0, 60_000_000.0);
+        near(1.0, 60e9);
         assert_eq!(durations.count(), 1_001);
     }
 
@@ -138,8 +138,8 @@ mod tests {
     #[test]
     fn what_lies_between_two_instants_is_a_duration_and_never_negative() {
         let (mut durations, now) = (Durations::default(), Instant::now());
-        durations.record_between(now, now + Duration::from_micros(77));
+        durations.record_between(now, now + Duration::from_nanos(77));
         durations.record_between(now + Duration::from_secs(1), now);
-        assert_eq!((durations.quantile(0.5), durations.max()), (Duration::ZERO, Duration::from_micros(77)));
+        assert_eq!((durations.quantile(0.5), durations.max()), (Duration::ZERO, Duration::from_nanos(77)));
     }
 }

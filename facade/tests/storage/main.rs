@@ -11,6 +11,7 @@ mod golden;
 mod held_checkpoints;
 mod intervals;
 mod large_values;
+mod layers;
 mod lazy_open;
 mod read_only;
 mod regressions;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::Scope;
 
 use rustix::event::{EventfdFlags, eventfd};
-use strata::{Clock, Database, Durability};
+use strata::{Clock, Database, Durability, Options};
 use strata_wal::buffer::Buffer;
 use strata_wal::sim::SimDisk;
 use strata_wal::storage::{Access, Capabilities, Completion, DirEntry, File, Lock, Queue, Storage};
@@ -20,9 +20,14 @@ use super::{eventually, options, sim_path};
 
 /// Opens a store of one shard behind the gate.
 pub(crate) fn open_gated(disk: &SimDisk, gate: &Arc<Gate>, durability: Durability) -> Database {
+    open_gated_with(disk, gate, options(durability, 1))
+}
+
+/// The same with options.
+pub(crate) fn open_gated_with(disk: &SimDisk, gate: &Arc<Gate>, options: Options) -> Database {
     let storage = GatedStorage { disk: disk.clone(), gate: Arc::clone(gate) };
     let clock = Clock::Manual(Arc::new(1_750_000_000_000_000.into()));
-    Database::start(Some(sim_path()), options(durability, 1), clock, Some(Arc::new(storage))).unwrap()
+    Database::start(Some(sim_path()), options, clock, Some(Arc::new(storage))).unwrap()
 }
 
 /// Holds completions back while it is closed.
