@@ -73,7 +73,7 @@ impl Request<'_> {
 
     pub(crate) fn put(self, key: &str, value: &Value, deadline: Deadline) -> Result<Operation> {
         let value = self.value_of_key(key, value)?;
-        Ok(Operation::KvPut { key: value.key(), value, deadline })
+        Ok(Operation::KvPut { key: value.key().clone(), value, deadline })
     }
 
     pub(crate) fn put_many<K: AsRef<str>, V: Into<Value>>(
@@ -82,14 +82,14 @@ impl Request<'_> {
     ) -> Result<Operation> {
         let entries = entries.into_iter().map(|(key, value)| {
             let value = self.value_of_key(key.as_ref(), &value.into())?;
-            Ok(PutEntry { key: value.key(), value, deadline: Deadline::None })
+            Ok(PutEntry { key: value.key().clone(), value, deadline: Deadline::None })
         });
         Ok(Operation::KvPutMany { entries: entries.collect::<Result<_>>()? })
     }
 
     pub(crate) fn put_if(self, key: &str, value: &Value, condition: Condition) -> Result<Operation> {
         let value = self.value_of_key(key, value)?;
-        let (key, expected) = (value.key(), condition.expected());
+        let (key, expected) = (value.key().clone(), condition.expected());
         Ok(Operation::KvPutIf { key, value, deadline: Deadline::None, expected })
     }
 
@@ -118,12 +118,12 @@ impl Request<'_> {
 
     pub(crate) fn cell_init(self, name: &str, value: &Value, deadline: Deadline) -> Result<Operation> {
         let value = self.value_of_cell(name, value)?;
-        Ok(Operation::CellInit { name: value.key(), value, deadline })
+        Ok(Operation::CellInit { name: value.key().clone(), value, deadline })
     }
 
     pub(crate) fn cell_set(self, name: &str, value: &Value, deadline: Deadline) -> Result<Operation> {
         let value = self.value_of_cell(name, value)?;
-        Ok(Operation::CellSet { name: value.key(), value, deadline })
+        Ok(Operation::CellSet { name: value.key().clone(), value, deadline })
     }
 
     pub(crate) fn cell_cas(
@@ -134,7 +134,7 @@ impl Request<'_> {
         deadline: Deadline,
     ) -> Result<Operation> {
         let value = self.value_of_cell(name, value)?;
-        Ok(Operation::CellCas { name: value.key(), value, deadline, expected })
+        Ok(Operation::CellCas { name: value.key().clone(), value, deadline, expected })
     }
 
     pub(crate) fn cells(self, scan: &KvScan) -> Operation {
@@ -231,7 +231,7 @@ impl Request<'_> {
     fn event(self, kind: &str, payload: &Value) -> Result<NewEvent> {
         // The sequence is not known before the shard assigns it; the entity of a refusal is the run.
         let payload = Encoded::from_value_under(kind, payload, self.limits, || EntityRef::run(self.run))?;
-        Ok(NewEvent { kind: payload.key(), payload, salt: fresh_salt() })
+        Ok(NewEvent { kind: payload.key().clone(), payload, salt: fresh_salt() })
     }
 }
 

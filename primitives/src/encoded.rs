@@ -48,7 +48,7 @@ pub struct Encoded(Bytes);
 
 #[derive(Clone)]
 enum Bytes {
-    Here(Pair),
+    Here(Key),
     Unread(Arc<Unread>),
 }
 
@@ -56,7 +56,7 @@ enum Bytes {
 pub type FindKey<'a> = dyn FnMut(Option<(&Encoded, Stamp)>) + 'a;
 
 // What a key holds is as large as if all values were here.
-const _: () = assert!(size_of::<Encoded>() == size_of::<Pair>());
+const _: () = assert!(size_of::<Encoded>() == size_of::<Key>());
 
 impl Encoded {
     /// Encodes `value` with one allocation of exactly its size.
@@ -95,7 +95,7 @@ impl Encoded {
         if size > limits.value_size_max.saturating_add(HEAD_SIZE) {
             return Err(too_large(limits, size - HEAD_SIZE));
         }
-        Ok(Self(Bytes::Here(Pair::new(key, size, |out| put_value(out, value)))))
+        Ok(Self::fill_under(key, size, |out| put_value(out, value)))
     }
 
     /// The encoding of a whole number.
@@ -125,29 +125,27 @@ impl Encoded {
 
     /// The same of a value that is to stand under `key`, in one allocation with that.
     pub fn from_canonical_under(key: &str, bytes: &[u8]) -> Self {
-        Self(Bytes::Here(Pair::new(key, bytes.len(), |out| put(out, bytes))))
+        Self::fill_under(key, bytes.len(), |out| put(out, bytes))
     }
 
-    /// The key that it lies in one allocation with, which is shared; an empty one where it lies alone, or elsewhere.
+    /// The key that it stands under, in one allocation with that where its bytes are here; an empty one where it stands under none.
     #[inline]
-    pub fn key(&self) -> Key {
+    pub fn key(&self) -> &Key {
         match &self.0 {
-            Bytes::Here(pair) => Key(pair.clone()),
-            Bytes::Unread(_) => Key::from(""),
+            Bytes::Here(key) => key,
+            Bytes::Unread(unread) => &unread.key,
         }
     }
 
-    /// The same value in one allocation with the key that it is to stand under, and that key; as it is, if it lies there already. One
-    /// that is elsewhere has a key of its own.
+    /// The same value under a key: as it is, if it stands there already.
     #[inline]
-    pub(crate) fn under(self, key: &Key) -> (Key, Self) {
+    pub(crate) fn under(self, key: &Key) -> Self {
+        if self.key() == key {
+            return self;
+        }
         match &self.0 {
-            Bytes::Here(pair) if pair.is_same(&key.0) || pair.key() == key.as_str() => (self.key(), self),
-            Bytes::Here(pair) => {
-                let value = Self::from_canonical_under(key, pair.value());
-                (value.key(), value)
-            }
-            Bytes::Unread(_) => (key.alone(), self),
+            Bytes::Here(held) => Self::from_canonical_under(key, held.value()),
+            Bytes::Unread(unread) => Self(Bytes::Unread(Arc::new(unread.under(key)))),
         }
     }
 
@@ -221,7 +219,7 @@ impl Encoded {
     #[inline]
     pub(crate) fn tag(&self) -> Option<u8> {
         match &self.0 {
-            Bytes::Here(pair) => pair.value().first().copied(),
+            Bytes::Here(key) => key.value().first().copied(),
             Bytes::Unread(unread) => Some(unread.tag),
         }
     }
@@ -288,7 +286,7 @@ impl Encoded {
     #[inline]
     pub fn len(&self) -> usize {
         match &self.0 {
-            Bytes::Here(pair) => pair.value().len(),
+            Bytes::Here(key) => key.value().len(),
             Bytes::Unread(unread) => unread.size,
         }
     }
@@ -316,7 +314,7 @@ impl Encoded {
     #[inline]
     pub(crate) fn here(&self) -> Option<&[u8]> {
         match &self.0 {
-            Bytes::Here(pair) => Some(pair.value()),
+            Bytes::Here(key) => Some(key.value()),
             Bytes::Unread(_) => None,
         }
     }
@@ -340,7 +338,11 @@ impl Encoded {
 
     /// An encoding of `size` bytes, all of them put by `fill`.
     pub(crate) fn fill(size: usize, fill: impl FnOnce(&mut &mut [u8])) -> Self {
-        Self(Bytes::Here(Pair::new("", size, fill)))
+        Self::fill_under("", size, fill)
+    }
+
+    fn fill_under(key: &str, size: usize, fill: impl FnOnce(&mut &mut [u8])) -> Self {
+        Self(Bytes::Here(Key(Pair::new(key, size, fill))))
     }
 }
 

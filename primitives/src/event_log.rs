@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(log.of_kind("odd").to_vec()[..2], [1, 3]);
         assert_eq!(log.of_kind("other").to_vec(), [0; 0]);
         assert_eq!(log.iter().count() as u64, count);
-        assert!(log.get(0).unwrap().kind.0.is_same(&log.get(2).unwrap().kind.0), "types are shared");
+        assert!(log.get(0).unwrap().kind.is_same(&log.get(2).unwrap().kind), "types are shared");
     }
 
     #[test]

@@ -28,7 +28,19 @@ impl Key {
 
     /// The same key, which holds no value.
     pub fn alone(&self) -> Self {
-        if self.0.value().is_empty() { self.clone() } else { Self::from(self.as_str()) }
+        if self.value().is_empty() { self.clone() } else { Self::from(self.as_str()) }
+    }
+
+    /// The value that it lies in one allocation with.
+    #[inline]
+    pub(crate) fn value(&self) -> &[u8] {
+        self.0.value()
+    }
+
+    /// Whether both are one allocation.
+    #[inline]
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.0.is_same(&other.0)
     }
 }
 
@@ -75,7 +87,7 @@ impl From<String> for Key {
 impl PartialEq for Key {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        self.0.is_same(&other.0) || self.as_str() == other.as_str()
+        self.is_same(other) || self.as_str() == other.as_str()
     }
 }
 
@@ -124,11 +136,12 @@ mod tests {
 
     #[test]
     fn a_key_alone_holds_no_value() {
-        let (key, value) = Encoded::from_int(7).under(&Key::from("plan"));
-        assert_eq!((key.as_str(), key.0.value()), ("plan", value.as_bytes()));
+        let value = Encoded::from_int(7).under(&Key::from("plan"));
+        let key = value.key();
+        assert_eq!((key.as_str(), key.value()), ("plan", value.as_bytes()));
         let alone = key.alone();
-        assert_eq!((alone.as_str(), alone.0.value()), ("plan", &b""[..]));
-        assert!(alone.0.is_same(&alone.alone().0), "it is alone already");
-        assert_eq!(key, alone);
+        assert_eq!((alone.as_str(), alone.value()), ("plan", &b""[..]));
+        assert!(alone.is_same(&alone.alone()), "it is alone already");
+        assert_eq!(*key, alone);
     }
 }

@@ -10,6 +10,9 @@ use crate::operation::Direction;
 use crate::split_map::SplitMap;
 use crate::version::{Stamp, Timestamp, Version};
 use imbl::OrdSet;
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// What a key holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +25,7 @@ pub(crate) struct Entry<V> {
 }
 
 // A byte more in it is a byte more of memory for every key there is.
-const _: () = assert!(size_of::<(Key, Entry<Encoded>)>() == 56);
+const _: () = assert!(size_of::<Slot<Encoded>>() == 40);
 
 /// What is there for an entry with a deadline, or whose deadline was moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,15 +68,21 @@ impl<V> Entry<V> {
 }
 
 /// What can stand under a key.
-pub(crate) trait Stored: PartialEq + Clone {
+pub(crate) trait Stored: PartialEq + Clone + fmt::Debug {
     /// What it takes, bytes.
     fn size(&self) -> usize;
 
     /// About how many bytes of memory it takes beside the place it stands in, and its key.
     fn memory(&self) -> usize;
 
-    /// It with the key that it is to stand under, which holds no other value.
-    fn joined(self, key: &Key) -> (Key, Self);
+    /// The key that is beside it, where it has none in itself.
+    type Key: Clone + fmt::Debug;
+
+    /// It under a key.
+    fn under(self, key: &Key) -> (Self::Key, Self);
+
+    /// The key that it stands under, and that is beside it.
+    fn key<'a>(&'a self, beside: &'a Self::Key) -> &'a Key;
 
     /// How many bytes it does not take because they are elsewhere.
     fn elsewhere(&self) -> usize;
@@ -88,8 +97,14 @@ impl Stored for Encoded {
         self.len() - self.elsewhere()
     }
 
-    fn joined(self, key: &Key) -> (Key, Self) {
-        self.under(key)
+    type Key = ();
+
+    fn under(self, key: &Key) -> ((), Self) {
+        ((), Encoded::under(self, key))
+    }
+
+    fn key<'a>(&'a self, (): &'a ()) -> &'a Key {
+        Encoded::key(self)
     }
 
     fn elsewhere(&self) -> usize {
@@ -106,8 +121,14 @@ impl Stored for Document {
         Document::size(self) + self.node_count() * NODE_SIZE
     }
 
-    fn joined(self, key: &Key) -> (Key, Self) {
+    type Key = Key;
+
+    fn under(self, key: &Key) -> (Key, Self) {
         (key.alone(), self)
+    }
+
+    fn key<'a>(&'a self, beside: &'a Key) -> &'a Key {
+        beside
     }
 
     fn elsewhere(&self) -> usize {
@@ -120,6 +141,40 @@ impl<V: Stored> Entry<V> {
     fn memory(&self) -> usize {
         let rare = self.rare.as_ref().map_or(0, |_| size_of::<Rare>() + ALLOCATION_SIZE);
         self.value.memory() + rare
+    }
+}
+
+/// An entry where it stands in the map, found by its key.
+#[derive(Debug, Clone)]
+struct Slot<V: Stored> {
+    beside: V::Key,
+    entry: Entry<V>,
+}
+
+impl<V: Stored> Slot<V> {
+    fn key(&self) -> &Key {
+        self.entry.value.key(&self.beside)
+    }
+}
+
+impl<V: Stored> Borrow<str> for Slot<V> {
+    fn borrow(&self) -> &str {
+        self.key()
+    }
+}
+
+/// Two of one key are equal, whatever stands under it.
+impl<V: Stored> PartialEq for Slot<V> {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl<V: Stored> Eq for Slot<V> {}
+
+impl<V: Stored> Hash for Slot<V> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
     }
 }
 
@@ -136,8 +191,8 @@ pub(crate) fn is_expired(deadline: Option<Timestamp>, now: Timestamp) -> bool {
 /// Keys and what they hold. The order exists from the first walk on; runs that are never walked pay nothing for it. A clone
 /// shares everything until either is changed.
 #[derive(Debug, Clone)]
-pub(crate) struct KeyMap<V> {
-    entries: SplitMap<Key, Entry<V>>,
+pub(crate) struct KeyMap<V: Stored> {
+    entries: SplitMap<Slot<V>, ()>,
     order: Option<OrdSet<Key>>,
     deadlines: OrdSet<(Timestamp, Key)>,
     size: usize,
@@ -196,19 +251,19 @@ impl<V: Stored> KeyMap<V> {
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&Entry<V>> {
-        self.entries.get(key)
+        self.entries.entry(key).map(|(slot, ())| &slot.entry)
     }
 
     /// Sets a key and returns what it held. A value that does not lie in one allocation with its key is copied there.
     pub(crate) fn put(&mut self, key: &Key, entry: Entry<V>) -> Option<Entry<V>> {
         let deadline = entry.deadline();
         let Entry { value, stamp, rare } = entry;
-        let (joined, value) = value.joined(key);
+        let (beside, value) = value.under(key);
         let entry = Entry { value, stamp, rare };
         self.size += entry.value.size();
         self.memory += entry.memory();
         self.elsewhere += entry.value.elsewhere();
-        let replaced = self.entries.insert(joined, entry);
+        let replaced = self.entries.replace(Slot { beside, entry }, ()).map(|(slot, ())| slot.entry);
         match &replaced {
             Some(replaced) => {
                 self.size -= replaced.value.size();
@@ -233,7 +288,7 @@ impl<V: Stored> KeyMap<V> {
 
     /// Removes a key and returns what it held.
     pub(crate) fn remove(&mut self, key: &Key) -> Option<Entry<V>> {
-        let removed = self.entries.remove(&**key)?;
+        let (Slot { entry: removed, .. }, ()) = self.entries.remove_entry(&**key)?;
         self.size -= key.len() + removed.value.size();
         self.memory -= key.len() + ALLOCATION_SIZE + removed.memory();
         self.elsewhere -= removed.value.elsewhere();
@@ -254,14 +309,14 @@ impl<V: Stored> KeyMap<V> {
 
     /// The keys of one part, as it was when there were `count` of them.
     pub(crate) fn part(&self, part: usize, count: usize) -> impl Iterator<Item = &Key> + use<'_, V> {
-        self.entries.part(part, count).map(|(key, _)| key)
+        self.entries.part(part, count).map(|(slot, ())| slot.key())
     }
 
     /// Builds the ordered index if there is none.
     pub(crate) fn ensure_order(&mut self) {
         if self.order.is_none() {
-            self.alone += self.entries.keys().map(alone_size).sum::<usize>();
-            self.order = Some(self.entries.keys().map(Key::alone).collect());
+            self.alone += self.entries.keys().map(|slot| alone_size(slot.key())).sum::<usize>();
+            self.order = Some(self.entries.keys().map(|slot| slot.key().alone()).collect());
         }
     }
 
@@ -293,7 +348,8 @@ impl<V: Stored> KeyMap<V> {
     pub(crate) fn walk<'a>(&'a self, range: &KeyRange<'_>) -> Box<dyn Iterator<Item = &'a Key> + 'a> {
         let Some(bounds) = range.bounds() else { return Box::new(std::iter::empty()) };
         let Some(order) = &self.order else {
-            let mut keys: Vec<_> = self.entries.keys().filter(|key| range.contains(key)).collect();
+            let mut keys: Vec<_> =
+                self.entries.keys().map(Slot::key).filter(|key| range.contains(key)).collect();
             keys.sort_unstable();
             if range.direction == Direction::Reverse {
                 keys.reverse();
@@ -311,19 +367,25 @@ impl<V: Stored> KeyMap<V> {
     pub(crate) fn pairs<'a>(
         &'a self,
         other: &'a Self,
-        visit: impl FnMut(&'a Key, Option<&'a Entry<V>>, Option<&'a Entry<V>>),
+        mut visit: impl FnMut(&'a Key, Option<&'a Entry<V>>, Option<&'a Entry<V>>),
     ) {
-        self.entries.pairs(&other.entries, visit);
+        let slot = |entry: Option<&'a (Slot<V>, ())>| entry.map(|(slot, ())| slot);
+        self.entries.pairs(&other.entries, |own, other| {
+            let (own, other) = (slot(own), slot(other));
+            let key = own.or(other).expect("a key of either is visited").key();
+            visit(key, own.map(|slot| &slot.entry), other.map(|slot| &slot.entry));
+        });
     }
 
     /// Whether two maps hold the same, and their indexes agree with what they hold.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let is_ordered = |map: &Self| {
             map.order.as_ref().is_none_or(|order| {
-                order.len() == map.len() && order.iter().all(|key| map.entries.contains_key(key))
+                order.len() == map.len() && order.iter().all(|key| map.get(key).is_some())
             })
         };
-        self.entries == other.entries
+        self.len() == other.len()
+            && self.entries.keys().all(|slot| other.get(slot.key()) == Some(&slot.entry))
             && self.size == other.size
             && self.deadlines == other.deadlines
             && is_ordered(self)
@@ -356,8 +418,14 @@ mod tests {
             8
         }
 
-        fn joined(self, key: &Key) -> (Key, Self) {
+        type Key = Key;
+
+        fn under(self, key: &Key) -> (Key, Self) {
             (key.alone(), self)
+        }
+
+        fn key<'a>(&'a self, beside: &'a Key) -> &'a Key {
+            beside
         }
 
         fn elsewhere(&self) -> usize {

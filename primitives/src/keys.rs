@@ -19,19 +19,19 @@ type HidingEntry<'a, V> = (&'a Key, Option<&'a Entry<V>>);
 
 /// A key map at one version.
 #[derive(Debug)]
-pub(crate) struct Keys<'a, V> {
+pub(crate) struct Keys<'a, V: Stored> {
     map: &'a KeyMap<V>,
     past: Option<(&'a ReplacedKeys<V>, Version)>,
 }
 
 // Not derived: that would ask the same of `V`.
-impl<V> Clone for Keys<'_, V> {
+impl<V: Stored> Clone for Keys<'_, V> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<V> Copy for Keys<'_, V> {}
+impl<V: Stored> Copy for Keys<'_, V> {}
 
 impl<'a, V: Stored> Keys<'a, V> {
     /// The map as it is.
@@ -116,7 +116,7 @@ impl<'a, V: Stored> Keys<'a, V> {
 
 /// A key map with staged writes over it.
 #[derive(Debug)]
-pub(crate) struct StagedOver<'d, V> {
+pub(crate) struct StagedOver<'d, V: Stored> {
     /// `None` once a staged deletion of the run hides everything.
     base: Option<Keys<'d, V>>,
     staged: &'d StagedKeys<V>,

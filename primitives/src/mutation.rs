@@ -436,7 +436,7 @@ impl Mutation {
             KV_PUT => {
                 let deadline = take_deadline(input)?;
                 let value = take_encoded_under(codec::take_str(input)?, input)?;
-                Self::KvPut { key: value.key(), value, deadline, previous }
+                Self::KvPut { key: value.key().clone(), value, deadline, previous }
             }
             KV_DELETE => Self::KvDelete { key: codec::take_str(input)?.into(), previous },
             KV_DEADLINE => {
@@ -452,7 +452,7 @@ impl Mutation {
             CELL_SET => {
                 let deadline = take_deadline(input)?;
                 let value = take_encoded_under(codec::take_str(input)?, input)?;
-                Self::CellSet { name: value.key(), value, deadline, previous }
+                Self::CellSet { name: value.key().clone(), value, deadline, previous }
             }
             CELL_DELETE => Self::CellDelete { name: codec::take_str(input)?.into(), previous },
             JSON_WRITE => {
@@ -499,7 +499,7 @@ fn take_event(input: &mut &[u8]) -> Result<Mutation, DecodeError> {
     let sequence = codec::take_u64(input)?;
     let (salt, hash) = (codec::take_array(input)?, codec::take_array(input)?);
     let payload = take_encoded_under(codec::take_str(input)?, input)?;
-    Ok(Mutation::EventAppend { sequence, salt, hash, kind: payload.key(), payload })
+    Ok(Mutation::EventAppend { sequence, salt, hash, kind: payload.key().clone(), payload })
 }
 
 fn take_erased_event(input: &mut &[u8]) -> Result<Mutation, DecodeError> {

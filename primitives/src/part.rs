@@ -7,12 +7,20 @@ use hashbrown::HashTable;
 /// Room is made for so many entries at a time: more of it is left unused, less of it moves the list more often.
 const ROOM: usize = 8;
 
+/// A place as it is kept.
+///
+/// # Panics
+/// If a part has 65,536 entries: some 300 times as many as its hashes should give it.
+fn place_of(place: usize) -> u16 {
+    u16::try_from(place).expect("a part is small")
+}
+
 /// Entries in no order, each found by its hash.
 #[derive(Debug)]
 pub(crate) struct Part<K, V> {
     entries: Vec<(K, V)>,
     /// The place of each entry, under its hash.
-    places: HashTable<u32>,
+    places: HashTable<u16>,
 }
 
 /// With as much room: it takes as many bytes, and what is added to it moves nothing.
@@ -30,7 +38,7 @@ impl<K, V> Part<K, V> {
         entries.shrink_to_fit();
         let mut places = HashTable::with_capacity(entries.len());
         for (place, (key, _)) in entries.iter().enumerate() {
-            places.insert_unique(hash_of(key), place as u32, |_| unreachable!("there is room for all"));
+            places.insert_unique(hash_of(key), place_of(place), |_| unreachable!("there is room for all"));
         }
         Self { entries, places }
     }
@@ -48,14 +56,14 @@ impl<K, V> Part<K, V> {
         self.entries.capacity() * size_of::<(K, V)>() + self.places.allocation_size()
     }
 
-    /// The value of the entry with this hash whose key `is_it`.
+    /// The entry with this hash whose key `is_it`.
     #[inline]
-    pub(crate) fn find(&self, hash: u64, is_it: impl Fn(&K) -> bool) -> Option<&V> {
+    pub(crate) fn find(&self, hash: u64, is_it: impl Fn(&K) -> bool) -> Option<&(K, V)> {
         let place = self.places.find(hash, |place| is_it(&self.entries[*place as usize].0))?;
-        Some(&self.entries[*place as usize].1)
+        Some(&self.entries[*place as usize])
     }
 
-    /// The entry itself, to be changed: its key by an equal one.
+    /// The same, to be changed: its key by an equal one.
     #[inline]
     pub(crate) fn find_mut(&mut self, hash: u64, is_it: impl Fn(&K) -> bool) -> Option<&mut (K, V)> {
         let place = self.places.find(hash, |place| is_it(&self.entries[*place as usize].0))?;
@@ -70,7 +78,7 @@ impl<K, V> Part<K, V> {
             entries.reserve_exact(ROOM);
         }
         entries.push((key, value));
-        places.insert_unique(hash, place as u32, |place| hash_of(&entries[*place as usize].0));
+        places.insert_unique(hash, place_of(place), |place| hash_of(&entries[*place as usize].0));
     }
 
     /// The value of the entry that was added last.
@@ -87,17 +95,17 @@ impl<K, V> Part<K, V> {
         hash: u64,
         is_it: impl Fn(&K) -> bool,
         hash_of: impl Fn(&K) -> u64,
-    ) -> Option<V> {
+    ) -> Option<(K, V)> {
         let Self { entries, places } = self;
         let found = places.find_entry(hash, |place| is_it(&entries[*place as usize].0)).ok()?;
         let (place, _) = found.remove();
-        let (_, value) = entries.swap_remove(place as usize);
+        let removed = entries.swap_remove(place as usize);
         if let Some((moved, _)) = entries.get(place as usize) {
-            let last = entries.len() as u32;
+            let last = place_of(entries.len());
             let moved = places.find_mut(hash_of(moved), |place| *place == last);
             *moved.expect("every entry has its place") = place;
         }
-        Some(value)
+        Some(removed)
     }
 
     /// Takes out all entries that `moves` names; the others are packed.

@@ -99,9 +99,9 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
         self.copied
     }
 
-    /// What is under a key.
+    /// A key as it is there, with what is under it.
     #[inline]
-    pub fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
+    pub(crate) fn entry<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&(K, V)>
     where
         K: Borrow<Q>,
     {
@@ -111,6 +111,15 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
         let hash = hash_of(self.hash_seed, key);
         let part = self.part_at(part_of(hash, self.part_count));
         part.find(hash, |held| held.borrow() == key)
+    }
+
+    /// What is under a key.
+    #[inline]
+    pub fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
+        self.entry(key).map(|(_, value)| value)
     }
 
     /// The same, to be changed.
@@ -144,9 +153,13 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
 
     /// Puts a value under a key and returns what was there. A key that is there is replaced too.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
+        self.replace(key, value).map(|(_, value)| value)
+    }
+
+    /// The same, with the key that was there.
+    pub(crate) fn replace(&mut self, key: K, value: V) -> Option<(K, V)> {
         if let Some(held) = self.entry_mut(&key) {
-            let (_, was) = std::mem::replace(held, (key, value));
-            return Some(was);
+            return Some(std::mem::replace(held, (key, value)));
         }
         self.insert_new(key, value);
         None
@@ -177,14 +190,22 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
     where
         K: Borrow<Q>,
     {
+        self.remove_entry(key).map(|(_, value)| value)
+    }
+
+    /// The same, with the key that was there.
+    pub(crate) fn remove_entry<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<(K, V)>
+    where
+        K: Borrow<Q>,
+    {
         // A map that shares its parts copies none for a key that is not there.
         self.get(key)?;
         let hash = hash_of(self.hash_seed, key);
         let part =
             part_to_change(&mut self.branches, self.copy, &mut self.copied, part_of(hash, self.part_count));
-        let value = part.remove(hash, |held| held.borrow() == key, |held| hash_of(self.hash_seed, held))?;
+        let entry = part.remove(hash, |held| held.borrow() == key, |held| hash_of(self.hash_seed, held))?;
         self.len -= 1;
-        Some(value)
+        Some(entry)
     }
 
     /// Every entry.

@@ -5,13 +5,13 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 impl<K: Eq + Hash, V> SplitMap<K, V> {
-    /// Calls `visit` once with every key of either map that does not lie in a part which both share, and with what they hold.
+    /// Calls `visit` once for every key of either map that does not lie in a part which both share, with the entries of both.
     ///
     /// Of a map and its clone it takes as long as the parts that were changed since; else, as both.
     pub(crate) fn pairs<'a>(
         &'a self,
         other: &'a Self,
-        mut visit: impl FnMut(&'a K, Option<&'a V>, Option<&'a V>),
+        mut visit: impl FnMut(Option<&'a (K, V)>, Option<&'a (K, V)>),
     ) {
         if self.hash_seed != other.hash_seed || self.part_count.min(other.part_count) == 0 {
             let all = |map: &'a Self| (0..map.part_count).map(|part| map.part_at(part)).collect::<Vec<_>>();
@@ -43,18 +43,18 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
         own: &[&'a Part<K, V>],
         other: &'a Self,
         of_other: &[&'a Part<K, V>],
-        visit: &mut impl FnMut(&'a K, Option<&'a V>, Option<&'a V>),
+        visit: &mut impl FnMut(Option<&'a (K, V)>, Option<&'a (K, V)>),
     ) {
         let mut common = 0;
-        for (key, value) in own.iter().flat_map(|part| part.iter()) {
-            let found = other.get(key);
+        for entry in own.iter().flat_map(|part| part.iter()) {
+            let found = other.entry(&entry.0);
             common += usize::from(found.is_some());
-            visit(key, Some(value), found);
+            visit(Some(entry), found);
         }
         if common < of_other.iter().map(|part| part.len()).sum() {
-            for (key, value) in of_other.iter().flat_map(|part| part.iter()) {
-                if self.get(key).is_none() {
-                    visit(key, None, Some(value));
+            for entry in of_other.iter().flat_map(|part| part.iter()) {
+                if self.entry(&entry.0).is_none() {
+                    visit(None, Some(entry));
                 }
             }
         }
@@ -67,32 +67,32 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
         own: &'a Part<K, V>,
         other: &'a Self,
         of_other: &'a Part<K, V>,
-        visit: &mut impl FnMut(&'a K, Option<&'a V>, Option<&'a V>),
+        visit: &mut impl FnMut(Option<&'a (K, V)>, Option<&'a (K, V)>),
     ) {
         let mut ahead = of_other.iter().peekable();
         let (mut news, mut is_in_step) = (Vec::new(), true);
-        for (key, value) in own.iter() {
-            if let Some((_, met)) = ahead.next_if(|(met, _)| met == key) {
-                visit(key, Some(value), Some(met));
+        for entry in own.iter() {
+            if let Some(met) = ahead.next_if(|(met, _)| *met == entry.0) {
+                visit(Some(entry), Some(met));
                 continue;
             }
-            let found = find(of_other, other.hash_seed, key);
-            visit(key, Some(value), found);
+            let found = find(of_other, other.hash_seed, &entry.0);
+            visit(Some(entry), found);
             if found.is_some() && is_in_step {
                 // What only the other has stands in between.
                 let is_new = |entry: &&(K, V)| find(own, self.hash_seed, &entry.0).is_none();
                 news.extend(std::iter::from_fn(|| ahead.next_if(is_new)));
-                is_in_step = ahead.next_if(|(met, _)| met == key).is_some();
+                is_in_step = ahead.next_if(|(met, _)| *met == entry.0).is_some();
             }
         }
         if is_in_step {
             // All that were met are behind, and all that were not are not there.
-            news.into_iter().chain(ahead).for_each(|(key, value)| visit(key, None, Some(value)));
+            news.into_iter().chain(ahead).for_each(|entry| visit(None, Some(entry)));
             return;
         }
-        for (key, value) in of_other.iter() {
-            if find(own, self.hash_seed, key).is_none() {
-                visit(key, None, Some(value));
+        for entry in of_other.iter() {
+            if find(own, self.hash_seed, &entry.0).is_none() {
+                visit(None, Some(entry));
             }
         }
     }
@@ -106,7 +106,7 @@ fn ancestor(mut part: usize, count: usize) -> usize {
     part
 }
 
-fn find<'a, K: Eq + Hash, V>(part: &'a Part<K, V>, hash_seed: usize, key: &K) -> Option<&'a V> {
+fn find<'a, K: Eq + Hash, V>(part: &'a Part<K, V>, hash_seed: usize, key: &K) -> Option<&'a (K, V)> {
     part.find(hash_of(hash_seed, key), |held| held == key)
 }
 
@@ -145,8 +145,10 @@ mod tests {
     /// All pairs that are visited, each once.
     fn visited(own: &SplitMap<u64, u64>, other: &SplitMap<u64, u64>) -> Pairs {
         let mut pairs = Pairs::new();
-        own.pairs(other, |key, own, other| {
-            assert!(pairs.insert(*key, (own.copied(), other.copied())).is_none(), "{key} is visited twice");
+        own.pairs(other, |own, other| {
+            let key = own.or(other).unwrap().0;
+            let values = (own.map(|(_, value)| *value), other.map(|(_, value)| *value));
+            assert!(pairs.insert(key, values).is_none(), "{key} is visited twice");
         });
         pairs
     }

@@ -1,6 +1,7 @@
 //! A large value whose bytes are elsewhere: what is known of it without them, and how they are read.
 use crate::encoded::Encoded;
 use crate::error::{Error, ErrorKind};
+use crate::key::Key;
 use rustc_hash::FxHasher;
 use std::fmt;
 use std::hash::Hasher;
@@ -66,7 +67,10 @@ impl fmt::Debug for ReadValue {
 }
 
 /// What is known of a value that is elsewhere.
+#[derive(Clone)]
 pub(crate) struct Unread {
+    /// What it stands under.
+    pub(crate) key: Key,
     /// The first byte of its encoding, which tells its kind.
     pub(crate) tag: u8,
     /// The size of its encoding in bytes.
@@ -81,7 +85,12 @@ pub(crate) struct Unread {
 impl Unread {
     pub(crate) fn new(value: &Encoded, digest: Option<[u8; 32]>, read: ReadValue) -> Self {
         let tag = value.as_bytes().first().copied().expect("a large value is not empty");
-        Self { tag, size: value.len(), hash: hash_of(value), digest, read }
+        Self { key: value.key().alone(), tag, size: value.len(), hash: hash_of(value), digest, read }
+    }
+
+    /// The same under another key.
+    pub(crate) fn under(&self, key: &Key) -> Self {
+        Self { key: key.alone(), ..self.clone() }
     }
 
     /// Reads it.

@@ -317,7 +317,7 @@ impl ImageEntry {
                 let (salt, hash) = (codec::take_array(input)?, codec::take_array(input)?);
                 let kind = codec::take_str(input)?;
                 let payload = Encoded::from_canonical_under(kind, codec::take_bytes(input)?);
-                Self::Event { stamp, salt, hash, kind: payload.key(), payload }
+                Self::Event { stamp, salt, hash, kind: payload.key().clone(), payload }
             }
             TRACE => {
                 let (stamp, recorded) = (Stamp::decode(input)?, Stamp::decode(input)?);
@@ -428,7 +428,7 @@ type KeyFields = (Stamp, Option<Timestamp>, Key, Encoded);
 fn take_key(input: &mut &[u8]) -> Result<KeyFields, DecodeError> {
     let (stamp, deadline, key) = take_key_fields(input)?;
     let value = Encoded::from_canonical_under(key, codec::take_bytes(input)?);
-    Ok((stamp, deadline, value.key(), value))
+    Ok((stamp, deadline, value.key().clone(), value))
 }
 
 fn take_key_fields<'a>(input: &mut &'a [u8]) -> Result<(Stamp, Option<Timestamp>, &'a str), DecodeError> {
