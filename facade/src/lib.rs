@@ -108,10 +108,10 @@ pub use strata_primitives::diff::{
 pub use strata_primitives::merge::{EntryConflict, EntryStrategy, Resolution, Strategies, Strategy};
 pub use strata_primitives::{
     Cause, ChainReport, Commit, CommitReads, Condition, Deadline, Digest, Direction, Durability, Effect,
-    Encoded, EntityRef, ErasedVersions, Error, ErrorKind, EventRef, ForkPoint, KeyRef, Limits, Namespace,
-    NewTrace, Operation, OperationId, Outcome, ReadPlace, Receipt, RecordedEffect, Retention, RunFilter,
-    RunId, RunInfo, RunSpec, RunStatus, Stamp, Timestamp, TraceContent, TraceEnd, TraceFilter, TraceId,
-    Usage, Value, Version, Versioned,
+    Encoded, EntityRef, ErasedVersions, Error, ErrorKind, EventRef, ForkPoint, Key, KeyRef, Limits,
+    Namespace, NewTrace, Operation, OperationId, Outcome, ReadPlace, Receipt, RecordedEffect, Retention,
+    RunFilter, RunId, RunInfo, RunSpec, RunStatus, Stamp, Timestamp, TraceContent, TraceEnd, TraceFilter,
+    TraceId, Usage, Value, Version, Versioned,
 };
 pub use strata_shards::{
     BatchReceipt, Clock, CommitNotice, CompactReport, Compaction, Damage, ExportReport,
