@@ -283,6 +283,10 @@ impl Grown {
             let mut segments: Vec<(u64, u64, PathBuf)> = Vec::new();
             for file in self.disk.files().into_iter().filter(|file| log_of(file) == Some(source.log())) {
                 let bytes = self.disk.bytes(&file);
+                if bytes.is_empty() {
+                    // It was about to be prepared when the store ended.
+                    continue;
+                }
                 let field = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
                 match file.extension().and_then(OsStr::to_str) {
                     Some("seg") => segments.push((field(56), field(56) + field(48), file.clone())),
