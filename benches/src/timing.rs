@@ -38,6 +38,15 @@ impl Latencies {
     pub fn median(&self) -> f64 {
         self.percentile(0.5)
     }
+
+    /// The mean time of a call, in microseconds.
+    ///
+    /// # Panics
+    /// If nothing was timed.
+    pub fn mean(&self) -> f64 {
+        assert!(!self.nanos.is_empty(), "something was timed");
+        self.nanos.iter().sum::<u64>() as f64 / self.nanos.len() as f64 / 1000.0
+    }
 }
 
 /// How long one call of `body` takes.

@@ -26,6 +26,8 @@ pub struct Command {
     pub dir: PathBuf,
     /// What this process is to weigh, alone; it was started by another one.
     pub weighed: Option<String>,
+    /// Whether it is weighed with the least that it promises.
+    pub is_bare: bool,
 }
 
 impl Command {
@@ -42,6 +44,7 @@ impl Command {
             without: Vec::new(),
             dir: std::env::temp_dir(),
             weighed: None,
+            is_bare: false,
         };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
@@ -54,6 +57,7 @@ impl Command {
                 "--without" => command.without = engines(&value()?)?,
                 "--dir" => command.dir = value()?.into(),
                 "--weigh" => command.weighed = Some(value()?),
+                "--bare" => command.is_bare = true,
                 other => return Err(format!("{other} is not understood")),
             }
         }

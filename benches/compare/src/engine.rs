@@ -64,6 +64,9 @@ pub trait Engine: Sync {
 pub trait Store: Send + Sync {
     /// What client `number` calls with; made on the client's own thread.
     fn session(&self, number: usize) -> Box<dyn Session + '_>;
+
+    /// Gives up what no key holds any more, history where it is kept, as far as the engine can be asked to.
+    fn compact(&mut self) {}
 }
 
 /// One client of a store: every call is waited for, and a call with many keys or events is atomic.

@@ -58,6 +58,10 @@ impl Store for Open {
     fn session(&self, _number: usize) -> Box<dyn Session + '_> {
         Box::new(Client { open: self })
     }
+
+    fn compact(&mut self) {
+        while self.database.compact().expect("redb compacts") {}
+    }
 }
 
 struct Client<'a> {

@@ -73,16 +73,30 @@ enum Open {
     File { path: PathBuf, settings: &'static str },
 }
 
-impl Store for Open {
-    fn session(&self, number: usize) -> Box<dyn Session + '_> {
-        Box::new(match self {
+impl Open {
+    fn client(&self, number: usize) -> Client<'_> {
+        match self {
             Open::Memory(connections) => {
                 Client::Shared(connections[number].lock().expect("no client panics with a connection"))
             }
             Open::File { path, settings } => {
                 Client::Own(prepared(Connection::open(path).expect("SQLite opens"), settings))
             }
-        })
+        }
+    }
+}
+
+impl Store for Open {
+    fn session(&self, number: usize) -> Box<dyn Session + '_> {
+        Box::new(self.client(number))
+    }
+
+    fn compact(&mut self) {
+        let mut client = self.client(0);
+        client
+            .connection()
+            .execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")
+            .expect("SQLite compacts");
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use strata::{Database, Durability, Error, KvScan, Options, Reads, RunHandle, RunSpec, Writes};
+use strata::{
+    Compaction, Database, Durability, Error, KvScan, Options, Reads, Retention, RunHandle, RunSpec, Writes,
+};
 
 use crate::engine::{Engine, Promise, Session, Store, seen};
 
@@ -61,6 +63,14 @@ struct Open {
 impl Store for Open {
     fn session(&self, number: usize) -> Box<dyn Session + '_> {
         Box::new(Client { run: &self.runs[number] })
+    }
+
+    fn compact(&mut self) {
+        for run in &self.runs {
+            run.set_retention(Retention::KeepLast(1)).expect("strata keeps less");
+        }
+        let database = self.database.as_ref().expect("a store is open until it is dropped");
+        database.compact(Compaction::Full).expect("strata compacts");
     }
 }
 

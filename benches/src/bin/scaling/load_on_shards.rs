@@ -9,7 +9,7 @@ use strata_benches::report::Report;
 use strata_benches::timing::rate;
 use strata_benches::workload::{Store, VALUE_SIZE, keys, mode_name, value};
 
-use crate::speed_up::{self, Question, Round, bare_maps};
+use crate::speed_up::{self, ONE_SHARD, Question, Round, bare_maps};
 
 /// Puts of one batch, which is one message and one commit.
 const BATCH_SIZE: usize = 4096;
@@ -27,6 +27,7 @@ pub(crate) fn measure(arguments: &Arguments, durability: Durability, report: &mu
         name: format!("put_{mode}_disjoint_runs_load_on_shards"),
         unit: "puts/s",
         limit: "bare FxHashMaps",
+        one: ONE_SHARD,
         least: |shards| match shards {
             2 => Some(1.8),
             4 => Some(3.2),

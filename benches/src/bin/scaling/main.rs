@@ -9,7 +9,9 @@
 //!   always waits and, while a round lasts, only shards work. Beside it as many threads as shards,
 //!   each on its own CPU with a bare FxHashMap and the same keys and values.
 //! - `client_threads`: as many clients as shards, each on a run of a shard of its own, in calls of 64
-//!   puts that the client makes itself; clients and shards share the CPUs. Beside it the same bare maps.
+//!   puts that the client makes itself, and one a call; clients and shards share the CPUs. Beside it the same bare maps.
+//! - `one_run`: as many clients as `--shards` says share one run of one shard: all put one key, one a call, beside one bare
+//!   map behind a mutex; all get its keys, beside one bare map that nobody writes.
 //! - `strict_closed_loop`: one client a shard, one put a call, each on stable storage before the next.
 //!   Beside it as many threads, each with the raw durable append of 4 KiB to a file of its own.
 //!
@@ -19,6 +21,7 @@
 
 mod client_threads;
 mod load_on_shards;
+mod one_run;
 mod speed_up;
 mod strict_closed_loop;
 
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         load_on_shards::measure(&arguments, durability, &mut report);
     }
     client_threads::measure(&arguments, &mut report);
+    one_run::measure(&arguments, &mut report);
     strict_closed_loop::measure(&arguments, &mut report);
     report.end()
 }

@@ -10,6 +10,9 @@ use strata_benches::placement::{Placement, allowed_cpus};
 use strata_benches::report::Report;
 use strata_benches::timing::{Rounds, rate};
 
+/// The unit of a speed-up by shards.
+pub(crate) const ONE_SHARD: &str = "x one shard";
+
 /// What one round with one number of shards gave.
 pub(crate) struct Round {
     /// Operations a second of the store.
@@ -28,6 +31,8 @@ pub(crate) struct Question {
     pub(crate) unit: &'static str,
     /// What the limit is.
     pub(crate) limit: &'static str,
+    /// What the speed-up compares with: the rate of one of these.
+    pub(crate) one: &'static str,
     /// The least speed-up for a number of shards, where one is promised.
     pub(crate) least: fn(usize) -> Option<f64>,
 }
@@ -60,7 +65,7 @@ pub(crate) fn measure(
         if place > 0 {
             let name = format!("{}_speed_up/{shards}", question.name);
             let bare = limit[place].ratio_to(&limit[0]);
-            let figure = Figure::new(name, "x one shard", own[place].ratio_to(&own[0])).with(setting);
+            let figure = Figure::new(name, question.one, own[place].ratio_to(&own[0])).with(setting);
             let figure = figure.against(&format!("speed-up of {}", question.limit), &bare);
             // A target needs the CPUs it speaks of.
             let least = (question.least)(shards).filter(|_| shards <= allowed_cpus().len());

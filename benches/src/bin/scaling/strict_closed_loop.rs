@@ -12,7 +12,7 @@ use strata_benches::raw_log::RawLog;
 use strata_benches::report::Report;
 use strata_benches::workload::{Store, VALUE_SIZE, keys, value};
 
-use crate::speed_up::{self, Question, Round};
+use crate::speed_up::{self, ONE_SHARD, Question, Round};
 
 const KEY_COUNT: usize = 1000;
 /// Commits before the first round, after which the segments of a log have their full size.
@@ -26,6 +26,7 @@ pub(crate) fn measure(arguments: &Arguments, report: &mut Report) {
         name: "put_strict_disjoint_runs_closed_loop".to_string(),
         unit: "commits/s",
         limit: "raw durable 4 KiB appends to as many files",
+        one: ONE_SHARD,
         least: |shards| (shards == 2).then_some(1.7),
     };
     if !arguments.wants(&question.name) {
