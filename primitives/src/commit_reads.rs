@@ -11,7 +11,7 @@ use crate::trace_filter::TraceFilter;
 use crate::trace_id::TraceId;
 use crate::version::{Timestamp, Version};
 use crate::view::RunView;
-use rustc_hash::FxHashSet;
+use foldhash::HashSet;
 use std::fmt;
 use std::ops::Bound;
 
@@ -151,7 +151,7 @@ pub enum ReadPlace {
 impl CommitReads {
     /// What is kept of what was read of `view`, where deadlines were judged at `began`.
     pub fn of(reads: &ReadSet, view: &RunView<'_>, began: Timestamp) -> Self {
-        let (mut kept, mut known, mut size) = (Self::default(), FxHashSet::<Vec<u8>>::default(), 0);
+        let (mut kept, mut known, mut size) = (Self::default(), HashSet::<Vec<u8>>::default(), 0);
         for place in reads.places().filter_map(|place| ReadPlace::of(place, view, began)) {
             let mut encoded = Vec::new();
             place.encode(&mut encoded);

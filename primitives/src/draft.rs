@@ -53,6 +53,13 @@ pub(crate) struct EntryCounts {
     pub(crate) is_said: bool,
 }
 
+impl EntryCounts {
+    /// Whether the commit removes any that are not kept: it adds some, or says which are.
+    pub(crate) fn may_go(&self) -> bool {
+        self.staged > 0 || self.is_said
+    }
+}
+
 /// Mutations, or places that were read, for which a finished transaction leaves room to the next.
 pub(crate) const KEPT_COUNT_MAX: usize = 1024;
 

@@ -19,7 +19,7 @@ use crate::pair::Pair;
 use crate::unread::{LARGE_VALUE_SIZE, ReadValue, UNREAD_SIZE, Unread, hash_of};
 use crate::value::{Value, canonical_bits};
 use crate::version::Stamp;
-use rustc_hash::FxHashSet;
+use foldhash::{HashSet, HashSetExt};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -429,7 +429,7 @@ fn refuse_repeated_names(members: &[(String, Value)]) -> Result<(), Error> {
             |index: &usize| members[..*index].iter().any(|(name, _)| *name == members[*index].0);
         (0..members.len()).find(is_repeated).map(|index| &members[index].0)
     } else {
-        let mut seen = FxHashSet::with_capacity_and_hasher(members.len(), Default::default());
+        let mut seen = HashSet::with_capacity(members.len());
         members.iter().map(|(name, _)| name).find(|name| !seen.insert(*name))
     };
     match repeated {

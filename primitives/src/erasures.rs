@@ -4,21 +4,21 @@ use crate::erasure::Erasure;
 use crate::id::RunId;
 use crate::key::Key;
 use crate::version::Version;
-use rustc_hash::{FxHashMap, FxHashSet};
+use foldhash::{HashMap, HashSet};
 
 /// The erasures that show in a run. Those of another run are inherited from that.
 #[derive(Debug)]
 pub(crate) struct Erasures {
     run: RunId,
     /// By the thing, as the run has it.
-    of: FxHashMap<EntityRef, Vec<Erasure>>,
+    of: HashMap<EntityRef, Vec<Erasure>>,
     /// The hashes of erased events, where they are known.
-    event_hashes: FxHashSet<[u8; 32]>,
+    event_hashes: HashSet<[u8; 32]>,
 }
 
 impl Erasures {
     pub(crate) fn new(run: RunId, erasures: Vec<Erasure>) -> Self {
-        let mut of = FxHashMap::<_, Vec<_>>::default();
+        let mut of = HashMap::<_, Vec<_>>::default();
         let event_hashes = erasures.iter().filter_map(|erasure| erasure.event_hash).collect();
         for erasure in erasures {
             of.entry(erasure.entity.in_run(run)).or_default().push(erasure);

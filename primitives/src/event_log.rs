@@ -123,13 +123,18 @@ impl EventLog {
         let sequence = self.end();
         self.size += event.size();
         self.elsewhere += event.payload.elsewhere();
-        if !self.by_kind.contains_key(&*event.kind) {
-            let kind = event.kind.alone();
-            self.by_kind.insert(kind.clone(), OfKind { kind, sequences: Chunks::new() });
+        match self.by_kind.get_mut(&*event.kind) {
+            Some(of_kind) => {
+                event.kind = of_kind.kind.clone();
+                of_kind.sequences.push(sequence);
+            }
+            None => {
+                event.kind = event.kind.alone();
+                let mut of_kind = OfKind { kind: event.kind.clone(), sequences: Chunks::new() };
+                of_kind.sequences.push(sequence);
+                self.by_kind.insert(event.kind.clone(), of_kind);
+            }
         }
-        let of_kind = self.by_kind.get_mut(&*event.kind).expect("every type has its place");
-        event.kind = of_kind.kind.clone();
-        of_kind.sequences.push(sequence);
         self.events.push(event);
     }
 

@@ -257,9 +257,8 @@ impl<V: Stored> KeyMap<V> {
     /// Sets a key and returns what it held. A value that does not lie in one allocation with its key is copied there.
     pub(crate) fn put(&mut self, key: &Key, entry: Entry<V>) -> Option<Entry<V>> {
         let deadline = entry.deadline();
-        let Entry { value, stamp, rare } = entry;
-        let (beside, value) = value.under(key);
-        let entry = Entry { value, stamp, rare };
+        let (beside, value) = entry.value.under(key);
+        let entry = Entry { value, ..entry };
         self.size += entry.value.size();
         self.memory += entry.memory();
         self.elsewhere += entry.value.elsewhere();

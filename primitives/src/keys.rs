@@ -5,12 +5,12 @@ use crate::key_range::KeyRange;
 use crate::operation::Direction;
 use crate::past::ReplacedKeys;
 use crate::version::{Timestamp, Version};
-use rustc_hash::FxHashMap;
+use foldhash::HashMap;
 use std::cmp::Ordering;
 use std::iter::Peekable;
 
 /// What a commit would leave under each key it touches; nothing where it deletes.
-pub(crate) type StagedKeys<V> = FxHashMap<Key, Option<Entry<V>>>;
+pub(crate) type StagedKeys<V> = HashMap<Key, Option<Entry<V>>>;
 
 type KeyEntry<'a, V> = (&'a Key, &'a Entry<V>);
 

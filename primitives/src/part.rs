@@ -10,7 +10,7 @@ const ROOM: usize = 8;
 /// A place as it is kept.
 ///
 /// # Panics
-/// If a part has 65,536 entries: some 300 times as many as its hashes should give it.
+/// If a part has 65,536 entries: some 300 times as many as its hashes should give it, and nobody who chooses keys knows those.
 fn place_of(place: usize) -> u16 {
     u16::try_from(place).expect("a part is small")
 }
@@ -56,18 +56,32 @@ impl<K, V> Part<K, V> {
         self.entries.capacity() * size_of::<(K, V)>() + self.places.allocation_size()
     }
 
+    /// The place of the entry with this hash whose key `is_it`.
+    #[inline]
+    pub(crate) fn place(&self, hash: u64, is_it: impl Fn(&K) -> bool) -> Option<usize> {
+        let place = self.places.find(hash, |place| is_it(&self.entries[*place as usize].0))?;
+        Some(*place as usize)
+    }
+
     /// The entry with this hash whose key `is_it`.
     #[inline]
     pub(crate) fn find(&self, hash: u64, is_it: impl Fn(&K) -> bool) -> Option<&(K, V)> {
-        let place = self.places.find(hash, |place| is_it(&self.entries[*place as usize].0))?;
-        Some(&self.entries[*place as usize])
+        Some(&self.entries[self.place(hash, is_it)?])
     }
 
     /// The same, to be changed: its key by an equal one.
     #[inline]
     pub(crate) fn find_mut(&mut self, hash: u64, is_it: impl Fn(&K) -> bool) -> Option<&mut (K, V)> {
-        let place = self.places.find(hash, |place| is_it(&self.entries[*place as usize].0))?;
-        Some(&mut self.entries[*place as usize])
+        let place = self.place(hash, is_it)?;
+        Some(&mut self.entries[place])
+    }
+
+    /// The value at a place, to be changed.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub(crate) fn value_mut(&mut self, place: usize) -> &mut V {
+        &mut self.entries[place].1
     }
 
     /// Adds an entry whose key is not there; `hash_of` tells the hash of each.

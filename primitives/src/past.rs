@@ -167,14 +167,22 @@ impl<K: Clone + Eq + Hash, T> Replacements<K, T> {
         K: Borrow<Q>,
     {
         let Keeper { by, newest_watched } = keeper;
-        let newest = self.chains.get(key).and_then(VecDeque::back);
+        let chain = self.chains.get_mut(key);
+        let newest = chain.as_ref().and_then(|chain| chain.back());
         if newest.is_some_and(|newest| newest.by > newest_watched) {
             return false;
         }
         let (size, (key, was)) = (size + LINK_SIZE, kept());
-        // Most things are replaced once while somebody looks.
-        let chain = self.chains.get_or_insert_with(key.clone(), || VecDeque::with_capacity(1));
-        chain.push_back(Link { by, was, size });
+        let link = Link { by, was, size };
+        match chain {
+            Some(chain) => chain.push_back(link),
+            None => {
+                // Most things are replaced once while somebody looks.
+                let mut chain = VecDeque::with_capacity(1);
+                chain.push_back(link);
+                self.chains.insert(key.clone(), chain);
+            }
+        }
         self.order.push_back((by, key));
         self.size += size;
         true

@@ -12,7 +12,7 @@ use crate::key::Key;
 use crate::mutation::Mutation;
 use crate::run_state::RunState;
 use crate::version::Version;
-use rustc_hash::FxHashSet;
+use foldhash::HashSet;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -23,9 +23,9 @@ use std::sync::Arc;
 pub struct Redaction {
     erasures: Arc<Erasures>,
     /// Versions at which it is known which documents are erased, the oldest first.
-    known: VecDeque<(Version, FxHashSet<Key>)>,
+    known: VecDeque<(Version, HashSet<Key>)>,
     /// Documents that were erased at the last of these, and not put whole since: what is written in them may be a copy of their parts.
-    derived_documents: FxHashSet<Key>,
+    derived_documents: HashSet<Key>,
     /// Which event the next one of an image is, where that is known.
     next_event: Option<u64>,
     /// Images have all of the run, whatever it began as.
@@ -38,7 +38,7 @@ impl Redaction {
         Self {
             erasures: Arc::new(Erasures::new(run, erasures)),
             known: VecDeque::new(),
-            derived_documents: FxHashSet::default(),
+            derived_documents: HashSet::default(),
             next_event: None,
             is_flat: false,
         }

@@ -20,6 +20,7 @@ use strata_wal::{AppendError, Lsn, NamedImage};
 use crate::calls::fresh_id;
 use crate::checkpoint_kind::CheckpointKind;
 use crate::eviction::room_for_runs;
+use crate::held::Held;
 use crate::image_directory::{DirectoryEnd, Files};
 use crate::image_thread::{ImageFailure, ImageNews, ImagePart, ImageProgress, Naming, Written};
 use crate::image_walk::{ImageBegin, ImageOfRuns, Noted};
@@ -28,7 +29,6 @@ use crate::maintenance::Errand;
 use crate::message::{Answer, Reply};
 use crate::record::RecordPlace;
 use crate::report::ShardCheckpoint;
-use crate::run_table::Held;
 use crate::shard::{Maintained, Shard};
 use crate::value_places::Moved;
 

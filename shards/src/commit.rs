@@ -147,60 +147,60 @@ impl Shard {
         if let Some(run) = staged.forked.take() {
             self.runs.insert_fork(run, place != RecordPlace::default());
         }
-        let run = self.runs.get_or_insert(staged.run);
-        let before = Stamp { version: run.state.version(), timestamp: run.state.timestamp() };
-        let need = run.need.max(need);
-        let keeps_undo = !need.is_met(&self.progress);
         let replaced_count = staged.mutations.len();
         let is_erasure = |mutation: &&Mutation| matches!(mutation, Mutation::Erase { .. });
         let erased_count = staged.mutations.iter().filter(is_erasure).count();
-        let copied_before = run.state.copied_ever();
-        for mutation in staged.mutations.drain(..) {
-            let replaced = run.state.apply(mutation, staged.stamp);
-            if is_watched {
-                taken += replaced.size();
+        let (need, keeps_undo, is_gone) = self.runs.change(staged.run, |run| {
+            let before = Stamp { version: run.state.version(), timestamp: run.state.timestamp() };
+            let need = run.need.max(need);
+            let keeps_undo = !need.is_met(&self.progress);
+            let copied_before = run.state.copied_ever();
+            for mutation in staged.mutations.drain(..) {
+                let replaced = run.state.apply(mutation, staged.stamp);
+                if is_watched {
+                    taken += replaced.size();
+                }
+                if keeps_undo {
+                    self.unseen.replaced.push_back(replaced);
+                }
+            }
+            // A deletion takes away what was counted with the rest.
+            taken += run.state.copied_ever().saturating_sub(copied_before);
+            run.state.commit(staged.stamp);
+            if let Some((id, fingerprint)) = staged.identity {
+                let (commit, effects) = (staged.commit(), staged.effects.clone().into_vec());
+                run.state.remember(id, Receipt { commit, effects, fingerprint });
             }
             if keeps_undo {
-                self.unseen.replaced.push_back(replaced);
+                self.unseen.commits.push_back(Unconfirmed {
+                    run: staged.run,
+                    need,
+                    before,
+                    place_before: run.place,
+                    logged_before: run.logged,
+                    floor_before: run.retained.floor,
+                    replaced_count,
+                    operation_id: staged.identity.map(|(id, _)| id),
+                    taken: Vec::new(),
+                    is_first: is_fork || before.version == Version::NEVER,
+                });
             }
-        }
-        // A deletion takes away what was counted with the rest.
-        taken += run.state.copied_ever().saturating_sub(copied_before);
-        run.state.commit(staged.stamp);
-        if let Some((id, fingerprint)) = staged.identity {
-            let commit = staged.commit();
-            run.state
-                .remember(id, Receipt { commit, effects: staged.effects.clone().into_vec(), fingerprint });
-        }
-        if keeps_undo {
-            self.unseen.commits.push_back(Unconfirmed {
-                run: staged.run,
-                need,
-                before,
-                place_before: run.place,
-                logged_before: run.logged,
-                floor_before: run.retained.floor,
-                replaced_count,
-                operation_id: staged.identity.map(|(id, _)| id),
-                taken: Vec::new(),
-                is_first: is_fork || before.version == Version::NEVER,
-            });
-        }
-        if place != RecordPlace::default() {
-            run.pass(place, staged.kind, staged.stamp, staged.body.len());
-        }
-        (run.need, run.used) = (need, self.turn_number);
-        run.state.bound_past(self.setup.limits.snapshot_size_max);
-        if let Some(meta) = run.state.meta() {
-            run.durability = meta.durability;
-        }
+            if place != RecordPlace::default() {
+                run.pass(place, staged.kind, staged.stamp, staged.body.len());
+            }
+            (run.need, run.used) = (need, self.turn_number);
+            run.state.bound_past(self.setup.limits.snapshot_size_max);
+            if let Some(meta) = run.state.meta() {
+                run.durability = meta.durability;
+            }
+            (need, keeps_undo, !run.state.exists())
+        });
         if is_watched {
             self.runs.windows.note_taken(staged.run, taken, self.setup.limits.snapshot_size_max);
         }
         self.stats.commits += 1;
         self.stats.mutations += replaced_count as u64;
-        self.runs.note_change(staged.run);
-        if let Some(base) = self.runs.release_base(staged.run) {
+        if is_gone && let Some(base) = self.runs.release_base(staged.run) {
             self.waiting.drop_elsewhere(Dropped::Base(base));
         }
         if erased_count > 0 {

@@ -11,11 +11,12 @@ use strata_wal::{ImageCursor, ImagePlace, Lsn};
 
 use crate::base::Origin;
 use crate::erasing::erasures_of;
+use crate::held::Held;
 use crate::image_directory::{DirectoryEnd, FileUse, Files, RunEntry, put_end, put_run};
 use crate::image_thread::{ImagePart, redacted_size};
 use crate::retained::{Keeping, Retained, RunImage};
 use crate::run::Run;
-use crate::run_table::{Held, RunTable};
+use crate::run_table::RunTable;
 
 /// How far the writing of an image has come, run by run in order of their ids.
 ///

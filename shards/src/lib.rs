@@ -43,6 +43,7 @@ mod export;
 mod fork;
 mod forks;
 pub mod frozen;
+mod held;
 mod history;
 pub mod history_query;
 mod history_read;

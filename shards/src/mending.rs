@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use strata_primitives::{Error, RunId};
 
 use crate::calls::fresh_id;
+use crate::held::Held;
 use crate::loader::Dropped;
 use crate::run::Run;
-use crate::run_table::{Held, RunTable};
+use crate::run_table::RunTable;
 use crate::shard::Shard;
 
 /// The run of a shard that is made again.

@@ -1,8 +1,9 @@
 //! When what is published of runs changes: runs are shown that everybody may see, and erasures that are safe.
 
 use crate::boot::Boot;
+use crate::held::Held;
 use crate::run::Progress;
-use crate::run_table::{Held, RunTable};
+use crate::run_table::RunTable;
 
 impl RunTable {
     /// Shows erasures that are safe by now in the pictures that somebody keeps.

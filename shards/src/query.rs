@@ -2,9 +2,9 @@
 
 use strata_primitives::{ForkPoint, RunFilter, RunId, RunMeta, Version};
 
+use crate::held::Held;
 use crate::message::{OriginPage, ParentLife, RunOrigin, RunPage};
 use crate::run::Need;
-use crate::run_table::Held;
 use crate::shard::Shard;
 
 /// A query looks at no more runs than this in one turn; the page it answers says where it stopped.

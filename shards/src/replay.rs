@@ -50,9 +50,7 @@ pub(crate) fn replay(runs: &mut RunTable, log: u32, found: RecordRef<'_>) -> Res
         }
         return Ok(());
     }
-    apply(runs.get_or_insert(id), RecordPlace { log, lsn: found.lsn }, record)?;
-    runs.note_change(id);
-    Ok(())
+    runs.change(id, |run| apply(run, RecordPlace { log, lsn: found.lsn }, record))
 }
 
 /// Applies the commit of the record at a place to its run.

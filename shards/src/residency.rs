@@ -13,11 +13,11 @@ use crate::base::{Lineage, Origin};
 use crate::batches::Batches;
 use crate::calls::fresh_id;
 use crate::checkpoint::Unnecessary;
+use crate::held::Held;
 use crate::image_directory::RunEntry;
 use crate::loader::{Dropped, LoadRequest, Loaded};
 use crate::message::{Control, Message};
 use crate::record::Record;
-use crate::run_table::Held;
 use crate::shard::{Maintained, Shard};
 use crate::value_places::Moved;
 

@@ -5,14 +5,15 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use strata_primitives::{
-    Erasure, ForkPoint, Redacted, RunId, RunInfo, RunState, Snapshot, SplitMap, Timestamp, Version,
+    Erasure, ForkPoint, Redacted, RunId, RunState, Snapshot, SplitMap, Timestamp, Version,
 };
 use strata_wal::Lsn;
 
-use crate::base::{Base, Known, Origin};
+use crate::base::{Base, Origin};
 use crate::cold_run::ColdRun;
 use crate::erasing::{Descent, erasures_of};
 use crate::forks::Forks;
+use crate::held::Held;
 use crate::image_directory::RunEntry;
 use crate::record::Record;
 use crate::run::{Counted, Need, Run};
@@ -55,80 +56,6 @@ const COLD_SIZE: usize = 768;
 pub(crate) struct Taken {
     run: RunId,
     redacted: Redacted,
-}
-
-/// A run as the table holds it.
-#[derive(Debug)]
-pub(crate) enum Held {
-    Resident(Box<Run>),
-    Cold(Box<ColdRun>),
-}
-
-impl Held {
-    pub(crate) fn id(&self) -> RunId {
-        match self {
-            Held::Resident(run) => run.state.id(),
-            Held::Cold(cold) => cold.entry.run,
-        }
-    }
-
-    /// What a caller is told about the run, if it exists.
-    pub(crate) fn info(&self) -> Option<RunInfo> {
-        match self {
-            Held::Resident(run) => run.state.info(),
-            Held::Cold(cold) => cold.entry.summary.info(cold.entry.run),
-        }
-    }
-
-    /// What a reader of the run waits for.
-    pub(crate) fn need(&self) -> Need {
-        match self {
-            Held::Resident(run) => run.need,
-            Held::Cold(_) => Need::default(),
-        }
-    }
-
-    /// What is known of it as one that others were forked from.
-    pub(crate) fn known(&self) -> Known<'_> {
-        match self {
-            Held::Cold(cold) => cold.entry.known(),
-            Held::Resident(run) => {
-                let Run { image, retained, origin, .. } = &**run;
-                let images = retained.anchors.iter().copied().chain(*image).rev().collect();
-                Known { images, floor: retained.floor, origin: *origin, live: Some(&run.state) }
-            }
-        }
-    }
-
-    /// What it began as, while it is a fork that needs it.
-    pub(crate) fn origin(&self) -> Option<Origin> {
-        match self {
-            Held::Resident(run) => run.origin,
-            Held::Cold(cold) => cold.entry.origin,
-        }
-    }
-
-    pub(crate) fn exists(&self) -> bool {
-        match self {
-            Held::Resident(run) => run.state.exists(),
-            // Of one without an image nothing is known but its commits.
-            Held::Cold(cold) => cold.entry.summary.meta.is_some() || cold.entry.newest_image().is_none(),
-        }
-    }
-
-    fn run(&self) -> &Run {
-        match self {
-            Held::Resident(run) => run,
-            Held::Cold(cold) => cold.panic_not_loaded(),
-        }
-    }
-
-    fn run_mut(&mut self) -> &mut Run {
-        match self {
-            Held::Resident(run) => run,
-            Held::Cold(cold) => cold.panic_not_loaded(),
-        }
-    }
 }
 
 impl RunTable {
@@ -320,6 +247,26 @@ impl RunTable {
         }
     }
 
+    /// Changes a run by a commit; it is entered as a blank one if it was not there. What it takes and when it expires next is known
+    /// behind it.
+    ///
+    /// # Panics
+    /// If the run is cold.
+    pub(crate) fn change<T>(&mut self, id: RunId, change: impl FnOnce(&mut Run) -> T) -> T {
+        let Self { runs, order, resident, hash_seed, taken, deadlines, .. } = self;
+        let held = runs.get_or_insert_with(id, || {
+            order.insert(id);
+            let mut run = Run::new(RunState::new(id, *hash_seed));
+            run.place_among_resident = resident.len();
+            resident.push(id);
+            Held::Resident(Box::new(run))
+        });
+        let run = held.run_mut();
+        let changed = change(run);
+        count_anew(taken, deadlines, run);
+        changed
+    }
+
     /// What a run that was deleted held in memory of what it began as. What was forked from it is its forks' alone from now on.
     pub(crate) fn release_base(&mut self, id: RunId) -> Option<Arc<Base>> {
         let Some(Held::Resident(run)) = self.runs.get_mut(&id) else { return None };
@@ -364,22 +311,6 @@ impl RunTable {
     /// A state for a run that has never been written to; it is not in the table.
     pub(crate) fn blank(&self, id: RunId) -> RunState {
         RunState::new(id, self.hash_seed)
-    }
-
-    /// The run, entered as a blank one if it was not there.
-    ///
-    /// # Panics
-    /// If the run is cold.
-    pub(crate) fn get_or_insert(&mut self, id: RunId) -> &mut Run {
-        let Self { runs, order, resident, hash_seed, .. } = self;
-        let held = runs.get_or_insert_with(id, || {
-            order.insert(id);
-            let mut run = Run::new(RunState::new(id, *hash_seed));
-            run.place_among_resident = resident.len();
-            resident.push(id);
-            Held::Resident(Box::new(run))
-        });
-        held.run_mut()
     }
 
     /// Enters a run whose content is in an image.
@@ -552,17 +483,8 @@ impl RunTable {
 
     /// Brings the expiry order, and what is known of memory, up to date with a resident run that has just changed.
     pub(crate) fn note_change(&mut self, id: RunId) {
-        let Some(run) = self.runs.get_mut(&id).map(Held::run_mut) else { return };
-        self.taken.count(run);
-        let deadline = if run.state.exists() { run.state.next_deadline() } else { None };
-        if deadline == run.deadline {
-            return;
-        }
-        if let Some(old) = std::mem::replace(&mut run.deadline, deadline) {
-            self.deadlines.remove(&(old, id));
-        }
-        if let Some(new) = deadline {
-            self.deadlines.insert((new, id));
+        if let Some(run) = self.runs.get_mut(&id).map(Held::run_mut) {
+            count_anew(&mut self.taken, &mut self.deadlines, run);
         }
     }
 
@@ -581,6 +503,22 @@ impl RunTable {
     pub(crate) fn iter_after(&self, after: Option<RunId>) -> impl Iterator<Item = &Held> {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.order.range((start, Bound::Unbounded)).filter_map(|id| self.runs.get(id))
+    }
+}
+
+/// Brings what runs take, and the order in which they expire, up to date with one that has just changed.
+fn count_anew(taken: &mut Counted, deadlines: &mut BTreeSet<(Timestamp, RunId)>, run: &mut Run) {
+    taken.count(run);
+    let deadline = if run.state.exists() { run.state.next_deadline() } else { None };
+    if deadline == run.deadline {
+        return;
+    }
+    let id = run.state.id();
+    if let Some(old) = std::mem::replace(&mut run.deadline, deadline) {
+        deadlines.remove(&(old, id));
+    }
+    if let Some(new) = deadline {
+        deadlines.insert((new, id));
     }
 }
 

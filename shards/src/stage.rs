@@ -128,7 +128,9 @@ impl Shard {
             self.spare_mutations = mutations;
             return Ok(Decision::Answered(Written { commit: None, effects }));
         }
-        if mutations.iter().any(Mutation::adds_content) {
+        // What it took behind its last commit is no less than what it takes without what this one removes.
+        let is_small = (1..=limits.run_size_max).contains(&run.counted.memory);
+        if !is_small && mutations.iter().any(Mutation::adds_content) {
             limits.check_run_size(run_id, state.memory_without_removed(&mutations))?;
         }
         let chosen = match mutations.first() {

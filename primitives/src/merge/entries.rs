@@ -4,7 +4,7 @@ use crate::content::Content;
 use crate::diff::{LogDifference, Parting};
 use crate::error::Error;
 use crate::event::{Event, Seal, payload_digest};
-use rustc_hash::{FxHashMap, FxHashSet};
+use foldhash::{HashMap, HashSet};
 use std::ops::Range;
 
 /// Which of two lists.
@@ -63,17 +63,17 @@ impl Entries {
         let [base_ours, base_theirs, ours, theirs] = &lists;
         let mut known = identify(base_ours)?;
         known.extend(identify(base_theirs)?);
-        let known: FxHashSet<Identity> = known.into_iter().map(|(_, identity)| identity).collect();
+        let known: HashSet<Identity> = known.into_iter().map(|(_, identity)| identity).collect();
         let new = |mut list: Vec<(u64, Identity)>| {
             list.retain(|(_, identity)| !known.contains(identity));
             list
         };
         let (mut own, other) = (new(identify(ours)?), new(identify(theirs)?));
-        let places: FxHashMap<Identity, u64> =
+        let places: HashMap<Identity, u64> =
             own.iter().map(|(place, identity)| (*identity, *place)).collect();
         let mut apart =
             Apart { is_cut: ours_differ.is_some_and(has_removed), end: ours.1.end, ..Apart::default() };
-        let mut met = FxHashSet::default();
+        let mut met = HashSet::default();
         for (place, identity) in other {
             match places.get(&identity) {
                 Some(in_ours) => {

@@ -13,7 +13,7 @@ use crate::key_kind::KeyKind;
 use crate::operation::Operation;
 use crate::recorded_effect::RecordedEffect;
 use crate::trace_id::TraceId;
-use rustc_hash::{FxHashMap, FxHashSet};
+use foldhash::{HashMap, HashSet};
 
 /// What becomes of a key, a cell or a place of a document that both sides have changed, each in its own way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -219,7 +219,7 @@ impl Merge<'_> {
     /// Refuses a trace below one that ours has not and does not take over: one that was left out before, or that ours does not keep.
     fn check_parents(&self, taken: &[u64]) -> Result<(), Error> {
         let [_, ours, theirs] = self.sides.contents();
-        let mut there = FxHashSet::default();
+        let mut there = HashSet::default();
         for trace in taken.iter().filter_map(|place| theirs.traces.get(*place)) {
             let is_there =
                 |parent: &TraceId| there.contains(parent) || ours.traces.place_of(parent).is_some();
@@ -238,7 +238,7 @@ impl Merge<'_> {
     /// keep would be recorded twice.
     fn check_effects(&self, taken: &[u64]) -> Result<(), Error> {
         let [_, ours, theirs] = self.sides.contents();
-        let mut counts: FxHashMap<String, u64> = FxHashMap::default();
+        let mut counts: HashMap<String, u64> = HashMap::default();
         for trace in taken.iter().filter_map(|place| theirs.traces.get(*place)) {
             if !RecordedEffect::is_kind(&trace.kind) {
                 continue;
