@@ -1,5 +1,6 @@
 //! What a run holds from its creation to its deletion.
 use crate::encoded::Encoded;
+use crate::entry::Entry;
 use crate::entry_log::{self, EntryLog, TrimmedOf};
 use crate::erasure::Erasure;
 use crate::event_log::{Anchor, EventLog};
@@ -7,7 +8,7 @@ use crate::fork::{ForkChanges, ForkPoint, Names, Shared};
 use crate::json::Document;
 use crate::key::Key;
 use crate::key_kind::KeyKind;
-use crate::key_map::{Entry, KeyMap};
+use crate::key_map::KeyMap;
 use crate::memory::ALLOCATION_SIZE;
 use crate::past::{Keeper, Past, ReplacedKeys, kept_by};
 use crate::run_meta::RunMeta;

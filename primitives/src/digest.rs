@@ -36,11 +36,12 @@
 use crate::codec::{self, put_option, size_u32};
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
+use crate::entry::{Entry, Stored};
 use crate::entry_log::EntryLog;
 use crate::error::Error;
 use crate::event_log::{Anchor, EventLog};
 use crate::json::Document;
-use crate::key_map::{Entry, KeyMap, Stored};
+use crate::key_map::KeyMap;
 use crate::key_range::KeyRange;
 use crate::run_meta::RunMeta;
 use crate::run_state::RunState;

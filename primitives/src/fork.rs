@@ -1,9 +1,9 @@
 //! A run that began as another one was at some version, and what it has changed of that since.
+use crate::entry::{Entry, Stored};
 use crate::id::RunId;
 use crate::json::Document;
 use crate::key::Key;
 use crate::key_kind::KeyKind;
-use crate::key_map::{Entry, Stored};
 use crate::memory::ALLOCATION_SIZE;
 use crate::split_map::SplitMap;
 use crate::version::Version;

@@ -1,191 +1,39 @@
 //! Things found by a key: a hash map for points, an ordered index for walks, a queue of deadlines.
 //!
 //! Keys and values, state cells and documents are each one such map.
-use crate::encoded::Encoded;
-use crate::json::Document;
+use crate::entry::{Entry, Slot, Stored};
 use crate::key::Key;
 use crate::key_range::KeyRange;
-use crate::memory::{ALLOCATION_SIZE, DEADLINE_SIZE, NODE_SIZE, ORDER_SIZE};
+use crate::memory::{ALLOCATION_SIZE, DEADLINE_SIZE, ORDER_SIZE};
 use crate::operation::Direction;
 use crate::split_map::SplitMap;
-use crate::version::{Stamp, Timestamp, Version};
+use crate::version::Timestamp;
 use imbl::OrdSet;
-use std::borrow::Borrow;
-use std::fmt;
-use std::hash::{Hash, Hasher};
-
-/// What a key holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry<V> {
-    pub(crate) value: V,
-    /// The commit that last wrote it.
-    pub(crate) stamp: Stamp,
-    /// What few entries have is not in the slots of all.
-    rare: Option<Box<Rare>>,
-}
-
-// A byte more in it is a byte more of memory for every key there is.
-const _: () = assert!(size_of::<Slot<Encoded>>() == 40);
-
-/// What is there for an entry with a deadline, or whose deadline was moved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Rare {
-    deadline: Option<Timestamp>,
-    written: Version,
-}
-
-impl<V> Entry<V> {
-    /// A value that is written by this commit.
-    pub(crate) fn new(value: V, stamp: Stamp, deadline: Option<Timestamp>) -> Self {
-        Self::kept(value, stamp, deadline, stamp.version)
-    }
-
-    /// A value that an earlier commit wrote, of which this one has only moved the deadline.
-    pub(crate) fn kept(value: V, stamp: Stamp, deadline: Option<Timestamp>, written: Version) -> Self {
-        let is_plain = deadline.is_none() && written == stamp.version;
-        let rare = if is_plain { None } else { Some(Box::new(Rare { deadline, written })) };
-        Self { value, stamp, rare }
-    }
-
-    /// The same with another value in its place.
-    pub(crate) fn with_value(&self, value: V) -> Self {
-        Self { value, stamp: self.stamp, rare: self.rare.clone() }
-    }
-
-    pub(crate) fn deadline(&self) -> Option<Timestamp> {
-        self.rare.as_ref()?.deadline
-    }
-
-    /// The commit that wrote the value: an earlier one where the last has only moved the deadline.
-    pub(crate) fn written(&self) -> Version {
-        self.rare.as_ref().map_or(self.stamp.version, |rare| rare.written)
-    }
-
-    /// Whether it is there for a reader at `now`.
-    pub(crate) fn is_live(&self, now: Timestamp) -> bool {
-        !is_expired(self.deadline(), now)
-    }
-}
-
-/// What can stand under a key.
-pub(crate) trait Stored: PartialEq + Clone + fmt::Debug {
-    /// What it takes, bytes.
-    fn size(&self) -> usize;
-
-    /// About how many bytes of memory it takes beside the place it stands in, and its key.
-    fn memory(&self) -> usize;
-
-    /// The key that is beside it, where it has none in itself.
-    type Key: Clone + fmt::Debug;
-
-    /// It under a key.
-    fn under(self, key: &Key) -> (Self::Key, Self);
-
-    /// The key that it stands under, and that is beside it.
-    fn key<'a>(&'a self, beside: &'a Self::Key) -> &'a Key;
-
-    /// How many bytes it does not take because they are elsewhere.
-    fn elsewhere(&self) -> usize;
-}
-
-impl Stored for Encoded {
-    fn size(&self) -> usize {
-        self.len()
-    }
-
-    fn memory(&self) -> usize {
-        self.len() - self.elsewhere()
-    }
-
-    type Key = ();
-
-    fn under(self, key: &Key) -> ((), Self) {
-        ((), Encoded::under(self, key))
-    }
-
-    fn key<'a>(&'a self, (): &'a ()) -> &'a Key {
-        Encoded::key(self)
-    }
-
-    fn elsewhere(&self) -> usize {
-        Encoded::elsewhere(self)
-    }
-}
-
-impl Stored for Document {
-    fn size(&self) -> usize {
-        Document::size(self)
-    }
-
-    fn memory(&self) -> usize {
-        Document::size(self) + self.node_count() * NODE_SIZE
-    }
-
-    type Key = Key;
-
-    fn under(self, key: &Key) -> (Key, Self) {
-        (key.alone(), self)
-    }
-
-    fn key<'a>(&'a self, beside: &'a Key) -> &'a Key {
-        beside
-    }
-
-    fn elsewhere(&self) -> usize {
-        0
-    }
-}
-
-impl<V: Stored> Entry<V> {
-    /// About how many bytes of memory it takes beside its slot.
-    fn memory(&self) -> usize {
-        let rare = self.rare.as_ref().map_or(0, |_| size_of::<Rare>() + ALLOCATION_SIZE);
-        self.value.memory() + rare
-    }
-}
-
-/// An entry where it stands in the map, found by its key.
-#[derive(Debug, Clone)]
-struct Slot<V: Stored> {
-    beside: V::Key,
-    entry: Entry<V>,
-}
-
-impl<V: Stored> Slot<V> {
-    fn key(&self) -> &Key {
-        self.entry.value.key(&self.beside)
-    }
-}
-
-impl<V: Stored> Borrow<str> for Slot<V> {
-    fn borrow(&self) -> &str {
-        self.key()
-    }
-}
-
-/// Two of one key are equal, whatever stands under it.
-impl<V: Stored> PartialEq for Slot<V> {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl<V: Stored> Eq for Slot<V> {}
-
-impl<V: Stored> Hash for Slot<V> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.key().hash(state);
-    }
-}
+use std::sync::OnceLock;
 
 /// What a key takes that lies alone.
 fn alone_size(key: &Key) -> usize {
     key.len() + ALLOCATION_SIZE
 }
 
-/// Whether something with this deadline is gone at `now`.
-pub(crate) fn is_expired(deadline: Option<Timestamp>, now: Timestamp) -> bool {
-    deadline.is_some_and(|deadline| deadline <= now)
+/// Every key, in its order.
+#[derive(Debug, Clone, Default)]
+struct Order {
+    keys: OrdSet<Key>,
+    /// What they take, each standing alone.
+    alone: usize,
+}
+
+impl Order {
+    fn insert(&mut self, key: &Key) {
+        self.keys.insert(key.alone());
+        self.alone += alone_size(key);
+    }
+
+    fn remove(&mut self, key: &Key) {
+        self.keys.remove(key);
+        self.alone -= alone_size(key);
+    }
 }
 
 /// Keys and what they hold. The order exists from the first walk on; runs that are never walked pay nothing for it. A clone
@@ -193,12 +41,12 @@ pub(crate) fn is_expired(deadline: Option<Timestamp>, now: Timestamp) -> bool {
 #[derive(Debug, Clone)]
 pub(crate) struct KeyMap<V: Stored> {
     entries: SplitMap<Slot<V>, ()>,
-    order: Option<OrdSet<Key>>,
+    order: OnceLock<Order>,
     deadlines: OrdSet<(Timestamp, Key)>,
     size: usize,
     /// What keys and values take beside their slots.
     memory: usize,
-    /// What the keys take that stand alone in the order and with deadlines.
+    /// What the keys take that stand alone with deadlines.
     alone: usize,
     /// What values do not take because it is elsewhere.
     elsewhere: usize,
@@ -207,7 +55,7 @@ pub(crate) struct KeyMap<V: Stored> {
 impl<V: Stored> KeyMap<V> {
     pub(crate) fn new(hash_seed: usize) -> Self {
         let (entries, deadlines) = (SplitMap::new(hash_seed), OrdSet::new());
-        Self { entries, order: None, deadlines, size: 0, memory: 0, alone: 0, elsewhere: 0 }
+        Self { entries, order: OnceLock::new(), deadlines, size: 0, memory: 0, alone: 0, elsewhere: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -231,8 +79,8 @@ impl<V: Stored> KeyMap<V> {
 
     /// The same without keys and values themselves.
     pub(crate) fn slot_memory(&self) -> usize {
-        let order = self.order.as_ref().map_or(0, OrdSet::len);
-        self.entries.allocated() + order * ORDER_SIZE + self.deadlines.len() * DEADLINE_SIZE + self.alone
+        let order = self.order.get().map_or(0, |order| order.keys.len() * ORDER_SIZE + order.alone);
+        self.entries.allocated() + order + self.deadlines.len() * DEADLINE_SIZE + self.alone
     }
 
     /// About how many bytes of slots a clone has of its own, because it changed what it shared.
@@ -257,12 +105,11 @@ impl<V: Stored> KeyMap<V> {
     /// Sets a key and returns what it held. A value that does not lie in one allocation with its key is copied there.
     pub(crate) fn put(&mut self, key: &Key, entry: Entry<V>) -> Option<Entry<V>> {
         let deadline = entry.deadline();
-        let (beside, value) = entry.value.under(key);
-        let entry = Entry { value, ..entry };
-        self.size += entry.value.size();
-        self.memory += entry.memory();
-        self.elsewhere += entry.value.elsewhere();
-        let replaced = self.entries.replace(Slot { beside, entry }, ()).map(|(slot, ())| slot.entry);
+        let slot = Slot::new(key, entry);
+        self.size += slot.entry.value.size();
+        self.memory += slot.entry.memory();
+        self.elsewhere += slot.entry.value.elsewhere();
+        let replaced = self.entries.replace(slot, ()).map(|(slot, ())| slot.entry);
         match &replaced {
             Some(replaced) => {
                 self.size -= replaced.value.size();
@@ -272,9 +119,8 @@ impl<V: Stored> KeyMap<V> {
             None => {
                 self.size += key.len();
                 self.memory += key.len() + ALLOCATION_SIZE;
-                if let Some(order) = &mut self.order {
-                    order.insert(key.alone());
-                    self.alone += alone_size(key);
+                if let Some(order) = self.order.get_mut() {
+                    order.insert(key);
                 }
             }
         }
@@ -291,9 +137,8 @@ impl<V: Stored> KeyMap<V> {
         self.size -= key.len() + removed.value.size();
         self.memory -= key.len() + ALLOCATION_SIZE + removed.memory();
         self.elsewhere -= removed.value.elsewhere();
-        if let Some(order) = &mut self.order {
+        if let Some(order) = self.order.get_mut() {
             order.remove(key);
-            self.alone -= alone_size(key);
         }
         if removed.deadline().is_some() {
             self.move_deadline(key, removed.deadline(), None);
@@ -312,16 +157,17 @@ impl<V: Stored> KeyMap<V> {
     }
 
     /// Builds the ordered index if there is none.
-    pub(crate) fn ensure_order(&mut self) {
-        if self.order.is_none() {
-            self.alone += self.entries.keys().map(|slot| alone_size(slot.key())).sum::<usize>();
-            self.order = Some(self.entries.keys().map(|slot| slot.key().alone()).collect());
-        }
+    pub(crate) fn ensure_order(&self) {
+        self.order.get_or_init(|| {
+            let mut order = Order::default();
+            self.entries.keys().for_each(|slot| order.insert(slot.key()));
+            order
+        });
     }
 
     /// Whether the ordered index is there.
     pub(crate) fn has_order(&self) -> bool {
-        self.order.is_some()
+        self.order.get().is_some()
     }
 
     /// The first deadline of all.
@@ -346,7 +192,7 @@ impl<V: Stored> KeyMap<V> {
     /// The keys inside `range` in its direction; without the ordered index they are sorted for this walk alone.
     pub(crate) fn walk<'a>(&'a self, range: &KeyRange<'_>) -> Box<dyn Iterator<Item = &'a Key> + 'a> {
         let Some(bounds) = range.bounds() else { return Box::new(std::iter::empty()) };
-        let Some(order) = &self.order else {
+        let Some(Order { keys: order, .. }) = self.order.get() else {
             let mut keys: Vec<_> =
                 self.entries.keys().map(Slot::key).filter(|key| range.contains(key)).collect();
             keys.sort_unstable();
@@ -379,8 +225,8 @@ impl<V: Stored> KeyMap<V> {
     /// Whether two maps hold the same, and their indexes agree with what they hold.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let is_ordered = |map: &Self| {
-            map.order.as_ref().is_none_or(|order| {
-                order.len() == map.len() && order.iter().all(|key| map.get(key).is_some())
+            map.order.get().is_none_or(|Order { keys, .. }| {
+                keys.len() == map.len() && keys.iter().all(|key| map.get(key).is_some())
             })
         };
         self.len() == other.len()

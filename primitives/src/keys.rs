@@ -1,6 +1,7 @@
 //! One key map as a reader sees it: at present, at an older version, or with a commit's own writes staged over it.
+use crate::entry::{Entry, Stored};
 use crate::key::Key;
-use crate::key_map::{Entry, KeyMap, Stored};
+use crate::key_map::KeyMap;
 use crate::key_range::KeyRange;
 use crate::operation::Direction;
 use crate::past::ReplacedKeys;

@@ -66,6 +66,7 @@ pub mod view;
 
 mod changed_keys;
 mod content;
+mod entry;
 mod entry_log;
 mod event_log;
 mod fork;

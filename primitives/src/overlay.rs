@@ -1,8 +1,8 @@
 //! What the staged mutations of one commit hide of the run below them.
 use crate::encoded::Encoded;
+use crate::entry::Entry;
 use crate::json::Document;
 use crate::key_kind::KeyKind;
-use crate::key_map::Entry;
 use crate::keys::{StagedKeys, StagedOver};
 use crate::mutation::Mutation;
 use crate::run_meta::RunMeta;

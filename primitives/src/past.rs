@@ -5,12 +5,12 @@
 //! that nobody looks at in this way keeps nothing.
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
+use crate::entry::Entry;
 use crate::entry_log::EntryLog;
 use crate::erasure::Erasure;
 use crate::event_log::EventLog;
 use crate::json::Document;
 use crate::key::Key;
-use crate::key_map::Entry;
 use crate::run_meta::RunMeta;
 use crate::split_map::SplitMap;
 use crate::trace::Trace;

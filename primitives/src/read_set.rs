@@ -6,12 +6,12 @@
 use crate::changed_keys::{ChangedKeys, KeyChange};
 use crate::draft::{Draft, KEPT_COUNT_MAX};
 use crate::entity::EntityRef;
+use crate::entry::Entry;
 use crate::error::{Error, ErrorKind};
 use crate::id::OperationId;
 use crate::json::{Document, Pointer};
 use crate::key::Key;
 use crate::key_kind::KeyKind;
-use crate::key_map::Entry;
 use crate::key_range::KeyBounds;
 use crate::limits::Limits;
 use crate::place::Place;

@@ -2,12 +2,12 @@
 use crate::content::Content;
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
+use crate::entry::Entry;
 use crate::erasure::Erasure;
 use crate::event::Event;
 use crate::json::Document;
 use crate::key::Key;
 use crate::key_kind::KeyKind;
-use crate::key_map::Entry;
 use crate::trace::Trace;
 use crate::version::Version;
 

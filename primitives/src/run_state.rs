@@ -2,6 +2,7 @@
 use crate::content::{Content, DOCUMENT_PATH_SIZE};
 use crate::draft::Draft;
 use crate::encoded::Encoded;
+use crate::entry::{Entry, Stored};
 use crate::entry_log::{EntryLog, TrimmedOf};
 use crate::erasure::Erasure;
 use crate::event::{Event, Seal};
@@ -11,7 +12,6 @@ use crate::id::{OperationId, RunId};
 use crate::json::{Document, JsonWrite};
 use crate::key::Key;
 use crate::key_kind::{KeyKind, OrderIndex};
-use crate::key_map::{Entry, Stored};
 use crate::memory::NODE_SIZE;
 use crate::mutation::Mutation;
 use crate::past::kept_by;
@@ -438,8 +438,8 @@ impl RunState {
     /// Builds an index of names in order, if there is none; from then on every change keeps it.
     ///
     /// Called before an operation that [`needs_order`](crate::Operation::needs_order). Without it the operation sorts
-    /// the keys of the run each time.
-    pub fn ensure_order(&mut self, index: OrderIndex) {
+    /// the keys of the run each time. Of a state that many look at the first builds it, and the others wait.
+    pub fn ensure_order(&self, index: OrderIndex) {
         match index {
             OrderIndex::Keys(KeyKind::Kv) => self.content.kv.ensure_order(),
             OrderIndex::Keys(KeyKind::Cell) => self.content.cells.ensure_order(),

@@ -1,10 +1,11 @@
 //! What a view shows as content of its own, which shares everything that has not changed since.
 use super::RunView;
 use crate::content::Content;
+use crate::entry::{Entry, Stored};
 use crate::entry_log::EntryLog;
 use crate::event_log::EventLog;
 use crate::key::Key;
-use crate::key_map::{Entry, KeyMap, Stored};
+use crate::key_map::KeyMap;
 use std::sync::Arc;
 
 impl RunView<'_> {

@@ -78,7 +78,11 @@ impl Pin {
         now: Timestamp,
         limits: &Limits,
     ) -> Result<Outcome, Error> {
-        self.look(|shown| answer(&shown.state, self.boot, operation, now, limits))?
+        self.look(|shown| {
+            // Who keeps a picture pages through it: what is sorted once stays sorted.
+            operation.needs_order().into_iter().for_each(|index| shown.state.ensure_order(index));
+            answer(&shown.state, self.boot, operation, now, limits)
+        })?
     }
 
     /// The run as the picture shows it, sharing everything with it; and what was erased last that is erased in it.
@@ -240,4 +244,29 @@ fn trace_mark(id: &TraceId) -> u64 {
 #[inline]
 fn mark(kind: u64, name: &(impl Hash + ?Sized)) -> u64 {
     FxBuildHasher.hash_one(name).wrapping_add(kind).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+#[cfg(test)]
+mod tests {
+    use strata_primitives::{Direction, ErrorKind, OrderIndex, RunId};
+
+    use super::*;
+
+    #[test]
+    fn who_pages_through_a_picture_has_its_keys_sorted_once() {
+        let boot = Boot { number: 1, ..Boot::default() };
+        let picture = Picture::new(RunState::new(RunId::from_bytes([7; 16]), 1), boot, 0);
+        let keys = OrderIndex::Keys(KeyKind::Kv);
+        let has_order = || picture.pin().with_state(|state| state.has_order(keys)).unwrap();
+        assert!(!has_order());
+        let (prefix, direction) = ("".into(), Direction::Forward);
+        let page = Operation::KvList { prefix, start_after: None, limit: 1, direction, values: false };
+        let told = picture.pin().answer(page, Timestamp(1), &Limits::default());
+        assert_eq!(
+            told.unwrap_err().kind(),
+            ErrorKind::NotFound,
+            "a blank state is no run yet, and can be sorted"
+        );
+        assert!(has_order());
+    }
 }

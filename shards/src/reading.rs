@@ -133,7 +133,7 @@ impl Engine {
         })
     }
 
-    /// The same of such a picture that somebody keeps; without their order, keys are sorted for this walk alone.
+    /// The same of such a picture that somebody keeps; the first walk sorts the keys, where nobody has before.
     pub fn visit_keys_of_pin(
         &self,
         pin: &Pin,
@@ -143,7 +143,10 @@ impl Engine {
         visit: &mut dyn FnMut(KeyRef<'_>),
     ) -> Result<Versioned<u64>, Error> {
         self.check_caller()?;
-        pin.with_state(|state| visit_range(state, pin.stamp(), range, now, limit, visit))
+        pin.with_state(|state| {
+            state.ensure_order(OrderIndex::Keys(KeyKind::Kv));
+            visit_range(state, pin.stamp(), range, now, limit, visit)
+        })
     }
 
     /// A picture of the run as it is now, with the time at which it judges deadlines; `None` where it has to be asked for by message.

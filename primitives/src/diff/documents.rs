@@ -2,9 +2,9 @@
 use super::difference::{DiffPlace, Difference, DocumentChange, DocumentDifference};
 use super::page::Page;
 use crate::encoded::Encoded;
+use crate::entry::Entry;
 use crate::json::{Document, Pointer};
 use crate::key::Key;
-use crate::key_map::Entry;
 
 pub(super) fn find(page: &mut Page<'_>) {
     // The first place behind all documents.

@@ -4,10 +4,10 @@ use super::difference::{DiffPlace, Difference, KeyDifference, KeyState};
 use super::page::Page;
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
+use crate::entry::Entry;
 use crate::error::Error;
 use crate::key::Key;
 use crate::key_kind::KeyKind;
-use crate::key_map::Entry;
 
 /// A key with what it holds in both states for a reader at the time of each.
 type Pair<'a> = (&'a Key, Option<&'a Entry<Encoded>>, Option<&'a Entry<Encoded>>);

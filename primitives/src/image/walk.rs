@@ -2,13 +2,13 @@
 use super::entry::{ImageEntry, Removed};
 use super::slice::ImageSlice;
 use crate::encoded::Encoded;
+use crate::entry::{Entry, Stored};
 use crate::event::Seal;
 use crate::event_log::Anchor;
 use crate::fork::{ForkChanges, Names};
 use crate::json::Document;
 use crate::key::Key;
 use crate::key_kind::KeyKind;
-use crate::key_map::{Entry, Stored};
 use crate::keys::Keys;
 use crate::trace_log::RemovedTraces;
 use crate::version::Version;
