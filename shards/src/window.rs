@@ -93,6 +93,8 @@ struct Kept {
     pin: Arc<Pin>,
     /// About what the run does not share with it any more, bytes.
     size: usize,
+    /// How many erasures there had been when it was made: it has those, or waits for them.
+    erasure_count: u64,
 }
 
 /// An erasure that is shown in pictures once it is as safe as its caller was promised.
@@ -100,8 +102,12 @@ struct Kept {
 struct UnseenErasure {
     need: Need,
     run: RunId,
+    /// What is to be shown; nothing once it was.
     erasures: Vec<Erasure>,
     mark: u64,
+    /// The how manieth of the shard it is.
+    number: u64,
+    is_shown: bool,
 }
 
 /// All windows of a shard.
@@ -110,7 +116,10 @@ pub(crate) struct Windows {
     by_run: FxHashMap<RunId, Window>,
     /// Runs that are to be published when everybody may see them.
     due: Vec<RunId>,
+    /// In the order in which they were made. Those behind one that is not shown yet stay when they are, for their marks.
     unseen_erasures: VecDeque<UnseenErasure>,
+    /// How many erasures there have been.
+    erasure_count: u64,
     /// About what all pictures together do not share with their runs, bytes.
     size: usize,
     /// How often something was published.
@@ -171,7 +180,7 @@ impl Windows {
         window.withdraw();
         window.asked = 0;
         let picture = Picture::new(state.share(), boot, erasure_mark);
-        window.kept.push(Kept { pin: Arc::clone(picture.pin()), size: 0 });
+        window.kept.push(Kept { pin: Arc::clone(picture.pin()), size: 0, erasure_count: self.erasure_count });
         let publication = Arc::new(Publication::new(picture, state.timestamp().0));
         window.readers.iter().for_each(|reader| reader.board.publish(Arc::clone(&publication)));
         window.publication = Some(publication);
@@ -242,32 +251,50 @@ impl Windows {
     /// its caller was promised.
     pub(crate) fn erase(&mut self, need: Need, run: RunId, erasures: Vec<Erasure>, mark: u64) {
         self.by_run.values_mut().for_each(Window::withdraw);
+        self.erasure_count += 1;
         if self.by_run.values().any(|window| !window.kept.is_empty()) {
-            self.unseen_erasures.push_back(UnseenErasure { need, run, erasures, mark });
+            let (number, is_shown) = (self.erasure_count, false);
+            self.unseen_erasures.push_back(UnseenErasure { need, run, erasures, mark, number, is_shown });
         }
     }
 
-    /// Whether erasures are to be shown in pictures.
+    /// Whether erasures are to be shown in pictures, or were before one in front of them.
     pub(crate) fn has_unseen_erasures(&self) -> bool {
         !self.unseen_erasures.is_empty()
     }
 
-    /// Shows the erasures in pictures that are safe by now; `inherits` tells up to which version a run is what another one was.
+    /// Shows the erasures in pictures that are safe by now, each for itself: one in front may wait for the disk, and one behind it for
+    /// the kernel alone. `inherits` tells up to which version a run is what another one was.
     pub(crate) fn release(
         &mut self,
         progress: &Progress,
         inherits: impl Fn(RunId, RunId) -> Option<Version>,
     ) {
-        while let Some(erasure) = self.unseen_erasures.pop_front_if(|erasure| erasure.need.is_met(progress)) {
-            for (run, window) in &self.by_run {
-                let through =
-                    if *run == erasure.run { Some(Version::PENDING) } else { inherits(*run, erasure.run) };
-                let within =
-                    |through| erasure.erasures.iter().filter_map(move |erasure| erasure.within(through));
-                let shown: Vec<Erasure> = through.into_iter().flat_map(within).collect();
-                window.kept.iter().for_each(|kept| kept.pin.redact(&shown, erasure.mark));
+        let mut are_all_shown = true;
+        for unseen in &mut self.unseen_erasures {
+            let is_safe = unseen.is_shown || unseen.need.is_met(progress);
+            are_all_shown &= is_safe;
+            // A mark says that everything up to it is erased.
+            if is_safe && (are_all_shown || !unseen.is_shown) {
+                let erasures = std::mem::take(&mut unseen.erasures);
+                let shows = |run: RunId| -> Vec<Erasure> {
+                    let is_own = run == unseen.run;
+                    let through = if is_own { Some(Version::PENDING) } else { inherits(run, unseen.run) };
+                    let within = |through| erasures.iter().filter_map(move |erasure| erasure.within(through));
+                    through.into_iter().flat_map(within).collect()
+                };
+                for (run, window) in self.by_run.iter().filter(|(_, window)| !window.kept.is_empty()) {
+                    let shown = shows(*run);
+                    for kept in &window.kept {
+                        // A picture that was made later has a newer mark.
+                        let is_marked = are_all_shown && kept.erasure_count < unseen.number;
+                        kept.pin.redact(&shown, is_marked.then_some(unseen.mark));
+                    }
+                }
+                unseen.is_shown = true;
             }
         }
+        while self.unseen_erasures.pop_front_if(|unseen| unseen.is_shown).is_some() {}
     }
 
     /// The log has failed: what was not safe is taken back.
@@ -347,3 +374,7 @@ fn ended() -> Error {
     let message = "the snapshot has ended with its shard: the store was closed, or the shard restarted since it was opened";
     Error::new(ErrorKind::Closed, message)
 }
+
+#[cfg(test)]
+#[path = "window_tests.rs"]
+mod tests;
