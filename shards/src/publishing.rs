@@ -1,10 +1,24 @@
 //! When what is published of runs changes: runs are shown that everybody may see, and erasures that are safe.
 
+use std::sync::Arc;
+
+use strata_primitives::RunId;
+
 use crate::boot::Boot;
 use crate::run::Progress;
 use crate::run_table::{Held, RunTable};
+use crate::window::Reader;
 
 impl RunTable {
+    /// Opens a window for a reader of a run. Who reads one that is not there is told by message.
+    pub(crate) fn attend(&mut self, run: RunId, reader: Arc<Reader>) {
+        if self.held(run).is_some_and(Held::exists) {
+            self.windows.attend(run, reader);
+        } else {
+            reader.forget();
+        }
+    }
+
     /// Shows erasures that are safe by now in the pictures that somebody keeps.
     pub(crate) fn release_erasures(&mut self, progress: &Progress) {
         if !self.windows.has_unseen_erasures() {

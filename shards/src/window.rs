@@ -27,6 +27,13 @@ const PATIENCE: u32 = if cfg!(debug_assertions) { 1 } else { 8 };
 /// takes its thread a fraction of a millisecond.
 const STALE_SIZE_MAX: usize = 1 << 20;
 
+/// A window takes about so many bytes, with what is published in it.
+const WINDOW_SIZE: usize =
+    size_of::<Window>() + size_of::<Publication<Picture>>() + size_of::<RunState>() + size_of::<Pin>();
+
+/// How many windows are looked at at once for what nobody looks at any more, and how many readers of each.
+const LOOKED_AT_MAX: usize = 8;
+
 /// Where one handle reads a run without a message, once its shard knows of it.
 #[derive(Debug, Default)]
 pub struct Reader {
@@ -51,15 +58,18 @@ enum Standing {
 impl Reader {
     /// Notes a read by message. Whether its shard is to be told of it.
     pub(crate) fn note_asked(&self) -> bool {
-        // Relaxed: a hint. Told twice, the shard knows it once.
+        // Relaxed: a hint.
         match self.standing.load(Ordering::Relaxed) {
             standing if standing == Standing::New as u8 => {
                 self.standing.store(Standing::Seen as u8, Ordering::Relaxed);
                 false
             }
+            // Told twice, the shard would count it twice.
             standing if standing == Standing::Seen as u8 => {
-                self.standing.store(Standing::Attended as u8, Ordering::Relaxed);
-                true
+                let attended = Standing::Attended as u8;
+                self.standing
+                    .compare_exchange(standing, attended, Ordering::Relaxed, Ordering::Relaxed)
+                    .is_ok()
             }
             _ => false,
         }
@@ -80,12 +90,17 @@ impl Reader {
 /// What is published of one run, and what of it somebody keeps.
 #[derive(Debug, Default)]
 struct Window {
+    /// Some of them are looked at now and then, and forgotten when nobody reads there any more.
     readers: Vec<Arc<Reader>>,
+    /// The one that is looked at next.
+    next_reader: usize,
     publication: Option<Arc<Publication<Picture>>>,
     /// Pictures that somebody may look at, oldest first; the last is that of the publication, while there is one.
     kept: Vec<Kept>,
     /// Reads by message since the last publication.
     asked: u32,
+    /// Its run's place among those that are watched.
+    place: usize,
 }
 
 #[derive(Debug)]
@@ -114,6 +129,10 @@ struct UnseenErasure {
 #[derive(Debug, Default)]
 pub(crate) struct Windows {
     by_run: FxHashMap<RunId, Window>,
+    /// Their runs, in no order.
+    watched: Vec<RunId>,
+    /// The one that is looked at next.
+    next: usize,
     /// Runs that are to be published when everybody may see them.
     due: Vec<RunId>,
     /// In the order in which they were made. Those behind one that is not shown yet stay when they are, for their marks.
@@ -129,8 +148,11 @@ pub(crate) struct Windows {
 impl Windows {
     /// Opens a window for a reader.
     pub(crate) fn attend(&mut self, run: RunId, reader: Arc<Reader>) {
-        let window = self.by_run.entry(run).or_default();
-        window.readers.retain(|known| Arc::strong_count(known) > 1 && !Arc::ptr_eq(known, &reader));
+        let window = self.by_run.entry(run).or_insert_with(|| {
+            self.watched.push(run);
+            Window { place: self.watched.len() - 1, ..Window::default() }
+        });
+        window.readers.retain(|known| Arc::strong_count(known) > 1);
         match &window.publication {
             Some(publication) => reader.board.publish(Arc::clone(publication)),
             // It has asked twice already.
@@ -206,29 +228,54 @@ impl Windows {
         let Some(window) = self.by_run.get_mut(&run) else { return };
         let before = window.size();
         window.kept.iter_mut().for_each(|kept| kept.size += taken);
-        window.readers.retain(|reader| Arc::strong_count(reader) > 1);
-        let is_stale = window.size() > STALE_SIZE_MAX;
-        if window.readers.is_empty() || (is_stale && !window.is_kept()) {
-            window.withdraw();
-        }
-        window.forget_unused();
+        window.settle();
         while window.size() > kept_size_max {
             window.give_up_oldest();
         }
-        let (after, is_over) = (window.size(), window.readers.is_empty() && window.kept.is_empty());
-        self.size = self.size - before + after;
-        if is_over {
-            self.by_run.remove(&run);
+        self.size = self.size - before + window.size();
+        if window.is_over() {
+            self.remove(run);
         }
     }
 
-    /// Takes away what is published of a run.
-    pub(crate) fn withdraw(&mut self, run: RunId) {
+    /// Gives back what nobody looks at any more, of a few windows.
+    pub(crate) fn tidy(&mut self) {
+        for _ in 0..LOOKED_AT_MAX.min(self.watched.len()) {
+            if self.next >= self.watched.len() {
+                self.next = 0;
+            }
+            let run = self.watched[self.next];
+            let window = self.by_run.get_mut(&run).expect("what is watched has a window");
+            let before = window.size();
+            window.settle();
+            self.size = self.size - before + window.size();
+            if window.is_over() {
+                self.remove(run);
+            } else {
+                self.next += 1;
+            }
+        }
+    }
+
+    /// Takes away what is published of a run that ends or leaves memory, and forgets who reads it: they ask again.
+    pub(crate) fn leave(&mut self, run: RunId) {
         if let Some(window) = self.by_run.get_mut(&run) {
             let before = window.size();
             window.withdraw();
+            window.readers.drain(..).for_each(|reader| reader.forget());
             window.forget_unused();
             self.size = self.size - before + window.size();
+            if window.is_over() {
+                self.remove(run);
+            }
+        }
+    }
+
+    fn remove(&mut self, run: RunId) {
+        let window = self.by_run.remove(&run).expect("only a window that is there is removed");
+        self.watched.swap_remove(window.place);
+        if let Some(moved) = self.watched.get(window.place) {
+            self.by_run.get_mut(moved).expect("what is watched has a window").place = window.place;
         }
     }
 
@@ -237,9 +284,9 @@ impl Windows {
         self.by_run.get(&run).is_some_and(Window::is_kept)
     }
 
-    /// About what all pictures together do not share with their runs, bytes.
+    /// About what they take, with what all pictures together do not share with their runs, bytes.
     pub(crate) fn size(&self) -> usize {
-        self.size
+        self.size + self.watched.len() * WINDOW_SIZE
     }
 
     /// How many pictures somebody keeps.
@@ -352,6 +399,35 @@ impl Window {
 
     fn is_kept(&self) -> bool {
         self.kept_count() > 0
+    }
+
+    /// Whether nobody reads in it, and nobody keeps anything.
+    fn is_over(&self) -> bool {
+        self.readers.is_empty() && self.kept.is_empty()
+    }
+
+    /// Gives up what nobody looks at, and what is published where it has become too much to be kept for nobody.
+    fn settle(&mut self) {
+        self.look_at_readers();
+        let is_stale = self.size() > STALE_SIZE_MAX;
+        if self.readers.is_empty() || (is_stale && !self.is_kept()) {
+            self.withdraw();
+        }
+        self.forget_unused();
+    }
+
+    /// Forgets, of a few readers, those that are nobody's any more.
+    fn look_at_readers(&mut self) {
+        for _ in 0..LOOKED_AT_MAX.min(self.readers.len()) {
+            if self.next_reader >= self.readers.len() {
+                self.next_reader = 0;
+            }
+            if Arc::strong_count(&self.readers[self.next_reader]) > 1 {
+                self.next_reader += 1;
+            } else {
+                self.readers.swap_remove(self.next_reader);
+            }
+        }
     }
 
     /// Forgets pictures that nobody can look at any more.

@@ -4,6 +4,7 @@ use strata_primitives::{Encoded, EntityRef, KeyKind, Stamp};
 use strata_wal::Lsn;
 
 use super::*;
+use crate::run_table::RunTable;
 
 fn run_id(number: u8) -> RunId {
     RunId::from_bytes([number; 16])
@@ -92,4 +93,64 @@ fn a_picture_made_behind_an_erasure_keeps_its_newer_mark() {
 
     windows.release(&Progress { written: Lsn(10), durable: Lsn(10) }, |_, _| None);
     assert_eq!((old.share().unwrap().2, new.share().unwrap().2), (100, 200));
+}
+
+#[test]
+fn a_snapshot_or_a_handle_that_is_dropped_gives_back_what_it_held_without_another_commit() {
+    let (mut windows, run) = (Windows::default(), run_id(1));
+    let reader = attended(&mut windows, run);
+    publish(&mut windows, &state_of(run, &["name"]));
+    let pin = pin_of(&reader).unwrap();
+    windows.note_taken(run, STALE_SIZE_MAX + 1, usize::MAX);
+    assert!(windows.size() > STALE_SIZE_MAX);
+
+    drop(pin);
+    windows.tidy();
+    assert_eq!(
+        (windows.size(), pin_of(&reader).is_none()),
+        (WINDOW_SIZE, true),
+        "what nobody keeps is too much"
+    );
+
+    drop(reader);
+    windows.tidy();
+    assert_eq!((windows.size(), windows.by_run.len()), (0, 0), "nor is it waited for by anybody");
+}
+
+#[test]
+fn windows_are_looked_at_in_turn_and_those_that_somebody_reads_in_stay() {
+    let mut windows = Windows::default();
+    let readers: Vec<_> = (0..100).map(|number| (number, attended(&mut windows, run_id(number)))).collect();
+    let left: Vec<_> = readers.into_iter().filter(|(number, _)| number % 3 == 0).collect();
+    (0..100).for_each(|_| windows.tidy());
+    assert_eq!((windows.by_run.len(), windows.watched.len()), (left.len(), left.len()));
+    assert!(left.iter().all(|(number, _)| windows.by_run.contains_key(&run_id(*number))));
+    assert!(windows.watched.iter().enumerate().all(|(place, run)| windows.by_run[run].place == place));
+}
+
+#[test]
+fn a_run_that_is_not_there_has_no_window() {
+    let mut runs = RunTable::new(7);
+    let reader = Arc::new(Reader::default());
+    assert_eq!([reader.note_asked(), reader.note_asked(), reader.note_asked()], [false, true, false]);
+    runs.attend(run_id(1), Arc::clone(&reader));
+    assert_eq!(runs.windows.size(), 0);
+    assert_eq!([reader.note_asked(), reader.note_asked()], [false, true], "it tells the shard again");
+}
+
+#[test]
+fn a_run_that_leaves_takes_its_window_along_but_for_what_somebody_keeps() {
+    let (mut windows, run) = (Windows::default(), run_id(1));
+    let reader = attended(&mut windows, run);
+    publish(&mut windows, &state_of(run, &["name"]));
+    let pin = pin_of(&reader).unwrap();
+    windows.leave(run);
+    assert!(pin_of(&reader).is_none() && windows.is_kept(run));
+    assert!(!is_erased(&pin, "name"), "who keeps it reads on");
+
+    let reader = attended(&mut windows, run);
+    drop(pin);
+    windows.leave(run);
+    assert_eq!(windows.size(), 0);
+    assert_eq!([reader.note_asked(), reader.note_asked()], [false, true], "it tells the shard again");
 }
