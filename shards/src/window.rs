@@ -94,6 +94,8 @@ struct Window {
     readers: Vec<Arc<Reader>>,
     /// The one that is looked at next.
     next_reader: usize,
+    /// So many they may become before all of them are looked at.
+    reader_count_max: usize,
     publication: Option<Arc<Publication<Picture>>>,
     /// Pictures that somebody may look at, oldest first; the last is that of the publication, while there is one.
     kept: Vec<Kept>,
@@ -152,7 +154,9 @@ impl Windows {
             self.watched.push(run);
             Window { place: self.watched.len() - 1, ..Window::default() }
         });
-        window.readers.retain(|known| Arc::strong_count(known) > 1);
+        if window.readers.len() >= window.reader_count_max {
+            window.forget_readers();
+        }
         match &window.publication {
             Some(publication) => reader.board.publish(Arc::clone(publication)),
             // It has asked twice already.
@@ -200,6 +204,7 @@ impl Windows {
         let Some(window) = self.by_run.get_mut(&state.id()) else { return };
         let before = window.size();
         window.withdraw();
+        window.forget_readers();
         window.asked = 0;
         let picture = Picture::new(state.share(), boot, erasure_mark);
         window.kept.push(Kept { pin: Arc::clone(picture.pin()), size: 0, erasure_count: self.erasure_count });
@@ -414,6 +419,13 @@ impl Window {
             self.withdraw();
         }
         self.forget_unused();
+    }
+
+    /// Forgets all readers that are nobody's any more. Next time there are twice as many: each is looked at a few times, however many
+    /// there are.
+    fn forget_readers(&mut self) {
+        self.readers.retain(|reader| Arc::strong_count(reader) > 1);
+        self.reader_count_max = LOOKED_AT_MAX.max(2 * self.readers.len());
     }
 
     /// Forgets, of a few readers, those that are nobody's any more.

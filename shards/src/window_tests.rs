@@ -154,3 +154,27 @@ fn a_run_that_leaves_takes_its_window_along_but_for_what_somebody_keeps() {
     assert_eq!(windows.size(), 0);
     assert_eq!([reader.note_asked(), reader.note_asked()], [false, true], "it tells the shard again");
 }
+
+/// Every commit of a run walked all handles that had ever read it, and so did each that was new.
+#[test]
+fn a_commit_looks_at_a_few_readers_however_many_there_are() {
+    let (mut windows, run) = (Windows::default(), run_id(1));
+    let readers: Vec<_> = (0..100).map(|_| attended(&mut windows, run)).collect();
+    publish(&mut windows, &state_of(run, &["name"]));
+    drop(readers);
+    windows.note_taken(run, 1, usize::MAX);
+    assert_eq!(windows.by_run[&run].readers.len(), 100 - LOOKED_AT_MAX);
+}
+
+#[test]
+fn readers_that_are_nobodys_any_more_do_not_pile_up() {
+    let (mut windows, run) = (Windows::default(), run_id(1));
+    let readers: Vec<_> = (0..20).map(|_| attended(&mut windows, run)).collect();
+    for _ in 0..1_000 {
+        drop(attended(&mut windows, run));
+        assert!(windows.by_run[&run].readers.len() <= 2 * readers.len());
+    }
+    publish(&mut windows, &state_of(run, &["name"]));
+    assert_eq!(windows.by_run[&run].readers.len(), readers.len());
+    assert!(readers.iter().all(|reader| pin_of(reader).is_some()));
+}
