@@ -105,6 +105,11 @@ impl Pin {
         self.shown.set(Some(Arc::new(Shown { state: Arc::new(state), erasure_mark })));
     }
 
+    /// What it shows, which is not dropped before this is.
+    pub(crate) fn state(&self) -> Option<Arc<RunState>> {
+        self.shown.read(|shown| shown.map(|shown| Arc::clone(&shown.state)))
+    }
+
     /// Shows nothing any more; every further look is answered with this.
     pub(crate) fn end(&self, why: Error) {
         // The first reason stays.

@@ -19,7 +19,7 @@ use crate::commit::{Staged, Step, Unseen};
 use crate::eviction::Budget;
 use crate::history_query::Histories;
 use crate::image_thread::ImageNews;
-use crate::loader::{LoadRequest, Loaded};
+use crate::loader::{Dropped, LoadRequest, Loaded};
 use crate::maintenance::{Errand, Prepared};
 use crate::mending::Mending;
 use crate::message::{Answer, BatchReceipt, Control, Message, Reply};
@@ -231,6 +231,9 @@ impl Shard {
         self.runs.publish_due(&self.progress, self.boot, self.erasure_mark);
         if self.turn_number.is_multiple_of(TURNS_BETWEEN_TIDYING) {
             self.runs.windows.tidy();
+        }
+        for picture in self.runs.windows.take_let_go() {
+            self.waiting.drop_elsewhere(Dropped::Picture(picture));
         }
         let was_busy = loaded || was_ready > 0 || served > 0 || expired || imaged || forgot || moved;
         if was_busy {

@@ -27,6 +27,9 @@ const PATIENCE: u32 = if cfg!(debug_assertions) { 1 } else { 8 };
 /// takes its thread a fraction of a millisecond.
 const STALE_SIZE_MAX: usize = 1 << 20;
 
+/// A picture that holds more than this is let go elsewhere, bytes: to wake who does it takes as long as to free some hundred values.
+const LET_GO_HERE_MAX: usize = 64 << 10;
+
 /// A window takes about so many bytes, with what is published in it.
 const WINDOW_SIZE: usize =
     size_of::<Window>() + size_of::<Publication<Picture>>() + size_of::<RunState>() + size_of::<Pin>();
@@ -143,6 +146,8 @@ pub(crate) struct Windows {
     erasure_count: u64,
     /// About what all pictures together do not share with their runs, bytes.
     size: usize,
+    /// What nobody keeps any more and takes its time to be dropped.
+    let_go: Vec<Arc<RunState>>,
     /// How often something was published.
     pub(crate) publication_count: u64,
 }
@@ -211,7 +216,7 @@ impl Windows {
         let publication = Arc::new(Publication::new(picture, state.timestamp().0));
         window.readers.iter().for_each(|reader| reader.board.publish(Arc::clone(&publication)));
         window.publication = Some(publication);
-        window.forget_unused();
+        window.forget_unused(&mut self.let_go);
         self.size = self.size - before + window.size();
         self.publication_count += 1;
     }
@@ -233,9 +238,9 @@ impl Windows {
         let Some(window) = self.by_run.get_mut(&run) else { return };
         let before = window.size();
         window.kept.iter_mut().for_each(|kept| kept.size += taken);
-        window.settle();
+        window.settle(&mut self.let_go);
         while window.size() > kept_size_max {
-            window.give_up_oldest();
+            window.give_up_oldest(&mut self.let_go);
         }
         self.size = self.size - before + window.size();
         if window.is_over() {
@@ -252,7 +257,7 @@ impl Windows {
             let run = self.watched[self.next];
             let window = self.by_run.get_mut(&run).expect("what is watched has a window");
             let before = window.size();
-            window.settle();
+            window.settle(&mut self.let_go);
             self.size = self.size - before + window.size();
             if window.is_over() {
                 self.remove(run);
@@ -268,7 +273,7 @@ impl Windows {
             let before = window.size();
             window.withdraw();
             window.readers.drain(..).for_each(|reader| reader.forget());
-            window.forget_unused();
+            window.forget_unused(&mut self.let_go);
             self.size = self.size - before + window.size();
             if window.is_over() {
                 self.remove(run);
@@ -282,6 +287,11 @@ impl Windows {
         if let Some(moved) = self.watched.get(window.place) {
             self.by_run.get_mut(moved).expect("what is watched has a window").place = window.place;
         }
+    }
+
+    /// What nobody keeps any more, and is to be dropped where nobody waits for that.
+    pub(crate) fn take_let_go(&mut self) -> impl Iterator<Item = Arc<RunState>> {
+        self.let_go.drain(..)
     }
 
     /// Whether somebody keeps a picture of a run.
@@ -412,13 +422,13 @@ impl Window {
     }
 
     /// Gives up what nobody looks at, and what is published where it has become too much to be kept for nobody.
-    fn settle(&mut self) {
+    fn settle(&mut self, let_go: &mut Vec<Arc<RunState>>) {
         self.look_at_readers();
         let is_stale = self.size() > STALE_SIZE_MAX;
         if self.readers.is_empty() || (is_stale && !self.is_kept()) {
             self.withdraw();
         }
-        self.forget_unused();
+        self.forget_unused(let_go);
     }
 
     /// Forgets all readers that are nobody's any more. Next time there are twice as many: each is looked at a few times, however many
@@ -443,18 +453,30 @@ impl Window {
     }
 
     /// Forgets pictures that nobody can look at any more.
-    fn forget_unused(&mut self) {
+    fn forget_unused(&mut self, let_go: &mut Vec<Arc<RunState>>) {
         let published = self.publication.as_ref().map(|publication| Arc::clone(publication.shown().pin()));
         let is_published = |kept: &Kept| published.as_ref().is_some_and(|pin| Arc::ptr_eq(pin, &kept.pin));
-        self.kept.retain(|kept| is_published(kept) || Arc::strong_count(&kept.pin) > 1);
+        let is_unused = |kept: &mut Kept| !is_published(kept) && Arc::strong_count(&kept.pin) == 1;
+        self.kept.extract_if(.., is_unused).for_each(|kept| kept.let_go(let_go));
     }
 
-    fn give_up_oldest(&mut self) {
+    fn give_up_oldest(&mut self, let_go: &mut Vec<Arc<RunState>>) {
         if self.kept.len() == 1 {
             self.withdraw();
         }
-        let Kept { pin, .. } = self.kept.remove(0);
+        let oldest = self.kept.remove(0);
+        let pin = Arc::clone(&oldest.pin);
+        oldest.let_go(let_go);
         pin.end(given_up(pin.stamp().version));
+    }
+}
+
+impl Kept {
+    /// What it shows, where that is too much to be dropped here.
+    fn let_go(self, let_go: &mut Vec<Arc<RunState>>) {
+        if self.size > LET_GO_HERE_MAX {
+            let_go.extend(self.pin.state());
+        }
     }
 }
 

@@ -178,3 +178,24 @@ fn readers_that_are_nobodys_any_more_do_not_pile_up() {
     assert_eq!(windows.by_run[&run].readers.len(), readers.len());
     assert!(readers.iter().all(|reader| pin_of(reader).is_some()));
 }
+
+/// Pictures of many megabytes in small values were freed within a commit, which paused the shard.
+#[test]
+fn a_large_picture_that_nobody_keeps_any_more_is_let_go_elsewhere() {
+    let (mut windows, run) = (Windows::default(), run_id(1));
+    let reader = attended(&mut windows, run);
+    let alone = |state: Arc<RunState>| Arc::into_inner(state).is_some();
+    publish(&mut windows, &state_of(run, &["name"]));
+    windows.note_taken(run, LET_GO_HERE_MAX + 1, usize::MAX);
+    publish(&mut windows, &state_of(run, &["name"]));
+    assert_eq!(windows.take_let_go().map(alone).collect::<Vec<_>>(), [true], "another one was published");
+
+    let pin = pin_of(&reader).unwrap();
+    windows.note_taken(run, LET_GO_HERE_MAX + 1, LET_GO_HERE_MAX);
+    assert_eq!(windows.take_let_go().map(alone).collect::<Vec<_>>(), [true], "it was given up");
+    assert!(pin.share().is_err());
+
+    publish(&mut windows, &state_of(run, &["name"]));
+    publish(&mut windows, &state_of(run, &["name"]));
+    assert_eq!(windows.take_let_go().count(), 0, "a small one is not worth the way");
+}
