@@ -424,11 +424,13 @@ impl Window {
     /// Gives up what nobody looks at, and what is published where it has become too much to be kept for nobody.
     fn settle(&mut self, let_go: &mut Vec<Arc<RunState>>) {
         self.look_at_readers();
+        // What an older picture holds, which nobody keeps any more, is not held against what is published.
+        self.forget_unused(let_go);
         let is_stale = self.size() > STALE_SIZE_MAX;
         if self.readers.is_empty() || (is_stale && !self.is_kept()) {
             self.withdraw();
+            self.forget_unused(let_go);
         }
-        self.forget_unused(let_go);
     }
 
     /// Forgets all readers that are nobody's any more. Next time there are twice as many: each is looked at a few times, however many

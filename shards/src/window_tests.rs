@@ -199,3 +199,18 @@ fn a_large_picture_that_nobody_keeps_any_more_is_let_go_elsewhere() {
     publish(&mut windows, &state_of(run, &["name"]));
     assert_eq!(windows.take_let_go().count(), 0, "a small one is not worth the way");
 }
+
+/// What is published was withdrawn for the size of an older picture, whose snapshot had just been dropped.
+#[test]
+fn what_is_published_stays_when_an_older_picture_was_too_large() {
+    let (mut windows, run) = (Windows::default(), run_id(1));
+    let reader = attended(&mut windows, run);
+    publish(&mut windows, &state_of(run, &["name"]));
+    let old = pin_of(&reader).unwrap();
+    windows.note_taken(run, STALE_SIZE_MAX, usize::MAX);
+    publish(&mut windows, &state_of(run, &["name"]));
+    drop(old);
+    windows.note_taken(run, 10, usize::MAX);
+    assert!(pin_of(&reader).is_some());
+    assert_eq!(windows.size(), WINDOW_SIZE + 10);
+}
