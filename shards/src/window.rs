@@ -131,7 +131,7 @@ struct UnseenErasure {
 }
 
 /// All windows of a shard.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Windows {
     by_run: FxHashMap<RunId, Window>,
     /// Their runs, in no order.
@@ -150,9 +150,32 @@ pub(crate) struct Windows {
     let_go: Vec<Arc<RunState>>,
     /// How often something was published.
     pub(crate) publication_count: u64,
+    /// Reads by message before what they ask for is published.
+    patience: u32,
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        Windows::new(PATIENCE)
+    }
 }
 
 impl Windows {
+    fn new(patience: u32) -> Windows {
+        Windows {
+            by_run: FxHashMap::default(),
+            watched: Vec::new(),
+            next: 0,
+            due: Vec::new(),
+            unseen_erasures: VecDeque::new(),
+            erasure_count: 0,
+            size: 0,
+            let_go: Vec::new(),
+            publication_count: 0,
+            patience,
+        }
+    }
+
     /// Opens a window for a reader.
     pub(crate) fn attend(&mut self, run: RunId, reader: Arc<Reader>) {
         let window = self.by_run.entry(run).or_insert_with(|| {
@@ -162,11 +185,8 @@ impl Windows {
         if window.readers.len() >= window.reader_count_max {
             window.forget_readers();
         }
-        match &window.publication {
-            Some(publication) => reader.board.publish(Arc::clone(publication)),
-            // It has asked twice already.
-            None if window.asked + 1 < PATIENCE => window.asked = PATIENCE - 1,
-            None => {}
+        if let Some(publication) = &window.publication {
+            reader.board.publish(Arc::clone(publication));
         }
         window.readers.push(reader);
     }
@@ -179,7 +199,7 @@ impl Windows {
         }
         let Some(window) = self.by_run.get_mut(&run) else { return };
         window.asked += 1;
-        if window.asked == PATIENCE {
+        if window.asked == self.patience {
             self.due.push(run);
         }
     }

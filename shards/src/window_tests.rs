@@ -214,3 +214,26 @@ fn what_is_published_stays_when_an_older_picture_was_too_large() {
     assert!(pin_of(&reader).is_some());
     assert_eq!(windows.size(), WINDOW_SIZE + 10);
 }
+
+/// A build for tests publishes at the first read, and what a build for users does was tested nowhere: it published at the next read of
+/// any handle that was new, however few there had been since the last time.
+#[test]
+fn a_run_is_published_after_so_many_reads_by_message_whoever_asks() {
+    let (mut windows, run) = (Windows::new(8), run_id(1));
+    let readers = [attended(&mut windows, run), attended(&mut windows, run)];
+    for round in 0..3 {
+        (0..7).for_each(|_| windows.note_read(run));
+        let late = attended(&mut windows, run);
+        assert!(!windows.is_any_due(), "round {round}");
+        windows.note_read(run);
+        assert_eq!(windows.take_due(), [run], "round {round}");
+        publish(&mut windows, &state_of(run, &["name"]));
+        assert!(readers.iter().chain([&late]).all(|reader| pin_of(reader).is_some()));
+        let later = attended(&mut windows, run);
+        assert!(pin_of(&later).is_some() && !windows.is_any_due(), "what is published is handed on");
+        let erase = Mutation::EventTrim { before: 1 };
+        windows.mark(run, &[erase], Timestamp(2));
+        assert!(readers.iter().chain([&late, &later]).all(|reader| pin_of(reader).is_none()));
+    }
+    assert_eq!(windows.publication_count, 3);
+}
