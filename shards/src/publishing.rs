@@ -19,6 +19,16 @@ impl RunTable {
         }
     }
 
+    /// Takes those who read a resident run without a message for having used it in this turn. When it was used last.
+    pub(crate) fn note_readers(&mut self, run: RunId, turn: u64) -> Option<u64> {
+        let was_read = self.windows.take_was_read(run);
+        let run = self.get_mut(run)?;
+        if was_read {
+            run.used = turn;
+        }
+        Some(run.used)
+    }
+
     /// Shows erasures that are safe by now in the pictures that somebody keeps.
     pub(crate) fn release_erasures(&mut self, progress: &Progress) {
         if !self.windows.has_unseen_erasures() {

@@ -319,6 +319,12 @@ impl Windows {
         self.by_run.get(&run).is_some_and(Window::is_kept)
     }
 
+    /// Whether somebody has read what is published of a run since this was asked the last time.
+    pub(crate) fn take_was_read(&self, run: RunId) -> bool {
+        let publication = self.by_run.get(&run).and_then(|window| window.publication.as_ref());
+        publication.is_some_and(|publication| publication.take_was_read())
+    }
+
     /// About what they take, with what all pictures together do not share with their runs, bytes.
     pub(crate) fn size(&self) -> usize {
         self.size + self.watched.len() * WINDOW_SIZE
