@@ -164,14 +164,15 @@ impl Content {
         kept.into_iter().for_each(|by| past.take_back(key, by));
     }
 
-    /// Puts a document into the place of another, or takes it out, as [`put_key`](Self::put_key) does with a key.
+    /// Puts a document into the place of another, or takes it out, as [`put_key`](Self::put_key) does with a key. It also tells the bytes that
+    /// are not in the document any more.
     pub(crate) fn put_document(
         &mut self,
         name: &Key,
         entry: Option<Entry<Document>>,
         keeper: Option<Keeper>,
         detached_size: impl FnOnce(&Document) -> usize,
-    ) -> (Option<Entry<Document>>, Option<Version>) {
+    ) -> (Option<Entry<Document>>, usize, Option<Version>) {
         let was = match entry {
             Some(entry) => self.documents.put(name, entry),
             None => self.documents.remove(name),
@@ -180,12 +181,12 @@ impl Content {
             fork.note_document(name, self.documents.get(name).is_some(), was.as_ref());
         }
         // What a write replaces is kept, and the path to it, which it copies; the rest is shared with what follows.
+        let detached_size = was.as_ref().map_or(0, |was| detached_size(&was.value));
         let kept = kept_by(keeper, |keeper| {
-            let detached_size = was.as_ref().map_or(0, |was| detached_size(&was.value));
             let size = name.len() + DOCUMENT_PATH_SIZE + detached_size;
             self.past.documents.keep(&**name, keeper, size, || (name.alone(), was.clone()))
         });
-        (was, kept)
+        (was, detached_size, kept)
     }
 
     /// Takes back a [`put_document`](Self::put_document).

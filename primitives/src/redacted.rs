@@ -133,7 +133,7 @@ impl Content {
             return None;
         }
         let erased = held.with_value(Document::erased(held.stamp));
-        let (entry, _) = self.put_document(name, Some(erased), None, |_| 0);
+        let (entry, ..) = self.put_document(name, Some(erased), None, |_| 0);
         Some(Was::Document { name: name.clone(), entry: entry? })
     }
 }

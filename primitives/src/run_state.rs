@@ -52,9 +52,9 @@ pub struct Replaced(Undo);
 
 #[derive(Debug)]
 enum Undo {
-    // `kept` is the commit that what was replaced is kept for, where it is.
+    // `kept` is the commit that what was replaced is kept for, where it is; `size` what a document lost below the path to it, bytes.
     Key { kind: KeyKind, key: Key, entry: Option<Entry<Encoded>>, kept: Option<Version> },
-    Document { name: Key, was: Option<Entry<Document>>, kept: Option<Version> },
+    Document { name: Key, was: Option<Entry<Document>>, size: usize, kept: Option<Version> },
     Event,
     EventTrim { trimmed: TrimmedOf<EventLog>, kept: Option<Version> },
     TraceTrim { trimmed: TrimmedOf<TraceLog>, kept: Option<Version> },
@@ -72,8 +72,7 @@ impl Replaced {
             Undo::Key { key, entry, .. } => {
                 key.len() + entry.as_ref().map_or(0, |entry| entry.value.memory())
             }
-            // Of a document a write replaces the path to it; how much hangs below that is not known in constant time.
-            Undo::Document { name, .. } => name.len() + DOCUMENT_PATH_SIZE,
+            Undo::Document { name, size, .. } => name.len() + DOCUMENT_PATH_SIZE + size,
             Undo::EventTrim { trimmed, .. } => trimmed.entries.iter().map(Event::memory).sum(),
             Undo::TraceTrim { trimmed, .. } => trimmed.entries.iter().map(Trace::memory).sum(),
             Undo::TraceEnd { was, .. } => was.memory(),
@@ -244,8 +243,8 @@ impl RunState {
         detached_size: impl FnOnce(&Document) -> usize,
     ) -> Undo {
         let keeper = self.snapshots.keeper(stamp.version);
-        let (was, kept) = self.content.put_document(&name, entry, keeper, detached_size);
-        Undo::Document { name, was, kept }
+        let (was, size, kept) = self.content.put_document(&name, entry, keeper, detached_size);
+        Undo::Document { name, was, size, kept }
     }
 
     /// Puts a document of an image, with the commits that wrote its parts, which no mutation can tell.
@@ -287,7 +286,7 @@ impl RunState {
         let past = &mut self.content.past;
         match replaced.0 {
             Undo::Key { kind, key, entry, kept } => self.content.restore_key(kind, &key, entry, kept),
-            Undo::Document { name, was, kept } => self.content.restore_document(&name, was, kept),
+            Undo::Document { name, was, kept, .. } => self.content.restore_document(&name, was, kept),
             Undo::Event => self.content.events.take_back(),
             Undo::EventTrim { trimmed, kept } => self.content.restore_events(trimmed, kept),
             Undo::TraceTrim { trimmed, kept } => self.content.restore_traces(trimmed, kept),

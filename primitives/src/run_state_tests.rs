@@ -4,7 +4,9 @@ use crate::effect::Effect;
 use crate::encoded::Encoded;
 use crate::entity::EntityRef;
 use crate::fingerprint::Fingerprint;
+use crate::limits::Limits;
 use crate::retention::Retention;
+use crate::value::Value;
 use crate::version::{Commit, Durability};
 
 fn stamp(version: u64) -> Stamp {
@@ -289,4 +291,21 @@ fn a_gap_between_events_stops_the_run() {
 #[should_panic(expected = "kv_put does not describe a run")]
 fn only_descriptions_describe() {
     described(Some(&meta()), put("a"), Version(2));
+}
+
+/// Pictures and version chains were bounded by what of a document was counted: the path to what a write replaced, whatever hung there.
+#[test]
+fn what_a_write_takes_out_of_a_document_is_counted_in_what_it_replaced() {
+    let text = |length| {
+        let value = Value::from("x".repeat(length));
+        Encoded::from_value(&value, &Limits::default(), || EntityRef::json(created().id(), "d")).unwrap()
+    };
+    let mut state = created();
+    let before = state.apply(document(JsonWrite::Put { value: text(100_000) }), stamp(2)).size();
+    let replaced = state.apply(document(JsonWrite::Put { value: text(10) }), stamp(3)).size();
+    let again = state.apply(document(JsonWrite::Put { value: text(100_000) }), stamp(4)).size();
+    let destroy = Mutation::JsonDestroy { name: "d".into(), previous: Version(4) };
+    let destroyed = state.apply(destroy, stamp(5)).size();
+    assert!(before < 10_000 && again < 10_000, "{before}, {again}");
+    assert!(replaced > 100_000 && destroyed > 100_000, "{replaced}, {destroyed}");
 }

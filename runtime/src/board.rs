@@ -11,7 +11,7 @@
 //! `loom-tests/tests/board.rs` walks it, and fails where a change is answered before it is marked.
 
 use std::fmt;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::published::Published;
 use crate::sync::{Arc, AtomicU64};
@@ -56,7 +56,12 @@ impl<T> Board<T> {
     /// Hands what is published to `read`; `None` when nothing is.
     #[inline]
     pub fn read<R>(&self, read: impl FnOnce(&Publication<T>) -> R) -> Option<R> {
-        self.published.read(|publication| publication.map(|publication| read(publication)))
+        self.published.read(|publication| {
+            publication.map(|publication| {
+                publication.note_read();
+                read(publication)
+            })
+        })
     }
 }
 
@@ -79,6 +84,8 @@ pub struct Publication<T> {
     time: AtomicU64,
     /// How often something was marked.
     mark_count: AtomicU64,
+    /// Somebody has read since the owner looked. Not among what the models walk: nothing but a guess hangs on it.
+    was_read: AtomicBool,
     marks: [AtomicU64; MARK_WORDS],
 }
 
@@ -88,7 +95,8 @@ impl<T> Publication<T> {
     /// What shows `shown`, which nothing has changed yet; `time` is what [`time`](Self::time) begins at.
     pub fn new(shown: T, time: u64) -> Publication<T> {
         let marks = std::array::from_fn(|_| AtomicU64::new(0));
-        Publication { shown, time: AtomicU64::new(time), mark_count: AtomicU64::new(0), marks }
+        let (time, mark_count) = (AtomicU64::new(time), AtomicU64::new(0));
+        Publication { shown, time, mark_count, was_read: AtomicBool::new(false), marks }
     }
 
     /// The picture.
@@ -135,6 +143,23 @@ impl<T> Publication<T> {
     #[inline]
     pub fn is_newest(&self) -> bool {
         self.mark_count.load(Ordering::Relaxed) == 0
+    }
+
+    #[inline]
+    fn note_read(&self) {
+        // Stored only where it is not there yet, so that all readers have the line in their caches.
+        if !self.was_read.load(Ordering::Relaxed) {
+            self.was_read.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// For the owner: whether somebody has read since it asked the last time, or may be about to.
+    pub fn take_was_read(&self) -> bool {
+        let was_read = self.was_read.load(Ordering::Relaxed);
+        if was_read {
+            self.was_read.store(false, Ordering::Relaxed);
+        }
+        was_read
     }
 
     /// How often something was marked.
@@ -187,6 +212,19 @@ mod tests {
         second.mark_some();
         assert_eq!(board.read(Publication::is_newest), Some(false));
         assert_eq!((first.is_marked(0), second.is_marked(0), first.time()), (true, false, 9));
+    }
+
+    #[test]
+    fn that_somebody_has_read_is_told_once() {
+        let board = Board::new();
+        let publication = Arc::new(Publication::new(1, 0));
+        board.publish(Arc::clone(&publication));
+        assert!(!publication.take_was_read());
+        board.read(|_| ());
+        board.read(|_| ());
+        assert_eq!([publication.take_was_read(), publication.take_was_read()], [true, false]);
+        board.read(|_| ());
+        assert!(publication.take_was_read());
     }
 
     #[test]

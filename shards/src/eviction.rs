@@ -112,11 +112,13 @@ impl Shard {
         let mut coldest: Option<(u64, RunId)> = None;
         for _ in 0..DRAWN.min(count) {
             let place = self.budget.draw(count);
-            if let Some(run) = self.runs.resident_at(place)
-                && coldest.is_none_or(|(used, _)| run.used < used)
-                && self.can_leave(run)
+            let Some(id) = self.runs.resident_at(place).map(|run| run.state.id()) else { continue };
+            let used = self.runs.note_readers(id, self.turn_number);
+            if let Some(used) = used
+                && coldest.is_none_or(|(least, _)| used < least)
+                && self.runs.get(id).is_some_and(|run| self.can_leave(run))
             {
-                coldest = Some((run.used, run.state.id()));
+                coldest = Some((used, id));
             }
         }
         coldest.map(|(_, run)| run)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, SendError, Sender};
-use strata_primitives::{Error, ErrorKind, ForkPoint, RunId};
+use strata_primitives::{Error, ErrorKind, ForkPoint, RunId, RunState};
 use strata_runtime::mailbox;
 use strata_wal::{LogHistory, LogMode, LogSource, Lsn, WalError};
 
@@ -55,6 +55,7 @@ pub(crate) enum Dropped {
     Run(#[expect(dead_code, reason = "it is only dropped")] Box<Run>),
     Past(#[expect(dead_code, reason = "it is only dropped")] Box<MadePast>),
     Base(#[expect(dead_code, reason = "it is only dropped")] Arc<Base>),
+    Picture(#[expect(dead_code, reason = "it is only dropped")] Arc<RunState>),
 }
 
 /// What has come of a request.

@@ -101,11 +101,17 @@ impl Pin {
         seen.ok_or_else(|| self.why.get().expect("a picture that is gone has a reason").clone())
     }
 
-    /// Shows markers in the place of what these erasures cover. It has all that was erased up to `erasure_mark` then.
-    pub(crate) fn redact(&self, erasures: &[Erasure], erasure_mark: u64) {
-        let Ok((mut state, ..)) = self.share() else { return };
+    /// Shows markers in the place of what these erasures cover. It has all that was erased up to `erasure_mark` then, where there is one.
+    pub(crate) fn redact(&self, erasures: &[Erasure], erasure_mark: Option<u64>) {
+        let Ok((mut state, _, mark_before)) = self.share() else { return };
         erasures.iter().for_each(|erasure| drop(state.redact(erasure)));
+        let erasure_mark = erasure_mark.unwrap_or(mark_before);
         self.shown.set(Some(Arc::new(Shown { state: Arc::new(state), erasure_mark })));
+    }
+
+    /// What it shows, which is not dropped before this is.
+    pub(crate) fn state(&self) -> Option<Arc<RunState>> {
+        self.shown.read(|shown| shown.map(|shown| Arc::clone(&shown.state)))
     }
 
     /// Shows nothing any more; every further look is answered with this.

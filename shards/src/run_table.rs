@@ -134,7 +134,7 @@ impl RunTable {
     /// Puts this into the place of a run. The run, to be dropped.
     pub(crate) fn put_cold(&mut self, entry: RunEntry) -> Box<Run> {
         let id = entry.run;
-        self.windows.withdraw(id);
+        self.windows.leave(id);
         let held = self.runs.get_mut(&id).expect("only a run of the table leaves memory");
         let run = held.run();
         let cold = Box::new(ColdRun { deadline: run.deadline, ..ColdRun::new(entry) });
@@ -458,7 +458,7 @@ impl RunTable {
 
     /// Takes out a run whose only commit was taken back, or one that was deleted, where another life of it begins.
     pub(crate) fn remove(&mut self, id: RunId) {
-        self.windows.withdraw(id);
+        self.windows.leave(id);
         let deadline = match self.runs.remove(&id) {
             None => return,
             Some(Held::Resident(run)) => {

@@ -19,7 +19,7 @@ use crate::commit::{Staged, Step, Unseen};
 use crate::eviction::Budget;
 use crate::history_query::Histories;
 use crate::image_thread::ImageNews;
-use crate::loader::{LoadRequest, Loaded};
+use crate::loader::{Dropped, LoadRequest, Loaded};
 use crate::maintenance::{Errand, Prepared};
 use crate::mending::Mending;
 use crate::message::{Answer, BatchReceipt, Control, Message, Reply};
@@ -125,6 +125,8 @@ const TURN_TIME_MAX: Duration = Duration::from_micros(200);
 const MESSAGES_PER_READING: usize = 16;
 /// How many things that were kept for a snapshot are forgotten in one turn.
 const FORGOTTEN_MAX: usize = 512;
+/// Now and then a turn looks at some windows, for what nobody looks at any more.
+const TURNS_BETWEEN_TIDYING: u64 = 16;
 /// A sleeping shard looks at the clock at least this often while a key waits to expire, or a checkpoint to be made.
 const EXPIRY_PAUSE_MAX: Duration = Duration::from_secs(1);
 
@@ -227,6 +229,12 @@ impl Shard {
         let forgot = self.forget_past() | self.load_ahead(served == 0);
         let moved = self.move_log(maintained) | self.evict(served + was_ready);
         self.runs.publish_due(&self.progress, self.boot, self.erasure_mark);
+        if self.turn_number.is_multiple_of(TURNS_BETWEEN_TIDYING) {
+            self.runs.windows.tidy();
+        }
+        for picture in self.runs.windows.take_let_go() {
+            self.waiting.drop_elsewhere(Dropped::Picture(picture));
+        }
         let was_busy = loaded || was_ready > 0 || served > 0 || expired || imaged || forgot || moved;
         if was_busy {
             let micros = self.setup.clock.now().0.saturating_sub(began.0);
@@ -283,7 +291,7 @@ impl Shard {
                 let step = self.commit_transaction(run, id, writes, options.as_deref());
                 self.carry(step, Then::Batch(reply));
             }
-            Message::Attend { run, reader } => self.runs.windows.attend(run, reader),
+            Message::Attend { run, reader } => self.runs.attend(run, reader),
             Message::Freeze { run, id, reply } => self.freeze(run, id, reply),
             Message::Fork(request) => self.fork(request),
             Message::History(request) => self.query_history(*request),

@@ -27,6 +27,16 @@ const PATIENCE: u32 = if cfg!(debug_assertions) { 1 } else { 8 };
 /// takes its thread a fraction of a millisecond.
 const STALE_SIZE_MAX: usize = 1 << 20;
 
+/// A picture that holds more than this is let go elsewhere, bytes: to wake who does it takes as long as to free some hundred values.
+const LET_GO_HERE_MAX: usize = 64 << 10;
+
+/// A window takes about so many bytes, with what is published in it.
+const WINDOW_SIZE: usize =
+    size_of::<Window>() + size_of::<Publication<Picture>>() + size_of::<RunState>() + size_of::<Pin>();
+
+/// How many windows are looked at at once for what nobody looks at any more, and how many readers of each.
+const LOOKED_AT_MAX: usize = 8;
+
 /// Where one handle reads a run without a message, once its shard knows of it.
 #[derive(Debug, Default)]
 pub struct Reader {
@@ -51,15 +61,18 @@ enum Standing {
 impl Reader {
     /// Notes a read by message. Whether its shard is to be told of it.
     pub(crate) fn note_asked(&self) -> bool {
-        // Relaxed: a hint. Told twice, the shard knows it once.
+        // Relaxed: a hint.
         match self.standing.load(Ordering::Relaxed) {
             standing if standing == Standing::New as u8 => {
                 self.standing.store(Standing::Seen as u8, Ordering::Relaxed);
                 false
             }
+            // Told twice, the shard would count it twice.
             standing if standing == Standing::Seen as u8 => {
-                self.standing.store(Standing::Attended as u8, Ordering::Relaxed);
-                true
+                let attended = Standing::Attended as u8;
+                self.standing
+                    .compare_exchange(standing, attended, Ordering::Relaxed, Ordering::Relaxed)
+                    .is_ok()
             }
             _ => false,
         }
@@ -80,12 +93,19 @@ impl Reader {
 /// What is published of one run, and what of it somebody keeps.
 #[derive(Debug, Default)]
 struct Window {
+    /// Some of them are looked at now and then, and forgotten when nobody reads there any more.
     readers: Vec<Arc<Reader>>,
+    /// The one that is looked at next.
+    next_reader: usize,
+    /// So many they may become before all of them are looked at.
+    reader_count_max: usize,
     publication: Option<Arc<Publication<Picture>>>,
     /// Pictures that somebody may look at, oldest first; the last is that of the publication, while there is one.
     kept: Vec<Kept>,
     /// Reads by message since the last publication.
     asked: u32,
+    /// Its run's place among those that are watched.
+    place: usize,
 }
 
 #[derive(Debug)]
@@ -93,6 +113,8 @@ struct Kept {
     pin: Arc<Pin>,
     /// About what the run does not share with it any more, bytes.
     size: usize,
+    /// How many erasures there had been when it was made: it has those, or waits for them.
+    erasure_count: u64,
 }
 
 /// An erasure that is shown in pictures once it is as safe as its caller was promised.
@@ -100,33 +122,71 @@ struct Kept {
 struct UnseenErasure {
     need: Need,
     run: RunId,
+    /// What is to be shown; nothing once it was.
     erasures: Vec<Erasure>,
     mark: u64,
+    /// The how manieth of the shard it is.
+    number: u64,
+    is_shown: bool,
 }
 
 /// All windows of a shard.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Windows {
     by_run: FxHashMap<RunId, Window>,
+    /// Their runs, in no order.
+    watched: Vec<RunId>,
+    /// The one that is looked at next.
+    next: usize,
     /// Runs that are to be published when everybody may see them.
     due: Vec<RunId>,
+    /// In the order in which they were made. Those behind one that is not shown yet stay when they are, for their marks.
     unseen_erasures: VecDeque<UnseenErasure>,
+    /// How many erasures there have been.
+    erasure_count: u64,
     /// About what all pictures together do not share with their runs, bytes.
     size: usize,
+    /// What nobody keeps any more and takes its time to be dropped.
+    let_go: Vec<Arc<RunState>>,
     /// How often something was published.
     pub(crate) publication_count: u64,
+    /// Reads by message before what they ask for is published.
+    patience: u32,
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        Windows::new(PATIENCE)
+    }
 }
 
 impl Windows {
+    fn new(patience: u32) -> Windows {
+        Windows {
+            by_run: FxHashMap::default(),
+            watched: Vec::new(),
+            next: 0,
+            due: Vec::new(),
+            unseen_erasures: VecDeque::new(),
+            erasure_count: 0,
+            size: 0,
+            let_go: Vec::new(),
+            publication_count: 0,
+            patience,
+        }
+    }
+
     /// Opens a window for a reader.
     pub(crate) fn attend(&mut self, run: RunId, reader: Arc<Reader>) {
-        let window = self.by_run.entry(run).or_default();
-        window.readers.retain(|known| Arc::strong_count(known) > 1 && !Arc::ptr_eq(known, &reader));
-        match &window.publication {
-            Some(publication) => reader.board.publish(Arc::clone(publication)),
-            // It has asked twice already.
-            None if window.asked + 1 < PATIENCE => window.asked = PATIENCE - 1,
-            None => {}
+        let window = self.by_run.entry(run).or_insert_with(|| {
+            self.watched.push(run);
+            Window { place: self.watched.len() - 1, ..Window::default() }
+        });
+        if window.readers.len() >= window.reader_count_max {
+            window.forget_readers();
+        }
+        if let Some(publication) = &window.publication {
+            reader.board.publish(Arc::clone(publication));
         }
         window.readers.push(reader);
     }
@@ -139,7 +199,7 @@ impl Windows {
         }
         let Some(window) = self.by_run.get_mut(&run) else { return };
         window.asked += 1;
-        if window.asked == PATIENCE {
+        if window.asked == self.patience {
             self.due.push(run);
         }
     }
@@ -169,13 +229,14 @@ impl Windows {
         let Some(window) = self.by_run.get_mut(&state.id()) else { return };
         let before = window.size();
         window.withdraw();
+        window.forget_readers();
         window.asked = 0;
         let picture = Picture::new(state.share(), boot, erasure_mark);
-        window.kept.push(Kept { pin: Arc::clone(picture.pin()), size: 0 });
+        window.kept.push(Kept { pin: Arc::clone(picture.pin()), size: 0, erasure_count: self.erasure_count });
         let publication = Arc::new(Publication::new(picture, state.timestamp().0));
         window.readers.iter().for_each(|reader| reader.board.publish(Arc::clone(&publication)));
         window.publication = Some(publication);
-        window.forget_unused();
+        window.forget_unused(&mut self.let_go);
         self.size = self.size - before + window.size();
         self.publication_count += 1;
     }
@@ -197,30 +258,60 @@ impl Windows {
         let Some(window) = self.by_run.get_mut(&run) else { return };
         let before = window.size();
         window.kept.iter_mut().for_each(|kept| kept.size += taken);
-        window.readers.retain(|reader| Arc::strong_count(reader) > 1);
-        let is_stale = window.size() > STALE_SIZE_MAX;
-        if window.readers.is_empty() || (is_stale && !window.is_kept()) {
-            window.withdraw();
-        }
-        window.forget_unused();
+        window.settle(&mut self.let_go);
         while window.size() > kept_size_max {
-            window.give_up_oldest();
+            window.give_up_oldest(&mut self.let_go);
         }
-        let (after, is_over) = (window.size(), window.readers.is_empty() && window.kept.is_empty());
-        self.size = self.size - before + after;
-        if is_over {
-            self.by_run.remove(&run);
+        self.size = self.size - before + window.size();
+        if window.is_over() {
+            self.remove(run);
         }
     }
 
-    /// Takes away what is published of a run.
-    pub(crate) fn withdraw(&mut self, run: RunId) {
+    /// Gives back what nobody looks at any more, of a few windows.
+    pub(crate) fn tidy(&mut self) {
+        for _ in 0..LOOKED_AT_MAX.min(self.watched.len()) {
+            if self.next >= self.watched.len() {
+                self.next = 0;
+            }
+            let run = self.watched[self.next];
+            let window = self.by_run.get_mut(&run).expect("what is watched has a window");
+            let before = window.size();
+            window.settle(&mut self.let_go);
+            self.size = self.size - before + window.size();
+            if window.is_over() {
+                self.remove(run);
+            } else {
+                self.next += 1;
+            }
+        }
+    }
+
+    /// Takes away what is published of a run that ends or leaves memory, and forgets who reads it: they ask again.
+    pub(crate) fn leave(&mut self, run: RunId) {
         if let Some(window) = self.by_run.get_mut(&run) {
             let before = window.size();
             window.withdraw();
-            window.forget_unused();
+            window.readers.drain(..).for_each(|reader| reader.forget());
+            window.forget_unused(&mut self.let_go);
             self.size = self.size - before + window.size();
+            if window.is_over() {
+                self.remove(run);
+            }
         }
+    }
+
+    fn remove(&mut self, run: RunId) {
+        let window = self.by_run.remove(&run).expect("only a window that is there is removed");
+        self.watched.swap_remove(window.place);
+        if let Some(moved) = self.watched.get(window.place) {
+            self.by_run.get_mut(moved).expect("what is watched has a window").place = window.place;
+        }
+    }
+
+    /// What nobody keeps any more, and is to be dropped where nobody waits for that.
+    pub(crate) fn take_let_go(&mut self) -> impl Iterator<Item = Arc<RunState>> {
+        self.let_go.drain(..)
     }
 
     /// Whether somebody keeps a picture of a run.
@@ -228,9 +319,15 @@ impl Windows {
         self.by_run.get(&run).is_some_and(Window::is_kept)
     }
 
-    /// About what all pictures together do not share with their runs, bytes.
+    /// Whether somebody has read what is published of a run since this was asked the last time.
+    pub(crate) fn take_was_read(&self, run: RunId) -> bool {
+        let publication = self.by_run.get(&run).and_then(|window| window.publication.as_ref());
+        publication.is_some_and(|publication| publication.take_was_read())
+    }
+
+    /// About what they take, with what all pictures together do not share with their runs, bytes.
     pub(crate) fn size(&self) -> usize {
-        self.size
+        self.size + self.watched.len() * WINDOW_SIZE
     }
 
     /// How many pictures somebody keeps.
@@ -242,32 +339,50 @@ impl Windows {
     /// its caller was promised.
     pub(crate) fn erase(&mut self, need: Need, run: RunId, erasures: Vec<Erasure>, mark: u64) {
         self.by_run.values_mut().for_each(Window::withdraw);
+        self.erasure_count += 1;
         if self.by_run.values().any(|window| !window.kept.is_empty()) {
-            self.unseen_erasures.push_back(UnseenErasure { need, run, erasures, mark });
+            let (number, is_shown) = (self.erasure_count, false);
+            self.unseen_erasures.push_back(UnseenErasure { need, run, erasures, mark, number, is_shown });
         }
     }
 
-    /// Whether erasures are to be shown in pictures.
+    /// Whether erasures are to be shown in pictures, or were before one in front of them.
     pub(crate) fn has_unseen_erasures(&self) -> bool {
         !self.unseen_erasures.is_empty()
     }
 
-    /// Shows the erasures in pictures that are safe by now; `inherits` tells up to which version a run is what another one was.
+    /// Shows the erasures in pictures that are safe by now, each for itself: one in front may wait for the disk, and one behind it for
+    /// the kernel alone. `inherits` tells up to which version a run is what another one was.
     pub(crate) fn release(
         &mut self,
         progress: &Progress,
         inherits: impl Fn(RunId, RunId) -> Option<Version>,
     ) {
-        while let Some(erasure) = self.unseen_erasures.pop_front_if(|erasure| erasure.need.is_met(progress)) {
-            for (run, window) in &self.by_run {
-                let through =
-                    if *run == erasure.run { Some(Version::PENDING) } else { inherits(*run, erasure.run) };
-                let within =
-                    |through| erasure.erasures.iter().filter_map(move |erasure| erasure.within(through));
-                let shown: Vec<Erasure> = through.into_iter().flat_map(within).collect();
-                window.kept.iter().for_each(|kept| kept.pin.redact(&shown, erasure.mark));
+        let mut are_all_shown = true;
+        for unseen in &mut self.unseen_erasures {
+            let is_safe = unseen.is_shown || unseen.need.is_met(progress);
+            are_all_shown &= is_safe;
+            // A mark says that everything up to it is erased.
+            if is_safe && (are_all_shown || !unseen.is_shown) {
+                let erasures = std::mem::take(&mut unseen.erasures);
+                let shows = |run: RunId| -> Vec<Erasure> {
+                    let is_own = run == unseen.run;
+                    let through = if is_own { Some(Version::PENDING) } else { inherits(run, unseen.run) };
+                    let within = |through| erasures.iter().filter_map(move |erasure| erasure.within(through));
+                    through.into_iter().flat_map(within).collect()
+                };
+                for (run, window) in self.by_run.iter().filter(|(_, window)| !window.kept.is_empty()) {
+                    let shown = shows(*run);
+                    for kept in &window.kept {
+                        // A picture that was made later has a newer mark.
+                        let is_marked = are_all_shown && kept.erasure_count < unseen.number;
+                        kept.pin.redact(&shown, is_marked.then_some(unseen.mark));
+                    }
+                }
+                unseen.is_shown = true;
             }
         }
+        while self.unseen_erasures.pop_front_if(|unseen| unseen.is_shown).is_some() {}
     }
 
     /// The log has failed: what was not safe is taken back.
@@ -327,19 +442,69 @@ impl Window {
         self.kept_count() > 0
     }
 
-    /// Forgets pictures that nobody can look at any more.
-    fn forget_unused(&mut self) {
-        let published = self.publication.as_ref().map(|publication| Arc::clone(publication.shown().pin()));
-        let is_published = |kept: &Kept| published.as_ref().is_some_and(|pin| Arc::ptr_eq(pin, &kept.pin));
-        self.kept.retain(|kept| is_published(kept) || Arc::strong_count(&kept.pin) > 1);
+    /// Whether nobody reads in it, and nobody keeps anything.
+    fn is_over(&self) -> bool {
+        self.readers.is_empty() && self.kept.is_empty()
     }
 
-    fn give_up_oldest(&mut self) {
+    /// Gives up what nobody looks at, and what is published where it has become too much to be kept for nobody.
+    fn settle(&mut self, let_go: &mut Vec<Arc<RunState>>) {
+        self.look_at_readers();
+        // What an older picture holds, which nobody keeps any more, is not held against what is published.
+        self.forget_unused(let_go);
+        let is_stale = self.size() > STALE_SIZE_MAX;
+        if self.readers.is_empty() || (is_stale && !self.is_kept()) {
+            self.withdraw();
+            self.forget_unused(let_go);
+        }
+    }
+
+    /// Forgets all readers that are nobody's any more. Next time there are twice as many: each is looked at a few times, however many
+    /// there are.
+    fn forget_readers(&mut self) {
+        self.readers.retain(|reader| Arc::strong_count(reader) > 1);
+        self.reader_count_max = LOOKED_AT_MAX.max(2 * self.readers.len());
+    }
+
+    /// Forgets, of a few readers, those that are nobody's any more.
+    fn look_at_readers(&mut self) {
+        for _ in 0..LOOKED_AT_MAX.min(self.readers.len()) {
+            if self.next_reader >= self.readers.len() {
+                self.next_reader = 0;
+            }
+            if Arc::strong_count(&self.readers[self.next_reader]) > 1 {
+                self.next_reader += 1;
+            } else {
+                self.readers.swap_remove(self.next_reader);
+            }
+        }
+    }
+
+    /// Forgets pictures that nobody can look at any more.
+    fn forget_unused(&mut self, let_go: &mut Vec<Arc<RunState>>) {
+        let published = self.publication.as_ref().map(|publication| Arc::clone(publication.shown().pin()));
+        let is_published = |kept: &Kept| published.as_ref().is_some_and(|pin| Arc::ptr_eq(pin, &kept.pin));
+        let is_unused = |kept: &mut Kept| !is_published(kept) && Arc::strong_count(&kept.pin) == 1;
+        self.kept.extract_if(.., is_unused).for_each(|kept| kept.let_go(let_go));
+    }
+
+    fn give_up_oldest(&mut self, let_go: &mut Vec<Arc<RunState>>) {
         if self.kept.len() == 1 {
             self.withdraw();
         }
-        let Kept { pin, .. } = self.kept.remove(0);
+        let oldest = self.kept.remove(0);
+        let pin = Arc::clone(&oldest.pin);
+        oldest.let_go(let_go);
         pin.end(given_up(pin.stamp().version));
+    }
+}
+
+impl Kept {
+    /// What it shows, where that is too much to be dropped here.
+    fn let_go(self, let_go: &mut Vec<Arc<RunState>>) {
+        if self.size > LET_GO_HERE_MAX {
+            let_go.extend(self.pin.state());
+        }
     }
 }
 
@@ -347,3 +512,7 @@ fn ended() -> Error {
     let message = "the snapshot has ended with its shard: the store was closed, or the shard restarted since it was opened";
     Error::new(ErrorKind::Closed, message)
 }
+
+#[cfg(test)]
+#[path = "window_tests.rs"]
+mod tests;

@@ -75,6 +75,28 @@ fn a_store_larger_than_its_budget_serves_every_run_and_stays_within_it() {
     assert_eq!(stats(&roomy).evictions, 0);
 }
 
+/// The runs that were read most left memory first: who reads without a message was not counted among those who use a run.
+#[test]
+fn a_run_that_is_read_without_messages_stays_in_memory() {
+    let database = open_on(&SimDisk::new(4), small()).unwrap();
+    let runs = filled(&database, 60);
+    database.checkpoint().unwrap();
+    let asked = || {
+        let before = stats(&database).reads;
+        assert_eq!(runs[0].get("steps").unwrap().unwrap().value.as_int(), Some(20));
+        stats(&database).reads - before
+    };
+    eventually("it is published", || asked() == 0);
+    let before = stats(&database).evictions;
+    let mut messages = 0;
+    for run in runs[1..].iter().cycle().take(500) {
+        messages += asked();
+        drop(run.get("steps").unwrap());
+    }
+    assert!(stats(&database).evictions > before + 200, "others come and go");
+    assert_eq!(messages, 0);
+}
+
 #[test]
 fn writers_wait_for_the_image_that_is_being_written_when_memory_is_full() {
     let (disk, hooks) = (SimDisk::new(seed()), Hooks::default());
