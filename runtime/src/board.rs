@@ -14,7 +14,7 @@ use std::fmt;
 use std::sync::atomic::Ordering;
 
 use crate::published::Published;
-use crate::sync::{Arc, AtomicU64};
+use crate::sync::{Arc, AtomicBool, AtomicU64};
 
 /// Words of marks of one publication: with a thousand things changed since, one look in nine is in vain.
 const MARK_WORDS: usize = if cfg!(loom) { 1 } else { 128 };
@@ -77,8 +77,8 @@ pub struct Publication<T> {
     shown: T,
     /// When the newest change was made, by a clock of the owner's.
     time: AtomicU64,
-    /// How often something was marked.
-    mark_count: AtomicU64,
+    /// Whether something was marked.
+    is_old: AtomicBool,
     marks: [AtomicU64; MARK_WORDS],
 }
 
@@ -88,7 +88,7 @@ impl<T> Publication<T> {
     /// What shows `shown`, which nothing has changed yet; `time` is what [`time`](Self::time) begins at.
     pub fn new(shown: T, time: u64) -> Publication<T> {
         let marks = std::array::from_fn(|_| AtomicU64::new(0));
-        Publication { shown, time: AtomicU64::new(time), mark_count: AtomicU64::new(0), marks }
+        Publication { shown, time: AtomicU64::new(time), is_old: AtomicBool::new(false), marks }
     }
 
     /// The picture.
@@ -109,7 +109,7 @@ impl<T> Publication<T> {
     /// For the owner, before it answers: something is no longer as shown, which is not among the things that are marked singly.
     #[inline]
     pub fn mark_some(&self) {
-        self.mark_count.store(self.mark_count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.is_old.store(true, Ordering::Relaxed);
     }
 
     /// For the owner: when a change was made.
@@ -134,18 +134,13 @@ impl<T> Publication<T> {
     /// Whether everything is as shown.
     #[inline]
     pub fn is_newest(&self) -> bool {
-        self.mark_count.load(Ordering::Relaxed) == 0
-    }
-
-    /// How often something was marked.
-    pub fn mark_count(&self) -> u64 {
-        self.mark_count.load(Ordering::Relaxed)
+        !self.is_old.load(Ordering::Relaxed)
     }
 }
 
 impl<T> fmt::Debug for Publication<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Publication").field("mark_count", &self.mark_count()).finish_non_exhaustive()
+        f.debug_struct("Publication").field("is_newest", &self.is_newest()).finish_non_exhaustive()
     }
 }
 
@@ -168,7 +163,7 @@ mod tests {
         assert!((0..100).all(|number| publication.is_marked(hash(number))));
         let in_vain = (1_000..2_000).filter(|number| publication.is_marked(hash(*number))).count();
         assert!(in_vain < 50, "{in_vain} of 1000 looks are in vain");
-        assert_eq!((publication.mark_count(), publication.is_newest()), (100, false));
+        assert!(!publication.is_newest());
     }
 
     #[test]
