@@ -82,8 +82,8 @@ impl Pipeline {
 
     /// The same if the answer is there: it does not wait.
     pub fn try_receive(&mut self) -> Option<Result<BatchReceipt>> {
-        let (_, oldest) = self.sent.front()?;
-        if oldest.is_answered() { self.receive() } else { None }
+        let (engine, oldest) = self.sent.front()?;
+        if engine.is_answered(oldest) { self.receive() } else { None }
     }
 
     /// How many answers were not taken yet.

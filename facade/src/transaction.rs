@@ -17,7 +17,8 @@ use crate::writes::Writes;
 /// like) wait in the transaction and travel with its next read or its commit; so a refusal of one, as by a run that
 /// was closed, may be told by a later call, and ends the transaction. A refusal of what a call itself asks leaves
 /// everything as it was, and counts as a read of what caused it; one because the commit has grown too large, or the
-/// transaction has read too much, ends the transaction.
+/// transaction has read too much, ends the transaction. So does a write that is not answered within the
+/// [timeout](RunHandle::with_timeout) of its handle, since the shard may have it; a read may be asked again.
 ///
 /// Dropping it without a commit leaves nothing behind. One thread at a time uses it.
 ///
@@ -119,7 +120,7 @@ impl Transaction {
         let had_begun = std::mem::replace(&mut progress.has_begun, true);
         let begins = if had_begun { None } else { Some(Purpose::Transaction) };
         let writes = std::mem::take(&mut progress.unsent);
-        let has_writes = !writes.is_empty();
+        let (has_writes, asks_write) = (!writes.is_empty(), ask.is_write());
         let step = TransactionStep { id: self.id, begins, writes, ask: Some(ask) };
         match self.handle.caller().step(self.handle.id(), step) {
             Ok(answer) => answer.expect("what was asked is answered"),
@@ -127,14 +128,29 @@ impl Transaction {
                 if has_not_arrived(&error) {
                     progress.has_begun = had_begun;
                 }
-                // What waited has gone with the step that was not taken; and what has grown or read too much has ended.
-                if has_writes || error.kind() == ErrorKind::InvalidArgument {
-                    progress.failure = Some(error.clone());
+                match error.kind() {
+                    // The step is on its way, and the shard stages its writes, of whose effects nobody here knows.
+                    ErrorKind::TimedOut if has_writes || asks_write => {
+                        progress.failure = Some(over_for_lateness());
+                    }
+                    // What waited has gone with the step that was not taken; and what has grown or read too much has
+                    // ended.
+                    kind if has_writes || kind == ErrorKind::InvalidArgument => {
+                        progress.failure = Some(error.clone());
+                    }
+                    _ => {}
                 }
                 Err(error)
             }
         }
     }
+}
+
+/// What everything answers that is asked of a transaction after a step with a write was not answered in time.
+fn over_for_lateness() -> Error {
+    let message = "the transaction is over and has changed nothing: a step with a write was not answered within its \
+                   timeout; begin anew";
+    Error::new(ErrorKind::TimedOut, message)
 }
 
 /// Whether the shard knows nothing of what was to be sent: its mailbox was full, or the caller is on a shard's thread.

@@ -110,6 +110,16 @@ impl EntityRef {
         }
     }
 
+    /// The same thing by a name that [holds no value](Key::alone): for who keeps the address for long.
+    pub fn alone(&self) -> Self {
+        match self {
+            Self::Kv { run, key } => Self::kv(*run, key.alone()),
+            Self::Cell { run, name } => Self::cell(*run, name.alone()),
+            Self::Json { run, name } => Self::json(*run, name.alone()),
+            Self::Event { .. } | Self::Trace { .. } | Self::Run { .. } => self.clone(),
+        }
+    }
+
     /// The same thing of another run, as one that inherited it has it.
     pub fn in_run(&self, run: RunId) -> Self {
         let mut entity = self.clone();

@@ -115,7 +115,7 @@ impl<T> ReplyPool<T> {
     /// [`Unanswered::Abandoned`] when the responder was dropped, [`Unanswered::GaveUp`] when `keep_waiting` said no.
     #[inline]
     pub fn wait_while(&self, pending: Pending<T>, keep_waiting: impl Fn() -> bool) -> Result<T, Unanswered> {
-        self.wait_by(pending, || keep_waiting().then_some(PARK_INTERVAL))
+        self.wait_by(pending, self.spin, || keep_waiting().then_some(PARK_INTERVAL))
     }
 
     /// Like [`wait_while`](Self::wait_while), but gives up at `deadline` too.
@@ -128,19 +128,25 @@ impl<T> ReplyPool<T> {
         deadline: Instant,
         keep_waiting: impl Fn() -> bool,
     ) -> Result<T, Unanswered> {
-        self.wait_by(pending, || {
-            let left = deadline.saturating_duration_since(Instant::now());
+        let left = || deadline.saturating_duration_since(Instant::now());
+        self.wait_by(pending, self.spin.at_most(left()), || {
+            let left = left();
             (!left.is_zero() && keep_waiting()).then(|| left.min(PARK_INTERVAL))
         })
     }
 
     /// Waits; before each sleep `nap` tells how long it may be, or that the waiter has given up.
     #[inline]
-    fn wait_by(&self, pending: Pending<T>, nap: impl Fn() -> Option<Duration>) -> Result<T, Unanswered> {
+    fn wait_by(
+        &self,
+        pending: Pending<T>,
+        spin: Spin,
+        nap: impl Fn() -> Option<Duration>,
+    ) -> Result<T, Unanswered> {
         let slot = pending.slot;
         let rest = self.rest.get();
         let has_come = match rest {
-            0 => self.spin.until(|| slot.is_settled()),
+            0 => spin.until(|| slot.is_settled()),
             _ => slot.is_settled(),
         };
         if !has_come && !slot.park_by(nap) {
@@ -435,6 +441,27 @@ mod tests {
             Ok(7),
             "an answer that is there is taken"
         );
+    }
+
+    /// A wait looked for its whole budget before it asked for the first time how long it might: callers with a timeout of 20 us were
+    /// told after 500.
+    #[test]
+    fn a_wait_looks_no_longer_than_to_its_deadline() {
+        let pool = ReplyPool::<u64>::new();
+        let shortest = |timeout: Duration| {
+            let waited = (0..200).map(|_| {
+                let (pending, _responder) = pool.request();
+                let start = Instant::now();
+                assert_eq!(pool.wait_until(pending, start + timeout, || true), Err(Unanswered::GaveUp));
+                start.elapsed()
+            });
+            waited.min().unwrap()
+        };
+        // The shortest of many: now and then another thread has the CPU for longer.
+        for timeout in [Duration::ZERO, SPIN_BUDGET_MAX / 25] {
+            let waited = shortest(timeout);
+            assert!((timeout..SPIN_BUDGET_MAX / 2).contains(&waited), "{waited:?} of {timeout:?}");
+        }
     }
 
     #[test]

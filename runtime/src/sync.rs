@@ -14,8 +14,8 @@ mod backend;
 #[cfg(loom)]
 pub use backend::weakened;
 pub(crate) use backend::{
-    Arc, AtomicU32, AtomicU64, AtomicUsize, Mutex, Signal, SwapCell, UnsafeCell, Waiter, fence, is_modelled,
-    ordering,
+    Arc, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Mutex, Signal, SwapCell, UnsafeCell, Waiter, fence,
+    is_modelled, ordering,
 };
 
 /// A place whose ordering carries the proof of a protocol, and which a model's control may therefore take away.

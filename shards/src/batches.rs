@@ -15,13 +15,15 @@ pub(crate) struct Batches {
     rest: std::vec::IntoIter<(RunId, Vec<Operation>)>,
     /// What came of those that are done, and what each waits for.
     results: Vec<(Result<BatchReceipt, Error>, Need)>,
+    /// Whether they have to wait for stable storage, now that all are done.
+    is_late: bool,
     reply: Reply,
 }
 
 impl Batches {
     pub(crate) fn new(batches: Vec<(RunId, Vec<Operation>)>, reply: Reply) -> Batches {
         let results = Vec::with_capacity(batches.len());
-        Batches { rest: batches.into_iter(), results, reply }
+        Batches { rest: batches.into_iter(), results, is_late: false, reply }
     }
 
     /// Takes note of what came of the next one.
@@ -32,6 +34,20 @@ impl Batches {
     /// Whether all have come as far as they were promised.
     fn is_told(&self, progress: &Progress) -> bool {
         self.results.iter().all(|(_, need)| need.is_met(progress))
+    }
+
+    /// All are done, with the log here: takes note of what the answer has to wait for.
+    fn note_done(&mut self, progress: &Progress) {
+        if !self.is_told(progress) {
+            self.reply.mark_withheld();
+        }
+        self.is_late = self.results.iter().any(|(_, need)| need.durable > progress.durable);
+    }
+
+    fn answer(self) {
+        let Self { results, is_late, reply, .. } = self;
+        let answer = Ok(Answer::Batches(results.into_iter().map(|(result, _)| result).collect()));
+        if is_late { reply.send_late(answer) } else { reply.send(answer) }
     }
 
     /// The log has failed: what has not come as far as it was promised was taken back.
@@ -58,9 +74,7 @@ impl Shard {
                 stalled @ Step::Stalled(_) => return self.carry(stalled, Then::Batches(batches)),
             }
         }
-        if !batches.is_told(&self.progress) {
-            batches.reply.mark_withheld();
-        }
+        batches.note_done(&self.progress);
         self.done_batches.push(*batches);
         self.answer_batches();
     }
@@ -68,10 +82,7 @@ impl Shard {
     /// Answers the batches that are done and have come as far as they were promised.
     pub(crate) fn answer_batches(&mut self) {
         let Self { done_batches, progress, .. } = self;
-        for batches in done_batches.extract_if(.., |batches| batches.is_told(progress)) {
-            let results = batches.results.into_iter().map(|(result, _)| result).collect();
-            batches.reply.send(Ok(Answer::Batches(results)));
-        }
+        done_batches.extract_if(.., |batches| batches.is_told(progress)).for_each(Batches::answer);
     }
 
     /// Goes on behind a batch whose run cannot be loaded.
@@ -79,5 +90,49 @@ impl Shard {
         batches.rest.next();
         batches.record(Err(error), Need::default());
         self.advance(batches);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use strata_runtime::reply::{ReplyPool, Unanswered};
+    use strata_runtime::{SPIN_BUDGET_MAX, Spin};
+    use strata_wal::Lsn;
+
+    use super::*;
+
+    /// Whether who has waited for batches that needed so much of the log looks for his next answer before he sleeps.
+    fn looks_after(need: Need) -> bool {
+        let replies = ReplyPool::with_spin(Spin::new(SPIN_BUDGET_MAX));
+        let (pending, reply) = replies.request();
+        let mut batches = Batches::new(Vec::new(), reply);
+        batches.record(Ok(Written::nothing()), need);
+        batches.note_done(&Progress { written: Lsn(40), durable: Lsn(40) });
+        let disk = std::thread::spawn(move || {
+            let began = Instant::now();
+            while began.elapsed() < SPIN_BUDGET_MAX * 10 {
+                std::thread::yield_now();
+            }
+            batches.answer();
+        });
+        assert!(matches!(replies.wait(pending), Ok(Ok(Answer::Batches(_)))));
+        disk.join().unwrap();
+        // The shortest of many: now and then another thread has the CPU for longer.
+        let asleep_after = (0..200).map(|_| {
+            let (pending, _reply) = replies.request();
+            let began = Instant::now();
+            assert!(matches!(replies.wait_while(pending, || false), Err(Unanswered::GaveUp)));
+            began.elapsed()
+        });
+        asleep_after.min() >= Some(SPIN_BUDGET_MAX)
+    }
+
+    #[test]
+    fn who_waits_for_batches_that_wait_for_the_disk_does_not_look_for_the_next_in_vain() {
+        assert!(!looks_after(Need { written: Lsn(50), durable: Lsn(50) }));
+        assert!(looks_after(Need { written: Lsn(50), durable: Lsn(40) }), "the kernel alone is fast");
+        assert!(looks_after(Need::default()), "it waits for nothing");
     }
 }

@@ -6,7 +6,7 @@ use strata_primitives::{Error, Operation, RunId};
 use strata_runtime::reply::Pending;
 
 use crate::calls::Caller;
-use crate::engine::{Engine, PATIENCE, deadline_in, timed_out_error, with_replies};
+use crate::engine::{Engine, PATIENCE, deadline_in, forked_error, timed_out_error, with_replies};
 use crate::message::{Answer, BatchReceipt, Message, SentOptions};
 
 /// A commit that was sent; the thread that did so waits for its answer, or drops it.
@@ -16,13 +16,6 @@ pub struct Sent {
     pending: Pending<Result<Answer, Error>>,
     /// When the wait ends, and how long it was to be.
     deadline: Option<(Instant, Duration)>,
-}
-
-impl Sent {
-    /// Whether the answer is there.
-    pub fn is_answered(&self) -> bool {
-        self.pending.is_settled()
-    }
 }
 
 impl Caller<'_> {
@@ -35,6 +28,10 @@ impl Caller<'_> {
     ) -> Result<Sent, Error> {
         let Caller { engine, timeout } = *self;
         engine.refuse_on_shard_thread()?;
+        // Who waits for the answer at once is told by the wait; this one would believe that it was sent.
+        if !engine.is_own_process() {
+            return Err(forked_error());
+        }
         let (shard, deadline) =
             (engine.shard_of(run), timeout.map(|timeout| (deadline_in(timeout), timeout)));
         let patience = timeout.map_or(PATIENCE, |timeout| timeout.min(PATIENCE));
@@ -45,6 +42,11 @@ impl Caller<'_> {
 }
 
 impl Engine {
+    /// Whether [`receive`](Self::receive) would not wait: the answer is there, or can never come.
+    pub fn is_answered(&self, sent: &Sent) -> bool {
+        sent.pending.is_settled() || !self.is_own_process()
+    }
+
     /// Waits for the answer to what was sent: until the timeout of its caller, counted from there.
     pub fn receive(&self, Sent { shard, pending, deadline }: Sent) -> Result<BatchReceipt, Error> {
         self.refuse_on_shard_thread()?;

@@ -326,6 +326,9 @@ fn fork_with_an_open_store() {
     let held = HeldShard::of(twin.handle());
     let mut sent = Box::pin(twin.increment("sent before the fork", 1));
     assert!(poll_once(sent.as_mut()).is_pending());
+    let mut pipeline = Pipeline::new(1);
+    pipeline.send(twin.handle(), script::batch(twin.handle(), 1).unwrap()).unwrap();
+    assert!(pipeline.try_receive().is_none());
     let parent = std::process::id();
 
     std::env::set_current_dir("strata test: fork now").expect("the process forks");
@@ -334,6 +337,11 @@ fn fork_with_an_open_store() {
         let passed = std::panic::catch_unwind(AssertUnwindSafe(|| {
             expect_closed(&run);
             assert_eq!(block_on(sent.as_mut()).unwrap_err().kind(), ErrorKind::Closed);
+            // Nothing is believed to be sent, and who looks for an answer again and again would look for ever.
+            let unsent = Pipeline::new(1).send(&run, script::batch(&run, 1).unwrap());
+            assert_eq!(unsent.unwrap_err().kind(), ErrorKind::Closed);
+            let answer = pipeline.try_receive().expect("an answer that cannot come any more is one");
+            assert_eq!(answer.unwrap_err().kind(), ErrorKind::Closed);
             assert_eq!(snapshot.get("plan").unwrap_err().kind(), ErrorKind::Closed);
             assert_eq!(run.snapshot().unwrap_err().kind(), ErrorKind::Closed);
             assert_eq!(memory.create_run(RunSpec::named("run")).unwrap_err().kind(), ErrorKind::Closed);
@@ -347,6 +355,7 @@ fn fork_with_an_open_store() {
     assert_eq!(status.exit_status(), Some(0), "every call in the child was answered Closed");
     held.let_go();
     assert_eq!(block_on(sent).unwrap().0, 1);
+    assert!(pipeline.receive().unwrap().is_ok());
     script::steps(&run, 11..=20);
     let second = Database::open(&path, Options::default()).unwrap_err();
     assert_eq!(second.kind(), ErrorKind::AlreadyOpen, "the child has not let go of the parent's lock");

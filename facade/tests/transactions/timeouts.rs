@@ -63,6 +63,67 @@ fn every_call_of_a_hasty_handle_is_told() {
     database.close().unwrap();
 }
 
+/// The step was sent, and the shard staged its write when it came to it: who handled the answer and went on committed an
+/// increment that he took for failed, and whose place in the commit another write had by his count.
+#[test]
+fn a_transaction_whose_write_was_not_answered_in_time_cannot_be_committed() {
+    let (database, run) = one_run();
+    run.put("seen", 1).unwrap();
+    for has_begun in [false, true] {
+        let transaction = run.with_timeout(SHORT).begin();
+        if has_begun {
+            run.get("seen").unwrap();
+            transaction.get("seen").unwrap();
+        }
+        let held = HeldShard::of(&run);
+        assert_eq!(transaction.increment("count", 1).unwrap_err().kind(), ErrorKind::TimedOut);
+        held.let_go();
+        let over = transaction.increment("count", 1).unwrap_err();
+        assert_eq!(over.kind(), ErrorKind::TimedOut);
+        assert!(over.message().contains("the transaction is over and has changed nothing"), "{over}");
+        assert_eq!(transaction.get("count").unwrap_err().message(), over.message());
+        transaction.append("step", 1).unwrap();
+        assert_eq!(transaction.commit().unwrap_err().message(), over.message());
+        assert_eq!((run.get("count").unwrap(), run.event_count().unwrap().value), (None, 0));
+    }
+    run.info().unwrap();
+    assert_eq!(open_count(&database), 0);
+    database.close().unwrap();
+}
+
+#[test]
+fn a_write_that_waits_is_lost_with_the_read_that_was_to_bring_it_and_was_late() {
+    let (database, run) = one_run();
+    let transaction = run.with_timeout(SHORT).begin();
+    transaction.put("city", "Oslo").unwrap();
+    let held = HeldShard::of(&run);
+    assert_eq!(transaction.get("count").unwrap_err().kind(), ErrorKind::TimedOut);
+    held.let_go();
+    let over = transaction.commit().unwrap_err();
+    assert!(over.message().contains("the transaction is over and has changed nothing"), "{over}");
+    assert_eq!(run.get("city").unwrap(), None);
+    database.close().unwrap();
+}
+
+#[test]
+fn a_transaction_may_ask_again_what_it_was_not_told_in_time() {
+    let (database, run) = one_run();
+    run.put("count", 7).unwrap();
+    let done = run.with_timeout(SHORT).transaction(|transaction| {
+        let held = HeldShard::of(&run);
+        assert_eq!(transaction.get("count").unwrap_err().kind(), ErrorKind::TimedOut);
+        held.let_go();
+        let count = transaction.get("count")?.unwrap().value.as_int().unwrap();
+        transaction.put("count", count + 1)?;
+        let write = transaction.append("step", 1)?;
+        Ok::<_, Error>(write)
+    });
+    let done = done.unwrap();
+    assert_eq!(done.sequence_of(done.value), 0);
+    assert_eq!(run.get("count").unwrap().unwrap().value.as_int(), Some(8));
+    database.close().unwrap();
+}
+
 #[test]
 fn what_a_closure_returns_to_nobody_is_dropped_and_its_writes_are_a_commit() {
     let (database, run) = one_run();

@@ -200,8 +200,8 @@ impl Difference {
     pub fn place(&self) -> DiffPlace {
         match self {
             Self::Run(difference) => DiffPlace::Run(difference.field()),
-            Self::Key(difference) => DiffPlace::Key(difference.key.clone()),
-            Self::Cell(difference) => DiffPlace::Cell(difference.key.clone()),
+            Self::Key(difference) => DiffPlace::Key(difference.key.alone()),
+            Self::Cell(difference) => DiffPlace::Cell(difference.key.alone()),
             Self::Document(difference) => DiffPlace::Document(difference.name.clone()),
             Self::EventErased(event) => DiffPlace::EventErased(event.sequence),
             Self::Events(_) => DiffPlace::Events,
@@ -262,6 +262,22 @@ impl RunDifference {
             Self::Retention { .. } => RunField::Retention,
             Self::EventRetention { .. } => RunField::EventRetention,
             Self::TraceRetention { .. } => RunField::TraceRetention,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_of_a_difference_holds_no_value() {
+        let value = Encoded::from_int(7).under(&Key::from("plan"));
+        let difference = KeyDifference { key: value.key().clone(), before: None, after: None };
+        for of_kind in [Difference::Key, Difference::Cell] {
+            let place = of_kind(difference.clone()).place();
+            let (DiffPlace::Key(key) | DiffPlace::Cell(key)) = &place else { panic!("{place:?}") };
+            assert_eq!((key.as_str(), key.value()), ("plan", &b""[..]));
         }
     }
 }

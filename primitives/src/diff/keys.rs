@@ -3,7 +3,6 @@ use super::common_commits::{CommonCommits, Written};
 use super::difference::{DiffPlace, Difference, KeyDifference, KeyState};
 use super::page::Page;
 use crate::encoded::Encoded;
-use crate::entity::EntityRef;
 use crate::entry::Entry;
 use crate::error::Error;
 use crate::key::Key;
@@ -39,7 +38,7 @@ pub(super) fn find_of(page: &mut Page<'_>, kind: KeyKind, key: &Key) -> Result<(
 
 fn compare(page: &mut Page<'_>, kind: KeyKind, (key, before, after): Pair<'_>) -> Result<(), Error> {
     let is_same = is_same(page.commits, before, after);
-    if !is_same.map_err(|error| error.with_entity(entity(page, kind, key)))? {
+    if !is_same.map_err(|error| error.with_entity(kind.entity(page.after.id(), key)))? {
         let (before, after) = (before.map(state), after.map(state));
         let difference = KeyDifference { key: key.clone(), before, after };
         page.put(match kind {
@@ -110,11 +109,4 @@ fn written(entry: &Entry<Encoded>) -> Written<'_> {
 fn state(entry: &Entry<Encoded>) -> KeyState {
     let (value, deadline) = (entry.value.clone(), entry.deadline());
     KeyState { value, deadline, stamp: entry.stamp, written: entry.written() }
-}
-
-fn entity(page: &Page<'_>, kind: KeyKind, key: &Key) -> EntityRef {
-    match kind {
-        KeyKind::Kv => EntityRef::kv(page.after.id(), key.clone()),
-        KeyKind::Cell => EntityRef::cell(page.after.id(), key.clone()),
-    }
 }

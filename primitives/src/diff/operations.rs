@@ -162,11 +162,11 @@ impl<'a> OperationPlan<'a> {
                 Operation::KvSetDeadline { key, deadline: Deadline::At(deadline) }
             }
             (KeyKind::Kv, deadline) => {
-                let value = written(&after.value, || EntityRef::kv(self.run(), key.clone()))?;
+                let value = written(&after.value, || kind.entity(self.run(), &key))?;
                 Operation::KvPut { key, value, deadline: deadline.map_or(Deadline::None, Deadline::At) }
             }
             (KeyKind::Cell, deadline) => {
-                let value = written(&after.value, || EntityRef::cell(self.run(), key.clone()))?;
+                let value = written(&after.value, || kind.entity(self.run(), &key))?;
                 Operation::CellSet {
                     name: key,
                     value,

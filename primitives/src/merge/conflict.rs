@@ -72,12 +72,28 @@ impl Conflict {
     /// Where it stands among all differences.
     pub fn place(&self) -> DiffPlace {
         match self {
-            Self::Key(conflict) => DiffPlace::Key(conflict.key.clone()),
-            Self::Cell(conflict) => DiffPlace::Cell(conflict.key.clone()),
+            Self::Key(conflict) => DiffPlace::Key(conflict.key.alone()),
+            Self::Cell(conflict) => DiffPlace::Cell(conflict.key.alone()),
             Self::Place(conflict) => DiffPlace::Document(conflict.name.clone()),
             Self::Events(_) => DiffPlace::Events,
             Self::Trace(conflict) => DiffPlace::Trace(conflict.place),
             Self::Traces(_) => DiffPlace::Traces,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_of_a_conflict_holds_no_value() {
+        let value = Encoded::from_int(7).under(&Key::from("plan"));
+        let conflict = KeyConflict { key: value.key().clone(), base: None, ours: None, theirs: None };
+        for of_kind in [Conflict::Key, Conflict::Cell] {
+            let place = of_kind(conflict.clone()).place();
+            let (DiffPlace::Key(key) | DiffPlace::Cell(key)) = &place else { panic!("{place:?}") };
+            assert_eq!((key.as_str(), key.value()), ("plan", &b""[..]));
         }
     }
 }

@@ -23,6 +23,8 @@ impl Decision<'_, '_> {
         versions: ErasedVersions,
         reason: Arc<str>,
     ) -> Result<Answer, Error> {
+        // The run keeps it for ever.
+        let entity = entity.alone();
         let newest = self.draft.view().stamp().version;
         let (from, through) = match versions {
             ErasedVersions::All => (Version::NEVER.next(), newest),
@@ -207,5 +209,49 @@ fn found_key(held: Option<&Entry<Encoded>>, versions: ErasedVersions) -> Result<
             Err(Error::new(ErrorKind::VersionNotFound, message))
         }
         _ => Ok(Some(Found { first: written, written, is_erased: held.value.is_erased() })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::draft::Draft;
+    use crate::encoded::Encoded;
+    use crate::entity::EntityRef;
+    use crate::erasure::ErasedVersions;
+    use crate::id::RunId;
+    use crate::key::Key;
+    use crate::limits::Limits;
+    use crate::mutation::Mutation;
+    use crate::operation::Operation;
+    use crate::run_meta::RunMeta;
+    use crate::run_state::RunState;
+    use crate::validate::{Context, validate};
+    use crate::version::{Stamp, Timestamp, Version};
+
+    /// The run kept the address as it was told for all its life. A key that came from a comparison lay in one allocation with the
+    /// very value that was erased, which stayed in memory.
+    #[test]
+    fn an_erasure_does_not_keep_the_value_beside_which_its_key_lay() {
+        let mut state = RunState::new(RunId::from_bytes([1; 16]), 7);
+        let stamp = Stamp { version: Version(1), timestamp: Timestamp(10) };
+        let _ = state
+            .apply(Mutation::RunCreate { meta: Box::new(RunMeta::plain()), previous: Version(0) }, stamp);
+        let _ = state.apply(put(), stamp);
+        state.commit(stamp);
+        let paired = Encoded::from_int(7).under(&Key::from("plan"));
+        let entity = Box::new(EntityRef::kv(state.id(), paired.key().clone()));
+        let operation = Operation::RunErase { entity, versions: ErasedVersions::All, reason: "why".into() };
+        let mut draft = Draft::new(state.view());
+        let context = Context { now: Timestamp(10), boot: 1 };
+        validate(operation, &mut draft, &context, &Limits::default()).unwrap();
+        let mutations = draft.into_mutations();
+        let [Mutation::Erase { entity, .. }] = &mutations[..] else { panic!("{mutations:?}") };
+        let EntityRef::Kv { key, .. } = &**entity else { panic!("{entity:?}") };
+        assert_eq!((key.as_str(), key.value()), ("plan", &b""[..]));
+    }
+
+    fn put() -> Mutation {
+        let (value, deadline, previous) = (Encoded::from_int(7), None, Version(0));
+        Mutation::KvPut { key: "plan".into(), value, deadline, previous }
     }
 }

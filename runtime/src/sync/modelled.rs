@@ -1,7 +1,7 @@
 //! What a model shares between threads: loom's stand-ins, and the smallest signal that behaves as the real one does.
 
 pub(crate) use loom::cell::UnsafeCell;
-pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 pub(crate) use loom::sync::{Arc, Mutex};
 
 use std::cell::Cell;

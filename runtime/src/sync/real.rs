@@ -1,6 +1,6 @@
 //! What an ordinary build shares between threads: the standard library, an eventfd and arc-swap.
 
-pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
 pub(crate) use std::sync::{Arc, Mutex};
 
 use std::io;
