@@ -101,7 +101,7 @@ pub trait Reads {
     /// Hands the keys of one page to `visit`, in order, with their values, where they lie: nothing is copied, decoded or allocated for one
     /// where the run is read without a message. Tells how many, and the version at which these are the keys; where it is the limit,
     /// the next page [starts after](KvScan::start_after) the last of them. Values of
-    /// [16 KiB and more](Encoded::to_value) that are on disk stay there.
+    /// [64 KiB and more](Encoded::to_value) that are on disk stay there.
     ///
     /// ```
     /// use strata::{Database, KvScan, Reads, RunSpec, Writes};
