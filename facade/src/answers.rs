@@ -68,6 +68,10 @@ pub(crate) fn decode_found(value: &Encoded, stamp: Stamp) -> Result<Versioned<Va
     Ok(Versioned { value: value.to_value()?, version: stamp.version, timestamp: stamp.timestamp })
 }
 
+pub(crate) fn share_found(value: &Encoded, stamp: Stamp) -> Versioned<Encoded> {
+    Versioned { value: value.clone(), version: stamp.version, timestamp: stamp.timestamp }
+}
+
 pub(crate) fn values_of(outcome: Outcome) -> Result<Versioned<Vec<Option<Versioned<Value>>>>> {
     match outcome {
         Outcome::Values { items, version, timestamp } => {

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use strata_primitives::{
     ChainReport, Direction, Encoded, EntityRef, FindKey, KeyKind, Limits, Operation, OperationId, Outcome,
-    Receipt, RunId, RunInfo, Stamp, TraceFilter, TraceId, Value, Versioned,
+    Receipt, RunId, RunInfo, TraceFilter, TraceId, Value, Versioned,
 };
 
 use crate::Result;
 use crate::answers::{
     chain_of, count_of, decode_found, encoded_of, event_of, events_of, flag_of, info_of, keys_of, matches_in,
-    page_of_values, receipt_of, stat_of, trace_of, traces_of, tree_of, ttl_of, value_of, values_of,
+    page_of_values, receipt_of, share_found, stat_of, trace_of, traces_of, tree_of, ttl_of, value_of,
+    values_of,
 };
 use crate::events::{Event, EventPage};
 use crate::json_path::JsonMatch;
@@ -55,11 +56,7 @@ pub trait AsyncReads: Sync {
         async move {
             let mut value = None;
             let is_known = self.look_up_now(KeyKind::Kv, key, &mut |found| {
-                value = found.map(|(value, Stamp { version, timestamp })| Versioned {
-                    value: value.clone(),
-                    version,
-                    timestamp,
-                });
+                value = found.map(|(value, stamp)| share_found(value, stamp));
             })?;
             if is_known {
                 return Ok(value);

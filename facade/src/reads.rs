@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use strata_primitives::{
     ChainReport, Direction, Encoded, EntityRef, EventRef, FindKey, KeyKind, KeyRef, Limits, Operation,
-    OperationId, Outcome, Receipt, RecordedEffect, RunId, RunInfo, Stamp, TraceFilter, TraceId, Value,
-    Versioned,
+    OperationId, Outcome, Receipt, RecordedEffect, RunId, RunInfo, TraceFilter, TraceId, Value, Versioned,
 };
 
 use crate::Result;
 use crate::answers::{
     chain_of, count_of, decode_found, event_of, events_of, flag_of, info_of, keys_of, matches_in,
-    page_of_values, receipt_of, stat_of, trace_of, traces_of, tree_of, ttl_of, unexpected, value_of,
-    values_of, visit_events_of, visit_values_of,
+    page_of_values, receipt_of, share_found, stat_of, trace_of, traces_of, tree_of, ttl_of, unexpected,
+    value_of, values_of, visit_events_of, visit_values_of,
 };
 use crate::effects::{EffectPage, effect_trace, page_of, recorded_in};
 use crate::events::{Event, EventPage};
@@ -63,11 +62,7 @@ pub trait Reads {
     fn get_encoded(&self, key: &str) -> Result<Option<Versioned<Encoded>>> {
         let mut value = None;
         self.look_up(KeyKind::Kv, key, &mut |found| {
-            value = found.map(|(value, Stamp { version, timestamp })| Versioned {
-                value: value.clone(),
-                version,
-                timestamp,
-            });
+            value = found.map(|(value, stamp)| share_found(value, stamp));
         })?;
         Ok(value)
     }
@@ -101,7 +96,7 @@ pub trait Reads {
     /// Hands the keys of one page to `visit`, in order, with their values, where they lie: nothing is copied, decoded or allocated for one
     /// where the run is read without a message. Tells how many, and the version at which these are the keys; where it is the limit,
     /// the next page [starts after](KvScan::start_after) the last of them. Values of
-    /// [16 KiB and more](Encoded::to_value) that are on disk stay there.
+    /// [64 KiB and more](Encoded::to_value) that are on disk stay there.
     ///
     /// ```
     /// use strata::{Database, KvScan, Reads, RunSpec, Writes};

@@ -169,7 +169,8 @@ impl RunHandle {
 
     fn replay_between(&self, from: Version, through: Version) -> Result<Replay> {
         // What it begins with may be the end of an earlier life of the run.
-        let view = Snapshot::open_any(self, Purpose::Past { version: from, judged_at: None })?.0.detach()?;
+        let past = Purpose::Past { version: from, judged_at: None };
+        let view = Snapshot::open_by_asking(self, past)?.0.detach()?;
         Ok(Replay { handle: self.clone(), view, through, arrived: VecDeque::new(), next: Some(from) })
     }
 }

@@ -69,15 +69,8 @@ impl Snapshot {
         Err(not_found(snapshot.handle.id()))
     }
 
-    /// The same, also where the run does not exist; whether it does. Which version it shows is known where it does.
-    pub(crate) fn open_any(handle: &RunHandle, purpose: Purpose) -> Result<(Snapshot, bool)> {
-        match Snapshot::published(handle, purpose)? {
-            Some(snapshot) => Ok((snapshot, true)),
-            None => Snapshot::open_by_asking(handle, purpose),
-        }
-    }
-
-    fn open_by_asking(handle: &RunHandle, purpose: Purpose) -> Result<(Snapshot, bool)> {
+    /// One that the shard opens, also where the run does not exist; whether it does. Which version it shows is known where it does.
+    pub(crate) fn open_by_asking(handle: &RunHandle, purpose: Purpose) -> Result<(Snapshot, bool)> {
         let (mut snapshot, step) = Snapshot::asked_for(handle, purpose);
         let outcome = handle.caller().step(handle.id(), step)?.expect("what was asked is answered")?;
         let exists = snapshot.note_opened(&outcome);

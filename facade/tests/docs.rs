@@ -7,8 +7,9 @@ mod tree;
 use std::collections::{BTreeMap, BTreeSet};
 
 use strata::{Durability, KvScan, Limits, Options};
-use strata_primitives::Mutation;
 use strata_primitives::limits::{OPERATION_IDS_MAX, VALUE_DEPTH_MAX};
+use strata_primitives::{LARGE_VALUE_SIZE, Mutation};
+use strata_runtime::SPIN_BUDGET_MAX;
 use tree::{files, read, root};
 
 #[test]
@@ -80,6 +81,7 @@ fn numbers_in_prose_are_those_of_the_code() {
     let interval = format!("{} ms", options.sync_interval.as_millis());
     let ids = grouped(OPERATION_IDS_MAX);
     let limit = grouped(KvScan::default().limit);
+    let look = format!("{} us", SPIN_BUDGET_MAX.as_micros());
     assert_eq!(
         options.durability,
         Durability::Buffered,
@@ -88,6 +90,12 @@ fn numbers_in_prose_are_those_of_the_code() {
     for (file, sentence) in [
         ("facade/src/handle.rs", format!("a run remembers its latest {ids}")),
         ("facade/src/kv.rs", format!("{limit} by default")),
+        ("facade/src/reads.rs", format!("[{} and more]", bytes(LARGE_VALUE_SIZE))),
+        ("docs/architecture.md", format!("at most {look}")),
+        (
+            "docs/decisions/0031-who-waits-looks-longer-than-a-wake-up-takes-and-gives-way.md",
+            format!("up to {look}"),
+        ),
         ("docs/limits.md", format!("remembers its latest {ids} operation ids")),
         ("docs/limits.md", format!("holds {limit} keys unless")),
         ("docs/durability.md", format!("(default {interval})")),
