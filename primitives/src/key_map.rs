@@ -252,10 +252,8 @@ impl<V: Stored> KeyMap<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encoded::Encoded;
     use crate::entry::is_expired;
     use crate::version::{Stamp, Version};
-    use crate::version::Version;
 
     impl Stored for u64 {
         fn size(&self) -> usize {

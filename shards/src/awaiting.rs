@@ -14,9 +14,9 @@ use strata_runtime::{Awaited, TaskReplyPool};
 use crate::engine::{Engine, abandoned_error, forked_error, unsent_error};
 use crate::execute::Shipped;
 use crate::message::{Answer, BatchReceipt, Control, Message, Reply, SentOptions};
+use crate::reader::Reader;
 use crate::reading::Published;
 use crate::transaction::TransactionStep;
-use crate::window::Reader;
 
 thread_local! {
     /// Reply slots of tasks, given to the thread that has taken the answer.

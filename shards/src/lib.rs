@@ -5,7 +5,7 @@
 //! applies it, and answers once the record has reached the place its writer asked for.
 //!
 //! Read in this order: `message`, `record`, `run`, `run_table`, `shard`, `batches`, `stage`, `commit`, `transaction`,
-//! `transact`, `picture`, `window`, `publishing`, `reading`, `execute`, `subscription`, `subscribe`, `withheld`, `log_progress`, `shard_thread`; `checkpoint`, `checkpoint_kind`,
+//! `transact`, `picture`, `reader`, `unseen_erasure`, `window`, `publishing`, `reading`, `execute`, `subscription`, `subscribe`, `withheld`, `log_progress`, `shard_thread`; `checkpoint`, `checkpoint_kind`,
 //! `image_walk`, `retained`, `trail`, `image_directory`, `image_thread` and `restore`; `cold_run`, `loader`, `residency` and `eviction`;
 //! `history`, `pasts`, `reaches`, `retention_preview`, `record_walk`, `history_query`, `history_read`, `frozen`, `fork`, `base`, `forks`, `shared_memory` and `kin`; `archive`, `export` and `import`; then `maintenance`, `held_checkpoint`, `compaction`,
 //! `verify`, `open`, `resharding`, `engine`, `calls`, `awaiting`, `sending` and `layers`, which start, reach and stop all of them; and `salvage` with its `salvage_index`, for
@@ -64,6 +64,7 @@ mod picture;
 mod publishing;
 mod query;
 mod reaches;
+mod reader;
 mod reading;
 mod record_walk;
 mod replay;
@@ -85,6 +86,7 @@ mod store_error;
 mod subscribe;
 mod trail;
 mod transact;
+mod unseen_erasure;
 mod value_places;
 mod value_reads;
 mod window;
@@ -103,6 +105,7 @@ pub use layers::LayerTimes;
 pub use message::{BatchReceipt, CallOptions, ParentLife, RunOrigin, RunPage};
 pub use open::EngineOptions;
 pub use picture::Pin;
+pub use reader::Reader;
 pub use report::{
     CompactReport, ExportReport, ImportReport, RecoveryReport, RetentionPreview, ShardCheckpoint,
     ShardRecovery, ShardState, ShardStats,
@@ -113,4 +116,3 @@ pub use stage::repeated;
 pub use subscription::{CommitNotice, News, NewsFrom, SubscriptionId};
 pub use transaction::{Purpose, TransactionId, TransactionStep};
 pub use verify::{VerifyProgress, VerifyReport};
-pub use window::Reader;

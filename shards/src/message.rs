@@ -16,10 +16,10 @@ use crate::fork::ForkRequest;
 use crate::frozen::Frozen;
 use crate::history_query::{CommitPage, HistoryRequest};
 use crate::import::ImportRequest;
+use crate::reader::Reader;
 use crate::report::{RetentionPreview, ShardCheckpoint, ShardRecovery, ShardStats};
 use crate::subscription::{News, NewsFrom, SubscriptionId};
 use crate::transaction::{TransactionId, TransactionStep};
-use crate::window::Reader;
 
 /// What a caller may say about a write beside the write itself.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -6,9 +6,9 @@ use strata_primitives::RunId;
 
 use crate::boot::Boot;
 use crate::held::Held;
+use crate::reader::Reader;
 use crate::run::Progress;
 use crate::run_table::RunTable;
-use crate::window::Reader;
 
 impl RunTable {
     /// Opens a window for a reader of a run. Who reads one that is not there is told by message.

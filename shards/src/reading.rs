@@ -14,7 +14,7 @@ use crate::engine::{Engine, forked_error};
 use crate::frozen::Frozen;
 use crate::message::Message;
 use crate::picture::{Picture, Pin, Reach, answer};
-use crate::window::Reader;
+use crate::reader::Reader;
 
 impl Caller<'_> {
     /// Answers a read: without a message, where what it looks at is as published.

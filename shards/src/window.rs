@@ -6,18 +6,18 @@
 //! Algorithmica 1988). What is published stays until so much has changed since that keeping it costs too much.
 
 use std::collections::VecDeque;
-use std::panic::RefUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustc_hash::FxHashMap;
 use strata_primitives::{Erasure, Error, ErrorKind, Mutation, RunId, RunState, Timestamp, Version};
-use strata_runtime::{Board, Publication};
+use strata_runtime::Publication;
 
 use crate::boot::Boot;
 use crate::picture::{Picture, Pin, Reach, reach_of};
+use crate::reader::Reader;
 use crate::run::{Need, Progress};
 use crate::transaction::given_up;
+use crate::unseen_erasure::UnseenErasure;
 
 /// Reads by message before what they ask for is published, counted from the publication before. A build for tests publishes at
 /// once, so that tests read what is published.
@@ -36,59 +36,6 @@ const WINDOW_SIZE: usize =
 
 /// How many windows are looked at at once for what nobody looks at any more, and how many readers of each.
 const LOOKED_AT_MAX: usize = 8;
-
-/// Where one handle reads a run without a message, once its shard knows of it.
-#[derive(Debug, Default)]
-pub struct Reader {
-    pub(crate) board: Board<Picture>,
-    standing: AtomicU8,
-}
-
-// What is published is never changed in place, so a panic of who reads it leaves nothing half done.
-impl RefUnwindSafe for Reader {}
-
-/// How far a reader has come.
-#[repr(u8)]
-enum Standing {
-    /// It has read nothing by message yet, or its shard has forgotten it.
-    New = 0,
-    /// It has read once: who reads once only is not worth a window.
-    Seen = 1,
-    /// Its shard knows it, or will when it has served what was sent.
-    Attended = 2,
-}
-
-impl Reader {
-    /// Notes a read by message. Whether its shard is to be told of it.
-    pub(crate) fn note_asked(&self) -> bool {
-        // Relaxed: a hint.
-        match self.standing.load(Ordering::Relaxed) {
-            standing if standing == Standing::New as u8 => {
-                self.standing.store(Standing::Seen as u8, Ordering::Relaxed);
-                false
-            }
-            // Told twice, the shard would count it twice.
-            standing if standing == Standing::Seen as u8 => {
-                let attended = Standing::Attended as u8;
-                self.standing
-                    .compare_exchange(standing, attended, Ordering::Relaxed, Ordering::Relaxed)
-                    .is_ok()
-            }
-            _ => false,
-        }
-    }
-
-    /// The shard could not be told.
-    pub(crate) fn note_untold(&self) {
-        self.standing.store(Standing::Seen as u8, Ordering::Relaxed);
-    }
-
-    /// Its shard knows it no more.
-    pub(crate) fn forget(&self) {
-        self.board.withdraw();
-        self.standing.store(Standing::New as u8, Ordering::Relaxed);
-    }
-}
 
 /// What is published of one run, and what of it somebody keeps.
 #[derive(Debug, Default)]
@@ -115,19 +62,6 @@ struct Kept {
     size: usize,
     /// How many erasures there had been when it was made: it has those, or waits for them.
     erasure_count: u64,
-}
-
-/// An erasure that is shown in pictures once it is as safe as its caller was promised.
-#[derive(Debug)]
-struct UnseenErasure {
-    need: Need,
-    run: RunId,
-    /// What is to be shown; nothing once it was.
-    erasures: Vec<Erasure>,
-    mark: u64,
-    /// The how manieth of the shard it is.
-    number: u64,
-    is_shown: bool,
 }
 
 /// All windows of a shard.
@@ -364,22 +298,15 @@ impl Windows {
             are_all_shown &= is_safe;
             // A mark says that everything up to it is erased.
             if is_safe && (are_all_shown || !unseen.is_shown) {
-                let erasures = std::mem::take(&mut unseen.erasures);
-                let shows = |run: RunId| -> Vec<Erasure> {
-                    let is_own = run == unseen.run;
-                    let through = if is_own { Some(Version::PENDING) } else { inherits(run, unseen.run) };
-                    let within = |through| erasures.iter().filter_map(move |erasure| erasure.within(through));
-                    through.into_iter().flat_map(within).collect()
-                };
                 for (run, window) in self.by_run.iter().filter(|(_, window)| !window.kept.is_empty()) {
-                    let shown = shows(*run);
+                    let shown = unseen.in_run(*run, &inherits);
                     for kept in &window.kept {
                         // A picture that was made later has a newer mark.
                         let is_marked = are_all_shown && kept.erasure_count < unseen.number;
                         kept.pin.redact(&shown, is_marked.then_some(unseen.mark));
                     }
                 }
-                unseen.is_shown = true;
+                (unseen.is_shown, unseen.erasures) = (true, Vec::new());
             }
         }
         while self.unseen_erasures.pop_front_if(|unseen| unseen.is_shown).is_some() {}

@@ -1,0 +1,61 @@
+//! Who reads a run again and again, as he and its shard know of each other.
+
+use std::panic::RefUnwindSafe;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use strata_runtime::Board;
+
+use crate::picture::Picture;
+
+/// Where one handle reads a run without a message, once its shard knows of it.
+#[derive(Debug, Default)]
+pub struct Reader {
+    pub(crate) board: Board<Picture>,
+    standing: AtomicU8,
+}
+
+// What is published is never changed in place, so a panic of who reads it leaves nothing half done.
+impl RefUnwindSafe for Reader {}
+
+/// How far a reader has come.
+#[repr(u8)]
+enum Standing {
+    /// It has read nothing by message yet, or its shard has forgotten it.
+    New = 0,
+    /// It has read once: who reads once only is not worth a window.
+    Seen = 1,
+    /// Its shard knows it, or will when it has served what was sent.
+    Attended = 2,
+}
+
+impl Reader {
+    /// Notes a read by message. Whether its shard is to be told of it.
+    pub(crate) fn note_asked(&self) -> bool {
+        // Relaxed: a hint.
+        match self.standing.load(Ordering::Relaxed) {
+            standing if standing == Standing::New as u8 => {
+                self.standing.store(Standing::Seen as u8, Ordering::Relaxed);
+                false
+            }
+            // Told twice, the shard would count it twice.
+            standing if standing == Standing::Seen as u8 => {
+                let attended = Standing::Attended as u8;
+                self.standing
+                    .compare_exchange(standing, attended, Ordering::Relaxed, Ordering::Relaxed)
+                    .is_ok()
+            }
+            _ => false,
+        }
+    }
+
+    /// The shard could not be told.
+    pub(crate) fn note_untold(&self) {
+        self.standing.store(Standing::Seen as u8, Ordering::Relaxed);
+    }
+
+    /// Its shard knows it no more.
+    pub(crate) fn forget(&self) {
+        self.board.withdraw();
+        self.standing.store(Standing::New as u8, Ordering::Relaxed);
+    }
+}
