@@ -103,6 +103,9 @@ impl Pin {
 
     /// Shows markers in the place of what these erasures cover. It has all that was erased up to `erasure_mark` then, where there is one.
     pub(crate) fn redact(&self, erasures: &[Erasure], erasure_mark: Option<u64>) {
+        if erasures.is_empty() && erasure_mark.is_none() {
+            return;
+        }
         let Ok((mut state, _, mark_before)) = self.share() else { return };
         erasures.iter().for_each(|erasure| drop(state.redact(erasure)));
         let erasure_mark = erasure_mark.unwrap_or(mark_before);

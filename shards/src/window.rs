@@ -160,19 +160,19 @@ impl Windows {
 
     /// Publishes a run as it is now.
     pub(crate) fn publish(&mut self, state: &RunState, boot: Boot, erasure_mark: u64) {
-        let Some(window) = self.by_run.get_mut(&state.id()) else { return };
-        let before = window.size();
-        window.withdraw();
-        window.forget_readers();
-        window.asked = 0;
-        let picture = Picture::new(state.share(), boot, erasure_mark);
-        window.kept.push(Kept { pin: Arc::clone(picture.pin()), size: 0, erasure_count: self.erasure_count });
-        let publication = Arc::new(Publication::new(picture, state.timestamp().0));
-        window.readers.iter().for_each(|reader| reader.board.publish(Arc::clone(&publication)));
-        window.publication = Some(publication);
-        window.forget_unused(&mut self.let_go);
-        self.size = self.size - before + window.size();
-        self.publication_count += 1;
+        let erasure_count = self.erasure_count;
+        let is_published = self.change(state.id(), |window, let_go| {
+            window.withdraw();
+            window.forget_readers();
+            window.asked = 0;
+            let picture = Picture::new(state.share(), boot, erasure_mark);
+            window.kept.push(Kept { pin: Arc::clone(picture.pin()), size: 0, erasure_count });
+            let publication = Arc::new(Publication::new(picture, state.timestamp().0));
+            window.readers.iter().for_each(|reader| reader.board.publish(Arc::clone(&publication)));
+            window.publication = Some(publication);
+            window.forget_unused(let_go);
+        });
+        self.publication_count += u64::from(is_published);
     }
 
     /// Says of what a commit changes, before anybody is told of it, that it is no longer as published. Whether anybody looks at
@@ -189,17 +189,13 @@ impl Windows {
 
     /// Notes that a commit has taken so many bytes out of a run that pictures may still hold. What has become too much is given up.
     pub(crate) fn note_taken(&mut self, run: RunId, taken: usize, kept_size_max: usize) {
-        let Some(window) = self.by_run.get_mut(&run) else { return };
-        let before = window.size();
-        window.kept.iter_mut().for_each(|kept| kept.size += taken);
-        window.settle(&mut self.let_go);
-        while window.size() > kept_size_max {
-            window.give_up_oldest(&mut self.let_go);
-        }
-        self.size = self.size - before + window.size();
-        if window.is_over() {
-            self.remove(run);
-        }
+        self.change(run, |window, let_go| {
+            window.kept.iter_mut().for_each(|kept| kept.size += taken);
+            window.settle(let_go);
+            while window.size() > kept_size_max {
+                window.give_up_oldest(let_go);
+            }
+        });
     }
 
     /// Gives back what nobody looks at any more, of a few windows.
@@ -208,31 +204,32 @@ impl Windows {
             if self.next >= self.watched.len() {
                 self.next = 0;
             }
-            let run = self.watched[self.next];
-            let window = self.by_run.get_mut(&run).expect("what is watched has a window");
-            let before = window.size();
-            window.settle(&mut self.let_go);
-            self.size = self.size - before + window.size();
-            if window.is_over() {
-                self.remove(run);
-            } else {
-                self.next += 1;
-            }
+            let count = self.watched.len();
+            self.change(self.watched[self.next], Window::settle);
+            // Another one has come to the place of one that is over.
+            self.next += usize::from(self.watched.len() == count);
         }
     }
 
     /// Takes away what is published of a run that ends or leaves memory, and forgets who reads it: they ask again.
     pub(crate) fn leave(&mut self, run: RunId) {
-        if let Some(window) = self.by_run.get_mut(&run) {
-            let before = window.size();
+        self.change(run, |window, let_go| {
             window.withdraw();
             window.readers.drain(..).for_each(|reader| reader.forget());
-            window.forget_unused(&mut self.let_go);
-            self.size = self.size - before + window.size();
-            if window.is_over() {
-                self.remove(run);
-            }
+            window.forget_unused(let_go);
+        });
+    }
+
+    /// Changes the window of a run, if it has one, and counts what it holds anew; one that is over is removed. Whether there was one.
+    fn change(&mut self, run: RunId, change: impl FnOnce(&mut Window, &mut Vec<Arc<RunState>>)) -> bool {
+        let Some(window) = self.by_run.get_mut(&run) else { return false };
+        let before = window.size();
+        change(window, &mut self.let_go);
+        self.size = self.size - before + window.size();
+        if window.is_over() {
+            self.remove(run);
         }
+        true
     }
 
     fn remove(&mut self, run: RunId) {

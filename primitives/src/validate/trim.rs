@@ -14,17 +14,17 @@ const TRIMMED_AT_ONCE: u64 = 4_096;
 /// A commit that appends events, or says which of them the run keeps, removes those that are not kept, the oldest first, and as many as it
 /// appends and 4,096 more at most; so it is with traces. It may be larger by this than the limits of a commit.
 pub fn trim_entries(draft: &mut Draft<'_>, context: &Context, of_store: &EntryRetention) {
-    let counts = (draft.event_counts(), draft.trace_counts());
-    if !counts.0.may_go() && !counts.1.may_go() {
+    let (event_counts, trace_counts) = (draft.event_counts(), draft.trace_counts());
+    if !event_counts.may_go() && !trace_counts.may_go() {
         return;
     }
     let Some(meta) = draft.meta() else { return };
     let of_events = meta.event_retention.unwrap_or(of_store.events);
     let of_traces = meta.trace_retention.unwrap_or(of_store.traces);
     let first_event = |time| draft.first_event_at_or_after(time);
-    let events = superfluous(of_events, &counts.0, context, first_event);
+    let events = superfluous(of_events, &event_counts, context, first_event);
     let first_trace = |time| draft.first_trace_at_or_after(time);
-    let traces = superfluous(of_traces, &counts.1, context, first_trace);
+    let traces = superfluous(of_traces, &trace_counts, context, first_trace);
     events.into_iter().for_each(|before| draft.stage_trim(Mutation::EventTrim { before }));
     traces.into_iter().for_each(|before| draft.stage_trim(Mutation::TraceTrim { before }));
 }

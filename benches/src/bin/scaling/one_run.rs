@@ -38,21 +38,13 @@ fn measure_puts(arguments: &Arguments, run: &RunHandle, report: &mut Report) {
         one: ONE_CLIENT,
         least: |clients| (clients == 4).then_some(0.25),
     };
-    if !arguments.wants(&question.name) {
-        return;
-    }
     let value = value(VALUE_SIZE);
     let map = Mutex::new(BareMap::new());
-    let round = |clients: usize| {
-        let own = each_calls(clients, arguments, |_| {
-            run.put("plan", value.as_str()).expect("a put is taken");
-        });
-        let limit = each_calls(clients, arguments, |_| {
-            map.lock().unwrap_or_else(PoisonError::into_inner).put("plan", &value);
-        });
-        Round { own, limit, setting: setting(clients) }
+    let put = |_| {
+        run.put("plan", value.as_str()).expect("a put is taken");
     };
-    speed_up::measure(arguments, &question, arguments.pick(15, 2), round, report);
+    let bare_put = |_| map.lock().unwrap_or_else(PoisonError::into_inner).put("plan", &value);
+    measure_calls(arguments, &question, put, bare_put, report);
 }
 
 fn measure_gets(arguments: &Arguments, run: &RunHandle, report: &mut Report) {
@@ -63,25 +55,35 @@ fn measure_gets(arguments: &Arguments, run: &RunHandle, report: &mut Report) {
         one: ONE_CLIENT,
         least: |_| None,
     };
-    if !arguments.wants(&question.name) {
-        return;
-    }
     let (keys, value) = (keys(KEY_COUNT), value(VALUE_SIZE));
     let mut map = BareMap::new();
     for key in &keys {
         run.put(key, value.as_str()).expect("a put is taken");
         map.put(key, &value);
     }
-    let round = |clients: usize| {
-        let own = each_calls(clients, arguments, |index| {
-            drop(black_box(run.get(&keys[index % KEY_COUNT]).expect("a get is answered")));
-        });
-        let limit = each_calls(clients, arguments, |index| {
-            drop(black_box(map.get(&keys[index % KEY_COUNT])));
-        });
-        Round { own, limit, setting: setting(clients) }
+    let key = |index: usize| keys[index % KEY_COUNT].as_str();
+    let get = |index| drop(black_box(run.get(key(index)).expect("a get is answered")));
+    let bare_get = |index| drop(black_box(map.get(key(index))));
+    measure_calls(arguments, &question, get, bare_get, report);
+}
+
+/// Asks a question if it is wanted: `own` is one call on the run, `bare` one on its limit.
+fn measure_calls(
+    arguments: &Arguments,
+    question: &Question,
+    own: impl Fn(usize) + Sync,
+    bare: impl Fn(usize) + Sync,
+    report: &mut Report,
+) {
+    if !arguments.wants(&question.name) {
+        return;
+    }
+    let round = |clients: usize| Round {
+        own: each_calls(clients, arguments, &own),
+        limit: each_calls(clients, arguments, &bare),
+        setting: setting(clients),
     };
-    speed_up::measure(arguments, &question, arguments.pick(15, 2), round, report);
+    speed_up::measure(arguments, question, arguments.pick(15, 2), round, report);
 }
 
 /// Calls a second of all clients together.
