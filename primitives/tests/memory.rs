@@ -19,7 +19,7 @@ fn text(size: usize) -> Encoded {
 }
 
 /// Writes the thing with this number.
-const FILLINGS: [(&str, Filling); 13] = [
+const FILLINGS: [(&str, Filling); 14] = [
     ("small keys", |driver, number| {
         let key = format!("key/{number}").into();
         driver.write(Operation::KvPut { key, value: encoded(number as i64), deadline: Deadline::None });
@@ -40,6 +40,14 @@ const FILLINGS: [(&str, Filling); 13] = [
         let key = format!("key/{number}").into();
         driver.write(Operation::KvPut { key, value: text(20), deadline: Deadline::None });
         driver.state.ensure_order(OrderIndex::Keys(KeyKind::Kv));
+    }),
+    ("keys that are listed and expire, whose values were larger", |driver, number| {
+        let deadline = Deadline::At(Timestamp(u64::MAX / 2 + number));
+        for size in [4_000, 20] {
+            let key = format!("key/{number}").into();
+            driver.write(Operation::KvPut { key, value: text(size), deadline });
+            driver.state.ensure_order(OrderIndex::Keys(KeyKind::Kv));
+        }
     }),
     ("cells", |driver, number| {
         let name = format!("cell/{number}").into();

@@ -8,6 +8,7 @@ mod json_limits;
 mod kv;
 mod leases;
 mod matrix;
+mod published_changes;
 mod published_reads;
 mod reads;
 mod run_queries;

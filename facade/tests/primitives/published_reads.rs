@@ -23,18 +23,18 @@ fn publications(database: &Database) -> u64 {
 }
 
 /// Asks until the run, as it is, is published for this handle.
-fn warm(database: &Database, run: &RunHandle) {
+pub(super) fn warm(database: &Database, run: &RunHandle) {
     eventually("the run is published", || reads_of(database, || drop(run.event_count())) == 0);
 }
 
 /// How many reads of those that `body` does go by message.
-fn reads_of(database: &Database, body: impl FnOnce()) -> u64 {
+pub(super) fn reads_of(database: &Database, body: impl FnOnce()) -> u64 {
     let before = reads(database);
     body();
     reads(database) - before
 }
 
-fn text(run: &impl Reads, key: &str) -> Option<String> {
+pub(super) fn text(run: &impl Reads, key: &str) -> Option<String> {
     run.get(key).unwrap().map(|found| found.value.as_str().unwrap().to_owned())
 }
 
@@ -239,6 +239,19 @@ fn what_nobody_keeps_does_not_hold_what_the_run_has_replaced() {
 }
 
 #[test]
+fn what_a_snapshot_keeps_stays_published_however_much_the_run_has_replaced() {
+    let (database, run) = one_run();
+    run.put("city", "Oslo").unwrap();
+    warm(&database, &run);
+    let _snapshot = run.snapshot().unwrap();
+    for _ in 0..50 {
+        run.put("large", vec![1; 100_000]).unwrap();
+    }
+    let sent = reads_of(&database, || assert_eq!(text(&run, "city").as_deref(), Some("Oslo")));
+    assert_eq!(sent, 0);
+}
+
+#[test]
 fn a_run_that_was_deleted_and_begun_anew_is_read_as_it_is() {
     let (database, run) = one_run();
     run.put("city", "Oslo").unwrap();
@@ -296,10 +309,20 @@ fn a_closure_on_a_shard_does_not_read_what_is_published_either() {
     warm(&database, &run);
     let (outer, snapshot) = (run.clone(), run.snapshot().unwrap());
     let refused = run.execute(move |_| {
-        let errors = [outer.get("city").unwrap_err(), snapshot.get("city").unwrap_err()];
-        Ok::<_, Error>(errors.map(|error| error.kind()))
+        let of_each = [&outer as &dyn Reads, &snapshot].map(|reader| {
+            [
+                reader.get("city").unwrap_err(),
+                reader.info().unwrap_err(),
+                reader.visit_last_events(1, &mut |_| {}).unwrap_err(),
+                reader.visit_values(&KvScan::default(), &mut |_| {}).unwrap_err(),
+            ]
+            .map(|error| error.kind())
+        });
+        let pictures = [outer.snapshot().unwrap_err(), snapshot.detach().unwrap_err()];
+        Ok::<_, Error>((of_each, pictures.map(|error| error.kind())))
     });
-    assert_eq!(refused.unwrap().value, [ErrorKind::Unsupported; 2]);
+    let unsupported = ErrorKind::Unsupported;
+    assert_eq!(refused.unwrap().value, ([[unsupported; 4]; 2], [unsupported; 2]));
 }
 
 #[test]
@@ -347,10 +370,11 @@ fn the_newest_events_are_visited_where_they_lie_as_they_are_listed() {
     let (database, run) = one_run();
     let check = |run: &dyn Reads| {
         for limit in [1, 3, 64, 1_000] {
+            // First, as who lists them asks for what has changed, and it is published anew.
+            let (events, seen) = visited(run, limit);
             let page = run.last_events(limit).unwrap();
             let listed =
                 page.events.iter().map(|event| (event.sequence, event.kind.clone(), event.payload.as_int()));
-            let (events, seen) = visited(run, limit);
             assert_eq!(events, listed.collect::<Vec<_>>());
             assert_eq!((seen.value, seen.version), (events.len() as u64, page.version));
         }

@@ -342,7 +342,15 @@ fn fork_with_an_open_store() {
             assert_eq!(unsent.unwrap_err().kind(), ErrorKind::Closed);
             let answer = pipeline.try_receive().expect("an answer that cannot come any more is one");
             assert_eq!(answer.unwrap_err().kind(), ErrorKind::Closed);
-            assert_eq!(snapshot.get("plan").unwrap_err().kind(), ErrorKind::Closed);
+            for reads in [&run as &dyn Reads, &snapshot] {
+                assert_eq!(reads.get("plan").unwrap_err().kind(), ErrorKind::Closed);
+                assert_eq!(reads.info().unwrap_err().kind(), ErrorKind::Closed);
+                let visited = reads.visit_last_events(1, &mut |_| {});
+                assert_eq!(visited.unwrap_err().kind(), ErrorKind::Closed);
+                let visited = reads.visit_values(&KvScan::default(), &mut |_| {});
+                assert_eq!(visited.unwrap_err().kind(), ErrorKind::Closed);
+            }
+            assert_eq!(snapshot.detach().unwrap_err().kind(), ErrorKind::Closed);
             assert_eq!(run.snapshot().unwrap_err().kind(), ErrorKind::Closed);
             assert_eq!(memory.create_run(RunSpec::named("run")).unwrap_err().kind(), ErrorKind::Closed);
             assert_eq!(database.sync().unwrap_err().kind(), ErrorKind::Closed);

@@ -154,6 +154,36 @@ fn a_run_that_somebody_looks_at_or_that_lives_in_memory_stays() {
 }
 
 #[test]
+fn a_run_stays_while_a_snapshot_shows_a_picture_that_it_has_published() {
+    let disk = SimDisk::new(3);
+    let database = open_on(&disk, small()).unwrap();
+    let begin = |kind: &str| {
+        let runs = (0..4).map(|number| script::begin(&database, &format!("{kind}{number}")).unwrap());
+        runs.collect::<Vec<_>>()
+    };
+    let (kept, others) = (begin("kept"), begin("other"));
+    kept.iter().chain(&others).for_each(|run| script::steps(run, 1..=20));
+    let mut snapshots = Vec::new();
+    eventually("pictures of the runs are kept", || {
+        snapshots = kept.iter().map(|run| run.snapshot().unwrap()).collect();
+        stats(&database).pinned == 4
+    });
+    let runs = filled(&database, 40);
+    for _ in 0..3 {
+        database.checkpoint().unwrap();
+        runs.iter().for_each(|run| drop(run.info().unwrap()));
+    }
+    let loads_of = |runs: &[RunHandle]| {
+        let before = stats(&database).loads;
+        runs.iter().for_each(|run| assert!(script::step(run, 21).is_ok()));
+        stats(&database).loads - before
+    };
+    assert_eq!(loads_of(&kept), 0);
+    assert_eq!(loads_of(&others), 4, "what nobody keeps has left");
+    snapshots.iter().for_each(|snapshot| assert_eq!(snapshot.version(), Version(21)));
+}
+
+#[test]
 fn a_run_that_has_grown_too_large_takes_only_what_makes_it_no_larger() {
     let limits = Limits { run_size_max: 20_000, ..Limits::default() };
     let options = Options { limits, ..options(Durability::InMemory, 1) };
