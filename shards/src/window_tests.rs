@@ -33,6 +33,7 @@ fn publish(windows: &mut Windows, state: &RunState) {
 /// A reader that the shard knows, and what it would read.
 fn attended(windows: &mut Windows, run: RunId) -> Arc<Reader> {
     let reader = Arc::new(Reader::default());
+    assert_eq!([reader.note_asked(), reader.note_asked()], [false, true]);
     windows.attend(run, Arc::clone(&reader));
     reader
 }
@@ -57,15 +58,17 @@ fn is_erased(pin: &Pin, key: &str) -> bool {
 fn an_erasure_shows_once_it_is_safe_itself_whatever_waits_in_front_of_it() {
     let mut windows = Windows::default();
     let (first, second) = (run_id(1), run_id(2));
-    let pins = [first, second].map(|run| {
+    let readers = [first, second].map(|run| {
         let reader = attended(&mut windows, run);
         publish(&mut windows, &state_of(run, &["name"]));
-        pin_of(&reader).unwrap()
+        reader
     });
+    let pins = readers.each_ref().map(|reader| pin_of(reader).unwrap());
     let (durable, written) =
         (Need { durable: Lsn(10), written: Lsn(0) }, Need { written: Lsn(11), durable: Lsn(0) });
     windows.erase(durable, first, erasure_of(first, "name"), 100);
     windows.erase(written, second, erasure_of(second, "name"), 200);
+    assert!(readers.iter().all(|reader| pin_of(reader).is_none()), "nothing is published from before");
     let marks = |pins: &[Arc<Pin>; 2]| pins.each_ref().map(|pin| pin.share().unwrap().2);
 
     windows.release(&Progress { written: Lsn(11), durable: Lsn(0) }, |_, _| None);
@@ -96,6 +99,21 @@ fn a_picture_made_behind_an_erasure_keeps_its_newer_mark() {
 }
 
 #[test]
+fn an_erasure_shows_in_pictures_of_what_inherited_it_and_in_no_others() {
+    let (mut windows, ancestor) = (Windows::default(), run_id(1));
+    let through = [Some(Version(1)), Some(Version(0)), None];
+    let pins = [2, 3, 4].map(|number| {
+        let reader = attended(&mut windows, run_id(number));
+        publish(&mut windows, &state_of(run_id(number), &["name"]));
+        pin_of(&reader).unwrap()
+    });
+    windows.erase(Need::default(), ancestor, erasure_of(ancestor, "name"), 100);
+    let inherits = |run, of| through[(2..5).position(|number| run == run_id(number) && of == ancestor)?];
+    windows.release(&Progress::EVERYTHING, inherits);
+    assert_eq!(pins.each_ref().map(|pin| is_erased(pin, "name")), [true, false, false]);
+}
+
+#[test]
 fn a_snapshot_or_a_handle_that_is_dropped_gives_back_what_it_held_without_another_commit() {
     let (mut windows, run) = (Windows::default(), run_id(1));
     let reader = attended(&mut windows, run);
@@ -103,6 +121,8 @@ fn a_snapshot_or_a_handle_that_is_dropped_gives_back_what_it_held_without_anothe
     let pin = pin_of(&reader).unwrap();
     windows.note_taken(run, STALE_SIZE_MAX + 1, usize::MAX);
     assert!(windows.size() > STALE_SIZE_MAX);
+    windows.tidy();
+    assert!(pin_of(&reader).is_some(), "somebody keeps what is published");
 
     drop(pin);
     windows.tidy();
@@ -112,9 +132,11 @@ fn a_snapshot_or_a_handle_that_is_dropped_gives_back_what_it_held_without_anothe
         "what nobody keeps is too much"
     );
 
+    publish(&mut windows, &state_of(run, &["name"]));
+    assert!(pin_of(&reader).is_some());
     drop(reader);
     windows.tidy();
-    assert_eq!((windows.size(), windows.by_run.len()), (0, 0), "nor is it waited for by anybody");
+    assert_eq!((windows.size(), windows.by_run.len()), (0, 0), "nor does anybody read it");
 }
 
 #[test]
@@ -122,7 +144,8 @@ fn windows_are_looked_at_in_turn_and_those_that_somebody_reads_in_stay() {
     let mut windows = Windows::default();
     let readers: Vec<_> = (0..100).map(|number| (number, attended(&mut windows, run_id(number)))).collect();
     let left: Vec<_> = readers.into_iter().filter(|(number, _)| number % 3 == 0).collect();
-    (0..100).for_each(|_| windows.tidy());
+    // One that comes to the place of one that is over is looked at there.
+    (0..100_usize.div_ceil(LOOKED_AT_MAX)).for_each(|_| windows.tidy());
     assert_eq!((windows.by_run.len(), windows.watched.len()), (left.len(), left.len()));
     assert!(left.iter().all(|(number, _)| windows.by_run.contains_key(&run_id(*number))));
     assert!(windows.watched.iter().enumerate().all(|(place, run)| windows.by_run[run].place == place));
@@ -155,6 +178,18 @@ fn a_run_that_leaves_takes_its_window_along_but_for_what_somebody_keeps() {
     assert_eq!([reader.note_asked(), reader.note_asked()], [false, true], "it tells the shard again");
 }
 
+#[test]
+fn a_shard_that_ends_leaves_nothing_to_be_read() {
+    let (mut windows, run) = (Windows::default(), run_id(1));
+    let reader = attended(&mut windows, run);
+    publish(&mut windows, &state_of(run, &["name"]));
+    let pin = pin_of(&reader).unwrap();
+    drop(windows);
+    assert!(pin_of(&reader).is_none());
+    assert_eq!(pin.share().unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!([reader.note_asked(), reader.note_asked()], [false, true], "it tells the next one");
+}
+
 /// Every commit of a run walked all handles that had ever read it, and so did each that was new.
 #[test]
 fn a_commit_looks_at_a_few_readers_however_many_there_are() {
@@ -162,8 +197,20 @@ fn a_commit_looks_at_a_few_readers_however_many_there_are() {
     let readers: Vec<_> = (0..100).map(|_| attended(&mut windows, run)).collect();
     publish(&mut windows, &state_of(run, &["name"]));
     drop(readers);
+    drop(attended(&mut windows, run));
+    assert_eq!(windows.by_run[&run].readers.len(), 101, "for one that is new none is looked at");
     windows.note_taken(run, 1, usize::MAX);
-    assert_eq!(windows.by_run[&run].readers.len(), 100 - LOOKED_AT_MAX);
+    assert_eq!(windows.by_run[&run].readers.len(), 101 - LOOKED_AT_MAX);
+}
+
+#[test]
+fn readers_are_looked_at_in_turn() {
+    let (mut windows, run) = (Windows::default(), run_id(1));
+    let readers: Vec<_> = (0..64).map(|number| (number, attended(&mut windows, run))).collect();
+    let left: Vec<_> = readers.into_iter().filter(|(number, _)| number % 3 == 0).collect();
+    // One that comes to the place of one that goes is looked at there.
+    (0..64 / LOOKED_AT_MAX).for_each(|_| windows.tidy());
+    assert_eq!(windows.by_run[&run].readers.len(), left.len());
 }
 
 #[test]
@@ -211,8 +258,13 @@ fn what_is_published_stays_when_an_older_picture_was_too_large() {
     publish(&mut windows, &state_of(run, &["name"]));
     drop(old);
     windows.note_taken(run, 10, usize::MAX);
-    assert!(pin_of(&reader).is_some());
+    let kept = pin_of(&reader).unwrap();
     assert_eq!(windows.size(), WINDOW_SIZE + 10);
+
+    publish(&mut windows, &state_of(run, &["name"]));
+    windows.note_taken(run, 5, usize::MAX);
+    assert_eq!(windows.size(), WINDOW_SIZE + 15, "the older one holds what the newer one holds");
+    drop(kept);
 }
 
 /// A build for tests publishes at the first read, and what a build for users does was tested nowhere: it published at the next read of
@@ -226,7 +278,8 @@ fn a_run_is_published_after_so_many_reads_by_message_whoever_asks() {
         let late = attended(&mut windows, run);
         assert!(!windows.is_any_due(), "round {round}");
         windows.note_read(run);
-        assert_eq!(windows.take_due(), [run], "round {round}");
+        windows.note_read(run);
+        assert_eq!(windows.take_due(), [run], "round {round}: once, however many read on");
         publish(&mut windows, &state_of(run, &["name"]));
         assert!(readers.iter().chain([&late]).all(|reader| pin_of(reader).is_some()));
         let later = attended(&mut windows, run);
@@ -236,4 +289,12 @@ fn a_run_is_published_after_so_many_reads_by_message_whoever_asks() {
         assert!(readers.iter().chain([&late, &later]).all(|reader| pin_of(reader).is_none()));
     }
     assert_eq!(windows.publication_count, 3);
+
+    (0..8).for_each(|_| windows.note_read(run));
+    assert_eq!(windows.take_due(), [run]);
+    windows.pass_over(run);
+    (0..7).for_each(|_| windows.note_read(run));
+    assert!(!windows.is_any_due(), "it waits for as many again");
+    windows.note_read(run);
+    assert!(windows.is_any_due());
 }
