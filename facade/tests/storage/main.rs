@@ -13,6 +13,7 @@ mod intervals;
 mod large_values;
 mod layers;
 mod lazy_open;
+mod mending;
 mod read_only;
 mod regressions;
 mod removed_files;
