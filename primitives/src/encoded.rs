@@ -95,7 +95,10 @@ impl Encoded {
         if size > limits.value_size_max.saturating_add(HEAD_SIZE) {
             return Err(too_large(limits, size - HEAD_SIZE));
         }
-        Ok(Self::fill_under(key, size, |out| put_value(out, value)))
+        Ok(match value {
+            Value::String(text) => Self::from_text_under(key, text),
+            value => Self::fill_under(key, size, |out| put_value(out, value)),
+        })
     }
 
     /// The encoding of a whole number.
@@ -125,7 +128,17 @@ impl Encoded {
 
     /// The same of a value that is to stand under `key`, in one allocation with that.
     pub fn from_canonical_under(key: &str, bytes: &[u8]) -> Self {
-        Self::fill_under(key, bytes.len(), |out| put(out, bytes))
+        match text_of(bytes) {
+            Some(text) => Self::from_text_under(key, text),
+            None => Self::fill_under(key, bytes.len(), |out| put(out, bytes)),
+        }
+    }
+
+    /// The encoding of a text, which is known to be one from now on.
+    pub(crate) fn from_text_under(key: &str, text: &str) -> Self {
+        let mut head = [STRING; HEAD_SIZE];
+        head[1..].copy_from_slice(&size_u32(text.len()).to_le_bytes());
+        Self(Bytes::Here(Key(Pair::of_text(key, head, text))))
     }
 
     /// The key that it stands under, in one allocation with that where its bytes are here; an empty one where it stands under none.
@@ -237,6 +250,9 @@ impl Encoded {
     }
 
     pub(crate) fn decode(&self) -> Result<Value, DecodeError> {
+        if let Some(text) = self.as_str() {
+            return Ok(text.into());
+        }
         let mut input = self.as_bytes();
         let value = take_value(&mut input, 0)?;
         codec::expect_end(input)?;
@@ -252,18 +268,18 @@ impl Encoded {
     }
 
     /// The text, if this encodes a string and its bytes are here.
+    #[inline]
     pub fn as_str(&self) -> Option<&str> {
-        self.content_of(STRING).and_then(|content| std::str::from_utf8(content).ok())
+        match &self.0 {
+            Bytes::Here(key) => key.text(),
+            Bytes::Unread(_) => None,
+        }
     }
 
     /// The bytes, if this encodes bytes and they are here.
     pub fn as_binary(&self) -> Option<&[u8]> {
-        self.content_of(BYTES)
-    }
-
-    fn content_of(&self, tag: u8) -> Option<&[u8]> {
         let (head, content) = self.here()?.split_at_checked(HEAD_SIZE)?;
-        (head[0] == tag).then_some(content)
+        (head[0] == BYTES).then_some(content)
     }
 
     /// The kind of value this encodes, as messages say it.
@@ -384,6 +400,13 @@ fn erased_is_not_stored() -> Error {
 #[cold]
 fn invalid(message: String) -> Error {
     Error::new(ErrorKind::InvalidArgument, message)
+}
+
+/// The text that these bytes encode, if they encode one.
+fn text_of(bytes: &[u8]) -> Option<&str> {
+    let ([tag, size @ ..], content) = bytes.split_first_chunk::<HEAD_SIZE>()?;
+    let is_whole = *tag == STRING && u32::from_le_bytes(*size) as usize == content.len();
+    if is_whole { std::str::from_utf8(content).ok() } else { None }
 }
 
 /// The size of the encoding of `value`. `depth_left` bounds the recursion, so that no value overflows the stack.

@@ -49,6 +49,29 @@ fn the_bytes_of_every_kind_of_value_never_change() {
     }
 }
 
+/// A text is looked at without a proof that it is one, so nothing else may pass for it.
+#[test]
+fn only_a_whole_text_is_read_without_decoding() {
+    for text in ["", "a", "gr\u{fc}n \u{10ffff}"] {
+        let encoded = encode(&text.into());
+        let stored = Encoded::from_canonical_under("key", encoded.as_bytes());
+        assert_eq!((encoded.as_str(), stored.as_str()), (Some(text), Some(text)));
+        assert_eq!((&stored, stored.to_value().unwrap()), (&encoded, text.into()));
+        assert_eq!(stored.under(&"other".into()).as_str(), Some(text));
+    }
+    assert_eq!(encode(&vec![b'a'].into()).as_str(), None, "bytes are no text");
+    let damaged: [&[u8]; 4] = [
+        &[STRING, 1, 0, 0, 0, 0xff],
+        &[STRING, 2, 0, 0, 0, b'a'],
+        &[STRING, 0, 0, 0, 0, b'a'],
+        &[STRING, 0, 0],
+    ];
+    for bytes in damaged {
+        let encoded = Encoded::from_canonical(bytes);
+        assert!(encoded.as_str().is_none() && encoded.to_value().is_err(), "{bytes:?}");
+    }
+}
+
 #[test]
 fn whole_numbers_are_read_without_decoding() {
     assert_eq!(Encoded::from_int(-7), encode(&Value::Int(-7)));

@@ -37,6 +37,12 @@ impl Key {
         self.0.value()
     }
 
+    /// The text of that value, if it was made as one.
+    #[inline]
+    pub(crate) fn text(&self) -> Option<&str> {
+        self.0.text()
+    }
+
     /// Whether both are one allocation.
     #[inline]
     pub(crate) fn is_same(&self, other: &Self) -> bool {

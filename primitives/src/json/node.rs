@@ -194,7 +194,10 @@ impl Node {
 
     /// The encoding, in one allocation.
     pub(super) fn to_encoded(&self) -> Encoded {
-        Encoded::fill(self.size(), |out| self.put(out))
+        match &self.content {
+            Content::String(text) => Encoded::from_text_under("", text),
+            _ => Encoded::fill(self.size(), |out| self.put(out)),
+        }
     }
 
     fn put(&self, out: &mut &mut [u8]) {
