@@ -15,9 +15,9 @@ const LINE: f64 = 24.0;
 const DECADES: f64 = 3.0;
 
 /// One colour for each engine, in their order; limits are hollow.
-const COLOURS: [&str; 11] = [
-    "#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#555555", "#777777",
-    "#999999", "#bcbd22",
+const COLOURS: [&str; 12] = [
+    "#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#17becf", "#555555",
+    "#777777", "#999999", "#bcbd22",
 ];
 
 /// The drawing as SVG.
@@ -88,8 +88,9 @@ fn legend(text: &mut String, engines: &[&'static dyn Engine]) {
     text.push_str(
         "<text x=\"10\" y=\"20\">how many times better than strata; hollow dots are limits</text>\n",
     );
+    let step = (WIDTH - RIGHT) / engines.len().max(1) as f64;
     for (number, engine) in engines.iter().enumerate() {
-        let x = 16.0 + 86.0 * number as f64;
+        let x = 16.0 + step.min(86.0) * number as f64;
         dot(text, x, 44.0, number, *engine);
         let _ = writeln!(text, "<text x=\"{:.1}\" y=\"48\">{}</text>", x + 10.0, engine.name());
     }
@@ -118,7 +119,7 @@ mod tests {
         assert_eq!(times_better(&rate, ENGINES[1].name()), Some(10.0));
         assert_eq!(times_better(&bytes, ENGINES[1].name()), Some(10.0));
         assert!(place(10.0) > place(1.0) && place(1e9) <= WIDTH - RIGHT);
-        let drawn = svg(&[rate, bytes], &ENGINES);
+        let drawn = svg(&[rate, bytes], ENGINES);
         assert_eq!(drawn.matches("<circle").count(), ENGINES.len() + 4);
     }
 }

@@ -77,7 +77,7 @@ impl Command {
     /// The engines and limits that are wanted.
     pub fn engines(&self) -> impl Iterator<Item = &'static dyn Engine> {
         let is_wanted = |name: &str| !self.without.iter().any(|out| out.eq_ignore_ascii_case(name));
-        ENGINES.into_iter().filter(move |engine| is_wanted(engine.name()))
+        ENGINES.iter().copied().filter(move |engine| is_wanted(engine.name()))
     }
 }
 

@@ -96,6 +96,11 @@ pub trait Session {
         refuse(value.len());
     }
 
+    /// The same in a closure, where an engine runs one beside its data.
+    fn execute(&mut self, from: &str, to: &str, value: &str) {
+        self.transact(from, to, value);
+    }
+
     /// Reads the first keys in their order with their values, and returns how many bytes those had.
     fn scan(&mut self, count: usize) -> usize {
         refuse(count)

@@ -5,6 +5,8 @@ mod bare_maps;
 mod fjall;
 mod lmdb;
 mod redb;
+#[cfg(feature = "rocksdb")]
+mod rocksdb;
 mod sled;
 mod sqlite;
 mod strata;
@@ -13,11 +15,13 @@ mod surrealkv;
 use crate::engine::Engine;
 
 /// Every engine and every limit; strata is the first.
-pub const ENGINES: [&dyn Engine; 11] = [
+pub const ENGINES: &[&dyn Engine] = &[
     &strata::Strata,
     &surrealkv::SurrealKv,
     &redb::Redb,
     &fjall::Fjall,
+    #[cfg(feature = "rocksdb")]
+    &rocksdb::RocksDb,
     &lmdb::Lmdb,
     &sqlite::Sqlite,
     &sled::Sled,

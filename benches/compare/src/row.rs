@@ -91,7 +91,7 @@ mod tests {
 
     fn row(unit: Unit, figures: &[(&str, f64)]) -> Row {
         let answer = |(name, figure): &(&str, f64)| {
-            let engine = ENGINES.into_iter().find(|engine| engine.name() == *name).unwrap();
+            let engine = ENGINES.iter().copied().find(|engine| engine.name() == *name).unwrap();
             let mut rounds = Rounds::new();
             rounds.push(*figure);
             (engine, rounds)

@@ -133,6 +133,17 @@ impl Session for Client<'_> {
         moved.expect("strata commits");
     }
 
+    fn execute(&mut self, from: &str, to: &str, value: &str) {
+        let [from, to, value] = [from, to, value].map(str::to_owned);
+        let moved = self.run.execute(move |run| {
+            std::hint::black_box((run.get(&from)?, run.get(&to)?));
+            run.put(&from, value.as_str())?;
+            run.put(&to, value)?;
+            Ok::<_, Error>(())
+        });
+        moved.expect("strata commits");
+    }
+
     fn scan(&mut self, count: usize) -> usize {
         let scan = KvScan { limit: count, ..KvScan::default() };
         let mut sum = 0;

@@ -76,7 +76,8 @@ fn weigh_alone(command: &Command, engine: &dyn Engine) -> [f64; 5] {
 /// # Panics
 /// If there is no such engine.
 pub fn weigh(command: &Command, name: &str) -> [f64; 4] {
-    let engine = ENGINES.into_iter().find(|engine| engine.name() == name).expect("an engine has this name");
+    let engine =
+        ENGINES.iter().copied().find(|engine| engine.name() == name).expect("an engine has this name");
     let promise = match engine.settings(Promise::Kernel) {
         Some(_) if !command.is_bare => Promise::Kernel,
         _ => engine.least(),
