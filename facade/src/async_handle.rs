@@ -1,8 +1,6 @@
 //! A handle to one run, for tasks.
 
-use strata_primitives::{
-    Commit, Effect, Error, FindKey, KeyKind, Limits, Operation, Outcome, RunId, check_key,
-};
+use strata_primitives::{Commit, Effect, Error, FindKey, KeyKind, Limits, Operation, Outcome, RunId};
 use strata_shards::{BatchReceipt, Ending};
 
 use crate::Result;
@@ -13,6 +11,7 @@ use crate::batch::Batch;
 use crate::events::Appended;
 use crate::handle::RunHandle;
 use crate::scope::{Scope, pack, unpacked};
+use crate::seeing::look_up_now;
 use crate::transaction::Transacted;
 
 /// A handle to one run whose calls are futures: cheap to clone, usable from any thread and in any executor.
@@ -123,8 +122,7 @@ impl AsyncReads for AsyncRunHandle {
     }
 
     fn look_up_now(&self, kind: KeyKind, name: &str, found: &mut FindKey<'_>) -> Result<bool> {
-        check_key(kind, name, self.id(), &self.handle.limits)?;
-        self.handle.engine().read_key(self.handle.reader(), kind, name, found)
+        look_up_now(&self.handle, kind, name, found)
     }
 }
 

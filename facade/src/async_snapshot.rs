@@ -7,6 +7,7 @@ use crate::Result;
 use crate::async_handle::AsyncRunHandle;
 use crate::async_reads::AsyncReads;
 use crate::reads::Reads;
+use crate::seeing::look_up_now;
 use crate::snapshot::{Route, Snapshot};
 
 /// A [`Snapshot`] whose reads are futures.
@@ -102,6 +103,6 @@ impl AsyncReads for AsyncSnapshot {
     }
 
     fn look_up_now(&self, kind: KeyKind, name: &str, found: &mut FindKey<'_>) -> Result<bool> {
-        self.snapshot.look_up_now(kind, name, found)
+        look_up_now(&self.snapshot, kind, name, found)
     }
 }

@@ -5,21 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strata_primitives::{
-    Cause, Commit, Direction, Durability, Effect, EntityRef, ErasedVersions, Error, ErrorKind, EventRef,
-    FindKey, KeyKind, KeyRef, Limits, Operation, OperationId, Outcome, Retention, RunId, Value, Version,
-    Versioned, check_key,
+    Cause, Commit, Durability, Effect, EntityRef, ErasedVersions, Error, ErrorKind, EventRef, FindKey,
+    KeyKind, KeyRef, Limits, Operation, OperationId, Outcome, Retention, RunId, Value, Version, Versioned,
 };
 use strata_shards::message::{CallOptions, SentOptions};
-use strata_shards::{BatchReceipt, Caller, Ending, Engine, Purpose, Reader, RetentionPreview, repeated};
+use strata_shards::{
+    BatchReceipt, Caller, Ending, Engine, Purpose, Reader, RetentionPreview, Sight, repeated,
+};
 
 use crate::Result;
-use crate::answers::{appended_of, visit_events_of, visit_values_of, written_of};
+use crate::answers::{appended_of, written_of};
 use crate::batch::Batch;
 use crate::events::Appended;
 use crate::kv::KvScan;
-use crate::reads::{Reads, look_up_by_asking, request};
+use crate::reads::{Reads, request};
 use crate::retry::Backoff;
 use crate::scope::{Scope, pack, unpacked};
+use crate::seeing::{self, Sees};
 use crate::snapshot::Snapshot;
 use crate::subscription::{CommitSubscription, EventSubscription};
 use crate::transaction::{Transacted, Transaction};
@@ -499,30 +501,22 @@ impl Reads for RunHandle {
     }
 
     fn visit_last_events(&self, limit: usize, visit: &mut dyn FnMut(EventRef<'_>)) -> Result<Versioned<u64>> {
-        let operation = request(self).events(None, limit, Direction::Reverse);
-        request(self).check_read(&operation)?;
-        match self.engine.visit_last_events(&self.reader, limit.min(self.limits.items_max), visit)? {
-            Some(visited) => Ok(visited),
-            None => visit_events_of(self.ask(operation)?, visit),
-        }
+        seeing::visit_last_events(self, limit, visit)
     }
 
     fn visit_values(&self, scan: &KvScan, visit: &mut dyn FnMut(KeyRef<'_>)) -> Result<Versioned<u64>> {
-        let operation = request(self).list(scan, true);
-        request(self).check_read(&operation)?;
-        let limit = scan.limit.min(self.limits.items_max);
-        match self.engine.visit_keys(&self.reader, &scan.range(), limit, visit)? {
-            Some(visited) => Ok(visited),
-            None => visit_values_of(self.ask(operation)?, visit),
-        }
+        seeing::visit_values(self, scan, visit)
     }
 
     fn look_up(&self, kind: KeyKind, name: &str, found: &mut FindKey<'_>) -> Result<()> {
-        check_key(kind, name, self.id, &self.limits)?;
-        match self.engine.read_key(&self.reader, kind, name, found)? {
-            true => Ok(()),
-            false => look_up_by_asking(self, kind, name, found),
-        }
+        seeing::look_up(self, kind, name, found)
+    }
+}
+
+impl Sees for RunHandle {
+    #[inline]
+    fn sight(&self) -> Option<(&Engine, Sight<'_>)> {
+        Some((&self.engine, Sight::Published(&self.reader)))
     }
 }
 

@@ -57,6 +57,7 @@ mod runs;
 mod salvage;
 mod salvage_lines;
 mod scope;
+mod seeing;
 mod snapshot;
 mod subscription;
 mod surroundings;

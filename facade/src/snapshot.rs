@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use strata_primitives::{
-    Direction, EventRef, FindKey, KeyKind, KeyRef, Limits, Operation, Outcome, RunId, Stamp, Timestamp,
-    Version, Versioned, check_key,
+    EventRef, FindKey, KeyKind, KeyRef, Limits, Operation, Outcome, RunId, Stamp, Timestamp, Version,
+    Versioned,
 };
-use strata_shards::{Pin, Purpose, TransactionId, TransactionStep};
+use strata_shards::{Engine, Pin, Purpose, Sight, TransactionId, TransactionStep};
 
 use crate::Result;
-use crate::answers::{not_found, unexpected, visit_events_of, visit_values_of};
+use crate::answers::{not_found, unexpected};
 use crate::handle::RunHandle;
 use crate::kv::KvScan;
-use crate::reads::{Reads, look_up_by_asking, request};
+use crate::reads::{Reads, request};
+use crate::seeing::{self, Sees};
 use crate::view::View;
 
 /// A picture of a run as it was when [`snapshot`](RunHandle::snapshot) was called, or at an older version that
@@ -152,14 +153,6 @@ impl Snapshot {
         }
     }
 
-    /// Hands `found` what is under a key, where it is known without asking; whether it is.
-    pub(crate) fn look_up_now(&self, kind: KeyKind, name: &str, found: &mut FindKey<'_>) -> Result<bool> {
-        let Source::Pinned(pin, now) = &self.source else { return Ok(false) };
-        check_key(kind, name, self.run_id(), self.limits())?;
-        self.handle.engine().read_key_of_pin(pin, *now, kind, name, found)?;
-        Ok(true)
-    }
-
     /// The newest commit that it shows.
     pub fn version(&self) -> Version {
         self.stamp.version
@@ -224,28 +217,24 @@ impl Reads for Snapshot {
     }
 
     fn visit_last_events(&self, limit: usize, visit: &mut dyn FnMut(EventRef<'_>)) -> Result<Versioned<u64>> {
-        let operation = request(self).events(None, limit, Direction::Reverse);
-        let Source::Pinned(pin, _) = &self.source else {
-            return visit_events_of(self.ask(operation)?, visit);
-        };
-        request(self).check_read(&operation)?;
-        self.handle.engine().visit_last_events_of_pin(pin, limit.min(self.limits().items_max), visit)
+        seeing::visit_last_events(self, limit, visit)
     }
 
     fn visit_values(&self, scan: &KvScan, visit: &mut dyn FnMut(KeyRef<'_>)) -> Result<Versioned<u64>> {
-        let operation = request(self).list(scan, true);
-        let Source::Pinned(pin, now) = &self.source else {
-            return visit_values_of(self.ask(operation)?, visit);
-        };
-        request(self).check_read(&operation)?;
-        let limit = scan.limit.min(self.limits().items_max);
-        self.handle.engine().visit_keys_of_pin(pin, *now, &scan.range(), limit, visit)
+        seeing::visit_values(self, scan, visit)
     }
 
     fn look_up(&self, kind: KeyKind, name: &str, found: &mut FindKey<'_>) -> Result<()> {
-        match self.look_up_now(kind, name, found)? {
-            true => Ok(()),
-            false => look_up_by_asking(self, kind, name, found),
+        seeing::look_up(self, kind, name, found)
+    }
+}
+
+impl Sees for Snapshot {
+    #[inline]
+    fn sight(&self) -> Option<(&Engine, Sight<'_>)> {
+        match &self.source {
+            Source::Shard(_) => None,
+            Source::Pinned(pin, now) => Some((self.handle.engine(), Sight::Kept(pin, *now))),
         }
     }
 }

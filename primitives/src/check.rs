@@ -136,26 +136,26 @@ impl Operation {
     /// Those of `check` and of decoding a value.
     pub fn check_encoded_elsewhere(&self, run: RunId, limits: &Limits) -> Result<(), Error> {
         self.check(run, limits)?;
-        let decoded = |value: &Encoded, entity: EntityRef| {
-            Encoded::from_value(&value.to_value()?, limits, || entity).map(drop)
+        let decoded = |value: &Encoded, entity: &dyn Fn() -> EntityRef| {
+            Encoded::from_value(&value.to_value()?, limits, entity).map(drop)
         };
         match self {
             Self::KvPut { key, value, .. } | Self::KvPutIf { key, value, .. } => {
-                decoded(value, EntityRef::kv(run, key.clone()))
+                decoded(value, &|| EntityRef::kv(run, key.clone()))
             }
             Self::KvPutMany { entries } => entries
                 .iter()
-                .try_for_each(|entry| decoded(&entry.value, EntityRef::kv(run, entry.key.clone()))),
+                .try_for_each(|entry| decoded(&entry.value, &|| EntityRef::kv(run, entry.key.clone()))),
             Self::CellInit { name, value, .. }
             | Self::CellSet { name, value, .. }
-            | Self::CellCas { name, value, .. } => decoded(value, EntityRef::cell(run, name.clone())),
+            | Self::CellCas { name, value, .. } => decoded(value, &|| EntityRef::cell(run, name.clone())),
             Self::JsonCreate { name, value }
             | Self::JsonSet { name, value, .. }
             | Self::JsonCas { name, value, .. }
-            | Self::JsonAppend { name, value, .. } => decoded(value, EntityRef::json(run, name.clone())),
-            Self::EventAppend { payload, .. } => decoded(payload, EntityRef::run(run)),
+            | Self::JsonAppend { name, value, .. } => decoded(value, &|| EntityRef::json(run, name.clone())),
+            Self::EventAppend { payload, .. } => decoded(payload, &|| EntityRef::run(run)),
             Self::EventAppendMany { events } => {
-                events.iter().try_for_each(|event| decoded(&event.payload, EntityRef::run(run)))
+                events.iter().try_for_each(|event| decoded(&event.payload, &|| EntityRef::run(run)))
             }
             // What others write is no encoded value: that of a trace, of metadata, of a patch.
             _ => Ok(()),

@@ -25,6 +25,32 @@ fn refusal(operation: Operation) -> Error {
     error
 }
 
+/// Who keeps an error for long kept the refused value in memory beside the key that the error names.
+#[test]
+fn a_refusal_of_a_value_from_elsewhere_names_its_key_without_the_value() {
+    let text = Value::Array(vec![Value::Array(vec![])]);
+    let deep = Encoded::from_value_under("k", &text, &Limits::default(), || EntityRef::run(run())).unwrap();
+    let (key, value, deadline) = (deep.key().clone(), deep, Deadline::None);
+    assert!(!key.value().is_empty());
+    let limits = Limits { depth_max: 1, ..Limits::default() };
+    for operation in [
+        Operation::KvPut { key: key.clone(), value: value.clone(), deadline },
+        Operation::KvPutMany { entries: vec![PutEntry { key: key.clone(), value: value.clone(), deadline }] },
+        Operation::CellInit { name: key.clone(), value: value.clone(), deadline },
+        Operation::JsonCreate { name: key, value },
+    ] {
+        let error = operation.check_encoded_elsewhere(run(), &limits).expect_err(operation.name());
+        let named = error.entity().unwrap();
+        let (EntityRef::Kv { key, .. }
+        | EntityRef::Cell { name: key, .. }
+        | EntityRef::Json { name: key, .. }) = named
+        else {
+            panic!("{named}")
+        };
+        assert_eq!((key.as_str(), key.value()), ("k", &b""[..]), "{}", operation.name());
+    }
+}
+
 fn value(size: usize) -> Encoded {
     let text = Value::String("v".repeat(size));
     Encoded::from_value(&text, &Limits::default(), || EntityRef::run(run())).unwrap()

@@ -16,6 +16,9 @@ const TAG_TRACE: u8 = 5;
 
 /// One addressable thing. Prints and parses as stable text.
 ///
+/// Errors and histories keep addresses for long, so [`kv`](Self::kv), [`cell`](Self::cell) and [`json`](Self::json) take names
+/// [alone](Key::alone), without the value beside which they may lie.
+///
 /// ```
 /// use strata_primitives::{EntityRef, RunId};
 /// let entity = EntityRef::kv(RunId::from_bytes([0; 16]), "plan/step 1");
@@ -70,17 +73,17 @@ pub enum EntityRef {
 impl EntityRef {
     /// The address of a key.
     pub fn kv(run: RunId, key: impl Into<Key>) -> Self {
-        Self::Kv { run, key: key.into() }
+        Self::Kv { run, key: key.into().alone() }
     }
 
     /// The address of a state cell.
     pub fn cell(run: RunId, name: impl Into<Key>) -> Self {
-        Self::Cell { run, name: name.into() }
+        Self::Cell { run, name: name.into().alone() }
     }
 
     /// The address of a document.
     pub fn json(run: RunId, name: impl Into<Key>) -> Self {
-        Self::Json { run, name: name.into() }
+        Self::Json { run, name: name.into().alone() }
     }
 
     /// The address of an event.
@@ -110,12 +113,12 @@ impl EntityRef {
         }
     }
 
-    /// The same thing by a name that [holds no value](Key::alone): for who keeps the address for long.
+    /// The same thing by a name that [holds no value](Key::alone), whoever put it together: for who keeps it for long.
     pub fn alone(&self) -> Self {
         match self {
-            Self::Kv { run, key } => Self::kv(*run, key.alone()),
-            Self::Cell { run, name } => Self::cell(*run, name.alone()),
-            Self::Json { run, name } => Self::json(*run, name.alone()),
+            Self::Kv { run, key } => Self::kv(*run, key.clone()),
+            Self::Cell { run, name } => Self::cell(*run, name.clone()),
+            Self::Json { run, name } => Self::json(*run, name.clone()),
             Self::Event { .. } | Self::Trace { .. } | Self::Run { .. } => self.clone(),
         }
     }

@@ -25,8 +25,8 @@ impl KeyKind {
     /// The address of one of them.
     pub fn entity(self, run: RunId, key: &Key) -> EntityRef {
         match self {
-            Self::Kv => EntityRef::kv(run, key.alone()),
-            Self::Cell => EntityRef::cell(run, key.alone()),
+            Self::Kv => EntityRef::kv(run, key.clone()),
+            Self::Cell => EntityRef::cell(run, key.clone()),
         }
     }
 }

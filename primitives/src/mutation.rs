@@ -230,9 +230,9 @@ impl Mutation {
     pub fn entity(&self, run: RunId) -> EntityRef {
         match self {
             Self::KvPut { key, .. } | Self::KvDelete { key, .. } | Self::KvDeadline { key, .. } => {
-                EntityRef::kv(run, key.alone())
+                EntityRef::kv(run, key.clone())
             }
-            Self::CellSet { name, .. } | Self::CellDelete { name, .. } => EntityRef::cell(run, name.alone()),
+            Self::CellSet { name, .. } | Self::CellDelete { name, .. } => EntityRef::cell(run, name.clone()),
             Self::EventAppend { sequence, .. } | Self::EventErased { sequence, .. } => {
                 EntityRef::event(run, *sequence)
             }

@@ -234,13 +234,13 @@ impl Operation {
             | Self::KvDelete { key }
             | Self::KvIncrement { key, .. }
             | Self::KvSetDeadline { key, .. }
-            | Self::KvClearDeadline { key } => EntityRef::kv(run, key.alone()),
+            | Self::KvClearDeadline { key } => EntityRef::kv(run, key.clone()),
             Self::CellInit { name, .. }
             | Self::CellRead { name }
             | Self::CellTtl { name }
             | Self::CellSet { name, .. }
             | Self::CellCas { name, .. }
-            | Self::CellDelete { name } => EntityRef::cell(run, name.alone()),
+            | Self::CellDelete { name } => EntityRef::cell(run, name.clone()),
             Self::JsonCreate { name, .. }
             | Self::JsonGet { name, .. }
             | Self::JsonSet { name, .. }

@@ -152,24 +152,24 @@ impl Redaction {
         let (run, erasures) = (self.run(), &self.erasures);
         match entry {
             ImageEntry::Key { stamp, deadline, key, value } => {
-                let is_erased = erasures.covers(&EntityRef::kv(run, key.clone()), stamp.version);
+                let is_erased = erasures.covers(&EntityRef::Kv { run, key: key.clone() }, stamp.version);
                 let value = marker_for(value, is_erased)?;
                 Some(ImageEntry::Key { stamp: *stamp, deadline: *deadline, key: key.clone(), value })
             }
             ImageEntry::KeptKey { written, stamp, deadline, key, value } => {
-                let is_erased = erasures.covers(&EntityRef::kv(run, key.clone()), *written);
+                let is_erased = erasures.covers(&EntityRef::Kv { run, key: key.clone() }, *written);
                 let value = marker_for(value, is_erased)?;
                 let (written, stamp, deadline, key) = (*written, *stamp, *deadline, key.clone());
                 Some(ImageEntry::KeptKey { written, stamp, deadline, key, value })
             }
             ImageEntry::Cell { stamp, deadline, name, value } => {
-                let is_erased = erasures.covers(&EntityRef::cell(run, name.clone()), stamp.version);
+                let is_erased = erasures.covers(&EntityRef::Cell { run, name: name.clone() }, stamp.version);
                 let value = marker_for(value, is_erased)?;
                 Some(ImageEntry::Cell { stamp: *stamp, deadline: *deadline, name: name.clone(), value })
             }
             ImageEntry::Document { stamp, name, document } => {
                 let is_erased = |erasure: &Erasure| erasure.covers_document(name, document);
-                let of_it = erasures.of(&EntityRef::json(run, name.clone()));
+                let of_it = erasures.of(&EntityRef::Json { run, name: name.clone() });
                 of_it.iter().any(is_erased).then(|| ImageEntry::Document {
                     stamp: *stamp,
                     name: name.clone(),

@@ -3,8 +3,8 @@
 //! Nothing here knows what is said: a message is a `T` that is moved in, a reply is a `T` that is moved out.
 //! Read in this order: `mailbox` (the way in), `ring` (its queue), `reply` (the way back), `task_reply` (the same to a
 //! task), `slot` (where both change hands), `timeline` (when they did), `wake` (how a thread sleeps without
-//! missing either), `spin` (how long it looks before it sleeps), `pinned` (where it runs), `published` and `board` (what is read
-//! without asking), `process` (which process this is). `sync` is the one place
+//! missing either), `spin` (how long it looks before it sleeps), `rest` (how long it does not look), `pinned` (where it
+//! runs), `published` and `board` (what is read without asking), `process` (which process this is). `sync` is the one place
 //! that knows whether these run on the machine or inside a model checker.
 #![deny(unsafe_code)]
 
@@ -14,6 +14,7 @@ pub mod pinned;
 pub mod process;
 pub mod published;
 pub mod reply;
+mod rest;
 #[doc(hidden)]
 pub mod ring;
 mod slot;

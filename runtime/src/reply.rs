@@ -5,16 +5,14 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
+use crate::rest::Rest;
 use crate::slot::Slot;
 use crate::spin::Spin;
 use crate::sync::Arc;
 use crate::timeline::Timeline;
 
-/// Slots a pool keeps; a thread with more requests under way at once allocates the rest.
-const POOLED_COUNT_MAX: usize = 64;
-
-/// So many waits in a row sleep at once after a look in vain for an answer that came late.
-const REST: u8 = 16;
+/// Slots that a thread keeps for what it waits for itself; with more requests under way at once it allocates the others.
+const THREAD_SLOT_COUNT_MAX: usize = 64;
 
 /// How long a waiter sleeps before it asks whether to go on.
 const PARK_INTERVAL: Duration = Duration::from_millis(100);
@@ -69,8 +67,8 @@ impl std::error::Error for Unanswered {}
 pub struct ReplyPool<T> {
     free: RefCell<Vec<Arc<Slot<T>>>>,
     spin: Spin,
-    /// Waits that are still to sleep at once.
-    rest: Cell<u8>,
+    /// Of its waits, from a look in vain for an answer that came late.
+    rest: Rest,
     /// Of the last wait for a request that has one.
     timeline: Cell<Option<Timeline>>,
     one_thread: PhantomData<*const ()>,
@@ -84,8 +82,8 @@ impl<T> ReplyPool<T> {
 
     /// An empty pool whose waits look for as long as `spin` says before they sleep.
     pub fn with_spin(spin: Spin) -> ReplyPool<T> {
-        let free = RefCell::new(Vec::with_capacity(POOLED_COUNT_MAX));
-        ReplyPool { free, spin, rest: Cell::new(0), timeline: Cell::new(None), one_thread: PhantomData }
+        let free = RefCell::new(Vec::with_capacity(THREAD_SLOT_COUNT_MAX));
+        ReplyPool { free, spin, rest: Rest::default(), timeline: Cell::new(None), one_thread: PhantomData }
     }
 
     /// Both ends of a new request.
@@ -144,11 +142,8 @@ impl<T> ReplyPool<T> {
         nap: impl Fn() -> Option<Duration>,
     ) -> Result<T, Unanswered> {
         let slot = pending.slot;
-        let rest = self.rest.get();
-        let has_come = match rest {
-            0 => spin.until(|| slot.is_settled()),
-            _ => slot.is_settled(),
-        };
+        let rests = self.rest.is_on();
+        let has_come = if rests { slot.is_settled() } else { spin.until(|| slot.is_settled()) };
         if !has_come && !slot.park_by(nap) {
             return Err(Unanswered::GaveUp);
         }
@@ -156,11 +151,13 @@ impl<T> ReplyPool<T> {
         if slot.is_timed() {
             self.keep_timeline(&slot);
         }
-        self.rest.set(match (is_late, rest) {
-            (false, _) => 0,
-            (true, 0) if !has_come => REST,
-            (true, _) => rest.saturating_sub(1),
-        });
+        if !is_late {
+            self.rest.end();
+        } else if rests {
+            self.rest.pass();
+        } else if !has_come {
+            self.rest.begin();
+        }
         self.recycle(slot);
         answer.ok_or(Unanswered::Abandoned)
     }
@@ -180,7 +177,7 @@ impl<T> ReplyPool<T> {
     #[inline]
     fn recycle(&self, slot: Arc<Slot<T>>) {
         let mut free = self.free.borrow_mut();
-        if free.len() < POOLED_COUNT_MAX {
+        if free.len() < THREAD_SLOT_COUNT_MAX {
             slot.reset();
             free.push(slot);
         }
@@ -384,7 +381,7 @@ mod tests {
         for (number, pending) in pendings.into_iter().enumerate() {
             assert_eq!(pool.wait(pending), Ok(number));
         }
-        assert_eq!(pool.free.borrow().len(), POOLED_COUNT_MAX);
+        assert_eq!(pool.free.borrow().len(), THREAD_SLOT_COUNT_MAX);
     }
 
     #[test]
@@ -405,14 +402,16 @@ mod tests {
         let long = SPIN_BUDGET_MAX * 10;
         answered_after(Duration::ZERO, Responder::send);
         answered_after(long, Responder::send);
-        assert_eq!(pool.rest.get(), 0, "it was asleep, and is not any more");
+        assert!(!pool.rest.is_on(), "it was asleep, and is not any more");
         answered_after(long, Responder::send_late);
-        assert_eq!(pool.rest.get(), REST);
-        (0..REST).for_each(|_| answered_after(Duration::ZERO, Responder::send_late));
-        assert_eq!(pool.rest.get(), 0, "it looks again");
+        for _ in 0..Rest::WAIT_COUNT {
+            assert!(pool.rest.is_on());
+            answered_after(Duration::ZERO, Responder::send_late);
+        }
+        assert!(!pool.rest.is_on(), "it looks again");
         answered_after(long, Responder::send_late);
         answered_after(Duration::ZERO, Responder::send);
-        assert_eq!(pool.rest.get(), 0, "this one was not late, so the next is looked for");
+        assert!(!pool.rest.is_on(), "this one was not late, so the next is looked for");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::rest::Rest;
 use crate::sync;
 
 /// The longest look before sleeping, and the default one.
@@ -28,11 +29,8 @@ const KEEPS_CPU: Duration = Duration::from_micros(2);
 /// Glances between two readings of the clock, which cost more than a glance.
 const GLANCES_PER_READING: u32 = 32;
 
-/// After so many looks in vain a waiter that looks by habit stops looking.
+/// After so many looks in vain a waiter that looks by habit rests, and then looks once more.
 const VAIN_MAX: u8 = 3;
-
-/// For so many waits, and then looks once more.
-const REST: u8 = 16;
 
 /// The default that a bench has put in the place of ours: [`REPLACED`], perhaps [`STUBBORN`], and the budget in
 /// nanoseconds; zero where none has. The standard library's, not the model's: it orders nothing.
@@ -150,7 +148,7 @@ impl Spin {
 #[derive(Debug, Default)]
 pub struct Habit {
     vain_count: Cell<u8>,
-    rest: Cell<u8>,
+    rest: Rest,
 }
 
 impl Habit {
@@ -165,8 +163,8 @@ impl Habit {
         if spin.keeps_cpu == Duration::MAX {
             return look();
         }
-        if let Some(rest) = self.rest.get().checked_sub(1) {
-            self.rest.set(rest);
+        if self.rest.is_on() {
+            self.rest.pass();
             return false;
         }
         let has_found = look();
@@ -176,7 +174,7 @@ impl Habit {
         } else {
             // One more in vain is enough the next time.
             self.vain_count.set(VAIN_MAX - 1);
-            self.rest.set(REST);
+            self.rest.begin();
         }
         has_found
     }
@@ -273,9 +271,9 @@ mod tests {
                 has_come
             })
         };
-        (0..VAIN_MAX + REST).for_each(|_| assert!(!wait(false)));
+        (0..VAIN_MAX + Rest::WAIT_COUNT).for_each(|_| assert!(!wait(false)));
         assert_eq!(looks.get(), VAIN_MAX, "it has rested");
-        (0..=REST).for_each(|_| assert!(!wait(false)));
+        (0..=Rest::WAIT_COUNT).for_each(|_| assert!(!wait(false)));
         assert_eq!(looks.get(), VAIN_MAX + 1, "one more in vain is enough");
         assert!((0..100).all(|_| wait(true)), "what it waits for has become fast");
     }

@@ -11,8 +11,9 @@ use crate::slot::Slot;
 use crate::sync::Arc;
 use crate::timeline::Timeline;
 
-/// Slots a pool keeps; a thread with more requests under way at once allocates the rest.
-const POOLED_COUNT_MAX: usize = 256;
+/// Slots that a thread keeps for its tasks, of which it has more at once than it could wait for itself; with more requests under way it
+/// allocates the others.
+const TASK_SLOT_COUNT_MAX: usize = 256;
 
 /// The slots for requests of tasks: a request takes one from the pool of the thread that makes it, and whoever has its
 /// answer gives it to the pool of his own.
@@ -56,7 +57,7 @@ impl<T> TaskReplyPool<T> {
             return;
         }
         let mut free = self.free.borrow_mut();
-        if free.len() < POOLED_COUNT_MAX {
+        if free.len() < TASK_SLOT_COUNT_MAX {
             free.push_back(Arc::clone(&awaited.slot));
         }
     }

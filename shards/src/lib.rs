@@ -5,7 +5,7 @@
 //! applies it, and answers once the record has reached the place its writer asked for.
 //!
 //! Read in this order: `message`, `record`, `run`, `run_table`, `shard`, `batches`, `stage`, `commit`, `transaction`,
-//! `transact`, `picture`, `reader`, `unseen_erasure`, `window`, `publishing`, `reading`, `execute`, `subscription`, `subscribe`, `withheld`, `log_progress`, `shard_thread`; `checkpoint`, `checkpoint_kind`,
+//! `transact`, `picture`, `reader`, `unseen_erasure`, `window`, `publishing`, `sight`, `reading`, `execute`, `subscription`, `subscribe`, `withheld`, `log_progress`, `shard_thread`; `checkpoint`, `checkpoint_kind`,
 //! `image_walk`, `retained`, `trail`, `image_directory`, `image_thread` and `restore`; `cold_run`, `loader`, `residency` and `eviction`;
 //! `history`, `pasts`, `reaches`, `retention_preview`, `record_walk`, `history_query`, `history_read`, `frozen`, `fork`, `base`, `forks`, `shared_memory` and `kin`; `archive`, `export` and `import`; then `maintenance`, `held_checkpoint`, `compaction`,
 //! `verify`, `open`, `resharding`, `engine`, `calls`, `awaiting`, `sending` and `layers`, which start, reach and stop all of them; and `salvage` with its `salvage_index`, for
@@ -81,6 +81,7 @@ mod setup;
 mod shard;
 mod shard_thread;
 mod shared_memory;
+mod sight;
 mod stage;
 mod store_error;
 mod subscribe;
@@ -112,6 +113,7 @@ pub use report::{
 };
 pub use salvage::{Damage, Salvaged, SalvagedStore, salvage};
 pub use sending::Sent;
+pub use sight::Sight;
 pub use stage::repeated;
 pub use subscription::{CommitNotice, News, NewsFrom, SubscriptionId};
 pub use transaction::{Purpose, TransactionId, TransactionStep};

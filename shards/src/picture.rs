@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use rustc_hash::FxBuildHasher;
 use strata_primitives::{
     Answer as Validated, Context, Draft, EntityRef, Erasure, Error, KeyKind, Limits, Mutation, Operation,
-    Outcome, RunState, Stamp, Timestamp, TraceId, validate,
+    OrderIndex, Outcome, RunState, Stamp, Timestamp, TraceId, validate,
 };
 use strata_runtime::{Publication, Published};
 
@@ -59,10 +59,6 @@ impl Picture {
     pub(crate) fn pin(&self) -> &Arc<Pin> {
         &self.pin
     }
-
-    pub(crate) fn boot(&self) -> Boot {
-        self.pin.boot
-    }
 }
 
 impl Pin {
@@ -71,18 +67,8 @@ impl Pin {
         self.stamp
     }
 
-    /// Answers a read as of `now`.
-    pub(crate) fn answer(
-        &self,
-        operation: Operation,
-        now: Timestamp,
-        limits: &Limits,
-    ) -> Result<Outcome, Error> {
-        self.look(|shown| {
-            // Who keeps a picture pages through it: what is sorted once stays sorted.
-            operation.needs_order().into_iter().for_each(|index| shown.state.ensure_order(index));
-            answer(&shown.state, self.boot, operation, now, limits)
-        })?
+    pub(crate) fn boot(&self) -> Boot {
+        self.boot
     }
 
     /// The run as the picture shows it, sharing everything with it; and what was erased last that is erased in it.
@@ -90,9 +76,17 @@ impl Pin {
         self.look(|shown| (shown.state.share(), self.boot, shown.erasure_mark))
     }
 
+    /// Looks at the run, in this order if in one. Who keeps a picture pages through it: what is sorted once stays sorted.
     #[inline]
-    pub(crate) fn with_state<R>(&self, look: impl FnOnce(&RunState) -> R) -> Result<R, Error> {
-        self.look(|shown| look(&shown.state))
+    pub(crate) fn with_state<R>(
+        &self,
+        order: Option<OrderIndex>,
+        look: impl FnOnce(&RunState) -> R,
+    ) -> Result<R, Error> {
+        self.look(|shown| {
+            order.into_iter().for_each(|order| shown.state.ensure_order(order));
+            look(&shown.state)
+        })
     }
 
     #[inline]
@@ -257,7 +251,7 @@ fn mark(kind: u64, name: &(impl Hash + ?Sized)) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use strata_primitives::{Direction, ErrorKind, OrderIndex, RunId};
+    use strata_primitives::RunId;
 
     use super::*;
 
@@ -266,16 +260,9 @@ mod tests {
         let boot = Boot { number: 1, ..Boot::default() };
         let picture = Picture::new(RunState::new(RunId::from_bytes([7; 16]), 1), boot, 0);
         let keys = OrderIndex::Keys(KeyKind::Kv);
-        let has_order = || picture.pin().with_state(|state| state.has_order(keys)).unwrap();
+        let has_order = || picture.pin().with_state(None, |state| state.has_order(keys)).unwrap();
         assert!(!has_order());
-        let (prefix, direction) = ("".into(), Direction::Forward);
-        let page = Operation::KvList { prefix, start_after: None, limit: 1, direction, values: false };
-        let told = picture.pin().answer(page, Timestamp(1), &Limits::default());
-        assert_eq!(
-            told.unwrap_err().kind(),
-            ErrorKind::NotFound,
-            "a blank state is no run yet, and can be sorted"
-        );
+        assert!(picture.pin().with_state(Some(keys), |state| state.has_order(keys)).unwrap());
         assert!(has_order());
     }
 }

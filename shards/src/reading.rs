@@ -1,11 +1,11 @@
-//! Reads on the thread of whoever asks, from what the shard of the run has published.
+//! Reads on the thread of whoever asks, from what the shard of the run has published or from a picture that he keeps.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use strata_primitives::{
     Error, EventRef, FindKey, KeyKind, KeyRange, KeyRef, Limits, Operation, OrderIndex, Outcome, RunId,
-    RunState, Stamp, Timestamp, Versioned,
+    Timestamp, Versioned,
 };
 use strata_runtime::Publication;
 
@@ -13,8 +13,9 @@ use crate::calls::Caller;
 use crate::engine::{Engine, forked_error};
 use crate::frozen::Frozen;
 use crate::message::Message;
-use crate::picture::{Picture, Pin, Reach, answer};
+use crate::picture::{Picture, Pin, Reach};
 use crate::reader::Reader;
+use crate::sight::{Seen, Sight};
 
 impl Caller<'_> {
     /// Answers a read: without a message, where what it looks at is as published.
@@ -55,14 +56,10 @@ impl Engine {
         operation: Operation,
         limits: &Limits,
     ) -> Result<Published, Error> {
+        let (reach, order) = (Reach::of(&operation), operation.needs_order());
         let mut unanswered = Some(operation);
-        let answer = self.look(reader, |publication| {
-            let picture = publication.shown();
-            let operation = unanswered.take_if(|operation| {
-                let has_order = operation.needs_order().is_none_or(|index| picture.state().has_order(index));
-                has_order && Reach::of(operation).is_as_published(publication)
-            })?;
-            Some(answer(picture.state(), picture.boot(), operation, self.now_for(publication), limits))
+        let answer = self.look(Sight::Published(reader), reach, order, |seen| {
+            seen.answer(unanswered.take().expect("it is answered once"), limits)
         })?;
         match (answer, unanswered) {
             (Some(answer), _) => answer.map(Published::Answered),
@@ -73,19 +70,35 @@ impl Engine {
         }
     }
 
+    /// Answers a read from a picture that somebody keeps.
+    ///
+    /// # Errors
+    /// Whatever the read is refused with; `HistoryTrimmed` when the picture was given up, `Closed` when its shard has ended.
+    ///
+    /// # Panics
+    /// If it is a write.
+    pub fn read_pin(
+        &self,
+        pin: &Arc<Pin>,
+        now: Timestamp,
+        operation: Operation,
+        limits: &Limits,
+    ) -> Result<Outcome, Error> {
+        let order = operation.needs_order();
+        let answer =
+            self.look(Sight::Kept(pin, now), Reach::Whole, order, |seen| seen.answer(operation, limits))?;
+        answer.expect("all of a picture is known")
+    }
+
     /// Hands `found` what is under a key, or nothing, without a message. Whether it could: else it has to be asked for.
     pub fn read_key(
         &self,
-        reader: &Reader,
+        sight: Sight<'_>,
         kind: KeyKind,
         name: &str,
         found: &mut FindKey<'_>,
     ) -> Result<bool, Error> {
-        let answered = self.look(reader, |publication| {
-            let is_known = Reach::key(kind, name).is_as_published(publication);
-            is_known
-                .then(|| find(publication.shown().state(), kind, name, || self.now_for(publication), found))
-        });
+        let answered = self.look(sight, Reach::key(kind, name), None, |seen| seen.find(kind, name, found));
         Ok(answered?.is_some())
     }
 
@@ -93,97 +106,29 @@ impl Engine {
     /// newest. Nothing where they have to be asked for.
     pub fn visit_last_events(
         &self,
-        reader: &Reader,
+        sight: Sight<'_>,
         limit: usize,
         visit: &mut dyn FnMut(EventRef<'_>),
     ) -> Result<Option<Versioned<u64>>, Error> {
-        self.look(reader, |publication| {
-            let picture = publication.shown();
-            publication
-                .is_newest()
-                .then(|| visit_newest(picture.state(), picture.pin().stamp(), limit, visit))
-        })
-    }
-
-    /// The same of such a picture that somebody keeps.
-    pub fn visit_last_events_of_pin(
-        &self,
-        pin: &Pin,
-        limit: usize,
-        visit: &mut dyn FnMut(EventRef<'_>),
-    ) -> Result<Versioned<u64>, Error> {
-        self.check_caller()?;
-        pin.with_state(|state| visit_newest(state, pin.stamp(), limit, visit))
+        self.look(sight, Reach::Whole, None, |seen| seen.visit_newest(limit, visit))
     }
 
     /// Hands the keys of a range with their values to `visit`, `limit` at most, without a message; tells how many, and the version at
     /// which these are the keys. Nothing where they have to be asked for, as where nobody has asked for their order yet.
     pub fn visit_keys(
         &self,
-        reader: &Reader,
+        sight: Sight<'_>,
         range: &KeyRange<'_>,
         limit: usize,
         visit: &mut dyn FnMut(KeyRef<'_>),
     ) -> Result<Option<Versioned<u64>>, Error> {
-        self.look(reader, |publication| {
-            let picture = publication.shown();
-            let (state, stamp) = (picture.state(), picture.pin().stamp());
-            let is_known = state.has_order(OrderIndex::Keys(KeyKind::Kv)) && publication.is_newest();
-            is_known.then(|| visit_range(state, stamp, range, self.now_for(publication), limit, visit))
-        })
-    }
-
-    /// The same of such a picture that somebody keeps; the first walk sorts the keys, where nobody has before.
-    pub fn visit_keys_of_pin(
-        &self,
-        pin: &Pin,
-        now: Timestamp,
-        range: &KeyRange<'_>,
-        limit: usize,
-        visit: &mut dyn FnMut(KeyRef<'_>),
-    ) -> Result<Versioned<u64>, Error> {
-        self.check_caller()?;
-        pin.with_state(|state| {
-            state.ensure_order(OrderIndex::Keys(KeyKind::Kv));
-            visit_range(state, pin.stamp(), range, now, limit, visit)
-        })
+        let order = Some(OrderIndex::Keys(KeyKind::Kv));
+        self.look(sight, Reach::Whole, order, |seen| seen.visit_range(range, limit, visit))
     }
 
     /// A picture of the run as it is now, with the time at which it judges deadlines; `None` where it has to be asked for by message.
     pub fn pin(&self, reader: &Reader) -> Result<Option<(Arc<Pin>, Timestamp)>, Error> {
-        self.look(reader, |publication| {
-            publication
-                .is_newest()
-                .then(|| (Arc::clone(publication.shown().pin()), self.now_for(publication)))
-        })
-    }
-
-    /// Answers a read from a picture that somebody keeps.
-    ///
-    /// # Errors
-    /// Whatever the read is refused with; `HistoryTrimmed` when the picture was given up, `Closed` when its shard has ended.
-    pub fn read_pin(
-        &self,
-        pin: &Pin,
-        now: Timestamp,
-        operation: Operation,
-        limits: &Limits,
-    ) -> Result<Outcome, Error> {
-        self.check_caller()?;
-        pin.answer(operation, now, limits)
-    }
-
-    /// Hands `found` what is under a key of such a picture.
-    pub fn read_key_of_pin(
-        &self,
-        pin: &Pin,
-        now: Timestamp,
-        kind: KeyKind,
-        name: &str,
-        found: &mut FindKey<'_>,
-    ) -> Result<(), Error> {
-        self.check_caller()?;
-        pin.with_state(|state| find(state, kind, name, || now, found))
+        self.look(Sight::Published(reader), Reach::Whole, None, |seen| (Arc::clone(seen.pin), (seen.now)()))
     }
 
     /// The same picture in the hands of the caller.
@@ -192,15 +137,30 @@ impl Engine {
         Frozen::of_pin(pin, now)
     }
 
-    /// Looks at what is published for a reader.
+    /// Looks at a run where it is seen, if what the look reaches is known there, in this order.
     #[inline]
     fn look<R>(
         &self,
-        reader: &Reader,
-        look: impl FnOnce(&Publication<Picture>) -> Option<R>,
+        sight: Sight<'_>,
+        reach: Reach,
+        order: Option<OrderIndex>,
+        look: impl FnOnce(Seen<'_>) -> R,
     ) -> Result<Option<R>, Error> {
         self.check_caller()?;
-        Ok(reader.board.read(look).flatten())
+        match sight {
+            Sight::Published(reader) => Ok(reader
+                .board
+                .read(|publication| {
+                    let (state, pin) = (publication.shown().state(), publication.shown().pin());
+                    let has_order = order.is_none_or(|order| state.has_order(order));
+                    let is_known = has_order && reach.is_as_published(publication);
+                    is_known.then(|| look(Seen { state, pin, now: &|| self.now_for(publication) }))
+                })
+                .flatten()),
+            Sight::Kept(pin, now) => {
+                pin.with_state(order, |state| look(Seen { state, pin, now: &|| now })).map(Some)
+            }
+        }
     }
 
     /// A read is refused to those whose messages would be.
@@ -227,48 +187,4 @@ impl Engine {
             }
         }
     }
-}
-
-fn visit_newest(
-    state: &RunState,
-    stamp: Stamp,
-    limit: usize,
-    visit: &mut dyn FnMut(EventRef<'_>),
-) -> Versioned<u64> {
-    visit_all(state.events_from_newest().take(limit), stamp, visit)
-}
-
-fn visit_range(
-    state: &RunState,
-    stamp: Stamp,
-    range: &KeyRange<'_>,
-    now: Timestamp,
-    limit: usize,
-    visit: &mut dyn FnMut(KeyRef<'_>),
-) -> Versioned<u64> {
-    visit_all(state.keys_in_order(KeyKind::Kv, range, now).take(limit), stamp, visit)
-}
-
-/// Hands all of them over, and tells how many.
-fn visit_all<T>(all: impl Iterator<Item = T>, stamp: Stamp, visit: &mut dyn FnMut(T)) -> Versioned<u64> {
-    let mut count = 0;
-    all.for_each(|one| {
-        visit(one);
-        count += 1;
-    });
-    Versioned { value: count, version: stamp.version, timestamp: stamp.timestamp }
-}
-
-/// Hands `found` what is under a key of a run and has not expired.
-#[inline]
-fn find(
-    state: &RunState,
-    kind: KeyKind,
-    name: &str,
-    now: impl FnOnce() -> Timestamp,
-    found: &mut FindKey<'_>,
-) {
-    let entry = state.key(kind, name);
-    let is_live = entry.is_some_and(|(_, _, deadline)| deadline.is_none_or(|deadline| deadline > now()));
-    found(entry.filter(|_| is_live).map(|(value, stamp, _)| (value, stamp)));
 }

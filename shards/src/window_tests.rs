@@ -48,7 +48,7 @@ fn erasure_of(run: RunId, key: &str) -> Vec<Erasure> {
 }
 
 fn is_erased(pin: &Pin, key: &str) -> bool {
-    pin.with_state(|state| state.key(KeyKind::Kv, key).unwrap().0.is_erased()).unwrap()
+    pin.with_state(None, |state| state.key(KeyKind::Kv, key).unwrap().0.is_erased()).unwrap()
 }
 
 /// An erasure that waits for the disk stood in front of one that waits for the kernel alone. Whoever asked for the second was

@@ -176,7 +176,7 @@ impl Decision<'_, '_> {
         if self.draft.is_recording()
             && let Some(path) = self.draft.place_below(at.name, at.path, writes)
         {
-            self.draft.record(Place::Region { name: at.name.clone(), path });
+            self.draft.record(Place::Region { name: at.name.alone(), path });
         }
     }
 

@@ -144,7 +144,7 @@ impl Decision<'_, '_> {
 
     fn look_at_key(&mut self, kind: KeyKind, key: &Key, presence_only: bool) {
         if self.draft.is_recording() && !self.draft.keys(kind).is_staged(key) {
-            self.draft.record(Place::Key { kind, key: key.clone(), presence_only });
+            self.draft.record(Place::Key { kind, key: key.alone(), presence_only });
         }
     }
 
