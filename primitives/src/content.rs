@@ -171,7 +171,7 @@ impl Content {
         name: &Key,
         entry: Option<Entry<Document>>,
         keeper: Option<Keeper>,
-        detached_size: impl FnOnce(&Document) -> usize,
+        detached_memory: impl FnOnce(&Document) -> usize,
     ) -> (Option<Entry<Document>>, usize, Option<Version>) {
         let was = match entry {
             Some(entry) => self.documents.put(name, entry),
@@ -181,12 +181,12 @@ impl Content {
             fork.note_document(name, self.documents.get(name).is_some(), was.as_ref());
         }
         // What a write replaces is kept, and the path to it, which it copies; the rest is shared with what follows.
-        let detached_size = was.as_ref().map_or(0, |was| detached_size(&was.value));
+        let detached_memory = was.as_ref().map_or(0, |was| detached_memory(&was.value));
         let kept = kept_by(keeper, |keeper| {
-            let size = name.len() + DOCUMENT_PATH_SIZE + detached_size;
+            let size = name.len() + DOCUMENT_PATH_SIZE + detached_memory;
             self.past.documents.keep(&**name, keeper, size, || (name.alone(), was.clone()))
         });
-        (was, detached_size, kept)
+        (was, detached_memory, kept)
     }
 
     /// Takes back a [`put_document`](Self::put_document).

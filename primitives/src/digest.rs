@@ -198,8 +198,8 @@ impl Hashed {
         mut put: impl FnMut(&mut Self, &str, &Entry<V>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.put_count(map.len());
-        for key in map.walk(&KeyRange::prefix("")) {
-            put(self, key, map.get(key).expect("a walk passes what is there"))?;
+        for (key, entry) in map.walk(&KeyRange::prefix("")) {
+            put(self, key, entry)?;
         }
         Ok(())
     }

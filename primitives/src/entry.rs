@@ -2,7 +2,7 @@
 use crate::encoded::Encoded;
 use crate::json::Document;
 use crate::key::Key;
-use crate::memory::{ALLOCATION_SIZE, NODE_SIZE};
+use crate::memory::ALLOCATION_SIZE;
 use crate::version::{Stamp, Timestamp, Version};
 use std::borrow::Borrow;
 use std::fmt;
@@ -112,7 +112,7 @@ impl Stored for Document {
     }
 
     fn memory(&self) -> usize {
-        Document::size(self) + self.node_count() * NODE_SIZE
+        Document::memory(self)
     }
 
     type Key = Key;

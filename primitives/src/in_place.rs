@@ -29,7 +29,27 @@ impl RunState {
         })
     }
 
-    /// Whether that index is there.
+    /// Called before a walk by who may only look at it: sorts the names for all who do, once walks have passed as many as that takes.
+    /// The others wait meanwhile.
+    pub fn ensure_sorted(&self, index: OrderIndex) {
+        match index {
+            OrderIndex::Keys(kind) => self.content.keys(kind).ensure_sorted(),
+            OrderIndex::Documents => self.content.documents.ensure_sorted(),
+        }
+    }
+
+    /// Notes that such a walk over keys has passed so many.
+    pub fn note_walked(&self, kind: KeyKind, count: usize) {
+        self.content.keys(kind).note_walked(count);
+    }
+
+    /// About how many bytes of memory sorted names take.
+    pub fn sorted_memory(&self) -> usize {
+        let keys = [KeyKind::Kv, KeyKind::Cell].map(|kind| self.content.keys(kind).sorted_memory());
+        keys.iter().sum::<usize>() + self.content.documents.sorted_memory()
+    }
+
+    /// Whether names are in order, as one of these leaves them.
     pub fn has_order(&self, index: OrderIndex) -> bool {
         match index {
             OrderIndex::Keys(kind) => self.content.keys(kind).has_order(),

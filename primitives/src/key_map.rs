@@ -1,47 +1,26 @@
-//! Things found by a key: a hash map for points, an ordered index for walks, a queue of deadlines.
+//! Things found by a key: a hash map for points, an order for walks, a queue of deadlines.
 //!
 //! Keys and values, state cells and documents are each one such map.
 use crate::entry::{Entry, Slot, Stored};
 use crate::key::Key;
+use crate::key_order::{Order, Sorted, Walked, alone_size};
 use crate::key_range::KeyRange;
-use crate::memory::{ALLOCATION_SIZE, DEADLINE_SIZE, ORDER_SIZE};
+use crate::memory::{ALLOCATION_SIZE, DEADLINE_SIZE};
 use crate::operation::Direction;
 use crate::split_map::SplitMap;
 use crate::version::Timestamp;
 use imbl::OrdSet;
 use std::sync::OnceLock;
 
-/// What a key takes that lies alone.
-fn alone_size(key: &Key) -> usize {
-    key.len() + ALLOCATION_SIZE
-}
-
-/// Every key, in its order.
-#[derive(Debug, Clone, Default)]
-struct Order {
-    keys: OrdSet<Key>,
-    /// What they take, each standing alone.
-    alone: usize,
-}
-
-impl Order {
-    fn insert(&mut self, key: &Key) {
-        self.keys.insert(key.alone());
-        self.alone += alone_size(key);
-    }
-
-    fn remove(&mut self, key: &Key) {
-        self.keys.remove(key);
-        self.alone -= alone_size(key);
-    }
-}
-
-/// Keys and what they hold. The order exists from the first walk on; runs that are never walked pay nothing for it. A clone
+/// Keys and what they hold. An order exists once it is asked for; runs that are never walked pay nothing for it. A clone
 /// shares everything until either is changed.
 #[derive(Debug, Clone)]
 pub(crate) struct KeyMap<V: Stored> {
     entries: SplitMap<Slot<V>, ()>,
-    order: OnceLock<Order>,
+    order: Option<Order>,
+    /// The keys as they lie now, sorted by those who may not change the map and walk it much.
+    sorted: OnceLock<Sorted>,
+    walked: Walked,
     deadlines: OrdSet<(Timestamp, Key)>,
     size: usize,
     /// What keys and values take beside their slots.
@@ -55,7 +34,9 @@ pub(crate) struct KeyMap<V: Stored> {
 impl<V: Stored> KeyMap<V> {
     pub(crate) fn new(hash_seed: usize) -> Self {
         let (entries, deadlines) = (SplitMap::new(hash_seed), OrdSet::new());
-        Self { entries, order: OnceLock::new(), deadlines, size: 0, memory: 0, alone: 0, elsewhere: 0 }
+        let (order, sorted, walked) = (None, OnceLock::new(), Walked::default());
+        let (size, memory, alone, elsewhere) = (0, 0, 0, 0);
+        Self { entries, order, sorted, walked, deadlines, size, memory, alone, elsewhere }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -79,8 +60,17 @@ impl<V: Stored> KeyMap<V> {
 
     /// The same without keys and values themselves.
     pub(crate) fn slot_memory(&self) -> usize {
-        let order = self.order.get().map_or(0, |order| order.keys.len() * ORDER_SIZE + order.alone);
-        self.entries.allocated() + order + self.deadlines.len() * DEADLINE_SIZE + self.alone
+        let order = self.order.as_ref().map_or(0, Order::memory);
+        self.entries.allocated()
+            + order
+            + self.sorted_memory()
+            + self.deadlines.len() * DEADLINE_SIZE
+            + self.alone
+    }
+
+    /// What of that its keys take as they were sorted by those who may not change it.
+    pub(crate) fn sorted_memory(&self) -> usize {
+        self.sorted.get().map_or(0, Sorted::memory)
     }
 
     /// About how many bytes of slots a clone has of its own, because it changed what it shared.
@@ -119,7 +109,8 @@ impl<V: Stored> KeyMap<V> {
             None => {
                 self.size += key.len();
                 self.memory += key.len() + ALLOCATION_SIZE;
-                if let Some(order) = self.order.get_mut() {
+                self.sorted.take();
+                if let Some(order) = &mut self.order {
                     order.insert(key);
                 }
             }
@@ -137,7 +128,8 @@ impl<V: Stored> KeyMap<V> {
         self.size -= key.len() + removed.value.size();
         self.memory -= key.len() + ALLOCATION_SIZE + removed.memory();
         self.elsewhere -= removed.value.elsewhere();
-        if let Some(order) = self.order.get_mut() {
+        self.sorted.take();
+        if let Some(order) = &mut self.order {
             order.remove(key);
         }
         if removed.deadline().is_some() {
@@ -156,18 +148,40 @@ impl<V: Stored> KeyMap<V> {
         self.entries.part(part, count).map(|(slot, ())| slot.key())
     }
 
-    /// Builds the ordered index if there is none.
-    pub(crate) fn ensure_order(&self) {
-        self.order.get_or_init(|| {
+    /// Builds the order that follows every change, if there is none.
+    pub(crate) fn ensure_order(&mut self) {
+        let entries = &self.entries;
+        self.order.get_or_insert_with(|| {
             let mut order = Order::default();
-            self.entries.keys().for_each(|slot| order.insert(slot.key()));
+            entries.keys().for_each(|slot| order.insert(slot.key()));
             order
         });
     }
 
-    /// Whether the ordered index is there.
+    /// Called before a walk by who may not change the map: sorts the keys once walks have passed as many as that takes. A walk without
+    /// an order passes all, one in the [order](Self::ensure_order) those that it [notes](Self::note_walked).
+    pub(crate) fn ensure_sorted(&self) {
+        if self.sorted.get().is_some() {
+            return;
+        }
+        let patience = if self.order.is_some() { 2 * self.len() } else { self.len() };
+        if self.walked.count() >= patience {
+            self.sorted.get_or_init(|| Sorted::of(&self.entries));
+        } else if self.order.is_none() {
+            self.walked.note(self.len());
+        }
+    }
+
+    /// Notes that such a walk has passed so many keys.
+    pub(crate) fn note_walked(&self, count: usize) {
+        if self.sorted.get().is_none() {
+            self.walked.note(count);
+        }
+    }
+
+    /// Whether the keys are in order.
     pub(crate) fn has_order(&self) -> bool {
-        self.order.get().is_some()
+        self.order.is_some() || self.sorted.get().is_some()
     }
 
     /// The first deadline of all.
@@ -189,22 +203,32 @@ impl<V: Stored> KeyMap<V> {
         keys.into_iter().flatten().map(|(_, key)| key)
     }
 
-    /// The keys inside `range` in its direction; without the ordered index they are sorted for this walk alone.
-    pub(crate) fn walk<'a>(&'a self, range: &KeyRange<'_>) -> Box<dyn Iterator<Item = &'a Key> + 'a> {
+    /// The keys inside `range` with what they hold, in its direction; those of a map without an order are sorted for this walk alone.
+    pub(crate) fn walk<'a>(
+        &'a self,
+        range: &KeyRange<'_>,
+    ) -> Box<dyn Iterator<Item = (&'a Key, &'a Entry<V>)> + 'a> {
         let Some(bounds) = range.bounds() else { return Box::new(std::iter::empty()) };
-        let Some(Order { keys: order, .. }) = self.order.get() else {
-            let mut keys: Vec<_> =
-                self.entries.keys().map(Slot::key).filter(|key| range.contains(key)).collect();
-            keys.sort_unstable();
-            if range.direction == Direction::Reverse {
-                keys.reverse();
-            }
-            return Box::new(keys.into_iter());
-        };
-        match range.direction {
-            Direction::Forward => Box::new(order.range::<_, str>(bounds.as_refs())),
-            Direction::Reverse => Box::new(order.range::<_, str>(bounds.as_refs()).rev()),
+        let is_forward = range.direction == Direction::Forward;
+        if let Some(sorted) = self.sorted.get() {
+            let entries = sorted.range(&self.entries, &bounds);
+            return if is_forward { Box::new(entries) } else { Box::new(entries.rev()) };
         }
+        if let Some(order) = &self.order {
+            let keys = order.range(&bounds);
+            let held = |key: &'a Key| Some((key, self.get(key)?));
+            return match is_forward {
+                true => Box::new(keys.filter_map(held)),
+                false => Box::new(keys.rev().filter_map(held)),
+            };
+        }
+        let slots = self.entries.keys().filter(|slot| range.contains(slot.key()));
+        let mut entries: Vec<_> = slots.map(|slot| (slot.key(), &slot.entry)).collect();
+        entries.sort_unstable_by_key(|(key, _)| *key);
+        if !is_forward {
+            entries.reverse();
+        }
+        Box::new(entries.into_iter())
     }
 
     /// Calls `visit` with every key under which the two may hold something else, and with what they hold; what they share is not
@@ -225,8 +249,8 @@ impl<V: Stored> KeyMap<V> {
     /// Whether two maps hold the same, and their indexes agree with what they hold.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let is_ordered = |map: &Self| {
-            map.order.get().is_none_or(|Order { keys, .. }| {
-                keys.len() == map.len() && keys.iter().all(|key| map.get(key).is_some())
+            map.order.as_ref().is_none_or(|order| {
+                order.len() == map.len() && order.iter().all(|key| map.get(key).is_some())
             })
         };
         self.len() == other.len()
@@ -293,7 +317,7 @@ mod tests {
     }
 
     fn walk(map: &KeyMap<u64>, prefix: &str, start_after: Option<&str>, direction: Direction) -> Vec<String> {
-        map.walk(&KeyRange { prefix, start_after, direction }).map(|key| key.to_string()).collect()
+        map.walk(&KeyRange { prefix, start_after, direction }).map(|(key, _)| key.to_string()).collect()
     }
 
     #[test]
@@ -336,6 +360,11 @@ mod tests {
         ordered.put(&Key::from("gone"), entry(1, None));
         ordered.remove(&Key::from("gone"));
         assert!(plain.is_same(&ordered));
+        let sorted = map(&keys);
+        sorted.ensure_sorted();
+        assert!(!sorted.has_order(), "one walk is not worth it");
+        sorted.ensure_sorted();
+        assert!(sorted.has_order());
         for prefix in ["", "a", "a/", "c", "\u{d7ff}", "\u{10ffff}"] {
             for start in [None, Some(""), Some("a"), Some("a/2"), Some("a/9"), Some("b"), Some("\u{10ffff}z")]
             {
@@ -349,9 +378,50 @@ mod tests {
                     }
                     assert_eq!(walk(&plain, prefix, start, direction), *expected, "{range:?}");
                     assert_eq!(walk(&ordered, prefix, start, direction), *expected, "{range:?}");
+                    assert_eq!(walk(&sorted, prefix, start, direction), *expected, "{range:?}");
                 }
             }
         }
+    }
+
+    #[test]
+    fn sorted_keys_hold_until_another_one_comes_or_one_goes() {
+        let mut map = map(&[]);
+        let key = |number: u64| Key::from(format!("{number:05}"));
+        (0..2_000).rev().for_each(|number| drop(map.put(&key(number), entry(1, None))));
+        let walked = |map: &KeyMap<u64>| {
+            let range = KeyRange { prefix: "", start_after: None, direction: Direction::Forward };
+            map.walk(&range).map(|(key, entry)| (key.to_string(), entry.value)).collect::<Vec<_>>()
+        };
+        (0..2).for_each(|_| map.ensure_sorted());
+        assert_eq!(map.sorted_memory(), 2_000 * 8);
+        let copy = map.clone();
+        map.put(&key(7), entry(2, None));
+        assert!(map.has_order(), "what is replaced lies where it lay");
+        assert_eq!((walked(&map)[7].1, walked(&copy)[7].1), (2, 1));
+
+        map.put(&key(2_000), entry(3, None));
+        assert!(!map.has_order() && copy.has_order());
+        (0..2).for_each(|_| map.ensure_sorted());
+        map.remove(&key(0));
+        assert!(!map.has_order());
+        assert_eq!(
+            (walked(&map).len(), walked(&map)[0].0.as_str(), walked(&copy).len()),
+            (2_000, "00001", 2_000)
+        );
+    }
+
+    #[test]
+    fn an_ordered_map_is_sorted_when_walks_have_passed_twice_as_many_keys_as_it_has() {
+        let mut map = map(&["a", "b", "c"]);
+        map.ensure_order();
+        for count in [0, 5, 1] {
+            map.ensure_sorted();
+            assert_eq!(map.sorted_memory(), 0);
+            map.note_walked(count);
+        }
+        map.ensure_sorted();
+        assert_eq!(map.sorted_memory(), 3 * 8);
     }
 
     #[test]

@@ -57,10 +57,9 @@ impl<'a, V: Stored> Keys<'a, V> {
 
     /// Every key of the range with what it holds, in order.
     pub(crate) fn walk(&self, range: &KeyRange<'_>) -> Box<dyn Iterator<Item = KeyEntry<'a, V>> + 'a> {
-        let map = self.map;
-        let present = map.walk(range).filter_map(move |key| Some((key, map.get(key)?)));
+        let present = self.map.walk(range);
         match self.past {
-            None => Box::new(present),
+            None => present,
             Some((past, version)) => {
                 let was = past.since(version).filter(|(key, _)| range.contains(key));
                 let was = in_order(was.map(|(key, was)| (key, was.as_ref())).collect(), range.direction);

@@ -72,6 +72,7 @@ mod event_log;
 mod fork;
 mod key;
 mod key_map;
+mod key_order;
 mod key_range;
 mod keys;
 mod memory;

@@ -75,7 +75,7 @@ impl RunState {
 }
 
 impl Content {
-    fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         let Self { kv, cells, documents, events, traces, fork, .. } = self;
         let Some(fork) = fork else {
             return kv.memory() + cells.memory() + documents.memory() + events.memory() + traces.memory();

@@ -51,6 +51,15 @@ impl<K, V> Part<K, V> {
         self.entries.iter()
     }
 
+    /// The entry at a place.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[inline]
+    pub(crate) fn at(&self, place: usize) -> &(K, V) {
+        &self.entries[place]
+    }
+
     /// Bytes that are allocated for entries and their places, used or not.
     pub(crate) fn allocation_size(&self) -> usize {
         self.entries.capacity() * size_of::<(K, V)>() + self.places.allocation_size()

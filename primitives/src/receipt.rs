@@ -4,7 +4,7 @@ use crate::fingerprint::Fingerprint;
 use crate::id::OperationId;
 use crate::limits::OPERATION_IDS_MAX;
 use crate::version::{Commit, Version};
-use rustc_hash::FxHashMap;
+use foldhash::HashMap;
 use std::collections::VecDeque;
 
 /// What a write with an operation id was first answered.
@@ -21,7 +21,7 @@ pub struct Receipt {
 /// The newest operation ids of a run with their receipts.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Receipts {
-    by_id: FxHashMap<OperationId, Receipt>,
+    by_id: HashMap<OperationId, Receipt>,
     oldest_first: VecDeque<OperationId>,
 }
 

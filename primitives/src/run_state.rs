@@ -77,7 +77,7 @@ impl Replaced {
             Undo::TraceTrim { trimmed, .. } => trimmed.entries.iter().map(Trace::memory).sum(),
             Undo::TraceEnd { was, .. } => was.memory(),
             Undo::Meta { .. } => META_SIZE,
-            Undo::Content { content } => content.size(),
+            Undo::Content { content } => content.memory(),
             Undo::Event | Undo::Trace | Undo::Erasure { .. } => 0,
         }
     }
@@ -151,9 +151,9 @@ impl RunState {
                     fork.document_memory += written_memory(&write, &value);
                 }
                 let entry = Entry::new(value, stamp, None);
-                self.put_document(name, Some(entry), stamp, |was| was.detached_size(&write))
+                self.put_document(name, Some(entry), stamp, |was| was.detached_memory(&write))
             }
-            Mutation::JsonDestroy { name, .. } => self.put_document(name, None, stamp, Document::size),
+            Mutation::JsonDestroy { name, .. } => self.put_document(name, None, stamp, Document::memory),
             Mutation::EventAppend { sequence, kind, payload, salt, hash } => {
                 assert!(sequence == self.content.events.end(), "events are appended in order, without gaps");
                 let seal = Seal::Salt(salt);
@@ -240,10 +240,10 @@ impl RunState {
         name: Key,
         entry: Option<Entry<Document>>,
         stamp: Stamp,
-        detached_size: impl FnOnce(&Document) -> usize,
+        detached_memory: impl FnOnce(&Document) -> usize,
     ) -> Undo {
         let keeper = self.snapshots.keeper(stamp.version);
-        let (was, size, kept) = self.content.put_document(&name, entry, keeper, detached_size);
+        let (was, size, kept) = self.content.put_document(&name, entry, keeper, detached_memory);
         Undo::Document { name, was, size, kept }
     }
 
@@ -437,8 +437,8 @@ impl RunState {
     /// Builds an index of names in order, if there is none; from then on every change keeps it.
     ///
     /// Called before an operation that [`needs_order`](crate::Operation::needs_order). Without it the operation sorts
-    /// the keys of the run each time. Of a state that many look at the first builds it, and the others wait.
-    pub fn ensure_order(&self, index: OrderIndex) {
+    /// the keys of the run each time.
+    pub fn ensure_order(&mut self, index: OrderIndex) {
         match index {
             OrderIndex::Keys(KeyKind::Kv) => self.content.kv.ensure_order(),
             OrderIndex::Keys(KeyKind::Cell) => self.content.cells.ensure_order(),

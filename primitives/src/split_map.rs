@@ -47,6 +47,13 @@ pub struct SplitMap<K, V> {
     copy: Option<CopyPart<K, V>>,
 }
 
+/// Where an entry lies: in which part, and where there. It lies there until an entry is added or removed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    part: u32,
+    place: u16,
+}
+
 type CopyPart<K, V> = fn(&Part<K, V>) -> Part<K, V>;
 type Group<K, V> = Arc<Vec<Arc<Part<K, V>>>>;
 type Branch<K, V> = Arc<Vec<Group<K, V>>>;
@@ -230,6 +237,23 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         let parts = self.branches.iter().flat_map(|branch| branch.iter()).flat_map(|group| group.iter());
         parts.flat_map(|part| part.iter()).map(|(key, value)| (key, value))
+    }
+
+    /// Every entry with its place.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (Place, &(K, V))> {
+        let parts = self.branches.iter().flat_map(|branch| branch.iter()).flat_map(|group| group.iter());
+        parts.zip(0..).flat_map(|(entries, part)| {
+            entries.iter().zip(0..).map(move |(entry, place)| (Place { part, place }, entry))
+        })
+    }
+
+    /// The entry at a place.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[inline]
+    pub(crate) fn at(&self, Place { part, place }: Place) -> &(K, V) {
+        self.part_at(part as usize).at(place as usize)
     }
 
     /// Every key.

@@ -76,7 +76,7 @@ impl Pin {
         self.look(|shown| (shown.state.share(), self.boot, shown.erasure_mark))
     }
 
-    /// Looks at the run, in this order if in one. Who keeps a picture pages through it: what is sorted once stays sorted.
+    /// Looks at the run, in this order if in one.
     #[inline]
     pub(crate) fn with_state<R>(
         &self,
@@ -84,7 +84,7 @@ impl Pin {
         look: impl FnOnce(&RunState) -> R,
     ) -> Result<R, Error> {
         self.look(|shown| {
-            order.into_iter().for_each(|order| shown.state.ensure_order(order));
+            order.into_iter().for_each(|order| shown.state.ensure_sorted(order));
             look(&shown.state)
         })
     }
@@ -104,6 +104,11 @@ impl Pin {
         erasures.iter().for_each(|erasure| drop(state.redact(erasure)));
         let erasure_mark = erasure_mark.unwrap_or(mark_before);
         self.shown.set(Some(Arc::new(Shown { state: Arc::new(state), erasure_mark })));
+    }
+
+    /// About how many bytes its names take as those sorted them who look at it.
+    pub(crate) fn sorted_memory(&self) -> usize {
+        self.shown.read(|shown| shown.map_or(0, |shown| shown.state.sorted_memory()))
     }
 
     /// What it shows, which is not dropped before this is.

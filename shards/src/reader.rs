@@ -31,21 +31,18 @@ enum Standing {
 impl Reader {
     /// Notes a read by message. Whether its shard is to be told of it.
     pub(crate) fn note_asked(&self) -> bool {
-        // Relaxed: a hint.
-        match self.standing.load(Ordering::Relaxed) {
-            standing if standing == Standing::New as u8 => {
-                self.standing.store(Standing::Seen as u8, Ordering::Relaxed);
-                false
-            }
-            // Told twice, the shard would count it twice.
-            standing if standing == Standing::Seen as u8 => {
-                let attended = Standing::Attended as u8;
-                self.standing
-                    .compare_exchange(standing, attended, Ordering::Relaxed, Ordering::Relaxed)
-                    .is_ok()
-            }
-            _ => false,
+        // Relaxed: nothing is read for what it says. Of several who note at once one steps on; told twice, the shard would wait for it
+        // to be dropped twice.
+        let step = |from: Standing, to: Standing| {
+            let (from, to) = (from as u8, to as u8);
+            self.standing.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        };
+        let standing = self.standing.load(Ordering::Relaxed);
+        if standing == Standing::New as u8 {
+            step(Standing::New, Standing::Seen);
+            return false;
         }
+        standing == Standing::Seen as u8 && step(Standing::Seen, Standing::Attended)
     }
 
     /// The shard could not be told.

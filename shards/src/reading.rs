@@ -154,7 +154,10 @@ impl Engine {
                     let (state, pin) = (publication.shown().state(), publication.shown().pin());
                     let has_order = order.is_none_or(|order| state.has_order(order));
                     let is_known = has_order && reach.is_as_published(publication);
-                    is_known.then(|| look(Seen { state, pin, now: &|| self.now_for(publication) }))
+                    is_known.then(|| {
+                        order.into_iter().for_each(|order| state.ensure_sorted(order));
+                        look(Seen { state, pin, now: &|| self.now_for(publication) })
+                    })
                 })
                 .flatten()),
             Sight::Kept(pin, now) => {

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use strata_primitives::{
-    Erasure, ForkPoint, Redacted, RunId, RunState, Snapshot, SplitMap, Timestamp, Version,
+    Erasure, ForkPoint, OrderIndex, Redacted, RunId, RunState, Snapshot, SplitMap, Timestamp, Version,
 };
 use strata_wal::Lsn;
 
@@ -100,6 +100,16 @@ impl RunTable {
     /// A resident run by its place among them.
     pub(crate) fn resident_at(&self, place: usize) -> Option<&Run> {
         self.get(*self.resident.get(place)?)
+    }
+
+    /// Keeps names of a resident run in order from now on.
+    pub(crate) fn keep_in_order(&mut self, id: RunId, index: OrderIndex) {
+        if let Some(Held::Resident(run)) = self.runs.get_mut(&id)
+            && !run.state.has_order(index)
+        {
+            run.state.ensure_order(index);
+            self.taken.count(run);
+        }
     }
 
     /// Closes a snapshot of a run; one that is cold had given it up before. Whether there is more to

@@ -77,6 +77,8 @@ pub(crate) struct Shard {
     /// Reads of large values that its runs have left in images.
     pub(crate) value_reads: Arc<ValueReads>,
     pub(crate) now: Timestamp,
+    /// When windows were looked at last.
+    tidied: Timestamp,
     pub(crate) boot: Boot,
     /// The cleaner does not run before this time: it was refused, or the shard has others to serve.
     pub(crate) cleaning_from: Timestamp,
@@ -127,8 +129,11 @@ const MESSAGES_PER_READING: usize = 16;
 const FORGOTTEN_MAX: usize = 512;
 /// Now and then a turn looks at some windows, for what nobody looks at any more.
 const TURNS_BETWEEN_TIDYING: u64 = 16;
-/// A sleeping shard looks at the clock at least this often while a key waits to expire, or a checkpoint to be made.
-const EXPIRY_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// A shard with nothing else to do looks at so many times as many.
+const TIDYINGS_AT_REST: usize = 16;
+/// A sleeping shard looks at the clock at least this often while a key waits to expire, a checkpoint to be made, or much of what was
+/// published to be given back.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 impl Shard {
     pub(crate) fn new(
@@ -167,6 +172,7 @@ impl Shard {
             stats: ShardStats::new(index),
             value_reads: Arc::default(),
             now,
+            tidied: now,
             boot: Boot::default(),
             cleaning_from: Timestamp(0),
             no_segment: None,
@@ -229,8 +235,12 @@ impl Shard {
         let forgot = self.forget_past() | self.load_ahead(served == 0);
         let moved = self.move_log(maintained) | self.evict(served + was_ready);
         self.runs.publish_due(&self.progress, self.boot, self.erasure_mark);
-        if self.turn_number.is_multiple_of(TURNS_BETWEEN_TIDYING) {
-            self.runs.windows.tidy();
+        if self.turn_number.is_multiple_of(TURNS_BETWEEN_TIDYING)
+            || self.tidying_due_in().is_some_and(|due| due.is_zero())
+        {
+            let count = if served == 0 { TIDYINGS_AT_REST } else { 1 };
+            (0..count).for_each(|_| self.runs.windows.tidy());
+            self.tidied = self.now;
         }
         for picture in self.runs.windows.take_let_go() {
             self.waiting.drop_elsewhere(Dropped::Picture(picture));
@@ -264,9 +274,16 @@ impl Shard {
         let expiry = self
             .first_to_clean()
             .map(|(deadline, _)| Duration::from_micros(deadline.0.saturating_sub(now.0)));
-        let watched = [expiry, self.checkpoint_due_in(now)].into_iter().flatten().min();
-        let watched = watched.map(|due| due.clamp(Duration::from_millis(1), EXPIRY_PAUSE_MAX));
+        let watched =
+            [expiry, self.checkpoint_due_in(now), self.tidying_due_in()].into_iter().flatten().min();
+        let watched = watched.map(|due| due.clamp(Duration::from_millis(1), PAUSE_MAX));
         [sync, watched].into_iter().flatten().min()
+    }
+
+    /// When windows are to be looked at though nothing happens: who has dropped a snapshot sends no message.
+    fn tidying_due_in(&self) -> Option<Duration> {
+        let since = Duration::from_micros(self.now.0.saturating_sub(self.tidied.0));
+        self.runs.windows.holds_much().then(|| PAUSE_MAX.saturating_sub(since))
     }
 
     pub(crate) fn handle(&mut self, message: Message) {
@@ -320,13 +337,13 @@ impl Shard {
     fn read(&mut self, run_id: RunId, operation: Operation, reply: Reply) {
         self.stats.reads += 1;
         self.runs.windows.note_read(run_id);
+        if let Some(index) = operation.needs_order() {
+            self.runs.keep_in_order(run_id, index);
+        }
         let (boot, limits) = (self.boot, &self.setup.limits);
         let (outcome, need) = match self.runs.get_mut(run_id) {
             Some(run) => {
                 run.used = self.turn_number;
-                if let Some(index) = operation.needs_order() {
-                    run.state.ensure_order(index);
-                }
                 let now = self.now.max(run.state.timestamp());
                 (answer(&run.state, boot, operation, now, limits), run.need)
             }

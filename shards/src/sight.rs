@@ -57,7 +57,10 @@ impl Seen<'_> {
         limit: usize,
         visit: &mut dyn FnMut(KeyRef<'_>),
     ) -> Versioned<u64> {
-        self.visit_all(self.state.keys_in_order(KeyKind::Kv, range, (self.now)()).take(limit), visit)
+        let keys = self.state.keys_in_order(KeyKind::Kv, range, (self.now)()).take(limit);
+        let visited = self.visit_all(keys, visit);
+        self.state.note_walked(KeyKind::Kv, visited.value as usize);
+        visited
     }
 
     /// Hands all of them over, and tells how many.

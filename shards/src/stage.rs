@@ -128,7 +128,7 @@ impl Shard {
             self.spare_mutations = mutations;
             return Ok(Decision::Answered(Written { commit: None, effects }));
         }
-        // What it took behind its last commit is no less than what it takes without what this one removes.
+        // What it took when it was counted last is no less than what it takes without what this one removes.
         let is_small = (1..=limits.run_size_max).contains(&run.counted.memory);
         if !is_small && mutations.iter().any(Mutation::adds_content) {
             limits.check_run_size(run_id, state.memory_without_removed(&mutations))?;
@@ -188,11 +188,7 @@ impl Shard {
     /// Builds an index of a run in order, if there is none.
     pub(crate) fn order(&mut self, run: RunId, index: OrderIndex) {
         // One that has left memory since it was walked will be sorted when it is walked again.
-        if !self.is_cold(run)
-            && let Some(run) = self.runs.get_mut(run)
-        {
-            run.state.ensure_order(index);
-        }
+        self.runs.keep_in_order(run, index);
     }
 }
 

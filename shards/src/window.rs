@@ -60,6 +60,8 @@ struct Kept {
     pin: Arc<Pin>,
     /// About what the run does not share with it any more, bytes.
     size: usize,
+    /// What its names take as they were sorted in it, when that was looked at last, bytes.
+    sorted_size: usize,
     /// How many erasures there had been when it was made: it has those, or waits for them.
     erasure_count: u64,
 }
@@ -166,7 +168,8 @@ impl Windows {
             window.forget_readers();
             window.asked = 0;
             let picture = Picture::new(state.share(), boot, erasure_mark);
-            window.kept.push(Kept { pin: Arc::clone(picture.pin()), size: 0, erasure_count });
+            let pin = Arc::clone(picture.pin());
+            window.kept.push(Kept { pin, size: 0, sorted_size: 0, erasure_count });
             let publication = Arc::new(Publication::new(picture, state.timestamp().0));
             window.readers.iter().for_each(|reader| reader.board.publish(Arc::clone(&publication)));
             window.publication = Some(publication);
@@ -205,13 +208,16 @@ impl Windows {
                 self.next = 0;
             }
             let count = self.watched.len();
-            self.change(self.watched[self.next], Window::settle);
+            self.change(self.watched[self.next], |window, let_go| {
+                window.kept.iter_mut().for_each(|kept| kept.sorted_size = kept.pin.sorted_memory());
+                window.settle(let_go);
+            });
             // Another one has come to the place of one that is over.
             self.next += usize::from(self.watched.len() == count);
         }
     }
 
-    /// Takes away what is published of a run that ends or leaves memory, and forgets who reads it: they ask again.
+    /// Takes away what is published of a run that leaves memory or the table, and forgets who reads it: they ask again.
     pub(crate) fn leave(&mut self, run: RunId) {
         self.change(run, |window, let_go| {
             window.withdraw();
@@ -259,6 +265,11 @@ impl Windows {
     /// About what they take, with what all pictures together do not share with their runs, bytes.
     pub(crate) fn size(&self) -> usize {
         self.size + self.watched.len() * WINDOW_SIZE
+    }
+
+    /// Whether pictures hold enough to look now and then, with nothing else to do, for what of it nobody looks at any more.
+    pub(crate) fn holds_much(&self) -> bool {
+        self.size > LET_GO_HERE_MAX
     }
 
     /// How many pictures somebody keeps.
@@ -345,9 +356,10 @@ impl Window {
         }
     }
 
-    /// About what the pictures do not share with the run: the oldest one has what all others have.
+    /// About what the pictures do not share with the run: the oldest one has what all others have, but for what was sorted in them.
     fn size(&self) -> usize {
-        self.kept.first().map_or(0, |oldest| oldest.size)
+        let sorted: usize = self.kept.iter().map(|kept| kept.sorted_size).sum();
+        self.kept.first().map_or(0, |oldest| oldest.size) + sorted
     }
 
     /// Holders of the picture at a place that are not somebody who keeps it.

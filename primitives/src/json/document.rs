@@ -91,6 +91,11 @@ impl Document {
         self.root.size()
     }
 
+    /// About how many bytes of memory it takes.
+    pub(crate) fn memory(&self) -> usize {
+        self.root.memory()
+    }
+
     /// Nodes: every value in it, containers and what is in them.
     pub fn node_count(&self) -> usize {
         self.root.extent().nodes
@@ -101,13 +106,15 @@ impl Document {
         self.root.kind()
     }
 
-    /// Bytes of this document that nothing shares any more once `write` is done to a clone of it: what the write
-    /// replaces, without the containers on the path to it.
-    pub fn detached_size(&self, write: &JsonWrite) -> usize {
+    /// About how many bytes of memory of this document nothing shares any more once `write` is done to a clone of it: those of what the
+    /// write replaces, without the containers on the path to it.
+    pub fn detached_memory(&self, write: &JsonWrite) -> usize {
         match write {
-            JsonWrite::Put { .. } => self.size(),
+            JsonWrite::Put { .. } => self.memory(),
             JsonWrite::Insert { .. } => 0,
-            JsonWrite::Set { path, .. } | JsonWrite::Remove { path } => self.node(path).map_or(0, Node::size),
+            JsonWrite::Set { path, .. } | JsonWrite::Remove { path } => {
+                self.node(path).map_or(0, Node::memory)
+            }
         }
     }
 

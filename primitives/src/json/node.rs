@@ -2,6 +2,7 @@
 use super::array::{Items, parse_index};
 use super::object::Members;
 use crate::encoded::{self, Encoded, HEAD_SIZE};
+use crate::memory::NODE_SIZE;
 use crate::version::Stamp;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -155,6 +156,12 @@ impl Node {
     /// Bytes of the encoding.
     pub(super) fn size(&self) -> usize {
         self.extent().size
+    }
+
+    /// About how many bytes of memory it takes, with what is below it.
+    pub(super) fn memory(&self) -> usize {
+        let Extent { size, nodes } = self.extent();
+        size + nodes * NODE_SIZE
     }
 
     /// How much there is from here down.
