@@ -308,4 +308,13 @@ fn what_a_write_takes_out_of_a_document_is_counted_in_what_it_replaced() {
     let destroyed = state.apply(destroy, stamp(5)).size();
     assert!(before < 10_000 && again < 10_000, "{before}, {again}");
     assert!(replaced > 100_000 && destroyed > 100_000, "{replaced}, {destroyed}");
+
+    // Small values take many times what their encoding does.
+    let value = Value::Array((0..10_000).map(Value::from).collect());
+    let value = Encoded::from_value(&value, &Limits::default(), || EntityRef::json(state.id(), "d")).unwrap();
+    let empty = state.memory();
+    let _ = state.apply(document(JsonWrite::Put { value }), stamp(6));
+    let taken = state.memory() - empty;
+    let replaced = state.apply(document(JsonWrite::Put { value: text(10) }), stamp(7)).size();
+    assert!(taken > 1_000_000 && replaced.abs_diff(taken) < 10_000, "{replaced} of {taken}");
 }

@@ -256,18 +256,23 @@ fn mark(kind: u64, name: &(impl Hash + ?Sized)) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use strata_primitives::RunId;
+    use strata_primitives::{Encoded, RunId, Version};
 
     use super::*;
 
     #[test]
-    fn who_pages_through_a_picture_has_its_keys_sorted_once() {
+    fn who_pages_through_a_picture_has_its_keys_sorted_once_and_that_is_counted() {
         let boot = Boot { number: 1, ..Boot::default() };
-        let picture = Picture::new(RunState::new(RunId::from_bytes([7; 16]), 1), boot, 0);
+        let mut state = RunState::new(RunId::from_bytes([7; 16]), 1);
+        for key in ["b", "a", "c"] {
+            let (value, previous) = (Encoded::from_int(1), Version(0));
+            let put = Mutation::KvPut { key: key.into(), value, deadline: None, previous };
+            drop(state.apply(put, Stamp { version: Version(1), timestamp: Timestamp(1) }));
+        }
+        let picture = Picture::new(state, boot, 0);
         let keys = OrderIndex::Keys(KeyKind::Kv);
-        let has_order = || picture.pin().with_state(None, |state| state.has_order(keys)).unwrap();
-        assert!(!has_order());
-        assert!(picture.pin().with_state(Some(keys), |state| state.has_order(keys)).unwrap());
-        assert!(has_order());
+        let page = || picture.pin().with_state(Some(keys), |state| state.has_order(keys)).unwrap();
+        assert_eq!((page(), picture.pin().sorted_memory()), (false, 0), "one page alone is not worth it");
+        assert_eq!((page(), picture.pin().sorted_memory()), (true, 3 * 8));
     }
 }

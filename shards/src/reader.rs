@@ -56,3 +56,35 @@ impl Reader {
         self.standing.store(Standing::New as u8, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    /// One that had read the standing before another stepped on set it back, and the shard was told twice: it then waited for ever for the
+    /// reader to be dropped.
+    #[test]
+    fn of_threads_that_share_a_reader_one_tells_the_shard() {
+        const ROUNDS: usize = 100_000;
+        let readers: Vec<Reader> = (0..ROUNDS).map(|_| Reader::default()).collect();
+        let begun = AtomicUsize::new(0);
+        let tell = || {
+            let told = readers.iter().enumerate().map(|(round, reader)| {
+                // Both begin a round together, or nearly so where one of them has no CPU.
+                begun.fetch_add(1, Ordering::SeqCst);
+                (0..2_000)
+                    .take_while(|_| begun.load(Ordering::SeqCst) < 2 * (round + 1))
+                    .for_each(|_| std::hint::spin_loop());
+                (0..4).filter(|_| reader.note_asked()).count()
+            });
+            told.collect::<Vec<_>>()
+        };
+        let (one, other) = std::thread::scope(|scope| {
+            let other = scope.spawn(tell);
+            (tell(), other.join().unwrap())
+        });
+        assert!(one.iter().zip(&other).all(|(one, other)| one + other == 1));
+    }
+}

@@ -1,6 +1,6 @@
 //! What is published of runs, and what is given back of it.
 
-use strata_primitives::{Encoded, EntityRef, KeyKind, Stamp};
+use strata_primitives::{Encoded, EntityRef, KeyKind, OrderIndex, Stamp};
 use strata_wal::Lsn;
 
 use super::*;
@@ -297,4 +297,23 @@ fn a_run_is_published_after_so_many_reads_by_message_whoever_asks() {
     assert!(!windows.is_any_due(), "it waits for as many again");
     windows.note_read(run);
     assert!(windows.is_any_due());
+}
+
+/// What is sorted in pictures was counted nowhere.
+#[test]
+fn what_pictures_were_sorted_into_is_counted_and_given_back() {
+    let (mut windows, run) = (Windows::default(), run_id(1));
+    let reader = attended(&mut windows, run);
+    publish(&mut windows, &state_of(run, &["a", "b", "c"]));
+    let pin = pin_of(&reader).unwrap();
+    let keys = Some(OrderIndex::Keys(KeyKind::Kv));
+    (0..2).for_each(|_| pin.with_state(keys, |_| ()).unwrap());
+    windows.tidy();
+    assert_eq!(windows.size(), WINDOW_SIZE + 3 * 8);
+    publish(&mut windows, &state_of(run, &["a"]));
+    windows.tidy();
+    assert_eq!(windows.size(), WINDOW_SIZE + 3 * 8, "somebody keeps it");
+    drop(pin);
+    windows.tidy();
+    assert_eq!(windows.size(), WINDOW_SIZE);
 }

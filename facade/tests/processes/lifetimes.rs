@@ -182,6 +182,34 @@ fn an_idle_store_burns_no_cpu() {
     });
 }
 
+/// Who drops a snapshot sends no message, and for an hour there may be no other: what only he looked at stayed in memory.
+#[test]
+fn a_store_at_rest_gives_back_what_a_dropped_snapshot_kept() {
+    process::in_own_process("lifetimes::a_store_at_rest_gives_back_what_a_dropped_snapshot_kept", || {
+        const COUNT: usize = 50;
+        let database = Database::in_memory_with(options(Durability::InMemory, 1)).unwrap();
+        let run = script::begin(&database, "run").unwrap();
+        (0..COUNT).for_each(|number| drop(run.put(&format!("key{number}"), vec![1; 1_000_000]).unwrap()));
+        let mut snapshot = None;
+        eventually("a picture is kept", || {
+            run.get("key0").unwrap();
+            snapshot = Some(run.snapshot().unwrap());
+            database.stats().unwrap().shards[0].pinned > 0
+        });
+        (0..COUNT).for_each(|number| drop(run.put(&format!("key{number}"), 1).unwrap()));
+        assert!(resident() > COUNT * 900_000, "{} bytes", resident());
+        drop(snapshot);
+        eventually("it is given back, though nobody asks", || resident() < COUNT * 500_000);
+    });
+}
+
+/// Bytes of this process that are in memory.
+fn resident() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    1024 * line.trim().trim_end_matches(" kB").parse::<usize>().unwrap()
+}
+
 #[test]
 fn a_hundred_threads_on_one_store_are_right() {
     const THREADS: u64 = 100;

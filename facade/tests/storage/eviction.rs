@@ -205,6 +205,24 @@ fn a_run_that_has_grown_too_large_takes_only_what_makes_it_no_larger() {
     put(200).unwrap();
 }
 
+/// What a run takes was counted at its commits alone, so one that had grown by the order of its keys took one commit more, of any size.
+#[test]
+fn a_run_that_has_grown_by_its_order_takes_nothing_that_makes_it_larger() {
+    let limits = Limits { run_size_max: 60_000, ..Limits::default() };
+    let options = Options { limits, ..options(Durability::InMemory, 1) };
+    let database = Database::in_memory_with(options).unwrap();
+    let run = database.begin_run(RunSpec::named("listed")).unwrap();
+    let memory = || database.stats().unwrap().shards[0].memory;
+    let count = (0..).find(|number| {
+        run.put(&format!("key{number}"), 1).unwrap();
+        memory() > 55_000
+    });
+    assert!(count.unwrap() > 100);
+    run.list(&KvScan::default()).unwrap();
+    assert!(memory() > 60_000, "{}", memory());
+    assert!(run.put("large", vec![1; 1_000_000]).is_err());
+}
+
 #[test]
 fn a_run_that_has_left_is_listed_expires_and_is_followed() {
     let (disk, clock) = (SimDisk::new(3), TestClock::at(1_750_000_000_000_000));
