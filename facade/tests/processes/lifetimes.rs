@@ -189,14 +189,18 @@ fn a_store_at_rest_gives_back_what_a_dropped_snapshot_kept() {
         const COUNT: usize = 50;
         let database = Database::in_memory_with(options(Durability::InMemory, 1)).unwrap();
         let run = script::begin(&database, "run").unwrap();
-        (0..COUNT).for_each(|number| drop(run.put(&format!("key{number}"), vec![1; 1_000_000]).unwrap()));
+        for number in 0..COUNT {
+            run.put(&format!("key{number}"), vec![1; 1_000_000]).unwrap();
+        }
         let mut snapshot = None;
         eventually("a picture is kept", || {
             run.get("key0").unwrap();
             snapshot = Some(run.snapshot().unwrap());
             database.stats().unwrap().shards[0].pinned > 0
         });
-        (0..COUNT).for_each(|number| drop(run.put(&format!("key{number}"), 1).unwrap()));
+        for number in 0..COUNT {
+            run.put(&format!("key{number}"), 1).unwrap();
+        }
         assert!(resident() > COUNT * 900_000, "{} bytes", resident());
         drop(snapshot);
         eventually("it is given back, though nobody asks", || resident() < COUNT * 500_000);

@@ -7,8 +7,8 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use strata::{
-    Database, Durability, EntityRef, ErrorKind, Limits, Options, Reads, RunHandle, RunSpec, RunStatus,
-    ShardStats, Version, Writes,
+    Database, Durability, EntityRef, ErrorKind, KvScan, Limits, Options, Reads, RunHandle, RunSpec,
+    RunStatus, ShardStats, Version, Writes,
 };
 use strata_wal::sim::SimDisk;
 
