@@ -10,7 +10,7 @@ const ROOM: usize = 8;
 /// A place as it is kept.
 ///
 /// # Panics
-/// If a part has 65,536 entries: some 300 times as many as its hashes should give it, and nobody who chooses keys knows those.
+/// If a part has 65,536 entries: some 300 times as many as its hashes should give it, and who chooses keys sees neither those nor their seeds.
 fn place_of(place: usize) -> u16 {
     u16::try_from(place).expect("a part is small")
 }
