@@ -164,7 +164,7 @@ impl Windows {
     pub(crate) fn publish(&mut self, state: &RunState, boot: Boot, erasure_mark: u64) {
         let erasure_count = self.erasure_count;
         let is_published = self.change(state.id(), |window, let_go| {
-            window.withdraw();
+            // What was published stays until the new one is there: who finds nothing asks, and whoever asks is published for again.
             window.forget_readers();
             window.asked = 0;
             let picture = Picture::new(state.share(), boot, erasure_mark);
