@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::OFlags;
+use rustix::fs::{FsWord, OFlags, fstatfs};
 use rustix::io::Errno;
 
 use crate::blocking::BlockingQueue;
@@ -50,6 +50,10 @@ impl Drop for HeldLock {
 /// More than this is not read of what an owner wrote about itself, in bytes.
 const OWNER_SIZE_MAX: u64 = 4096;
 
+/// The file systems known to change a file where it lies, so that no store to what was written before finds them without room: ext2 to
+/// ext4, XFS and tmpfs (statfs(2)). Others write what has changed to a new place.
+const CHANGED_IN_PLACE: [FsWord; 3] = [0xef53, 0x5846_5342, 0x0102_1994];
+
 /// The real storage.
 ///
 /// ```
@@ -68,13 +72,14 @@ const OWNER_SIZE_MAX: u64 = 4096;
 pub struct Disk {
     direct: bool,
     ring: bool,
+    map: bool,
     has_warned: AtomicBool, // of a ring that could not be had; once is enough
 }
 
 impl Disk {
     /// Uses whatever the machine offers.
     pub fn new() -> Self {
-        Self { direct: true, ring: true, has_warned: AtomicBool::new(false) }
+        Self { direct: true, ring: true, map: true, has_warned: AtomicBool::new(false) }
     }
 
     /// Does background I/O on the caller's thread, as on a machine without io_uring.
@@ -87,9 +92,14 @@ impl Disk {
         Self { direct: false, ..Self::new() }
     }
 
-    /// Neither ring nor direct I/O: what every POSIX system has.
+    /// Writes everything with system calls, as on a file system whose files are not changed as memory.
+    pub fn without_map() -> Self {
+        Self { map: false, ..Self::new() }
+    }
+
+    /// Neither ring nor direct I/O nor mapped files: what every POSIX system has.
     pub fn portable() -> Self {
-        Self { direct: false, ring: false, ..Self::new() }
+        Self { direct: false, ring: false, map: false, ..Self::new() }
     }
 
     fn fall_back(&self, error: &io::Error) -> Box<dyn Queue> {
@@ -177,7 +187,8 @@ impl Storage for Disk {
         if file.metadata()?.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
         }
-        Ok(Arc::new(DiskFile { file, access }))
+        let is_mapped = self.map && access.is_write() && !access.is_direct();
+        Ok(Arc::new(DiskFile { file, access, is_mapped }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -237,6 +248,7 @@ impl Storage for Disk {
 struct DiskFile {
     file: fs::File,
     access: Access,
+    is_mapped: bool,
 }
 
 impl DiskFile {
@@ -287,6 +299,11 @@ impl File for DiskFile {
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.file.as_fd())
+    }
+
+    fn mappable(&self) -> Option<BorrowedFd<'_>> {
+        let is_known = || fstatfs(&self.file).is_ok_and(|found| CHANGED_IN_PLACE.contains(&found.f_type));
+        (self.is_mapped && is_known()).then(|| self.file.as_fd())
     }
 }
 

@@ -37,6 +37,7 @@ mod slots;
 
 mod active_segment;
 pub mod log;
+mod mapping;
 mod open_batch;
 pub mod options;
 mod supply;

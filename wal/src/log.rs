@@ -218,7 +218,7 @@ impl Log {
     /// Goes on in the next segment.
     fn enter_segment(&mut self, segment: PreparedSegment) {
         let PreparedSegment { header, file } = segment;
-        self.active = ActiveSegment { header, file, offset: SEGMENT_HEADER_SIZE, filled_through: 0 };
+        self.active = ActiveSegment::new(header, file, SEGMENT_HEADER_SIZE);
         self.statistics.segments += 1;
     }
 
@@ -424,15 +424,7 @@ impl Log {
 
     fn write_cached(&mut self, mut batch: SealedBatch) -> Result<Instant, LogFailed> {
         let bytes = batch.buffer.len() as u64;
-        let offset = self.active.offset;
-        let block_end = (offset + bytes).next_multiple_of(BLOCK_SIZE as u64);
-        // A block is written whole the first time: after a failed sync and a restart the page cache may still show
-        // bytes there that the device never got and recovery never saw.
-        if block_end > self.active.filled_through {
-            batch.buffer.resize((block_end - offset) as usize);
-            self.active.filled_through = block_end;
-        }
-        let written = self.active.file.write_at(&batch.buffer, offset);
+        let written = self.active.write_cached(&mut batch.buffer);
         self.latch("write", written)?;
         let now = Instant::now();
         self.statistics.waits.record_between(batch.opened_at, now);

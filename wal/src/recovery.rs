@@ -254,13 +254,9 @@ fn start_log(source: &LogSource, options: LogOptions, survey: &Survey, end: LogE
     let is_queue_needed = way == WriteWay::Queued || (way == WriteWay::Cached && options.ring);
     let queue = is_queue_needed.then(|| source.storage.queue(QUEUE_DEPTH)).transpose();
     let queue = queue.map_err(|error| WalError::io(&source.store_path, "make an I/O queue for", error))?;
-    let active = ActiveSegment {
-        header: active.header.clone(),
-        file: open_file(source, &active.path, access)?,
-        // Everything before is synced, so the first batch begins on a fresh block.
-        offset: survey.scan.end_offset.next_multiple_of(BLOCK_SIZE as u64),
-        filled_through: 0,
-    };
+    // Everything before is synced, so the first batch begins on a fresh block.
+    let offset = survey.scan.end_offset.next_multiple_of(BLOCK_SIZE as u64);
+    let active = ActiveSegment::new(active.header.clone(), open_file(source, &active.path, access)?, offset);
     Ok(Log::new(LogStart { options, way, queue, active, supply, end }))
 }
 

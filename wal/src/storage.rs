@@ -175,6 +175,10 @@ pub trait File: Any + Send + Sync + fmt::Debug {
 
     /// The kernel's handle; `None` on the simulated disk.
     fn descriptor(&self) -> Option<BorrowedFd<'_>>;
+
+    /// The same where what is in the file may be changed as memory, too (mmap(2)): on a file system that needs no room for what it has
+    /// already. It was opened to be written through the page cache then.
+    fn mappable(&self) -> Option<BorrowedFd<'_>>;
 }
 
 /// Background I/O of one shard. It owns every buffer from submission to completion.

@@ -1,4 +1,4 @@
-//! The only door to `io_uring`, and the only unsafe code in this crate.
+//! The only door to `io_uring`.
 //!
 //! Why it is sound: the kernel reads a buffer and uses a descriptor from the moment an entry is pushed
 //! until its completion is taken from the ring. An [`Operation`] owns both, its buffer's heap memory

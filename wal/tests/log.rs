@@ -325,3 +325,26 @@ fn what_is_recovered_is_durable_even_where_nothing_can_be_read_past_the_page_cac
         assert_eq!(after.found[0], served, "seed {seed}: what was served is there after the power is");
     }
 }
+
+/// Batches of one record each, which are put into blocks of a mapped segment or written there; a sync leaves a block unfinished every
+/// now and then.
+#[test]
+fn what_a_buffered_log_hands_to_the_kernel_is_there_without_a_close() {
+    for disk in [Disk::new(), Disk::without_map(), Disk::without_ring(), Disk::portable()] {
+        let dir = tempfile::tempdir().unwrap();
+        let (storage, path) = (Arc::new(disk) as Arc<dyn Storage>, dir.path().join("store"));
+        let options = LogOptions { unsynced_bytes_max: 40_000, ..options(LogMode::Buffered) };
+        let mut store = Store::open_on(Arc::clone(&storage), &path, &options).unwrap();
+        let bodies: Vec<Vec<u8>> =
+            (0..6_000u64).map(|index| body(index)[..8].repeat(10 + index as usize % 20)).collect();
+        for body in &bodies {
+            store.append(0, 1, body).unwrap();
+            store.turn(0).unwrap();
+        }
+        assert!(store.logs[0].statistics().segments > 0, "the log went on in another segment");
+        drop(store);
+        let store = Store::open_on(storage, &path, &options).unwrap();
+        let found = store.found[0].iter().map(|(_, _, body)| body);
+        assert!(found.eq(&bodies), "{:?}", store.reports[0]);
+    }
+}

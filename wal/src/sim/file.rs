@@ -124,4 +124,8 @@ impl File for SimFile {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
     }
+
+    fn mappable(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use strata_wal::sim::SimDisk;
+use strata_wal::storage::Storage;
 use strata_wal::{
     AppendError, Appended, Log, LogMode, LogOptions, LogRecovery, Lsn, StoreDirectory, WalError, recover,
     scan,
@@ -91,8 +92,11 @@ pub struct Store {
 
 impl Store {
     pub fn open(disk: &SimDisk, options: &LogOptions) -> Result<Store, WalError> {
-        let storage = Arc::new(disk.clone());
-        let mut directory = StoreDirectory::open(storage, Path::new(STORE), None, LOG_COUNT, 1_000_000)?;
+        Store::open_on(Arc::new(disk.clone()), Path::new(STORE), options)
+    }
+
+    pub fn open_on(storage: Arc<dyn Storage>, path: &Path, options: &LogOptions) -> Result<Store, WalError> {
+        let mut directory = StoreDirectory::open(storage, path, None, LOG_COUNT, 1_000_000)?;
         let (mut logs, mut found, mut reports) = (Vec::new(), Vec::new(), Vec::new());
         for log in 0..directory.log_count() {
             let mut records = Records::new();
