@@ -88,9 +88,10 @@ impl Shard {
     /// Fetches a segment that was prepared, and asks for the next one when it is time.
     fn take_segment(&mut self, maintained: Option<&Maintained>) -> bool {
         let Some(maintained) = maintained else { return false };
-        let prepared = maintained.segments.try_recv();
-        let has_arrived = prepared.is_ok();
-        if let Ok(prepared) = prepared {
+        let is_awaited = self.log.as_ref().is_some_and(Log::awaits_segment);
+        let prepared = if is_awaited { maintained.segments.try_recv().ok() } else { None };
+        let has_arrived = prepared.is_some();
+        if let Some(prepared) = prepared {
             self.offer_segment(prepared);
         }
         if let Some(request) = self.log.as_mut().and_then(Log::segment_request)

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use rustc_hash::FxBuildHasher;
 use strata_primitives::{
     Answer as Validated, Context, Draft, EntityRef, Erasure, Error, KeyKind, Limits, Mutation, Operation,
-    OrderIndex, Outcome, RunState, Stamp, Timestamp, TraceId, validate,
+    Outcome, RunState, Stamp, Timestamp, TraceId, validate,
 };
 use strata_runtime::{Publication, Published};
 
@@ -76,17 +76,10 @@ impl Pin {
         self.look(|shown| (shown.state.share(), self.boot, shown.erasure_mark))
     }
 
-    /// Looks at the run, in this order if in one.
+    /// Looks at the run.
     #[inline]
-    pub(crate) fn with_state<R>(
-        &self,
-        order: Option<OrderIndex>,
-        look: impl FnOnce(&RunState) -> R,
-    ) -> Result<R, Error> {
-        self.look(|shown| {
-            order.into_iter().for_each(|order| shown.state.ensure_sorted(order));
-            look(&shown.state)
-        })
+    pub(crate) fn with_state<R>(&self, look: impl FnOnce(&RunState) -> R) -> Result<R, Error> {
+        self.look(|shown| look(&shown.state))
     }
 
     #[inline]
@@ -256,7 +249,7 @@ fn mark(kind: u64, name: &(impl Hash + ?Sized)) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use strata_primitives::{Encoded, RunId, Version};
+    use strata_primitives::{Encoded, OrderIndex, RunId, Version};
 
     use super::*;
 
@@ -271,7 +264,11 @@ mod tests {
         }
         let picture = Picture::new(state, boot, 0);
         let keys = OrderIndex::Keys(KeyKind::Kv);
-        let page = || picture.pin().with_state(Some(keys), |state| state.has_order(keys)).unwrap();
+        let look = |state: &RunState| {
+            state.ensure_sorted(keys);
+            state.has_order(keys)
+        };
+        let page = || picture.pin().with_state(look).unwrap();
         assert_eq!((page(), picture.pin().sorted_memory()), (false, 0), "one page alone is not worth it");
         assert_eq!((page(), picture.pin().sorted_memory()), (true, 3 * 8));
     }

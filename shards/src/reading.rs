@@ -147,6 +147,10 @@ impl Engine {
         look: impl FnOnce(Seen<'_>) -> R,
     ) -> Result<Option<R>, Error> {
         self.check_caller()?;
+        let look = |seen: Seen<'_>| {
+            order.into_iter().for_each(|order| seen.state.ensure_sorted(order));
+            look(seen)
+        };
         match sight {
             Sight::Published(reader) => Ok(reader
                 .board
@@ -154,14 +158,11 @@ impl Engine {
                     let (state, pin) = (publication.shown().state(), publication.shown().pin());
                     let has_order = order.is_none_or(|order| state.has_order(order));
                     let is_known = has_order && reach.is_as_published(publication);
-                    is_known.then(|| {
-                        order.into_iter().for_each(|order| state.ensure_sorted(order));
-                        look(Seen { state, pin, now: &|| self.now_for(publication) })
-                    })
+                    is_known.then(|| look(Seen { state, pin, now: &|| self.now_for(publication) }))
                 })
                 .flatten()),
             Sight::Kept(pin, now) => {
-                pin.with_state(order, |state| look(Seen { state, pin, now: &|| now })).map(Some)
+                pin.with_state(|state| look(Seen { state, pin, now: &|| now })).map(Some)
             }
         }
     }

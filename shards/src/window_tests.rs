@@ -48,7 +48,7 @@ fn erasure_of(run: RunId, key: &str) -> Vec<Erasure> {
 }
 
 fn is_erased(pin: &Pin, key: &str) -> bool {
-    pin.with_state(None, |state| state.key(KeyKind::Kv, key).unwrap().0.is_erased()).unwrap()
+    pin.with_state(|state| state.key(KeyKind::Kv, key).unwrap().0.is_erased()).unwrap()
 }
 
 /// An erasure that waits for the disk stood in front of one that waits for the kernel alone. Whoever asked for the second was
@@ -306,8 +306,8 @@ fn what_pictures_were_sorted_into_is_counted_and_given_back() {
     let reader = attended(&mut windows, run);
     publish(&mut windows, &state_of(run, &["a", "b", "c"]));
     let pin = pin_of(&reader).unwrap();
-    let keys = Some(OrderIndex::Keys(KeyKind::Kv));
-    (0..2).for_each(|_| pin.with_state(keys, |_| ()).unwrap());
+    let sort = |state: &RunState| state.ensure_sorted(OrderIndex::Keys(KeyKind::Kv));
+    (0..2).for_each(|_| pin.with_state(sort).unwrap());
     windows.tidy();
     assert_eq!(windows.size(), WINDOW_SIZE + 3 * 8);
     publish(&mut windows, &state_of(run, &["a"]));

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::batch::BatchSeed;
 use crate::lsn::Lsn;
 use crate::mapping::Mapping;
 use crate::segment::SegmentHeader;
@@ -23,6 +24,8 @@ pub(crate) enum WriteWay {
 #[derive(Debug)]
 pub(crate) struct ActiveSegment {
     pub(crate) header: SegmentHeader,
+    /// What the checksums of its batches begin with.
+    pub(crate) seed: BatchSeed,
     pub(crate) file: Arc<dyn File>,
     /// Offset at which the next batch may begin.
     pub(crate) offset: u64,
@@ -35,7 +38,8 @@ pub(crate) struct ActiveSegment {
 impl ActiveSegment {
     /// One whose first batch is written to this offset, the beginning of a block.
     pub(crate) fn new(header: SegmentHeader, file: Arc<dyn File>, offset: u64) -> ActiveSegment {
-        ActiveSegment { header, file, offset, filled_through: 0, mapping: Mapping::default() }
+        let seed = BatchSeed::new(header.store, header.number);
+        ActiveSegment { header, seed, file, offset, filled_through: 0, mapping: Mapping::default() }
     }
 
     /// Position at which the next batch may begin.

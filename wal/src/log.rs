@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use crate::active_segment::{ActiveSegment, WriteWay};
-use crate::batch::{BATCH_HEADER_SIZE, BatchSeed, enter_segment};
+use crate::batch::{BATCH_HEADER_SIZE, enter_segment};
 use crate::durations::{Durations, Sizes};
 use crate::error::{AppendError, LogFailed, WalError};
 use crate::frame::{RECORD_BODY_SIZE_MAX, frame_size};
@@ -304,6 +304,11 @@ impl Log {
         self.supply.request(self.log, is_half_full, self.durable_through)
     }
 
+    /// Whether a [request](Self::segment_request) has not been answered yet.
+    pub fn awaits_segment(&self) -> bool {
+        self.supply.is_awaited()
+    }
+
     /// Answers [`segment_request`](Self::segment_request).
     pub fn offer_segment(&mut self, prepared: Result<PreparedSegment, WalError>) {
         match prepared {
@@ -376,8 +381,7 @@ impl Log {
         let header = &self.active.header;
         let is_first = self.active.offset == SEGMENT_HEADER_SIZE;
         let previous = if is_first { enter_segment(self.chain, header.chain_seed) } else { self.chain };
-        let seed = BatchSeed::new(header.store, header.number);
-        let batch = self.open.seal(seed, header.number, previous, self.durable_through);
+        let batch = self.open.seal(self.active.seed, header.number, previous, self.durable_through);
         assert_eq!(batch.first_lsn, self.active.lsn(), "a batch is written where it was opened");
         assert!(batch.end_lsn <= header.end_lsn(), "a batch lies within its segment");
         self.chain = batch.chain;

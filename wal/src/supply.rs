@@ -74,6 +74,11 @@ impl SegmentSupply {
         self.needed = 0;
     }
 
+    /// Whether a request is on its way.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.state == State::Requested
+    }
+
     /// The request was refused.
     pub(crate) fn refuse(&mut self) {
         self.state = State::Refused { needed: self.needed };
