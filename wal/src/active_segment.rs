@@ -66,3 +66,57 @@ impl ActiveSegment {
         self.file.write_at(batch, self.offset)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::Disk;
+    use crate::storage::{Access, Storage};
+    use crate::store_id::StoreId;
+
+    /// What lies behind the end of a recovered log in the page cache may never have been on the device: here it is all ones.
+    #[test]
+    fn a_block_is_written_whole_the_first_time_and_filled_from_then_on() {
+        const BLOCK: usize = BLOCK_SIZE;
+        for disk in [Disk::new(), Disk::portable()] {
+            let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+            let file = disk.open(&dir.path().join("segment"), Access::Create).unwrap();
+            let mut expected = vec![0xff; 6 * BLOCK];
+            file.write_at(&expected, 0).unwrap();
+            let header = SegmentHeader {
+                store: StoreId([0; 16]),
+                log: 0,
+                log_count: 1,
+                number: 1,
+                size: expected.len() as u64,
+                first_lsn: Lsn::ZERO,
+                chain_seed: 0,
+                unsynced_bytes_max: 0,
+                created_micros: 0,
+            };
+            let mut segment = ActiveSegment::new(header, Arc::clone(&file), BLOCK as u64);
+            // The first of a block, in it, beyond it by two, up to its end, and the first of another.
+            let ends = [BLOCK + 100, BLOCK + 150, 3 * BLOCK + 7, 4 * BLOCK, 4 * BLOCK + 1];
+            let mut filled = 0;
+            for (number, end) in ends.into_iter().enumerate() {
+                let (from, mut batch) = (segment.offset as usize, Buffer::default());
+                batch.extend_from_slice(&vec![number as u8 + 1; end - from]);
+                segment.write_cached(&mut batch).unwrap();
+                segment.move_behind(Lsn(end as u64), 1);
+                expected[from..end].fill(number as u8 + 1);
+                if end > filled {
+                    expected[end..end.next_multiple_of(BLOCK)].fill(0);
+                }
+                let mut found = vec![0; expected.len()];
+                file.read_at(&mut found, 0).unwrap();
+                assert!(found == expected, "batch {number}");
+                assert_eq!(
+                    batch.len() > end - from,
+                    end > filled && end % BLOCK > 0,
+                    "padded only where it begins a block"
+                );
+                filled = end.next_multiple_of(BLOCK);
+            }
+        }
+    }
+}

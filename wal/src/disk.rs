@@ -364,4 +364,23 @@ mod tests {
         let _file = named_scratch_file(dir.path());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
+
+    #[test]
+    fn only_what_is_written_through_the_page_cache_of_a_known_file_system_is_mapped() {
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let (disk, path) = (Disk::new(), dir.path().join("file"));
+        let is_mapped =
+            |disk: &Disk, path: &Path, access| disk.open(path, access).unwrap().mappable().is_some();
+        assert!(is_mapped(&disk, &path, Access::Create));
+        assert!(is_mapped(&disk, &path, Access::Write));
+        assert!(!is_mapped(&disk, &path, Access::Read));
+        for disk in [Disk::without_map(), Disk::portable()] {
+            assert!(!is_mapped(&disk, &path, Access::Write));
+        }
+        if let Ok(direct) = disk.open(&path, Access::Direct) {
+            assert!(direct.mappable().is_none());
+        }
+        let of_proc = Path::new("/proc/self/comm");
+        assert!(!is_mapped(&disk, of_proc, Access::Write), "proc(5) is not on the list");
+    }
 }
