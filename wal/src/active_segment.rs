@@ -52,7 +52,8 @@ impl ActiveSegment {
         self.offset = (lsn.0 - self.header.first_lsn.0).next_multiple_of(alignment);
     }
 
-    /// Hands a batch of a buffered log to the kernel. It lies in a block that the kernel has, or goes on from there, and is padded then.
+    /// Hands a batch of a buffered log to the kernel. One that ends in a block which this log has written is put there; any other is padded
+    /// to the end of a block and written.
     pub(crate) fn write_cached(&mut self, batch: &mut Buffer) -> io::Result<()> {
         let block_end = (self.offset + batch.len() as u64).next_multiple_of(BLOCK_SIZE as u64);
         // A block is written whole the first time: after a failed sync and a restart the page cache may still show

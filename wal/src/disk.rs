@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{FsWord, OFlags, fstatfs};
+use rustix::fs::{Advice, FsWord, OFlags, fadvise, fstatfs};
 use rustix::io::Errno;
 
 use crate::blocking::BlockingQueue;
@@ -51,7 +51,7 @@ impl Drop for HeldLock {
 const OWNER_SIZE_MAX: u64 = 4096;
 
 /// The file systems known to change a file where it lies, so that no store to what was written before finds them without room: ext2 to
-/// ext4, XFS and tmpfs (statfs(2)). Others write what has changed to a new place.
+/// ext4, XFS where files share no blocks, and tmpfs (statfs(2)). Others write what has changed to a new place.
 const CHANGED_IN_PLACE: [FsWord; 3] = [0xef53, 0x5846_5342, 0x0102_1994];
 
 /// The real storage.
@@ -187,6 +187,9 @@ impl Storage for Disk {
         if file.metadata()?.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
         }
+        if access == Access::ReadLive {
+            let _ = fadvise(&file, 0, None, Advice::Random);
+        }
         let is_mapped = self.map && access.is_write() && !access.is_direct();
         Ok(Arc::new(DiskFile { file, access, is_mapped }))
     }
@@ -287,6 +290,11 @@ impl File for DiskFile {
 
     fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
+    }
+
+    fn forget_cached(&self) {
+        // Advice: what it is not taken for stays.
+        let _ = fadvise(&self.file, 0, None, Advice::DontNeed);
     }
 
     fn size(&self) -> io::Result<u64> {

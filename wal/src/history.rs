@@ -56,7 +56,7 @@ impl LogHistory {
     /// [`WalError::Io`].
     pub fn new(source: &LogSource, mode: LogMode) -> Result<LogHistory, WalError> {
         let mut history = LogHistory {
-            live_access: if mode == LogMode::Direct { Access::ReadDirect } else { Access::Read },
+            live_access: if mode == LogMode::Direct { Access::ReadDirect } else { Access::ReadLive },
             source: source.clone(),
             files: HistoryFiles::default(),
             sorted: None,

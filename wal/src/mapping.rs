@@ -27,9 +27,9 @@ const WINDOW_SIZE: u64 = 256 << 10;
 #[derive(Debug, Default)]
 pub(crate) struct Mapping {
     window: Option<Window>,
-    /// The block that was touched last: the kernel had nothing against it.
+    /// The block that was touched last, against which the kernel had nothing at that moment.
     touched: Option<u64>,
-    /// It had: everything is written with system calls from now on.
+    /// It had: everything is written to this file with system calls from now on.
     is_refused: bool,
 }
 
@@ -45,7 +45,8 @@ struct Window {
 unsafe impl Send for Window {}
 
 impl Mapping {
-    /// Puts `bytes` into a block of `file` that was written whole before, and returns whether it did: else they are to be written.
+    /// Puts `bytes` into a block of `file`, always the same one, that was written whole before. Returns whether it did: else they are to be
+    /// written.
     ///
     /// # Panics
     /// If they do not lie within one block.
@@ -85,13 +86,20 @@ impl Window {
         // SAFETY: without an address of ours to map at, the kernel chooses one that nothing else has.
         let memory =
             unsafe { mmap(std::ptr::null_mut(), WINDOW_SIZE as usize, protection, flags, file, start) };
-        Some(Window { memory: NonNull::new(memory.ok()?.cast())?, start })
+        let window = Window { memory: NonNull::new(memory.ok()?.cast())?, start };
+        // A page that is missing is read, and none beside it: a piece of several pages is written back as a whole.
+        window.advise(0, WINDOW_SIZE as usize, Advice::Random).then_some(window)
     }
 
     /// Whether a block can be written to: the kernel says so, or why not, where a store would end the process.
     fn touch(&self, place: usize) -> bool {
-        // SAFETY: the block lies in the window, and to be touched changes nothing of it.
-        unsafe { madvise(self.at(place, BLOCK_SIZE), BLOCK_SIZE, Advice::LinuxPopulateWrite) }.is_ok()
+        self.advise(place, BLOCK_SIZE, Advice::LinuxPopulateWrite)
+    }
+
+    /// Whether the kernel took the advice, which is one that changes no byte.
+    fn advise(&self, place: usize, size: usize, advice: Advice) -> bool {
+        // SAFETY: `at` has made sure that so many bytes lie in the window, and they stay as they are.
+        unsafe { madvise(self.at(place, size), size, advice) }.is_ok()
     }
 
     fn copy(&self, bytes: &[u8], place: usize) {

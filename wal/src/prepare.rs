@@ -53,6 +53,8 @@ pub(crate) fn create_segment(
     let path = segment_path(store, header.log, header.number);
     let file = create_anew(storage, &path)?;
     let filled = fill(&*file, header).and_then(|()| file.sync());
+    // The zeros were written in large pieces, and are read by nobody.
+    file.forget_cached();
     filled.map_err(|error| {
         // What stays behind when this fails too is empty and unnamed: the next recovery removes it.
         let _ = storage.remove(&path);

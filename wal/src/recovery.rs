@@ -249,6 +249,7 @@ fn start_log(source: &LogSource, options: LogOptions, survey: &Survey, end: LogE
     let mut supply = SegmentSupply::new(access, options.unsynced_bytes_max, &active.header);
     for spare in &survey.segments[survey.scan.last_segment + 1..] {
         let file = open_file(source, &spare.path, access)?;
+        file.forget_cached();
         supply.add(PreparedSegment { header: spare.header.clone(), file });
     }
     let is_queue_needed = way == WriteWay::Queued || (way == WriteWay::Cached && options.ring);
@@ -256,7 +257,9 @@ fn start_log(source: &LogSource, options: LogOptions, survey: &Survey, end: LogE
     let queue = queue.map_err(|error| WalError::io(&source.store_path, "make an I/O queue for", error))?;
     // Everything before is synced, so the first batch begins on a fresh block.
     let offset = survey.scan.end_offset.next_multiple_of(BLOCK_SIZE as u64);
-    let active = ActiveSegment::new(active.header.clone(), open_file(source, &active.path, access)?, offset);
+    let file = open_file(source, &active.path, access)?;
+    file.forget_cached();
+    let active = ActiveSegment::new(active.header.clone(), file, offset);
     Ok(Log::new(LogStart { options, way, queue, active, supply, end }))
 }
 

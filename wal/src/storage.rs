@@ -86,6 +86,8 @@ pub struct DirEntry {
 pub enum Access {
     /// Must exist; read only.
     Read,
+    /// Must exist; read only, through the page cache, which comes to hold no more of it than is read: somebody writes it meanwhile.
+    ReadLive,
     /// Must exist; read only, past the page cache, in whole aligned blocks.
     ReadDirect,
     /// Must exist; read and write through the page cache.
@@ -166,6 +168,10 @@ pub trait File: Any + Send + Sync + fmt::Debug {
     ///
     /// After an error nothing is known of what was not yet durable, and a second sync proves nothing.
     fn sync(&self) -> io::Result<()>;
+
+    /// Makes the page cache forget what the device has, if it does: it keeps a file in pieces as large as what was read or written
+    /// at once, and may write a whole piece where a byte of it is changed as memory.
+    fn forget_cached(&self);
 
     /// Size in bytes.
     fn size(&self) -> io::Result<u64>;

@@ -108,6 +108,8 @@ impl File for SimFile {
         strike.map_or(Ok(()), |kind| Err(failure(kind)))
     }
 
+    fn forget_cached(&self) {}
+
     fn size(&self) -> io::Result<u64> {
         let world = self.disk.pass(|_| false)?;
         Ok(self.size_in(&world) as u64)
