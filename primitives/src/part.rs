@@ -33,14 +33,9 @@ impl<K: Clone, V: Clone> Clone for Part<K, V> {
 }
 
 impl<K, V> Part<K, V> {
-    /// One of these entries; `hash_of` tells the hash of each.
-    pub(crate) fn new(mut entries: Vec<(K, V)>, hash_of: impl Fn(&K) -> u64) -> Self {
-        entries.shrink_to_fit();
-        let mut places = HashTable::with_capacity(entries.len());
-        for (place, (key, _)) in entries.iter().enumerate() {
-            places.insert_unique(hash_of(key), place_of(place), |_| unreachable!("there is room for all"));
-        }
-        Self { entries, places }
+    /// An empty one with room for so many entries. It has twice as many before their keys are looked at again to make room for more places.
+    pub(crate) fn with_room(count: usize) -> Self {
+        Self { entries: Vec::with_capacity(count), places: HashTable::with_capacity(2 * count) }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -93,14 +88,14 @@ impl<K, V> Part<K, V> {
         &mut self.entries[place].1
     }
 
-    /// Adds an entry whose key is not there; `hash_of` tells the hash of each.
-    pub(crate) fn insert_new(&mut self, key: K, value: V, hash_of: impl Fn(&K) -> u64) {
+    /// Adds an entry with this hash whose key is not there; `hash_of` tells the hash of each.
+    pub(crate) fn insert_new(&mut self, hash: u64, entry: (K, V), hash_of: impl Fn(&K) -> u64) {
         let Self { entries, places } = self;
-        let (hash, place) = (hash_of(&key), entries.len());
+        let place = entries.len();
         if entries.capacity() == place {
             entries.reserve_exact(ROOM);
         }
-        entries.push((key, value));
+        entries.push(entry);
         places.insert_unique(hash, place_of(place), |place| hash_of(&entries[*place as usize].0));
     }
 
@@ -131,11 +126,16 @@ impl<K, V> Part<K, V> {
         Some(removed)
     }
 
-    /// Takes out all entries that `moves` names; the others are packed.
-    pub(crate) fn split(&mut self, moves: impl Fn(&K) -> bool, hash_of: impl Fn(&K) -> u64) -> Self {
-        let entries = std::mem::take(&mut self.entries);
-        let (moved, kept) = entries.into_iter().partition(|(key, _)| moves(key));
-        *self = Self::new(kept, &hash_of);
-        Self::new(moved, &hash_of)
+    /// Takes out all entries whose hash `moves` names; the others are packed. Each key is looked at once.
+    pub(crate) fn split(&mut self, moves: impl Fn(u64) -> bool, hash_of: impl Fn(&K) -> u64) -> Self {
+        let hashes: Vec<u64> = self.entries.iter().map(|(key, _)| hash_of(key)).collect();
+        let moved_count = hashes.iter().filter(|hash| moves(**hash)).count();
+        let (mut moved, mut kept) = (Self::with_room(moved_count), Self::with_room(self.len() - moved_count));
+        for (hash, entry) in hashes.into_iter().zip(std::mem::take(&mut self.entries)) {
+            let part = if moves(hash) { &mut moved } else { &mut kept };
+            part.insert_new(hash, entry, &hash_of);
+        }
+        *self = kept;
+        moved
     }
 }

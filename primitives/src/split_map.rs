@@ -135,17 +135,16 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.entry_mut(key).map(|(_, value)| value)
+        self.entry_mut(hash_of(self.hash_seed, key), key).map(|(_, value)| value)
     }
 
-    fn entry_mut<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut (K, V)>
+    fn entry_mut<Q: Eq + ?Sized>(&mut self, hash: u64, key: &Q) -> Option<&mut (K, V)>
     where
         K: Borrow<Q>,
     {
         if self.len == 0 {
             return None;
         }
-        let hash = hash_of(self.hash_seed, key);
         let part =
             part_to_change(&mut self.branches, self.copy, &mut self.copied, part_of(hash, self.part_count));
         part.find_mut(hash, |held| held.borrow() == key)
@@ -166,10 +165,11 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
 
     /// The same, with the key that was there.
     pub(crate) fn replace(&mut self, key: K, value: V) -> Option<(K, V)> {
-        if let Some(held) = self.entry_mut(&key) {
+        let hash = hash_of(self.hash_seed, &key);
+        if let Some(held) = self.entry_mut(hash, &key) {
             return Some(std::mem::replace(held, (key, value)));
         }
-        self.insert_new(key, value);
+        self.insert_new(hash, (key, value));
         None
     }
 
@@ -180,7 +180,7 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
                 let part = part_to_change(&mut self.branches, self.copy, &mut self.copied, part);
                 part.value_mut(place)
             }
-            None => self.insert_new(key, make()),
+            None => self.insert_new(hash_of(self.hash_seed, &key), (key, make())),
         }
     }
 
@@ -198,13 +198,12 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
         Some((part, place))
     }
 
-    fn insert_new(&mut self, key: K, value: V) -> &mut V {
+    fn insert_new(&mut self, hash: u64, entry: (K, V)) -> &mut V {
         self.make_room();
         let Self { branches, part_count, allocated, copied, len, hash_seed, copy } = self;
-        let hash = hash_of(*hash_seed, &key);
         let part = part_to_change(branches, *copy, copied, part_of(hash, *part_count));
         let before = part.allocation_size();
-        part.insert_new(key, value, |held| hash_of(*hash_seed, held));
+        part.insert_new(hash, entry, |held| hash_of(*hash_seed, held));
         *allocated += part.allocation_size() - before;
         *len += 1;
         part.last_mut()
@@ -306,11 +305,11 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
         let part = if count > 0 {
             let source = part_to_change(branches, *copy, copied, count - (1 << count.ilog2()));
             *allocated -= source.allocation_size();
-            let part = source.split(|key| part_of(hash_of(key), count + 1) == count, hash_of);
+            let part = source.split(|hash| part_of(hash, count + 1) == count, hash_of);
             *allocated += source.allocation_size();
             part
         } else {
-            Part::new(Vec::new(), hash_of)
+            Part::with_room(0)
         };
         *allocated += PART_SIZE + part.allocation_size();
         *part_count += 1;
