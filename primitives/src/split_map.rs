@@ -175,24 +175,24 @@ impl<K: Eq + Hash, V> SplitMap<K, V> {
 
     /// What is under a key, put there by `make` if nothing was.
     pub fn get_or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
-        match self.place_of(&key) {
+        let hash = hash_of(self.hash_seed, &key);
+        match self.place_of(hash, &key) {
             Some((part, place)) => {
                 let part = part_to_change(&mut self.branches, self.copy, &mut self.copied, part);
                 part.value_mut(place)
             }
-            None => self.insert_new(hash_of(self.hash_seed, &key), (key, make())),
+            None => self.insert_new(hash, (key, make())),
         }
     }
 
     /// The part that has a key, and the place in it.
-    fn place_of<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<(usize, usize)>
+    fn place_of<Q: Eq + ?Sized>(&self, hash: u64, key: &Q) -> Option<(usize, usize)>
     where
         K: Borrow<Q>,
     {
         if self.len == 0 {
             return None;
         }
-        let hash = hash_of(self.hash_seed, key);
         let part = part_of(hash, self.part_count);
         let place = self.part_at(part).place(hash, |held| held.borrow() == key)?;
         Some((part, place))
