@@ -10,7 +10,7 @@ use std::time::Instant;
 use crate::creation::{Found, create_store, create_store_dir, manifest_path, survey};
 use crate::error::WalError;
 use crate::manifest::{LOG_COUNT_MAX, MANIFEST_FORMAT_VERSION, Manifest, SLOT_SIZE};
-use crate::prepare::{PreparedSegment, SegmentRequest, create_segment};
+use crate::prepare::{PreparedSegment, SegmentRequest, create_segment, open_to_write};
 use crate::report::{LogEnd, LogSummary, ManifestSummary};
 use crate::segment::{SegmentHeader, segment_path, segments_dir};
 use crate::slots::{Slots, read_slots};
@@ -281,10 +281,8 @@ impl StoreDirectory {
         };
         let path = segment_path(&self.path, request.log, request.number);
         create_segment(&*self.storage, &self.path, &header)?;
-        let named = self.sync_dir(&segments_dir(&self.path)).and_then(|()| {
-            let file = self.storage.open(&path, request.access);
-            file.map_err(|error| WalError::io(&path, "open", error))
-        });
+        let synced = self.sync_dir(&segments_dir(&self.path));
+        let named = synced.and_then(|()| open_to_write(&*self.storage, &path, request.access));
         let file = named.inspect_err(|_| {
             // What stays behind when this fails too is empty and unnamed: the next recovery removes it.
             let _ = self.storage.remove(&path);

@@ -53,13 +53,23 @@ pub(crate) fn create_segment(
     let path = segment_path(store, header.log, header.number);
     let file = create_anew(storage, &path)?;
     let filled = fill(&*file, header).and_then(|()| file.sync());
-    // The zeros were written in large pieces, and are read by nobody.
-    file.forget_cached();
     filled.map_err(|error| {
         // What stays behind when this fails too is empty and unnamed: the next recovery removes it.
         let _ = storage.remove(&path);
         WalError::io(&path, "prepare", error)
     })
+}
+
+/// Opens a segment for the log that writes it from now on. The page cache forgets it: zeros were written in large pieces, and recovery
+/// may have read it. All of it that counts is on the device by now.
+pub(crate) fn open_to_write(
+    storage: &dyn Storage,
+    path: &Path,
+    access: Access,
+) -> Result<Arc<dyn File>, WalError> {
+    let file = storage.open(path, access).map_err(|error| WalError::io(path, "open", error))?;
+    file.forget_cached();
+    Ok(file)
 }
 
 /// Creates a file in place of one of the same name that an unfinished preparation left behind.

@@ -4,8 +4,7 @@
 //! what lies there is cut, or something was: MANIFEST or a batch knows a greater position to be durable. Then
 //! records are missing that somebody was told are safe, and the log is refused.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::active_segment::{ActiveSegment, WriteWay};
@@ -14,7 +13,7 @@ use crate::image_file::NamedImage;
 use crate::log::{Log, LogStart};
 use crate::lsn::Lsn;
 use crate::options::{LogMode, LogOptions};
-use crate::prepare::{PreparedSegment, write_zeros};
+use crate::prepare::{PreparedSegment, open_to_write, write_zeros};
 use crate::report::{Cut, LogEnd, LogRecovery};
 use crate::scan::{RecordRef, Scan, first_content_of, scan_segments};
 use crate::segment::SEGMENT_HEADER_SIZE;
@@ -204,7 +203,8 @@ fn repair(source: &LogSource, survey: &Survey) -> Result<(), WalError> {
         if dirty.is_none() && !has_unproven {
             continue;
         }
-        let file = open_file(source, &segment.path, Access::Write)?;
+        let opened = source.storage.open(&segment.path, Access::Write);
+        let file = opened.map_err(|error| WalError::io(&segment.path, "open", error))?;
         if let Some((_, range)) = dirty {
             // Whole blocks: after a failed sync the page cache may still show bytes that the device never got,
             // and a write beside them would carry them there.
@@ -248,8 +248,7 @@ fn start_log(source: &LogSource, options: LogOptions, survey: &Survey, end: LogE
     let active = &survey.segments[survey.scan.last_segment];
     let mut supply = SegmentSupply::new(access, options.unsynced_bytes_max, &active.header);
     for spare in &survey.segments[survey.scan.last_segment + 1..] {
-        let file = open_file(source, &spare.path, access)?;
-        file.forget_cached();
+        let file = open_to_write(&*source.storage, &spare.path, access)?;
         supply.add(PreparedSegment { header: spare.header.clone(), file });
     }
     let is_queue_needed = way == WriteWay::Queued || (way == WriteWay::Cached && options.ring);
@@ -257,8 +256,7 @@ fn start_log(source: &LogSource, options: LogOptions, survey: &Survey, end: LogE
     let queue = queue.map_err(|error| WalError::io(&source.store_path, "make an I/O queue for", error))?;
     // Everything before is synced, so the first batch begins on a fresh block.
     let offset = survey.scan.end_offset.next_multiple_of(BLOCK_SIZE as u64);
-    let file = open_file(source, &active.path, access)?;
-    file.forget_cached();
+    let file = open_to_write(&*source.storage, &active.path, access)?;
     let active = ActiveSegment::new(active.header.clone(), file, offset);
     Ok(Log::new(LogStart { options, way, queue, active, supply, end }))
 }
@@ -281,8 +279,4 @@ fn choose_way(source: &LogSource, options: &LogOptions) -> WriteWay {
             WriteWay::Synced
         }
     }
-}
-
-fn open_file(source: &LogSource, path: &Path, access: Access) -> Result<Arc<dyn File>, WalError> {
-    source.storage.open(path, access).map_err(|error| WalError::io(path, "open", error))
 }

@@ -336,7 +336,7 @@ fn what_a_buffered_log_hands_to_the_kernel_is_there_without_a_close() {
         let options = LogOptions { unsynced_bytes_max: 40_000, ..options(LogMode::Buffered) };
         let mut store = Store::open_on(Arc::clone(&storage), &path, &options).unwrap();
         let bodies: Vec<Vec<u8>> =
-            (0..6_000u64).map(|index| body(index)[..8].repeat(10 + index as usize % 20)).collect();
+            (0..6_000u64).map(|index| index.to_le_bytes().repeat(10 + index as usize % 20)).collect();
         for body in &bodies {
             store.append(0, 1, body).unwrap();
             store.turn(0).unwrap();
