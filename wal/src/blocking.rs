@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::storage::{BLOCK_SIZE, Buffer, Completion, File, Queue};
 
-/// A queue that writes and syncs on the caller's own thread.
+/// A queue that writes, syncs and reads on the caller's own thread.
 #[derive(Default)]
 pub(crate) struct BlockingQueue {
     completed: VecDeque<Completion>,
@@ -24,6 +24,13 @@ impl Queue for BlockingQueue {
     fn sync(&mut self, token: u64, file: &Arc<dyn File>) {
         let result = sync(file);
         self.completed.push_back(Completion { token, buffer: None, result });
+    }
+
+    fn read(&mut self, token: u64, file: &Arc<dyn File>, mut buffer: Buffer, offset: u64) {
+        assert!(!buffer.is_empty() && buffer.len().is_multiple_of(BLOCK_SIZE), "whole blocks are read");
+        assert!(offset.is_multiple_of(BLOCK_SIZE as u64), "a read begins on a block");
+        let result = file.read_at(&mut buffer, offset).map(|filled| buffer.resize(filled));
+        self.completed.push_back(Completion { token, buffer: Some(buffer), result });
     }
 
     fn reap(&mut self) -> Option<Completion> {

@@ -43,6 +43,7 @@ pub mod options;
 mod supply;
 mod syncing;
 
+mod read_ahead;
 mod reader;
 pub mod recovery;
 pub mod report;

@@ -59,7 +59,10 @@ pub(crate) fn scan_segments(
     from: Option<&NamedImage>,
     visit: &mut Visitor<'_>,
 ) -> Result<Scan, WalError> {
-    Scanner::new(source, segments, from).run(visit)
+    let mut scanner = Scanner::new(source, segments, from);
+    scanner.ahead = Some(&source.storage);
+    scanner.reader = scanner.reader_of(scanner.scan.last_segment);
+    scanner.run(visit)
 }
 
 /// The same of one segment: on from a position and its chain, or from its first batch, whatever came before that.
@@ -151,6 +154,8 @@ struct Scanner<'a> {
     seeds: Vec<BatchSeed>,
     /// Reads the segment of the last accepted batch.
     reader: SegmentReader,
+    /// What its readers read ahead with: nobody writes these segments meanwhile, and they are read to their end.
+    ahead: Option<&'a Arc<dyn Storage>>,
     scan: Scan,
     /// What came before is not known: the first batch is taken as it is.
     is_begin_unknown: bool,
@@ -183,6 +188,7 @@ impl<'a> Scanner<'a> {
                 .map(|segment| BatchSeed::new(source.store, segment.header.number))
                 .collect(),
             reader: segments[last_segment].reader(),
+            ahead: None,
             scan: Scan {
                 summaries: summaries.collect(),
                 bytes: 0,
@@ -233,12 +239,20 @@ impl<'a> Scanner<'a> {
         if segment == self.scan.last_segment {
             return self.check_batch(segment, offset, None);
         }
-        let mut reader = self.segments[segment].reader();
+        let mut reader = self.reader_of(segment);
         let checked = self.check_batch(segment, offset, Some(&mut reader));
         if matches!(checked, Ok(Ok(_))) {
             self.reader = reader;
         }
         checked
+    }
+
+    fn reader_of(&self, segment: usize) -> SegmentReader {
+        let reader = self.segments[segment].reader();
+        match self.ahead {
+            Some(storage) => reader.reading_ahead(storage),
+            None => reader,
+        }
     }
 
     /// Checks header, records and chain of the batch at a place, read through `other` or the scanner's own reader.

@@ -201,6 +201,13 @@ pub trait Queue: Send {
     /// Makes everything written to `file` before this call durable at completion (fdatasync).
     fn sync(&mut self, token: u64, file: &Arc<dyn File>);
 
+    /// Fills the whole `buffer` from `offset`. At completion its length says how many bytes there were: fewer only where the file
+    /// ends first.
+    ///
+    /// # Panics
+    /// If `buffer` is empty, or its length or `offset` is not a multiple of [`BLOCK_SIZE`].
+    fn read(&mut self, token: u64, file: &Arc<dyn File>, buffer: Buffer, offset: u64);
+
     /// The next completion, if one waits; never blocks.
     fn reap(&mut self) -> Option<Completion>;
 
@@ -223,7 +230,7 @@ pub trait Queue: Send {
 pub struct Completion {
     /// What the submitter called the operation.
     pub token: u64,
-    /// The buffer of a write, given back; `None` for a sync.
+    /// The buffer of a write or a read, given back; `None` for a sync.
     pub buffer: Option<Buffer>,
     /// How it went; an error is final.
     pub result: io::Result<()>,

@@ -1,7 +1,7 @@
 //! The only door to `io_uring`.
 //!
-//! Why it is sound: the kernel reads a buffer and uses a descriptor from the moment an entry is pushed
-//! until its completion is taken from the ring. An [`Operation`] owns both, its buffer's heap memory
+//! Why it is sound: the kernel reads or fills a buffer and uses a descriptor from the moment an entry is
+//! pushed until its completion is taken from the ring. An [`Operation`] owns both, its buffer's heap memory
 //! does not move when the operation does, and no byte of it is touched in between. An operation leaves
 //! its slot in [`UringQueue::take`] alone, after its completion. Dropping the queue waits for every
 //! completion; should the kernel refuse even that, the operations are leaked, never freed under it.
@@ -20,7 +20,7 @@ use crate::storage::{BLOCK_SIZE, Buffer, Completion, File, Queue};
 /// More operations than this are never in the kernel at once; a shard needs a handful.
 const DEPTH_MAX: u32 = 1024;
 
-/// A queue whose writes and syncs run in the kernel while the shard goes on.
+/// A queue whose writes, syncs and reads run in the kernel while the shard goes on.
 pub(crate) struct UringQueue {
     ring: IoUring,
     slots: Vec<Option<Operation>>, // an entry's user data is its slot
@@ -39,19 +39,21 @@ struct Operation {
 enum OperationKind {
     Write { buffer: Buffer, offset: u64, written: usize },
     Sync,
+    Read { buffer: Buffer, offset: u64, filled: usize },
 }
 
 impl UringQueue {
     /// A ring with room for `depth` operations in the kernel; more wait their turn on our side.
     ///
     /// # Errors
-    /// If the kernel has no ring for us, or one that cannot write and sync.
+    /// If the kernel has no ring for us, or one that cannot write, sync and read.
     pub(crate) fn new(depth: u32) -> io::Result<Self> {
         let depth = depth.clamp(1, DEPTH_MAX);
         let ring = IoUring::new(depth.next_power_of_two())?;
         let mut known = Probe::new();
         ring.submitter().register_probe(&mut known)?;
-        if !known.is_supported(opcode::Write::CODE) || !known.is_supported(opcode::Fsync::CODE) {
+        let needed = [opcode::Write::CODE, opcode::Fsync::CODE, opcode::Read::CODE];
+        if !needed.into_iter().all(|code| known.is_supported(code)) {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "this kernel's ring cannot write"));
         }
         Ok(Self {
@@ -84,7 +86,7 @@ impl UringQueue {
         let before = self.kernel_count;
         while self.kernel_count < self.depth {
             let Some(slot) = self.waiting.pop_front() else { break };
-            let entry = self.slots[slot].as_ref().expect("a waiting slot is filled").entry(slot);
+            let entry = self.slots[slot].as_mut().expect("a waiting slot is filled").entry(slot);
             // SAFETY: the entry points into the operation in `slots[slot]`, which owns buffer and file
             // and stays there, untouched, until `take` has seen this entry's completion.
             unsafe { self.ring.submission().push(&entry) }.expect("the ring has room for its depth");
@@ -125,6 +127,10 @@ impl UringQueue {
         let buffer = match operation.kind {
             OperationKind::Write { buffer, .. } => Some(buffer),
             OperationKind::Sync => None,
+            OperationKind::Read { mut buffer, filled, .. } => {
+                buffer.resize(filled);
+                Some(buffer)
+            }
         };
         Ok(Some(Completion { token: operation.token, buffer, result }))
     }
@@ -167,6 +173,13 @@ impl Queue for UringQueue {
         self.submit(Operation { token, file: Arc::clone(file), kind: OperationKind::Sync });
     }
 
+    fn read(&mut self, token: u64, file: &Arc<dyn File>, buffer: Buffer, offset: u64) {
+        assert!(!buffer.is_empty() && buffer.len().is_multiple_of(BLOCK_SIZE), "whole blocks are read");
+        assert!(offset.is_multiple_of(BLOCK_SIZE as u64), "a read begins on a block");
+        let kind = OperationKind::Read { buffer, offset, filled: 0 };
+        self.submit(Operation { token, file: Arc::clone(file), kind });
+    }
+
     fn reap(&mut self) -> Option<Completion> {
         self.try_reap().unwrap_or_else(|error| broken(&error))
     }
@@ -205,19 +218,25 @@ fn broken(error: &io::Error) -> ! {
 
 impl Operation {
     /// What the kernel is asked to do next. Its pointers live as long as the operation.
-    fn entry(&self, slot: usize) -> squeue::Entry {
+    fn entry(&mut self, slot: usize) -> squeue::Entry {
         let descriptor = self.file.descriptor().expect("the ring serves files of the real disk");
         let descriptor = types::Fd(descriptor.as_raw_fd());
-        let entry = match &self.kind {
+        let bounded = |rest: usize| u32::try_from(rest).unwrap_or(1 << 30); // the remainder follows
+        let entry = match &mut self.kind {
             OperationKind::Write { buffer, offset, written } => {
                 let rest = &buffer[*written..];
-                let size = u32::try_from(rest.len()).unwrap_or(1 << 30); // the remainder follows
-                opcode::Write::new(descriptor, rest.as_ptr(), size)
-                    .offset(offset + *written as u64)
+                opcode::Write::new(descriptor, rest.as_ptr(), bounded(rest.len()))
+                    .offset(*offset + *written as u64)
                     .rw_flags(ReadWriteFlags::DSYNC.bits() as _)
                     .build()
             }
             OperationKind::Sync => opcode::Fsync::new(descriptor).flags(types::FsyncFlags::DATASYNC).build(),
+            OperationKind::Read { buffer, offset, filled } => {
+                let rest = &mut buffer[*filled..];
+                opcode::Read::new(descriptor, rest.as_mut_ptr(), bounded(rest.len()))
+                    .offset(*offset + *filled as u64)
+                    .build()
+            }
         };
         entry.user_data(slot as u64)
     }
@@ -238,6 +257,14 @@ impl Operation {
                 *written += result as usize;
                 assert!(*written <= buffer.len(), "the kernel writes what it was given");
                 (*written == buffer.len()).then_some(Ok(()))
+            }
+            OperationKind::Read { buffer, filled, .. } => {
+                *filled += result as usize;
+                assert!(*filled <= buffer.len(), "the kernel fills what it was given");
+                // A read past the page cache that ends inside a block has met the end of the file, and going on from there
+                // would not be aligned.
+                let is_at_end = result == 0 || !filled.is_multiple_of(BLOCK_SIZE);
+                (is_at_end || *filled == buffer.len()).then_some(Ok(()))
             }
         }
     }
@@ -263,6 +290,27 @@ mod tests {
         assert!(operation.advance(4096).is_none());
         assert!(matches!(operation.kind, OperationKind::Write { written: 4096, .. }));
         assert!(operation.advance(4096).unwrap().is_ok());
+    }
+
+    #[test]
+    fn a_short_read_is_continued_where_it_ended_unless_the_file_does() {
+        let read_of = |bytes: usize| {
+            let (dir, mut operation) = write_of(bytes);
+            let OperationKind::Write { buffer, .. } = operation.kind else {
+                unreachable!("it was made to write")
+            };
+            operation.kind = OperationKind::Read { buffer, offset: 0, filled: 0 };
+            (dir, operation)
+        };
+        let (_dir, mut operation) = read_of(8192);
+        assert!(operation.advance(4096).is_none());
+        assert!(matches!(operation.kind, OperationKind::Read { filled: 4096, .. }));
+        assert!(operation.advance(4096).unwrap().is_ok());
+        for end in [0, 100] {
+            let (_dir, mut operation) = read_of(8192);
+            assert!(operation.advance(4096).is_none());
+            assert!(operation.advance(end).unwrap().is_ok());
+        }
     }
 
     #[test]

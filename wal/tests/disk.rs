@@ -110,6 +110,33 @@ fn a_queue_writes_durably_and_gives_its_buffers_back() {
 }
 
 #[test]
+fn a_queue_reads_what_a_file_has_and_says_how_much_that_was() {
+    for disk in every_disk() {
+        let dir = dir();
+        let path = dir.path().join("file");
+        disk.open(&path, Access::Create).unwrap().write_at(&[6; BLOCK_SIZE + 900], 0).unwrap();
+        let accesses = [Access::Read, Access::ReadDirect].into_iter();
+        for file in accesses.filter_map(|access| disk.open(&path, access).ok()) {
+            let mut queue = disk.queue(2).unwrap();
+            let expected = [(0, BLOCK_SIZE), (BLOCK_SIZE, 900), (2 * BLOCK_SIZE, 0)];
+            expected.iter().for_each(|(at, _)| queue.read(*at as u64, &file, block(1), *at as u64));
+            for _ in expected {
+                let completion = queue.wait();
+                completion.result.unwrap();
+                let length = expected.iter().find(|(at, _)| *at as u64 == completion.token).unwrap().1;
+                assert_eq!(completion.buffer.unwrap().as_slice(), vec![6; length]);
+            }
+        }
+        let mut queue = disk.queue(1).unwrap();
+        let unreadable = disk.open(Path::new("/proc/self/mem"), Access::Read).unwrap(); // nothing is mapped at 0
+        queue.read(1, &unreadable, block(1), 0);
+        let completion = queue.wait();
+        assert!(completion.buffer.is_some());
+        assert_eq!(errno(completion.result), Some(Errno::IO));
+    }
+}
+
+#[test]
 fn the_descriptor_of_a_queue_is_readable_once_a_completion_waits() {
     let disk = Disk::new();
     let dir = dir();
