@@ -25,17 +25,19 @@ const WINDOW_SIZE: u64 = 256 << 10;
 
 /// Where a log puts bytes into one file without a system call.
 #[derive(Debug, Default)]
-pub(crate) struct Mapping {
-    window: Option<Window>,
-    /// The block that was touched last, against which the kernel had nothing at that moment.
-    touched: Option<u64>,
+pub(crate) enum Mapping {
+    /// Nothing was put yet.
+    #[default]
+    Unasked,
+    /// There is a window, and in it the block that was touched last, against which the kernel had nothing at that moment.
+    Open { window: Window, touched: u64 },
     /// It had: everything is written to this file with system calls from now on.
-    is_refused: bool,
+    Refused,
 }
 
 /// A part of a file, as memory.
 #[derive(Debug)]
-struct Window {
+pub(crate) struct Window {
     memory: NonNull<u8>,
     /// Where in the file it begins.
     start: u64,
@@ -53,30 +55,29 @@ impl Mapping {
     pub(crate) fn put(&mut self, file: &dyn File, bytes: &[u8], offset: u64) -> bool {
         let block = offset - offset % BLOCK_SIZE as u64;
         assert!(offset - block + bytes.len() as u64 <= BLOCK_SIZE as u64, "bytes are put into one block");
-        if self.touched != Some(block) && !self.touch(file, block) {
-            return false;
+        if !matches!(self, Mapping::Open { touched, .. } if *touched == block) {
+            *self = std::mem::take(self).touch(file, block);
         }
-        let window = self.window.as_ref().expect("the window of a block that was touched is there");
+        let Mapping::Open { window, .. } = self else { return false };
         window.copy(bytes, (offset - window.start) as usize);
         true
     }
 
     /// Makes a block ready to be changed, if the kernel has nothing against it.
     #[cold]
-    fn touch(&mut self, file: &dyn File, block: u64) -> bool {
-        if self.is_refused {
-            return false;
-        }
+    fn touch(self, file: &dyn File, block: u64) -> Mapping {
         let start = block - block % WINDOW_SIZE;
-        if self.window.as_ref().is_none_or(|window| window.start != start) {
-            self.window = file.mappable().and_then(|file| Window::open(file, start));
+        let window = match self {
+            Mapping::Refused => None,
+            Mapping::Open { window, .. } if window.start == start => Some(window),
+            Mapping::Open { .. } | Mapping::Unasked => {
+                file.mappable().and_then(|file| Window::open(file, start))
+            }
+        };
+        match window.filter(|window| window.touch((block - start) as usize)) {
+            Some(window) => Mapping::Open { window, touched: block },
+            None => Mapping::Refused,
         }
-        let is_ready = self.window.as_ref().is_some_and(|window| window.touch((block - start) as usize));
-        (self.touched, self.is_refused) = (is_ready.then_some(block), !is_ready);
-        if self.is_refused {
-            self.window = None;
-        }
-        is_ready
     }
 }
 

@@ -39,6 +39,29 @@ fn records_come_back_in_order_with_kind_position_and_body() {
 }
 
 #[test]
+fn a_log_longer_than_what_is_read_at_once_comes_back_whole() {
+    for mode in MODES {
+        let disk = SimDisk::new(1);
+        let mut store = Store::open(&disk, &options(mode)).unwrap();
+        let sizes = [100, 9000, 70_000, 24, 300_000]; // small batches, and some that lie over the edge of a piece
+        let body = |index: usize| vec![index as u8 + 1; sizes[index % sizes.len()]];
+        for index in 0..150 {
+            store.append(0, index as u8, &body(index)).unwrap();
+            store.turn(0).unwrap();
+        }
+        let disk = disk.kill();
+        let store = Store::open(&disk, &options(mode)).unwrap();
+        let segments = &store.reports[0].segments;
+        assert!(segments.iter().any(|segment| segment.end_offset > 3 << 20), "{segments:?}");
+        assert_eq!(store.found[0].len(), 150);
+        for (index, record) in store.found[0].iter().enumerate() {
+            assert_eq!(record.1, index as u8);
+            assert!(record.2 == body(index), "record {index}");
+        }
+    }
+}
+
+#[test]
 fn positions_tell_staged_from_written_from_durable() {
     let disk = SimDisk::new(1);
     let mut store = Store::open(&disk, &options(LogMode::Buffered)).unwrap();
