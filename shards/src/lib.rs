@@ -91,6 +91,7 @@ mod unseen_erasure;
 mod value_places;
 mod value_reads;
 mod window;
+mod windows;
 mod withheld;
 
 pub use calls::Caller;

@@ -18,7 +18,7 @@ use crate::image_directory::RunEntry;
 use crate::record::Record;
 use crate::run::{Counted, Need, Run};
 use crate::shared_memory::SharedMemory;
-use crate::window::Windows;
+use crate::windows::Windows;
 
 /// The runs that a shard owns: by id, in order of id, and in order of their next deadline.
 ///

@@ -1,10 +1,12 @@
 //! What is published of runs, and what is given back of it.
 
-use strata_primitives::{Encoded, EntityRef, KeyKind, OrderIndex, Stamp};
+use strata_primitives::{Encoded, EntityRef, ErrorKind, KeyKind, OrderIndex, Stamp};
 use strata_wal::Lsn;
 
 use super::*;
+use crate::picture::Pin;
 use crate::run_table::RunTable;
+use crate::window::{READERS_LOOKED_AT_MAX, STALE_SIZE_MAX};
 
 fn run_id(number: u8) -> RunId {
     RunId::from_bytes([number; 16])
@@ -198,9 +200,9 @@ fn a_commit_looks_at_a_few_readers_however_many_there_are() {
     publish(&mut windows, &state_of(run, &["name"]));
     drop(readers);
     drop(attended(&mut windows, run));
-    assert_eq!(windows.by_run[&run].readers.len(), 101, "for one that is new none is looked at");
+    assert_eq!(windows.by_run[&run].reader_count(), 101, "for one that is new none is looked at");
     windows.note_taken(run, 1, usize::MAX);
-    assert_eq!(windows.by_run[&run].readers.len(), 101 - LOOKED_AT_MAX);
+    assert_eq!(windows.by_run[&run].reader_count(), 101 - READERS_LOOKED_AT_MAX);
 }
 
 #[test]
@@ -209,8 +211,8 @@ fn readers_are_looked_at_in_turn() {
     let readers: Vec<_> = (0..64).map(|number| (number, attended(&mut windows, run))).collect();
     let left: Vec<_> = readers.into_iter().filter(|(number, _)| number % 3 == 0).collect();
     // One that comes to the place of one that goes is looked at there.
-    (0..64 / LOOKED_AT_MAX).for_each(|_| windows.tidy());
-    assert_eq!(windows.by_run[&run].readers.len(), left.len());
+    (0..64 / READERS_LOOKED_AT_MAX).for_each(|_| windows.tidy());
+    assert_eq!(windows.by_run[&run].reader_count(), left.len());
 }
 
 #[test]
@@ -219,10 +221,10 @@ fn readers_that_are_nobodys_any_more_do_not_pile_up() {
     let readers: Vec<_> = (0..20).map(|_| attended(&mut windows, run)).collect();
     for _ in 0..1_000 {
         drop(attended(&mut windows, run));
-        assert!(windows.by_run[&run].readers.len() <= 2 * readers.len());
+        assert!(windows.by_run[&run].reader_count() <= 2 * readers.len());
     }
     publish(&mut windows, &state_of(run, &["name"]));
-    assert_eq!(windows.by_run[&run].readers.len(), readers.len());
+    assert_eq!(windows.by_run[&run].reader_count(), readers.len());
     assert!(readers.iter().all(|reader| pin_of(reader).is_some()));
 }
 
