@@ -182,6 +182,10 @@ impl Queue for GatedQueue {
         self.queue.sync(token, file);
     }
 
+    fn read(&mut self, token: u64, file: &Arc<dyn File>, buffer: Buffer, offset: u64) {
+        self.queue.read(token, file, buffer, offset);
+    }
+
     fn reap(&mut self) -> Option<Completion> {
         if self.gate.is_open() { self.queue.reap() } else { None }
     }

@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use rocksdb::{
-    ColumnFamily, IteratorMode, OptimisticTransactionDB, OptimisticTransactionOptions, Options,
-    WriteBatchWithTransaction, WriteOptions,
+    ColumnFamily, DBRawIteratorWithThreadMode, IteratorMode, OptimisticTransactionDB,
+    OptimisticTransactionOptions, Options, WriteBatchWithTransaction, WriteOptions,
 };
 
 use crate::engine::{Engine, Promise, Session, Store, seen};
+
+type Entries<'a> = DBRawIteratorWithThreadMode<'a, OptimisticTransactionDB>;
 
 /// The engine.
 pub(crate) struct RocksDb;
@@ -116,13 +118,7 @@ impl Session for Client<'_> {
     fn last(&mut self, count: usize) -> usize {
         let mut newest = self.database.raw_iterator_cf(self.events);
         newest.seek_to_last();
-        let mut sum = 0;
-        for _ in 0..count {
-            let Some(payload) = newest.value() else { break };
-            sum += seen(payload);
-            newest.prev();
-        }
-        sum
+        see_each(newest, count, Entries::prev)
     }
 
     fn transact(&mut self, from: &str, to: &str, value: &str) {
@@ -141,12 +137,17 @@ impl Session for Client<'_> {
     fn scan(&mut self, count: usize) -> usize {
         let mut entries = self.database.raw_iterator_cf(self.keys);
         entries.seek_to_first();
-        let mut sum = 0;
-        for _ in 0..count {
-            let Some(value) = entries.value() else { break };
-            sum += seen(value);
-            entries.next();
-        }
-        sum
+        see_each(entries, count, Entries::next)
     }
+}
+
+/// Looks at so many values from where the iterator stands.
+fn see_each(mut entries: Entries<'_>, count: usize, step: fn(&mut Entries<'_>)) -> usize {
+    let mut sum = 0;
+    for _ in 0..count {
+        let Some(value) = entries.value() else { break };
+        sum += seen(value);
+        step(&mut entries);
+    }
+    sum
 }
