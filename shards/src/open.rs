@@ -110,7 +110,8 @@ impl Engine {
 }
 
 fn open_on_disk(options: &EngineOptions, path: &Path) -> Result<Engine, Error> {
-    let storage = options.storage.clone().unwrap_or_else(|| Arc::new(Disk::new()));
+    let disk = if options.io_uring { Disk::new } else { Disk::without_ring };
+    let storage = options.storage.clone().unwrap_or_else(|| Arc::new(disk()));
     let wanted = options.shards.map(|count| count as u32);
     let now = options.clock.now().0;
     let default = default_shard_count() as u32;

@@ -2,8 +2,8 @@
 //!
 //! Everything here is a thin, safe wrapper around system calls; what is worth knowing is which ones:
 //! `O_DIRECT` past the page cache, `fdatasync` for contents, `fsync` for directories, `flock` for
-//! ownership, and a ring (`uring.rs`) for background writes, or `pwrite` and `fdatasync`
-//! on the caller's thread where there is none.
+//! ownership, and a ring (`uring.rs`) for what is done in the background, or `pwrite`, `pread` and
+//! `fdatasync` on the caller's thread where there is none.
 
 use std::fs;
 use std::io::ErrorKind::{QuotaExceeded, StorageFull};

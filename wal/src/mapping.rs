@@ -31,7 +31,7 @@ pub(crate) enum Mapping {
     Unasked,
     /// There is a window, and in it the block that was touched last, against which the kernel had nothing at that moment.
     Open { window: Window, touched: u64 },
-    /// It had: everything is written to this file with system calls from now on.
+    /// The kernel had something against a block: everything is written to this file with system calls from now on.
     Refused,
 }
 

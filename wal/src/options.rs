@@ -22,7 +22,7 @@ pub struct LogOptions {
     pub unsynced_bytes_max: u64,
     /// Size at which a batch is closed; one larger record makes one larger batch. Bytes.
     pub batch_size_max: usize,
-    /// Whether writes and syncs run in the background; else the calling thread waits for them.
+    /// Whether writes, syncs and what recovery reads ahead run in the background; else the calling thread waits for them.
     pub ring: bool,
 }
 

@@ -8,7 +8,7 @@ use crate::storage::{Buffer, File, Queue, Storage};
 /// One piece of a file, read in the background, for who goes through it from its beginning to its end.
 pub(crate) struct ReadAhead {
     storage: Arc<dyn Storage>,
-    queue: Option<Box<dyn Queue>>, // made when the first piece is ordered: most readers stop before
+    queue: Option<Box<dyn Queue>>, // made for the first piece
     /// Where the piece that is being read begins.
     ordered: Option<u64>,
     /// The memory of the last piece.
@@ -26,7 +26,7 @@ impl ReadAhead {
     /// # Errors
     /// When there is no queue to be had.
     pub(crate) fn order(&mut self, file: &Arc<dyn File>, offset: u64, size: usize) -> io::Result<()> {
-        self.forget();
+        let _ = self.finish(); // what nobody has asked for
         let mut piece = std::mem::take(&mut self.piece);
         piece.resize(size);
         let queue = match &mut self.queue {
@@ -38,31 +38,20 @@ impl ReadAhead {
         Ok(())
     }
 
-    /// The piece at `offset`, if that was ordered; waits for it. It is shorter than ordered only where the file ends.
-    pub(crate) fn take(&mut self, offset: u64) -> io::Result<Option<&[u8]>> {
+    /// The piece at `offset`, if that was ordered and could be read; waits for it. It is shorter than ordered only where the file ends.
+    pub(crate) fn take(&mut self, offset: u64) -> Option<&[u8]> {
         if self.ordered != Some(offset) {
-            return Ok(None);
+            return None;
         }
-        self.finish()?;
-        Ok(Some(&self.piece))
+        self.finish().ok().map(|()| &*self.piece)
     }
 
-    /// Where the piece that is being read begins.
-    #[cfg(test)]
-    pub(crate) fn ordered(&self) -> Option<u64> {
-        self.ordered
-    }
-
-    /// Gives up what was ordered: what it met is nobody's concern.
-    fn forget(&mut self) {
-        let _ = self.finish();
-    }
-
+    /// Waits for what was ordered.
     fn finish(&mut self) -> io::Result<()> {
-        let Some(queue) = self.queue.as_mut().filter(|_| self.ordered.take().is_some()) else {
-            return Ok(());
-        };
+        let Some(ordered) = self.ordered.take() else { return Ok(()) };
+        let queue = self.queue.as_mut().expect("what was ordered is in a queue");
         let completion = queue.wait();
+        assert!(completion.token == ordered, "one piece is read at a time");
         self.piece = completion.buffer.expect("a read gives its buffer back");
         completion.result
     }

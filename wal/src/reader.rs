@@ -22,7 +22,7 @@ pub(crate) struct SegmentReader {
     window_max: usize,
     start: u64,
     filled: usize,
-    /// What lies behind the window, for who reads from the beginning to the end.
+    /// Who reads what lies behind the window, for who goes from the beginning to the end.
     ahead: Option<ReadAhead>,
 }
 
@@ -38,7 +38,8 @@ impl SegmentReader {
         SegmentReader { file, size, window, window_size, window_max, start: 0, filled: 0, ahead: None }
     }
 
-    /// Reads what lies behind the window while that is looked at, once it has moved on to what lies behind it.
+    /// The same, but the next piece is read while one is looked at, from the second on: most readers never leave the first, and reading
+    /// ahead costs a queue.
     pub(crate) fn reading_ahead(mut self, storage: &Arc<dyn Storage>) -> SegmentReader {
         self.ahead = Some(ReadAhead::new(Arc::clone(storage)));
         self
@@ -73,43 +74,44 @@ impl SegmentReader {
     }
 
     fn move_to(&mut self, offset: u64, length: usize) -> io::Result<()> {
-        let goes_on = self.filled > 0 && (self.start..=self.end()).contains(&offset);
-        if goes_on && self.slide(offset, length)? {
+        // More than a piece is read at once.
+        let is_piece = length <= self.window_size;
+        let is_next = is_piece && self.filled > 0 && (self.start..=self.end()).contains(&offset);
+        if is_next && self.slide(offset, length) {
             return Ok(());
         }
         self.start = offset - offset % BLOCK_SIZE as u64;
         self.filled = 0;
-        let wanted = self.piece_at(self.start, (offset - self.start) as usize + length);
+        let wanted = self.piece_size_at(self.start, (offset - self.start) as usize + length);
         if self.window.len() < wanted {
             self.window.resize(wanted);
         }
         self.filled = self.file.read_at(&mut self.window[..wanted], self.start)?;
-        if goes_on {
+        if is_next {
             self.order_next();
         }
         Ok(())
     }
 
-    /// Moves the window over what was read ahead; tells whether it shows what is wanted then.
-    fn slide(&mut self, offset: u64, length: usize) -> io::Result<bool> {
-        while self.end() < offset + length as u64 {
-            let end = self.end();
-            let Some(ahead) = &mut self.ahead else { return Ok(false) };
-            let Some(piece) = ahead.take(end)?.filter(|piece| !piece.is_empty()) else { return Ok(false) };
-            let first = offset - offset % BLOCK_SIZE as u64;
-            self.window.copy_within((first - self.start) as usize..self.filled, 0);
-            self.window.resize((end - first) as usize);
-            self.window.extend_from_slice(piece);
-            (self.start, self.filled) = (first, self.window.len());
-            self.order_next();
-        }
-        Ok(true)
+    /// Moves the window over what was read ahead, if that is there. Whether it shows what is wanted then.
+    fn slide(&mut self, offset: u64, length: usize) -> bool {
+        let Some(ahead) = &mut self.ahead else { return false };
+        let end = self.start + self.filled as u64;
+        // What the device has against the piece it says again to who reads it.
+        let Some(piece) = ahead.take(end).filter(|piece| !piece.is_empty()) else { return false };
+        let first = offset - offset % BLOCK_SIZE as u64;
+        self.window.copy_within((first - self.start) as usize..self.filled, 0);
+        self.window.resize((end - first) as usize);
+        self.window.extend_from_slice(piece);
+        (self.start, self.filled) = (first, self.window.len());
+        self.order_next();
+        offset + length as u64 <= self.end()
     }
 
     /// Orders what lies behind the window.
     fn order_next(&mut self) {
         let end = self.end();
-        let size = self.piece_at(end, 0);
+        let size = self.piece_size_at(end, 0);
         let Some(ahead) = self.ahead.as_mut().filter(|_| size > 0 && end.is_multiple_of(BLOCK_SIZE as u64))
         else {
             return;
@@ -120,7 +122,7 @@ impl SegmentReader {
     }
 
     /// The bytes to read at once at a block: whole ones, as many as are needed at least, as far as the file goes.
-    fn piece_at(&self, start: u64, needed: usize) -> usize {
+    fn piece_size_at(&self, start: u64, needed: usize) -> usize {
         let rest = self.size.saturating_sub(start);
         (needed.max(self.window_size) as u64).min(rest).next_multiple_of(BLOCK_SIZE as u64) as usize
     }
@@ -134,7 +136,8 @@ impl SegmentReader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::{FaultKind, Faults, SimDisk};
+    use crate::disk::Disk;
+    use crate::sim::{Dice, FaultKind, Faults, SimDisk};
     use crate::storage::{Access, Storage};
     use std::path::Path;
 
@@ -179,64 +182,116 @@ mod tests {
         assert!(reader.bytes(1 << 40, 8).unwrap().is_empty());
     }
 
+    /// Numbers that differ from block to block, of a file that ends inside one.
+    fn numbers() -> Vec<u8> {
+        let mut numbers: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+        numbers.truncate(numbers.len() - 1000);
+        numbers
+    }
+
+    fn reader_ahead(storage: &Arc<dyn Storage>, path: &Path, size: u64) -> SegmentReader {
+        let file = storage.open(path, Access::ReadDirect);
+        let file = file.or_else(|_| storage.open(path, Access::Read)).unwrap();
+        SegmentReader::with_window(file, size, 16 << 10).reading_ahead(storage)
+    }
+
     #[test]
-    fn a_reader_that_goes_on_finds_what_was_read_ahead() {
-        let content: Vec<u8> = (0..300_000_u32).flat_map(|number| number.to_le_bytes()).collect();
-        let content = &content[..content.len() - 1000]; // the file ends inside a block
-        let disk = SimDisk::new(1);
-        let storage: Arc<dyn Storage> = Arc::new(disk.clone());
-        disk.open(Path::new("/file"), Access::Create).unwrap().write_at(content, 0).unwrap();
-        for access in [Access::Read, Access::ReadDirect] {
-            let file = disk.open(Path::new("/file"), access).unwrap();
-            let reader = SegmentReader::with_window(file, content.len() as u64, 16 << 10);
-            let mut reader = reader.reading_ahead(&storage);
-            // Pieces within a window, over the edge of one, and larger than some.
-            let (mut offset, mut slides) = (0, 0);
-            for length in [100, 5000, 24, 70_000, 3000].into_iter().cycle() {
-                let before = reader.start;
-                let wanted = &content[offset..content.len().min(offset + length)];
-                assert_eq!(reader.bytes(offset as u64, length).unwrap(), wanted, "at {offset}");
-                slides += usize::from(
-                    reader.start != before
-                        && reader.ahead.as_ref().is_some_and(|ahead| ahead.ordered().is_some()),
-                );
-                offset += wanted.len();
-                if wanted.is_empty() {
-                    break;
+    fn a_reader_that_reads_ahead_reads_what_any_other_would() {
+        let dir = tempfile::tempdir().unwrap();
+        let content = numbers();
+        for (number, disk) in
+            [Disk::new(), Disk::without_ring(), Disk::without_direct()].into_iter().enumerate()
+        {
+            let storage: Arc<dyn Storage> = Arc::new(disk);
+            for seed in 0..12 {
+                let mut dice = Dice::new(seed);
+                let path = dir.path().join(format!("{number}-{seed}"));
+                let mut size = BLOCK_SIZE + dice.below(content.len() - BLOCK_SIZE);
+                if seed % 3 == 0 {
+                    size -= size % BLOCK_SIZE;
+                }
+                let writer = storage.open(&path, Access::Create).unwrap();
+                writer.write_at(&content[..size], 0).unwrap();
+                // Some are shorter than they are said to be, and some are cut meanwhile.
+                let said = if seed % 5 == 4 { size + 10_000 } else { size };
+                let mut reader = reader_ahead(&storage, &path, said as u64);
+                let (mut at, mut left) = (0, size);
+                for step in 0..200 {
+                    match dice.below(30) {
+                        0 => at = dice.below(said + 20_000),
+                        1 => at = at.saturating_sub(dice.below(30_000)),
+                        2 => at = at.next_multiple_of(BLOCK_SIZE),
+                        _ => {}
+                    }
+                    if seed % 4 == 3 && step == 100 {
+                        left = dice.below(size);
+                        writer.truncate(left as u64).unwrap();
+                    }
+                    let is_large = dice.below(10) == 0;
+                    let length = dice.below(if is_large { 90_000 } else { 6000 });
+                    let found = reader.bytes(at as u64, length).unwrap();
+                    let there = |size: usize| &content[at.min(size)..size.min(at + length)];
+                    // What was read before the cut may be shown still.
+                    assert!(
+                        there(size).starts_with(found) && found.starts_with(there(left)),
+                        "disk {number}, seed {seed}, step {step}: {} of {length} bytes at {at} of {left}",
+                        found.len()
+                    );
+                    at += found.len();
                 }
             }
-            assert!(slides > 20, "{slides} windows were moved on with a piece on order");
-            // A leap is read as ever.
-            assert_eq!(reader.bytes(40, 60).unwrap(), &content[40..100]);
-            assert_eq!(reader.bytes(700_000, 60).unwrap(), &content[700_000..700_060]);
         }
     }
 
     #[test]
-    fn an_error_of_a_piece_read_ahead_is_told_when_that_is_wanted() {
+    fn a_piece_that_was_ordered_before_a_leap_is_not_taken_for_another() {
         let disk = SimDisk::new(1);
+        let content = numbers();
+        disk.open(Path::new("/file"), Access::Create).unwrap().write_at(&content, 0).unwrap();
         let storage: Arc<dyn Storage> = Arc::new(disk.clone());
-        disk.open(Path::new("/file"), Access::Create).unwrap().write_at(&[7; 100_000], 0).unwrap();
-        let reader_of_it = || {
-            let file = disk.open(Path::new("/file"), Access::Read).unwrap();
-            SegmentReader::with_window(file, 100_000, 16 << 10).reading_ahead(&storage)
-        };
-        // The window behind the first one is read, a queue made, and what follows ordered.
-        let mut reader = reader_of_it();
-        reader.bytes(0, 10).unwrap();
-        disk.set_faults(Faults::once(disk.points() + 3, FaultKind::Error));
-        assert_eq!(reader.bytes(16 << 10, 10).unwrap(), [7; 10]);
-        assert_eq!(reader.bytes(20 << 10, 10).unwrap(), [7; 10], "nobody has asked for the piece");
-        assert!(reader.bytes(32 << 10, 10).is_err());
-        assert_eq!(reader.bytes(32 << 10, 10).unwrap(), [7; 10], "the device is well again");
-        // Without a queue each piece is waited for.
-        let mut reader = reader_of_it();
-        reader.bytes(0, 10).unwrap();
-        disk.set_faults(Faults::once(disk.points() + 2, FaultKind::Error));
-        for at in (16 << 10..100_000).step_by(1 << 10) {
-            assert_eq!(reader.bytes(at, 10).unwrap(), [7; 10]);
+        let mut reader = reader_ahead(&storage, Path::new("/file"), content.len() as u64);
+        // On, so that a piece is ordered; a leap, and on from there.
+        for at in [0, 16 << 10, 200_000, 215_000, 230_000, 245_000] {
+            assert_eq!(reader.bytes(at as u64, 3000).unwrap(), &content[at..at + 3000], "at {at}");
         }
-        assert!(reader.ahead.is_none());
+        assert_eq!(disk.queues(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_read_ahead_is_read_when_it_is_wanted() {
+        let disk = SimDisk::new(1);
+        let content = numbers();
+        disk.open(Path::new("/file"), Access::Create).unwrap().write_at(&content, 0).unwrap();
+        let storage: Arc<dyn Storage> = Arc::new(disk.clone());
+        let reader = || {
+            let mut reader = reader_ahead(&storage, Path::new("/file"), content.len() as u64);
+            reader.bytes(0, 10).unwrap();
+            reader
+        };
+        // The window behind the first one is read, a queue made, and what follows ordered: no queue, a piece that fails.
+        for point in [2, 3] {
+            let mut reader = reader();
+            disk.set_faults(Faults::once(disk.points() + point, FaultKind::Error));
+            for at in (16 << 10..100_000).step_by(1 << 10) {
+                assert_eq!(reader.bytes(at, 10).unwrap(), &content[at as usize..at as usize + 10]);
+            }
+        }
+        // What is not wanted fails nobody.
+        let mut reader = reader();
+        disk.set_faults(Faults::forever(disk.points() + 3, FaultKind::Error));
+        assert_eq!(reader.bytes(16 << 10, 10).unwrap(), &content[16 << 10..][..10]);
+        assert_eq!(reader.bytes(20 << 10, 10).unwrap(), &content[20 << 10..][..10]);
+        assert!(reader.bytes(32 << 10, 10).is_err());
+    }
+
+    #[test]
+    fn a_reader_that_goes_back_from_the_end_of_its_window_moves_it() {
+        let content: Vec<u8> = vec![1; 2 * WINDOW_SIZE];
+        let mut reader = reader(&content);
+        reader.bytes(0, 1).unwrap();
+        let end = reader.end();
+        reader.look_back_from(end).unwrap();
+        assert!((reader.start..reader.end()).contains(&end));
     }
 
     #[test]

@@ -47,7 +47,8 @@ pub fn recover(
     from: Option<&NamedImage>,
     visit: &mut dyn FnMut(RecordRef<'_>) -> Result<(), String>,
 ) -> Result<(Log, LogRecovery), WalError> {
-    let (survey, mut report) = examine(source, from, visit)?;
+    let reads_ahead = options.ring && source.capabilities.ring.is_ok();
+    let (survey, mut report) = examine(source, from, reads_ahead, visit)?;
     remove_leftovers(source, &report.leftovers)?;
     repair(source, &survey)?;
     if let Some(Cut { segment, offset, bytes, from, to, reason, .. }) = &report.cut {
@@ -71,7 +72,7 @@ pub fn scan(
     from: Option<&NamedImage>,
     visit: &mut dyn FnMut(RecordRef<'_>) -> Result<(), String>,
 ) -> Result<LogRecovery, WalError> {
-    examine(source, from, visit).map(|(_, report)| report)
+    examine(source, from, false, visit).map(|(_, report)| report)
 }
 
 /// What was found, before anything is changed.
@@ -85,6 +86,7 @@ struct Survey {
 fn examine(
     source: &LogSource,
     from: Option<&NamedImage>,
+    reads_ahead: bool,
     visit: &mut dyn FnMut(RecordRef<'_>) -> Result<(), String>,
 ) -> Result<(Survey, LogRecovery), WalError> {
     match from {
@@ -94,7 +96,7 @@ fn examine(
     let started = Instant::now();
     let segments = open_segments(source)?;
     let leftovers = find_leftovers(source)?;
-    let scan = scan_segments(source, &segments, from, visit)?;
+    let scan = scan_segments(source, &segments, from, reads_ahead, visit)?;
     let end = LogEnd { log: source.log, lsn: scan.end_lsn, chain: scan.chain };
     // Both slots of MANIFEST are whole and the log ends where they say: behind it nothing was ever written.
     let ends_as_closed = source.is_clean && source.is_newest_slot && end.lsn == source.entry.end_lsn;

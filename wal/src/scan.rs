@@ -52,16 +52,20 @@ pub(crate) struct Stop {
     pub(crate) reason: String,
 }
 
-/// Hands every record of every batch that continues the chain to `visit`, from the first one or from where an image ends.
+/// Hands every record of every batch that continues the chain to `visit`, from the first one or from where an image ends. Who reads
+/// ahead needs a log that nobody writes meanwhile.
 pub(crate) fn scan_segments(
     source: &LogSource,
     segments: &[LiveSegment],
     from: Option<&NamedImage>,
+    reads_ahead: bool,
     visit: &mut Visitor<'_>,
 ) -> Result<Scan, WalError> {
     let mut scanner = Scanner::new(source, segments, from);
-    scanner.ahead = Some(&source.storage);
-    scanner.reader = scanner.reader_of(scanner.scan.last_segment);
+    if reads_ahead {
+        scanner.storage_ahead = Some(&source.storage);
+        scanner.reader = scanner.reader_of(scanner.scan.last_segment);
+    }
     scanner.run(visit)
 }
 
@@ -154,8 +158,8 @@ struct Scanner<'a> {
     seeds: Vec<BatchSeed>,
     /// Reads the segment of the last accepted batch.
     reader: SegmentReader,
-    /// What its readers read ahead with: nobody writes these segments meanwhile, and they are read to their end.
-    ahead: Option<&'a Arc<dyn Storage>>,
+    /// What its readers read ahead with, if they do.
+    storage_ahead: Option<&'a Arc<dyn Storage>>,
     scan: Scan,
     /// What came before is not known: the first batch is taken as it is.
     is_begin_unknown: bool,
@@ -188,7 +192,7 @@ impl<'a> Scanner<'a> {
                 .map(|segment| BatchSeed::new(source.store, segment.header.number))
                 .collect(),
             reader: segments[last_segment].reader(),
-            ahead: None,
+            storage_ahead: None,
             scan: Scan {
                 summaries: summaries.collect(),
                 bytes: 0,
@@ -249,7 +253,7 @@ impl<'a> Scanner<'a> {
 
     fn reader_of(&self, segment: usize) -> SegmentReader {
         let reader = self.segments[segment].reader();
-        match self.ahead {
+        match self.storage_ahead {
             Some(storage) => reader.reading_ahead(storage),
             None => reader,
         }

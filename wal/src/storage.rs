@@ -201,8 +201,8 @@ pub trait Queue: Send {
     /// Makes everything written to `file` before this call durable at completion (fdatasync).
     fn sync(&mut self, token: u64, file: &Arc<dyn File>);
 
-    /// Fills the whole `buffer` from `offset`. At completion its length says how many bytes there were: fewer only where the file
-    /// ends first.
+    /// Fills the whole `buffer` from `offset`; nobody may write there before the completion. Then its length says how many bytes there
+    /// were: fewer only where the file ends first. After an error neither length nor content says anything.
     ///
     /// # Panics
     /// If `buffer` is empty, or its length or `offset` is not a multiple of [`BLOCK_SIZE`].

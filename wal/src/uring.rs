@@ -54,7 +54,10 @@ impl UringQueue {
         ring.submitter().register_probe(&mut known)?;
         let needed = [opcode::Write::CODE, opcode::Fsync::CODE, opcode::Read::CODE];
         if !needed.into_iter().all(|code| known.is_supported(code)) {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "this kernel's ring cannot write"));
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "this kernel's ring cannot write, sync and read",
+            ));
         }
         Ok(Self {
             ring,
@@ -276,12 +279,23 @@ mod tests {
     use crate::disk::Disk;
     use crate::storage::{Access, Storage};
 
-    fn write_of(bytes: usize) -> (tempfile::TempDir, Operation) {
+    fn operation_of(
+        kind: impl FnOnce(Buffer) -> OperationKind,
+        bytes: usize,
+    ) -> (tempfile::TempDir, Operation) {
         let dir = tempfile::tempdir().unwrap();
         let file = Disk::new().open(&dir.path().join("file"), Access::Create).unwrap();
         let mut buffer = Buffer::default();
         buffer.resize(bytes);
-        (dir, Operation { token: 1, file, kind: OperationKind::Write { buffer, offset: 0, written: 0 } })
+        (dir, Operation { token: 1, file, kind: kind(buffer) })
+    }
+
+    fn write_of(bytes: usize) -> (tempfile::TempDir, Operation) {
+        operation_of(|buffer| OperationKind::Write { buffer, offset: 0, written: 0 }, bytes)
+    }
+
+    fn read_of(bytes: usize) -> (tempfile::TempDir, Operation) {
+        operation_of(|buffer| OperationKind::Read { buffer, offset: 0, filled: 0 }, bytes)
     }
 
     #[test]
@@ -294,14 +308,6 @@ mod tests {
 
     #[test]
     fn a_short_read_is_continued_where_it_ended_unless_the_file_does() {
-        let read_of = |bytes: usize| {
-            let (dir, mut operation) = write_of(bytes);
-            let OperationKind::Write { buffer, .. } = operation.kind else {
-                unreachable!("it was made to write")
-            };
-            operation.kind = OperationKind::Read { buffer, offset: 0, filled: 0 };
-            (dir, operation)
-        };
         let (_dir, mut operation) = read_of(8192);
         assert!(operation.advance(4096).is_none());
         assert!(matches!(operation.kind, OperationKind::Read { filled: 4096, .. }));

@@ -136,6 +136,25 @@ fn a_queue_reads_what_a_file_has_and_says_how_much_that_was() {
     }
 }
 
+/// That a file ends on a block is seen by reading behind it alone.
+#[test]
+fn a_read_that_is_continued_goes_on_where_it_ended() {
+    for disk in every_disk() {
+        let dir = dir();
+        let path = dir.path().join("file");
+        let content = [[1; BLOCK_SIZE], [2; BLOCK_SIZE]].concat();
+        disk.open(&path, Access::Create).unwrap().write_at(&content, 0).unwrap();
+        let accesses = [Access::Read, Access::ReadDirect].into_iter();
+        for file in accesses.filter_map(|access| disk.open(&path, access).ok()) {
+            let mut buffer = Buffer::default();
+            buffer.resize(4 * BLOCK_SIZE);
+            let mut queue = disk.queue(1).unwrap();
+            queue.read(1, &file, buffer, 0);
+            assert_eq!(queue.wait().buffer.unwrap().as_slice(), content);
+        }
+    }
+}
+
 #[test]
 fn the_descriptor_of_a_queue_is_readable_once_a_completion_waits() {
     let disk = Disk::new();

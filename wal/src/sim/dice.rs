@@ -3,15 +3,15 @@
 /// A splitmix64 generator (Steele, Lea, Flood: "Fast splittable pseudorandom number generators",
 /// OOPSLA 2014). Its numbers are part of a test's seed, so no library may change them.
 #[derive(Clone, Debug)]
-pub(super) struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// The next 64 random bits.
-    pub(super) fn roll(&mut self) -> u64 {
+    pub(crate) fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -20,13 +20,13 @@ impl Dice {
     }
 
     /// A number in `0..count`.
-    pub(super) fn below(&mut self, count: usize) -> usize {
+    pub(crate) fn below(&mut self, count: usize) -> usize {
         assert!(count > 0, "a choice needs something to choose from");
         (self.roll() % count as u64) as usize
     }
 
     /// Heads or tails.
-    pub(super) fn flip(&mut self) -> bool {
+    pub(crate) fn flip(&mut self) -> bool {
         self.roll() & 1 == 1
     }
 }

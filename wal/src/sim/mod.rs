@@ -25,6 +25,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
 
+#[cfg(test)]
+pub(crate) use self::dice::Dice;
 pub use self::faults::{Fault, FaultKind, Faults};
 use self::file::SimFile;
 use self::queue::SimQueue;
@@ -167,6 +169,11 @@ impl SimDisk {
         self.world().syncs
     }
 
+    /// Queues made so far.
+    pub fn queues(&self) -> u64 {
+        self.world().queues
+    }
+
     fn with(world: World) -> Self {
         Self { world: Arc::new(Mutex::new(world)) }
     }
@@ -298,7 +305,7 @@ impl Storage for SimDisk {
 
     fn queue(&self, depth: u32) -> io::Result<Box<dyn Queue>> {
         assert!(depth > 0, "a queue holds at least one operation");
-        drop(self.pass(|_| false)?);
+        self.pass(|_| false)?.queues += 1;
         Ok(Box::new(SimQueue::new(self.clone())))
     }
 

@@ -92,7 +92,7 @@ impl Queue for SimQueue {
         self.submit(token, None, Operation { inode, kind: OperationKind::Sync { through } });
     }
 
-    /// Reads at once: nobody can tell, for nothing that is read ahead is written meanwhile.
+    /// Reads at once: who reads so has nobody write there meanwhile.
     fn read(&mut self, token: u64, file: &Arc<dyn File>, mut buffer: Buffer, offset: u64) {
         assert!(!buffer.is_empty() && buffer.len().is_multiple_of(BLOCK_SIZE), "whole blocks are read");
         assert!(offset.is_multiple_of(BLOCK_SIZE as u64), "a read begins on a block");

@@ -24,6 +24,7 @@ pub(super) struct World {
     pub(super) points: u64,
     pub(super) writes: u64,
     pub(super) syncs: u64,
+    pub(super) queues: u64,
     has_power: bool,
     is_over: bool, // the process or the machine that used this world has died
     ids: u64,
@@ -63,6 +64,7 @@ impl World {
             points: 0,
             writes: 0,
             syncs: 0,
+            queues: 0,
             has_power: true,
             is_over: false,
             ids: 0,
@@ -171,6 +173,7 @@ impl World {
             points: 0,
             writes: 0,
             syncs: 0,
+            queues: 0,
             ..self.clone()
         }
     }

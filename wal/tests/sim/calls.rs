@@ -26,6 +26,18 @@ fn completions_come_in_any_order_and_give_their_buffers_back() {
 }
 
 #[test]
+fn a_queue_reads_what_a_file_has_and_says_how_much_that_was() {
+    let (disk, file) = disk_with("log", BLOCK_SIZE + 900);
+    let mut queue = disk.queue(1).unwrap();
+    for (offset, length) in [(0, BLOCK_SIZE), (BLOCK_SIZE, 900), (2 * BLOCK_SIZE, 0)] {
+        queue.read(1, &file, blocks(9, 1), offset as u64);
+        let completion = queue.wait();
+        completion.result.unwrap();
+        assert_eq!(completion.buffer.unwrap().as_slice(), vec![0; length]);
+    }
+}
+
+#[test]
 fn dropping_a_queue_completes_what_is_in_flight() {
     let (disk, file) = disk_with("log", 8 * BLOCK_SIZE);
     let mut queue = disk.queue(8).unwrap();
