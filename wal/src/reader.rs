@@ -189,6 +189,13 @@ mod tests {
         numbers
     }
 
+    /// A disk whose one file, "/file", holds them.
+    fn disk_of_numbers() -> (SimDisk, Arc<dyn Storage>, Vec<u8>) {
+        let (disk, content) = (SimDisk::new(1), numbers());
+        disk.open(Path::new("/file"), Access::Create).unwrap().write_at(&content, 0).unwrap();
+        (disk.clone(), Arc::new(disk), content)
+    }
+
     fn reader_ahead(storage: &Arc<dyn Storage>, path: &Path, size: u64) -> SegmentReader {
         let file = storage.open(path, Access::ReadDirect);
         let file = file.or_else(|_| storage.open(path, Access::Read)).unwrap();
@@ -245,10 +252,7 @@ mod tests {
 
     #[test]
     fn a_piece_that_was_ordered_before_a_leap_is_not_taken_for_another() {
-        let disk = SimDisk::new(1);
-        let content = numbers();
-        disk.open(Path::new("/file"), Access::Create).unwrap().write_at(&content, 0).unwrap();
-        let storage: Arc<dyn Storage> = Arc::new(disk.clone());
+        let (disk, storage, content) = disk_of_numbers();
         let mut reader = reader_ahead(&storage, Path::new("/file"), content.len() as u64);
         // On, so that a piece is ordered; a leap, and on from there.
         for at in [0, 16 << 10, 200_000, 215_000, 230_000, 245_000] {
@@ -259,10 +263,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_ahead_is_read_when_it_is_wanted() {
-        let disk = SimDisk::new(1);
-        let content = numbers();
-        disk.open(Path::new("/file"), Access::Create).unwrap().write_at(&content, 0).unwrap();
-        let storage: Arc<dyn Storage> = Arc::new(disk.clone());
+        let (disk, storage, content) = disk_of_numbers();
         let reader = || {
             let mut reader = reader_ahead(&storage, Path::new("/file"), content.len() as u64);
             reader.bytes(0, 10).unwrap();
